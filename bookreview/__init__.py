@@ -1,0 +1,1 @@
+"""Books and what readers think of them."""

@@ -1,0 +1,67 @@
+"""What came in, read strictly: JSON bodies and query strings."""
+
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+
+from flask import request
+
+from app.errors import BadRequest, Unprocessable, UnsupportedMediaType
+
+
+def read_body() -> Any:
+    """Return the JSON of the body: each name once, no NaN, fractions as Decimal."""
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType("Send JSON, declared as Content-Type: application/json.")
+    try:
+        text = request.get_data(cache=False).decode("utf-8")
+    except OSError:  # a chunk that breaks the rules of HTTP surfaces so under gunicorn
+        raise BadRequest("The body could not be read to its end.") from None
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not UTF-8.") from None
+    try:
+        return _decoder.decode(text)
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        raise BadRequest(f"The body is not JSON: {_reason(error)}.") from None
+
+
+def _reason(error: Exception) -> str:
+    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=Decimal, parse_constant=_no_constant
+)
+
+
+def read_query() -> dict[str, str]:
+    """Return the names and values of the query string: UTF-8, each name once."""
+    try:
+        pairs = parse_qsl(
+            request.query_string.decode("ascii"), keep_blank_values=True, errors="strict"
+        )
+    except ValueError:
+        raise BadRequest("The query string is not UTF-8.") from None
+    _refuse_repeats(name for name, _ in pairs)
+    return dict(pairs)
+
+
+def _refuse_repeats(names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise Unprocessable({name: ["Given more than once."]}, "query")
+        seen.add(name)

@@ -1,0 +1,143 @@
+"""Every setting by name, with a default or a clear complaint."""
+
+import os
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+INSTANCE = Path(__file__).resolve().parent.parent / "instance"
+CACHE_TTL_MAX = 86_400
+THREADS = 8
+"""Requests that one process works on at once; each may need one database connection."""
+T = TypeVar("T")
+
+
+class BadSetting(SystemExit):
+    """A setting with a wrong value. Uncaught, it ends the process with its one line."""
+
+    def __init__(self, name: str, complaint: str) -> None:
+        super().__init__(f"bookstall: {name} {complaint}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What an operator decides, checked."""
+
+    database_url: str
+    secret_key: str
+    redis_url: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    web_concurrency: int = 2
+    cache_ttl: int = 300
+    max_body_bytes: int = 1_048_576
+    log_format: str = "text"
+    testing: bool = False
+
+
+def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings; raise BadSetting, which names the first wrong one."""
+    read = _Reader(environ)
+    return Settings(
+        database_url=read("DATABASE_URL", default_database_url(), database_url),
+        redis_url=read("REDIS_URL", None, redis_url),
+        secret_key=read("SECRET_KEY", None, long_secret) or kept_secret(INSTANCE / "secret_key"),
+        host=read("HOST", "127.0.0.1", str),
+        port=read("PORT", 8000, whole(1, 65_535)),
+        web_concurrency=read("WEB_CONCURRENCY", 2, whole(1, 256)),
+        cache_ttl=read("CACHE_TTL", 300, whole(1, CACHE_TTL_MAX)),
+        max_body_bytes=read("MAX_BODY_BYTES", 1_048_576, whole(1_024, 1_073_741_824)),
+        log_format=read("LOG_FORMAT", default_log_format(), one_of("text", "json")),
+    )
+
+
+class _Reader:
+    """Reads one environment; an empty value counts as unset."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+
+    def __call__(self, name: str, default: T, parse: Callable[[str], T]) -> T:
+        text = self.environ.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as complaint:
+            raise BadSetting(name, str(complaint)) from None
+
+
+def default_database_url() -> str:
+    """Name the SQLite file used where nothing else is asked for."""
+    return f"sqlite:///{INSTANCE / 'bookstall.db'}"
+
+
+def database_url(text: str) -> str:
+    """Name the driver: SQLAlchemy takes a bare ``postgresql://`` for another one than ours."""
+    scheme, found, rest = text.partition("://")
+    if found and scheme in {"postgres", "postgresql", "postgresql+psycopg2"}:
+        return f"postgresql+psycopg2://{rest}"
+    if found and scheme == "sqlite":
+        return text
+    raise ValueError("must start with sqlite:///, postgresql:// or postgres://")
+
+
+def redis_url(text: str) -> str:
+    """Accept what redis-py accepts in a URL."""
+    if urlsplit(text).scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    return text
+
+
+def long_secret(text: str) -> str:
+    """Refuse a key that could be guessed."""
+    if len(text) < 16:  # noqa: PLR2004 - sixteen characters are the 16 in the message
+        raise ValueError("must have at least 16 characters")
+    return text
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Make a parser of whole numbers from ``least`` to ``most``."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text[:19]) <= most):
+            raise ValueError(f"must be a whole number from {least} to {most}, not {text!r}")
+        return int(text)
+
+    return parse
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """Make a parser that accepts only ``words``."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be {' or '.join(words)}, not {text!r}")
+        return text
+
+    return parse
+
+
+def default_log_format() -> str:
+    """Choose text for a person at a terminal, JSON for a collector."""
+    return "text" if sys.stderr.isatty() else "json"
+
+
+def kept_secret(path: Path) -> str:
+    """Return the secret kept at ``path``; make it the first time, readable by its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_urlsafe(32))
+    try:
+        # A link fails if the name is taken: of processes that start together, one wins.
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return path.read_text()

@@ -1,0 +1,147 @@
+"""What a view accepts and returns, said once: checked here, read back by app/openapi.py."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from http import HTTPStatus
+from operator import attrgetter
+from typing import Any, TypeVar, cast
+from urllib.parse import urlencode
+
+import orjson
+from flask import Flask, Response, current_app, request
+from marshmallow import Schema, ValidationError
+
+from app.body import read_body, read_query
+from app.errors import NotAcceptable, Unprocessable
+from app.fields import QuerySchema
+
+JSON = "application/json"
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass
+class Contract:
+    """What the decorators of one view say."""
+
+    status: HTTPStatus
+    answer: type[Schema]
+    paged: bool = False
+    located: bool = False
+    failures: frozenset[HTTPStatus] = field(default_factory=frozenset)
+    query: type[Schema] | None = None
+    body: type[Schema] | None = None
+
+
+def arguments(schema: type[Schema]) -> Callable[[View], View]:
+    """Load ``schema`` and give it to the view as ``query`` or, for any other schema, ``body``."""
+    name = "query" if issubclass(schema, QuerySchema) else "body"
+    read = read_query if name == "query" else read_body
+    loader = schema()
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(**path: Any) -> Any:
+            try:
+                loaded = loader.load(read())
+            except ValidationError as error:
+                raise Unprocessable(error.normalized_messages(), name) from None
+            return view(**path, **{name: loaded})
+
+        setattr(contract_of(view), name, schema)
+        return cast(View, checked)
+
+    return decorate
+
+
+def response(
+    status: int,
+    schema: type[Schema],
+    *failures: int,
+    paged: bool = False,
+    located: bool = False,
+) -> Callable[[View], View]:
+    """Write what the view returns as ``schema``: one thing, or with ``paged`` a page of them.
+
+    ``failures`` are the statuses that the rules of this view add to those of every view;
+    ``located`` says that the new thing stands at this path and its id.
+    """
+    known = frozenset(map(HTTPStatus, failures))
+    contract = Contract(HTTPStatus(status), schema, paged, located, known)
+    write = _page_writer(schema) if paged else _writer(schema)
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def answered(**arguments: Any) -> Response:
+            result = view(**arguments)
+            answer = Response(write(result), contract.status, mimetype=JSON)
+            if paged and result.next_cursor:
+                answer.headers["Link"] = _next_link(result.next_cursor)
+            if located:
+                answer.headers["Location"] = f"{request.path}/{result.id}"
+            return answer
+
+        answered.contract = contract  # type: ignore[attr-defined]
+        return cast(View, answered)
+
+    return decorate
+
+
+def contract_of(view: Callable[..., Any]) -> Contract:
+    """Return the contract that ``response`` hung on ``view``."""
+    return cast(Contract, view.contract)  # type: ignore[attr-defined]
+
+
+def encode(document: Any) -> bytes:
+    """Write JSON: moments in UTC with a Z, decimals as strings."""
+    return orjson.dumps(document, default=str, option=orjson.OPT_UTC_Z)
+
+
+def _writer(schema: type[Schema]) -> Callable[[Any], bytes]:
+    dump = _dumper(schema)
+    return lambda thing: encode(dump(thing))
+
+
+def _page_writer(schema: type[Schema]) -> Callable[[Any], bytes]:
+    dump = _dumper(schema)
+
+    def write(page: Any) -> bytes:
+        total = {} if page.total is None else {"total": page.total}
+        items = [dump(item) for item in page.items]
+        return encode({"items": items, "next_cursor": page.next_cursor, **total})
+
+    return write
+
+
+def _dumper(schema: type[Schema]) -> Callable[[Any], dict[str, Any]]:
+    """Take the fields of ``schema`` off a row or a model.
+
+    marshmallow would call each field of each row; what our rows hold, orjson writes by itself.
+    """
+    names = list(schema().dump_fields)
+    values = attrgetter(*names)
+    if len(names) == 1:
+        return lambda thing: {names[0]: values(thing)}
+    return lambda thing: dict(zip(names, values(thing), strict=True))
+
+
+def _next_link(cursor: str) -> str:
+    pairs = [(k, v) for k, v in request.args.items(multi=True) if k != "cursor"]
+    return f'<{request.path}?{urlencode([*pairs, ("cursor", cursor)])}>; rel="next"'
+
+
+def check_request() -> None:
+    """Refuse what no view could answer, before the cache is asked: Accept, and needless names."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    if view is None or not hasattr(view, "contract"):
+        return
+    if request.query_string and contract_of(view).query is None:
+        raise Unprocessable({name: ["Unknown name."] for name in read_query()}, "query")
+    accept = request.environ.get("HTTP_ACCEPT", "*/*")
+    if accept not in ("*/*", JSON) and JSON not in request.accept_mimetypes:
+        raise NotAcceptable(f"This resource is available as {JSON} only.")
+
+
+def init_app(app: Flask) -> None:
+    """Check every request against its view's contract."""
+    app.before_request(check_request)

@@ -1,0 +1,150 @@
+"""How both databases are reached: time-outs, the pool, SQLite for several processes, reads."""
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, current_app
+from sqlalchemy import Connection, DateTime, Dialect, Engine, Row, TypeDecorator, event, make_url
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql import Select
+from typing_extensions import TypeVarTuple, Unpack
+
+from app.config import THREADS
+from app.extensions import db
+
+BUSY_SECONDS = 5
+CONNECT_SECONDS = 3
+STATEMENT_MILLISECONDS = 5_000
+LOCK_MILLISECONDS = 3_000
+POOL_WAIT_SECONDS = 3
+ASK_AFTER_IDLE_SECONDS = 1.0
+"""A connection that was in use a moment ago is not asked again whether it is alive."""
+
+Ts = TypeVarTuple("Ts")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC, aware on both databases."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a naive moment: nobody could say when it is."""
+        if value is None or value.tzinfo is None:
+            if value is None:
+                return None
+            raise ValueError("a moment needs its time zone")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give SQLite's naive moments their zone back."""
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+def now() -> datetime:
+    """Return this moment in UTC."""
+    return datetime.now(UTC)
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """Choose pool and time-outs for the database at ``url``."""
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": BUSY_SECONDS}}
+    session = (
+        f"-c statement_timeout={STATEMENT_MILLISECONDS} -c lock_timeout={LOCK_MILLISECONDS} "
+        f"-c idle_in_transaction_session_timeout={STATEMENT_MILLISECONDS} -c timezone=UTC"
+    )
+    return {
+        "pool_size": THREADS,
+        "max_overflow": 0,
+        "pool_timeout": POOL_WAIT_SECONDS,
+        "connect_args": {
+            "connect_timeout": CONNECT_SECONDS,
+            "options": session,
+            "application_name": "bookstall",
+            # A host that vanished without a word is noticed, not waited for.
+            "tcp_user_timeout": STATEMENT_MILLISECONDS,
+            "keepalives_idle": 30,
+        },
+    }
+
+
+def init_app(app: Flask) -> None:
+    """Prepare the engine: listeners, and the folder of an SQLite file."""
+    with app.app_context():
+        engine = db.engine
+        app.extensions["bookstall_unbegun"] = _unbegun(engine)
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", _ask_if_idle)
+    if engine.dialect.name == "sqlite":
+        _make_folder(str(engine.url))
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+
+
+def _unbegun(engine: Engine) -> Engine:
+    """Return ``engine`` for single statements, which need no transaction around them."""
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(unbegun=True)
+    # Saves the two round trips of BEGIN and ROLLBACK.
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _make_folder(url: str) -> None:
+    name = make_url(url).database
+    if name and name != ":memory:":
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    # The driver would begin late and as a reader; we say ourselves when a write begins.
+    connection.isolation_level = None
+    # Readers and one writer at once, over processes; a power cut may cost the last commits,
+    # never the file.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    if not connection.get_execution_options().get("unbegun"):
+        # Taken at once, the write lock is waited for; taken midway, it would be refused.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _note_use(_: Any, entry: ConnectionPoolEntry) -> None:
+    entry.info["used"] = time.monotonic()
+
+
+def _ask_if_idle(connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
+    """Replace a connection that died while nobody used it, before a request meets it."""
+    idle = time.monotonic() - entry.info.get("used", time.monotonic())
+    if idle < ASK_AFTER_IDLE_SECONDS or isinstance(connection, sqlite3.Connection):
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except Exception as error:
+        raise DisconnectionError from error
+
+
+def unbegun() -> Engine:
+    """Return the engine for single statements, each of which commits by itself."""
+    engine: Engine = current_app.extensions["bookstall_unbegun"]
+    return engine
+
+
+def rows(statement: Select[Unpack[Ts]]) -> Sequence[Row[Unpack[Ts]]]:
+    """Read all rows of ``statement``, outside of any transaction."""
+    with unbegun().connect() as connection:
+        return connection.execute(statement).all()

@@ -1,0 +1,186 @@
+"""Every failure becomes application/problem+json, RFC 9457.
+
+    ApiError
+    ├── BadRequest            400  not JSON, a cursor that is not ours
+    ├── NotFound              404
+    ├── NotAcceptable         406
+    ├── Conflict              409
+    ├── UnsupportedMediaType  415
+    ├── Unprocessable         422  understood and wrong, field by field
+    └── Unavailable           503  the database is away; carries Retry-After
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import orjson
+from flask import Flask, Response, g
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from werkzeug.exceptions import HTTPException
+
+RETRY_AFTER_SECONDS = 2
+log = logging.getLogger(__name__)
+
+
+class ApiError(Exception):
+    """A failure that a client is told about."""
+
+    status: ClassVar[HTTPStatus]
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def members(self) -> dict[str, Any]:
+        """Return what the problem says beyond the members that every problem has."""
+        return {}
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that belong to this failure."""
+        return {}
+
+
+class BadRequest(ApiError):  # noqa: N818 - these are named as HTTP names them
+    """The request cannot be read."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+
+class NotFound(ApiError):  # noqa: N818
+    """There is no such thing."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class NotAcceptable(ApiError):  # noqa: N818
+    """The client wants something else than JSON."""
+
+    status = HTTPStatus.NOT_ACCEPTABLE
+
+
+class Conflict(ApiError):  # noqa: N818
+    """The request is sound, and what is stored forbids it."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class UnsupportedMediaType(ApiError):  # noqa: N818
+    """The body is not declared to be JSON."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class Unprocessable(ApiError):  # noqa: N818
+    """The request is understood, and some fields of it are wrong.
+
+    ``messages`` is marshmallow's tree; ``where`` is ``body`` or ``query``.
+    """
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def __init__(self, messages: Mapping[Any, Any], where: str) -> None:
+        super().__init__(f"Some fields of the {where} are wrong.")
+        self.messages = messages
+        self.where = where
+
+    def members(self) -> dict[str, Any]:
+        """List each wrong field by its JSON pointer."""
+        found = [
+            {"pointer": _printable(pointer), "in": self.where, "detail": _printable(detail)}
+            for pointer, detail in _leaves(self.messages)
+        ]
+        return {"errors": found}
+
+
+class Unavailable(ApiError):  # noqa: N818
+    """The database cannot be asked now."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def headers(self) -> dict[str, str]:
+        """Tell when to come back."""
+        return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+def _leaves(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(messages, Mapping):
+        for key, below in messages.items():
+            step = "" if key == "_schema" else f"/{_escaped(str(key))}"
+            yield from _leaves(below, path + step)
+    else:
+        yield from ((path, str(message)) for message in messages)
+
+
+def _escaped(step: str) -> str:
+    return step.replace("~", "~0").replace("/", "~1")
+
+
+def _printable(text: str) -> str:
+    """Write out lone surrogates, which a client may send in a name and UTF-8 cannot hold."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def problem(error: ApiError) -> Response:
+    """Write ``error`` as the answer of the request at hand."""
+    status = error.status
+    return _problem(status, error.detail, error.members(), error.headers())
+
+
+def _problem(
+    status: HTTPStatus, detail: str, members: Mapping[str, Any], headers: Mapping[str, str]
+) -> Response:
+    document = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        "request_id": g.get("request_id"),
+        **members,
+    }
+    answer = Response(orjson.dumps(document), status, mimetype="application/problem+json")
+    answer.headers.update(headers)
+    return answer
+
+
+def from_http_exception(error: HTTPException) -> Response:
+    """Give a werkzeug failure (404, 405, 413, ...) our shape, and keep its headers."""
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    kept = {"Allow", "Retry-After", "Location"}
+    headers = {name: value for name, value in error.get_headers() if name in kept}
+    return _problem(status, error.description or status.phrase, {}, headers)
+
+
+def from_database(error: Exception) -> Response:
+    """Answer 503 when the database is away or too slow, else 500."""
+    if is_away(error):
+        log.warning("database away: %s", str(error).splitlines()[0])
+        return problem(Unavailable("The database cannot be reached now. Please try again."))
+    return from_bug(error)
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell whether ``error`` is about reaching the database, not about what was asked of it."""
+    if isinstance(error, PoolTimeoutError):
+        return True
+    # psycopg2 calls lost connections, time-outs, full disks and locks OperationalError.
+    return isinstance(error, OperationalError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
+
+
+def from_bug(error: Exception) -> Response:
+    """Answer 500 without a word about our insides; those go to the log."""
+    log.error("unexpected failure", exc_info=error)
+    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side.", {}, {})
+
+
+def init_app(app: Flask) -> None:
+    """Register the handlers."""
+    app.register_error_handler(ApiError, problem)
+    app.register_error_handler(HTTPException, from_http_exception)
+    app.register_error_handler(DBAPIError, from_database)
+    app.register_error_handler(PoolTimeoutError, from_database)
+    app.register_error_handler(Exception, from_bug)

@@ -1,0 +1,57 @@
+"""The application factory, the only module that imports blueprints."""
+
+from flask import Flask
+
+from app import (
+    caching,
+    conditional,
+    contract,
+    database,
+    errors,
+    health,
+    observe,
+    openapi,
+    preparing,
+)
+from app.config import INSTANCE, Settings
+from app.extensions import db, migrate
+from app.fields import IdConverter
+from bookreview.commands import books, reviews
+from bookreview.views import bp as bookreview
+
+
+def create_app(settings: Settings) -> Flask:
+    """Make the service as ``settings`` ask for it."""
+    app = Flask("app", instance_path=str(INSTANCE))
+    app.config.from_mapping(
+        SECRET_KEY=settings.secret_key,
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=database.engine_options(settings.database_url),
+        TESTING=settings.testing,
+    )
+    app.url_map.converters["id"] = IdConverter
+    app.url_map.strict_slashes = True
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(INSTANCE.parent / "migrations"))
+    _add_manners(app, settings)
+    for blueprint in (openapi.bp, preparing.bp, bookreview):
+        app.register_blueprint(blueprint)
+    for group in (books, reviews):
+        app.cli.add_command(group)
+    return app
+
+
+def _add_manners(app: Flask, settings: Settings) -> None:
+    """Put around every view what all routes share.
+
+    What is done after a request runs in the opposite order: the answer is finished first, then
+    the cache's part is told, and the watching, which begins first, ends last.
+    """
+    observe.init_app(app, settings)
+    database.init_app(app)
+    errors.init_app(app)
+    caching.init_app(app, settings)
+    conditional.init_app(app)
+    contract.init_app(app)
+    health.init_app(app)

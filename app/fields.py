@@ -1,0 +1,84 @@
+"""Fields whose rules marshmallow's own do not know: exact whole numbers, clean text, ids."""
+
+import re
+import unicodedata
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+from werkzeug.routing import IntegerConverter
+
+ID_MAX = 2**31 - 1
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+_UNSEEN = {"Cc", "Cf", "Zl", "Zp", "Zs"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Whole(fields.Integer):
+    """A whole number within bounds: a JSON number without a fraction, ASCII digits in a query."""
+
+    def __init__(self, least: int, most: int, **kwargs: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(least, most), **kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int | None:
+        if self.context_is_query and isinstance(value, str):
+            if not _WHOLE.fullmatch(value):
+                raise self.make_error("invalid", input=value)
+            value = int(value)
+        if not isinstance(value, int):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+    @property
+    def context_is_query(self) -> bool:
+        """Tell whether the values come from a query string, where all are text."""
+        return isinstance(self.root, QuerySchema)
+
+
+class Flag(fields.Boolean):
+    """``true`` or ``false``, in no other spelling."""
+
+    truthy = {"true", True}  # noqa: RUF012 - as marshmallow declares it
+    falsy = {"false", False}  # noqa: RUF012
+
+
+class Text(fields.String):
+    """Text of 1 to ``most`` characters, cleaned as the API promises.
+
+    NFC; no outer space; something to see in it; no NUL, no lone surrogate, and no control
+    character, but newline and tab where ``lines`` are allowed.
+    """
+
+    def __init__(self, most: int, *, lines: bool = False, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Length(1, most), **kwargs)
+        self.allowed = {"\n", "\t"} if lines else set[str]()
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str | None:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text is None or text.isascii() and text.isprintable():
+            return self._not_blank(text.strip()) if text is not None else None
+        if _SURROGATE.search(text):
+            raise ValidationError("Holds half a character (a lone surrogate).")
+        if "\n" in self.allowed:
+            text = text.replace("\r\n", "\n")
+        clean = unicodedata.normalize("NFC", text).strip()
+        if any(unicodedata.category(c) == "Cc" and c not in self.allowed for c in clean):
+            raise ValidationError("Holds a control character.")
+        return self._not_blank(clean)
+
+    def _not_blank(self, text: str) -> str:
+        if not text or all(unicodedata.category(c) in _UNSEEN for c in text):
+            raise ValidationError("Must not be blank.")
+        return text
+
+
+class QuerySchema(Schema):
+    """What a query string may hold; any other name is a 422."""
+
+
+class IdConverter(IntegerConverter):
+    """An id in a path: canonical ASCII digits that fit the databases' integers, else a 404."""
+
+    regex = r"[1-9][0-9]{0,9}"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, max=ID_MAX, **kwargs)

@@ -1,0 +1,120 @@
+"""The parts of the OpenAPI document that all operations share."""
+
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask
+from marshmallow import Schema
+
+from app.contract import Contract
+from app.errors import RETRY_AFTER_SECONDS
+
+TEXT = {"type": "string"}
+PROBLEM = {
+    "type": "object",
+    "description": "A failure, RFC 9457.",
+    "required": ["type", "title", "status", "detail", "request_id"],
+    "properties": {
+        "type": {**TEXT, "format": "uri-reference"},
+        "title": TEXT,
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": TEXT,
+        "request_id": TEXT,
+        "errors": {
+            "type": "array",
+            "description": "With a 422: each wrong field.",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "in", "detail"],
+                "properties": {
+                    "pointer": {**TEXT, "description": "JSON pointer, RFC 6901."},
+                    "in": {**TEXT, "enum": ["body", "query"]},
+                    "detail": TEXT,
+                },
+            },
+        },
+    },
+}
+INFO = {
+    "summary": "The back end of an online bookshop.",
+    "description": "Books and what readers think of them. JSON in and out; failures are problem "
+    "documents; lists are paged by opaque cursors.",
+    "license": {"name": "MIT", "identifier": "MIT"},
+    "contact": {"name": "The developers of Bookstall"},
+}
+WHY = {
+    304: "The client has this answer already.",
+    400: "The request cannot be read: no JSON, or a cursor that does not belong to this list.",
+    404: "There is no such thing.",
+    406: "The client does not accept JSON.",
+    409: "What is stored forbids it.",
+    413: "The body is too large.",
+    415: "The body is not declared as application/json.",
+    422: "A field or a query name is wrong; `errors` says which.",
+    500: "Something went wrong on our side.",
+    503: "The database is away; try again after `Retry-After` seconds.",
+}
+
+
+def _header(description: str, **schema: Any) -> dict[str, Any]:
+    return {"description": description, "schema": {**TEXT, **schema}}
+
+
+REQUEST_ID = {"X-Request-ID": _header("The id of this request, as sent or made.")}
+ETAG = {"ETag": _header("Names these bytes; send it as If-None-Match.")}
+CACHE_STATUS = {"Cache-Status": _header("What the cache did, RFC 9211.")}
+LINK = {"Link": _header("The next page, RFC 8288.")}
+LOCATION = {"Location": _header("Where the new thing stands.", format="uri-reference")}
+RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds to wait.",
+        "schema": {"type": "integer", "examples": [RETRY_AFTER_SECONDS]},
+    }
+}
+
+
+def success_headers(contract: Contract, method: str) -> dict[str, Any]:
+    """Return the headers of a success."""
+    return {
+        **REQUEST_ID,
+        **CACHE_STATUS,
+        **(ETAG if method == "GET" else {}),
+        **(LINK if contract.paged else {}),
+        **(LOCATION if contract.located else {}),
+    }
+
+
+def failure(status: int) -> dict[str, Any]:
+    """Describe the failure ``status``."""
+    if status == HTTPStatus.NOT_MODIFIED:
+        return {"description": WHY[status], "headers": {**REQUEST_ID, **CACHE_STATUS, **ETAG}}
+    waits = RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return {
+        "description": WHY[status],
+        "headers": {**REQUEST_ID, **waits},
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+        },
+    }
+
+
+def page_of(schema: type[Schema]) -> dict[str, Any]:
+    """Describe a page of ``schema``."""
+    return {
+        "type": "object",
+        "required": ["items", "next_cursor"],
+        "properties": {
+            "items": {"type": "array", "items": schema},
+            "next_cursor": {"type": ["string", "null"]},
+            "total": {"type": "integer", "minimum": 0},
+        },
+    }
+
+
+def tags_of(app: Flask) -> list[dict[str, str]]:
+    """Describe each blueprint by the first line of its module."""
+    return [
+        {"name": name, "description": str(blueprint.description)}
+        for name, blueprint in app.blueprints.items()
+        if hasattr(blueprint, "description")
+    ]

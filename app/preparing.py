@@ -1,0 +1,40 @@
+"""`flask prepare`: what `make run` needs before it serves."""
+
+from pathlib import Path
+
+import click
+from flask import Blueprint, current_app
+from flask_migrate import upgrade
+from sqlalchemy import inspect, make_url
+
+from app.config import default_database_url
+from app.extensions import db
+
+bp = Blueprint("preparing", __name__, cli_group=None)
+SAMPLE = Path(__file__).resolve().parent.parent / "sample"
+
+
+@bp.cli.command()
+def prepare() -> None:
+    """Bring the database to the newest migration; fill the default one when it is new."""
+    new = _is_default() and not inspect(db.engine).has_table("alembic_version")
+    upgrade()
+    if new:
+        _load_sample()
+
+
+def _is_default() -> bool:
+    asked = make_url(current_app.config["SQLALCHEMY_DATABASE_URI"])
+    return asked == make_url(default_database_url())
+
+
+def _load_sample() -> None:
+    context = click.get_current_context()
+    for name, words in (
+        ("books", ("--key", "source_id")),
+        ("reviews", ("--key", "source_id")),
+    ):
+        group = current_app.cli.commands[name]
+        load = group.commands["load"]  # type: ignore[attr-defined]
+        context.invoke(load)
+        del load, words

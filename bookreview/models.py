@@ -1,0 +1,64 @@
+"""Tables of books and reviews, with the rules that the database itself can hold."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import UtcDateTime, now
+from app.extensions import Base
+
+TITLE_MAX = 500
+AUTHOR_MAX = 1_000
+REVIEWER_MAX = 100
+TEXT_MAX = 10_000
+SOURCE_ID_MAX = 100
+YEAR_MIN, YEAR_MAX = -5_000, 2_100
+
+
+class Book(Base):
+    """A book, and the sum of what its reviews say, kept right by every write of a review."""
+
+    __tablename__ = "book"
+    __table_args__ = (
+        CheckConstraint(f"published_year BETWEEN {YEAR_MIN} AND {YEAR_MAX}", name="year_in_bounds"),
+        CheckConstraint(
+            "rating_sum BETWEEN review_count AND 5 * review_count", name="ratings_add_up"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(String(TITLE_MAX))
+    author: Mapped[str] = mapped_column(String(AUTHOR_MAX))
+    isbn: Mapped[str | None] = mapped_column(String(13), unique=True)
+    published_year: Mapped[int | None]
+    review_count: Mapped[int] = mapped_column(default=0)
+    rating_sum: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    # The id by which the source of a load knows this book.
+    source_id: Mapped[str | None] = mapped_column(String(SOURCE_ID_MAX), unique=True)
+    # Title and author without case, a line each: searched alike on both databases.
+    folded: Mapped[str] = mapped_column(Text)
+
+
+class Review(Base):
+    """What one reader thinks of one book."""
+
+    __tablename__ = "review"
+    __table_args__ = (
+        CheckConstraint("rating BETWEEN 1 AND 5", name="rating_in_bounds"),
+        Index("ix_review_newest_of_book", "book_id", "created_at", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    book_id: Mapped[int] = mapped_column(ForeignKey("book.id"))
+    rating: Mapped[int]
+    reviewer: Mapped[str] = mapped_column(String(REVIEWER_MAX))
+    text: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    source_id: Mapped[str | None] = mapped_column(String(SOURCE_ID_MAX), unique=True)
+
+
+def fold(title: str, author: str) -> str:
+    """Return what searches look at: a line for the title and one for the author, without case."""
+    return f"{title}\n{author}".casefold()

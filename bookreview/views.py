@@ -1,0 +1,63 @@
+"""The routes of books and reviews."""
+
+from typing import Any
+
+from flask import Blueprint
+
+from app.caching import cached
+from app.contract import arguments, response
+from app.pagination import Page
+from bookreview import queries, services
+from bookreview.schemas import (
+    BookQuery,
+    BookSchema,
+    NewBookSchema,
+    NewReviewSchema,
+    ReviewQuery,
+    ReviewSchema,
+)
+
+bp = Blueprint("bookreview", __name__)
+bp.description = "Books, and what readers think of them."  # type: ignore[attr-defined]
+
+
+@bp.get("/books")
+@cached("books")
+@arguments(BookQuery)
+@response(200, BookSchema, paged=True)
+def list_books(query: dict[str, Any]) -> Page:
+    """List books, by id."""
+    return queries.books(**query)
+
+
+@bp.post("/books")
+@arguments(NewBookSchema)
+@response(201, BookSchema, 409, located=True)
+def create_book(body: dict[str, Any]) -> Any:
+    """Add a book. An ISBN that is taken answers 409."""
+    return services.add_book(**body)
+
+
+@bp.get("/books/<id:book_id>")
+@cached("book:{book_id}")
+@response(200, BookSchema)
+def get_book(book_id: int) -> Any:
+    """Show a book, with the number and the average of its reviews."""
+    return queries.book(book_id)
+
+
+@bp.get("/books/<id:book_id>/reviews")
+@cached("book:{book_id}:reviews")
+@arguments(ReviewQuery)
+@response(200, ReviewSchema, paged=True)
+def list_reviews(book_id: int, query: dict[str, Any]) -> Page:
+    """List a book's reviews, newest first."""
+    return queries.reviews(book_id, **query)
+
+
+@bp.post("/books/<id:book_id>/reviews")
+@arguments(NewReviewSchema)
+@response(201, ReviewSchema)
+def create_review(book_id: int, body: dict[str, Any]) -> Any:
+    """Add a review to a book, and count it into the book's average."""
+    return services.add_review(book_id, **body)
