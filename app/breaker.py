@@ -31,8 +31,9 @@ class Breaker:
 
     def allows(self) -> bool:
         """Tell whether this caller may try; while open, that is one caller at a time."""
-        if self._retry_at is None:
-            return True
+        return self.closed or self._takes_the_turn()
+
+    def _takes_the_turn(self) -> bool:
         with self._lock:
             if self._retry_at is None:
                 return True

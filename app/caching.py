@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from functools import wraps
 from importlib.metadata import version
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from flask import Flask, Response, current_app, g, request
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,11 +18,11 @@ from app import outbox
 from app.answers import Answers, pack, unpack
 from app.conditional import finish, takes_gzip
 from app.config import Settings
+from app.contract import View
 from app.extensions import cache, db
 from app.redis_cache import CacheAway, RedisCache
 
 NAME = "bookstall"
-View = TypeVar("View", bound=Callable[..., Response])
 log = logging.getLogger(__name__)
 
 
@@ -46,7 +46,7 @@ def cached(*tags: str) -> Callable[[View], View]:
             entry, g.cache_status = kept.read(_key(), filled, answer)
             return unpack(entry)
 
-        return cast(View, reading)
+        return reading
 
     return decorate
 

@@ -45,9 +45,10 @@ def answer_if_changed(response: Response) -> Response:
     """Answer 304 without a body when the client named the ETag that it would get."""
     etag = response.headers.get("ETag")
     asked = request.environ.get("HTTP_IF_NONE_MATCH")
-    if etag and asked and response.status_code == 200:  # noqa: PLR2004
-        if request.if_none_match.contains_weak(etag.removeprefix("W/").strip('"')):
-            return _not_modified(response)
+    if not (etag and asked and response.status_code == 200):  # noqa: PLR2004
+        return response
+    if request.if_none_match.contains_weak(etag.removeprefix("W/").strip('"')):
+        return _not_modified(response)
     return response
 
 

@@ -1,11 +1,11 @@
 """What a view accepts and returns, said once: checked here, read back by app/openapi.py."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from http import HTTPStatus
 from operator import attrgetter
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import orjson
@@ -17,7 +17,8 @@ from app.errors import NotAcceptable, Unprocessable
 from app.fields import QuerySchema
 
 JSON = "application/json"
-View = TypeVar("View", bound=Callable[..., Any])
+View = Callable[..., Response]
+"""What Flask calls: the path's arguments in, a response out."""
 
 
 @dataclass
@@ -41,15 +42,15 @@ def arguments(schema: type[Schema]) -> Callable[[View], View]:
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def checked(**path: Any) -> Any:
+        def checked(**path: Any) -> Response:
             try:
                 loaded = loader.load(read())
             except ValidationError as error:
-                raise Unprocessable(error.normalized_messages(), name) from None
+                raise Unprocessable(_messages(error), name) from None
             return view(**path, **{name: loaded})
 
         setattr(contract_of(view), name, schema)
-        return cast(View, checked)
+        return checked
 
     return decorate
 
@@ -60,7 +61,7 @@ def response(
     *failures: int,
     paged: bool = False,
     located: bool = False,
-) -> Callable[[View], View]:
+) -> Callable[[Callable[..., Any]], View]:
     """Write what the view returns as ``schema``: one thing, or with ``paged`` a page of them.
 
     ``failures`` are the statuses that the rules of this view add to those of every view;
@@ -70,7 +71,7 @@ def response(
     contract = Contract(HTTPStatus(status), schema, paged, located, known)
     write = _page_writer(schema) if paged else _writer(schema)
 
-    def decorate(view: View) -> View:
+    def decorate(view: Callable[..., Any]) -> View:
         @wraps(view)
         def answered(**arguments: Any) -> Response:
             result = view(**arguments)
@@ -82,9 +83,14 @@ def response(
             return answer
 
         answered.contract = contract  # type: ignore[attr-defined]
-        return cast(View, answered)
+        return answered
 
     return decorate
+
+
+def _messages(error: ValidationError) -> Mapping[Any, Any]:
+    found = error.messages
+    return found if isinstance(found, Mapping) else {"_schema": found}
 
 
 def contract_of(view: Callable[..., Any]) -> Contract:
@@ -138,7 +144,7 @@ def check_request() -> None:
     if request.query_string and contract_of(view).query is None:
         raise Unprocessable({name: ["Unknown name."] for name in read_query()}, "query")
     accept = request.environ.get("HTTP_ACCEPT", "*/*")
-    if accept not in ("*/*", JSON) and JSON not in request.accept_mimetypes:
+    if accept not in ("*/*", JSON) and not request.accept_mimetypes.quality(JSON):
         raise NotAcceptable(f"This resource is available as {JSON} only.")
 
 

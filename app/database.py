@@ -5,14 +5,13 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVarTuple
 
 from flask import Flask, current_app
 from sqlalchemy import Connection, DateTime, Dialect, Engine, Row, TypeDecorator, event, make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql import Select
-from typing_extensions import TypeVarTuple, Unpack
 
 from app.config import THREADS
 from app.extensions import db
@@ -144,7 +143,7 @@ def unbegun() -> Engine:
     return engine
 
 
-def rows(statement: Select[Unpack[Ts]]) -> Sequence[Row[Unpack[Ts]]]:
+def rows(statement: Select[*Ts]) -> Sequence[Row[*Ts]]:
     """Read all rows of ``statement``, outside of any transaction."""
     with unbegun().connect() as connection:
         return connection.execute(statement).all()

@@ -1,13 +1,13 @@
 """Every failure becomes application/problem+json, RFC 9457.
 
-    ApiError
-    ├── BadRequest            400  not JSON, a cursor that is not ours
-    ├── NotFound              404
-    ├── NotAcceptable         406
-    ├── Conflict              409
-    ├── UnsupportedMediaType  415
-    ├── Unprocessable         422  understood and wrong, field by field
-    └── Unavailable           503  the database is away; carries Retry-After
+ApiError
+├── BadRequest            400  not JSON, a cursor that is not ours
+├── NotFound              404
+├── NotAcceptable         406
+├── Conflict              409
+├── UnsupportedMediaType  415
+├── Unprocessable         422  understood and wrong, field by field
+└── Unavailable           503  the database is away; carries Retry-After
 """
 
 import logging

@@ -5,7 +5,7 @@ import unicodedata
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
-from werkzeug.routing import IntegerConverter
+from werkzeug.routing import IntegerConverter, Map
 
 ID_MAX = 2**31 - 1
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
@@ -19,7 +19,7 @@ class Whole(fields.Integer):
     def __init__(self, least: int, most: int, **kwargs: Any) -> None:
         super().__init__(strict=True, validate=validate.Range(least, most), **kwargs)
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int | None:
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
         if self.context_is_query and isinstance(value, str):
             if not _WHOLE.fullmatch(value):
                 raise self.make_error("invalid", input=value)
@@ -52,10 +52,10 @@ class Text(fields.String):
         super().__init__(validate=validate.Length(1, most), **kwargs)
         self.allowed = {"\n", "\t"} if lines else set[str]()
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str | None:
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if text is None or text.isascii() and text.isprintable():
-            return self._not_blank(text.strip()) if text is not None else None
+        if text.isascii() and text.isprintable():
+            return self._not_blank(text.strip())
         if _SURROGATE.search(text):
             raise ValidationError("Holds half a character (a lone surrogate).")
         if "\n" in self.allowed:
@@ -80,5 +80,5 @@ class IdConverter(IntegerConverter):
 
     regex = r"[1-9][0-9]{0,9}"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, max=ID_MAX, **kwargs)
+    def __init__(self, map: Map) -> None:  # noqa: A002 - werkzeug's name
+        super().__init__(map, max=ID_MAX)

@@ -52,8 +52,10 @@ def delivered(ids: Sequence[int]) -> None:
 
 
 def purge_now_and_then() -> None:
-    """Remove, once an hour, rows that are too old to matter: a service without Redis keeps them
-    for processes that may have one."""
+    """Remove, once an hour, rows that are too old to matter.
+
+    A service without Redis leaves its rows for processes that may have one.
+    """
     due = current_app.extensions.get("bookstall_purge_at", 0.0)
     if time.monotonic() >= due:
         current_app.extensions["bookstall_purge_at"] = time.monotonic() + PURGE_EVERY_SECONDS

@@ -22,7 +22,8 @@ from flask_caching.backends.base import BaseCache
 from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionInterface
-from redis.exceptions import BusyLoadingError, RedisError, ResponseError, TimeoutError
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from app.breaker import Breaker
@@ -73,7 +74,11 @@ class RedisCache(BaseCache):
 
     @classmethod
     def factory(
-        cls, app: Flask, config: dict[str, Any], args: list[Any], kwargs: dict[str, Any]
+        cls,
+        app: Flask,
+        config: dict[str, Any],
+        args: list[Any],
+        kwargs: dict[str, Any],
     ) -> "RedisCache":
         """Make the backend as Flask-Caching asks for it."""
         return cls(config["CACHE_REDIS_URL"], config["CACHE_DEFAULT_TIMEOUT"])
@@ -94,9 +99,7 @@ class RedisCache(BaseCache):
         names = _tags(link, tags)
         # Twice the life of an entry: a version that expires too early costs only a miss.
         expiry = 2 * self._ttl
-        commands = [
-            ["SET", name, os.urandom(VERSION_BYTES), "EX", expiry, "NX"] for name in names
-        ]
+        commands = [["SET", name, os.urandom(VERSION_BYTES), "EX", expiry, "NX"] for name in names]
         found = self._ask(link, [*commands, ["MGET", *names]])[-1]
         return None if None in found else b"".join(found)
 
@@ -153,7 +156,7 @@ class RedisCache(BaseCache):
         try:
             connection.send_packed_command(connection.pack_commands(commands))
             answers = [_answer(connection) for _ in commands]
-        except (TimeoutError, BusyLoadingError) as error:
+        except (RedisTimeoutError, BusyLoadingError) as error:
             self._drop(connection)
             raise self._away(_word(error)) from error
         except (RedisError, OSError) as error:
@@ -198,4 +201,4 @@ def _tags(link: _Link, tags: Sequence[str]) -> list[str]:
 
 
 def _word(error: Exception) -> str:
-    return "timeout" if isinstance(error, TimeoutError) else "unreachable"
+    return "timeout" if isinstance(error, RedisTimeoutError) else "unreachable"

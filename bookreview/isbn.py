@@ -22,7 +22,10 @@ def normalized(text: str) -> str:
 
 def _ten_holds(digits: str) -> bool:
     values = [10 if digit in "Xx" else int(digit) for digit in digits]
-    return sum(weight * value for weight, value in zip(range(10, 0, -1), values, strict=True)) % 11 == 0
+    return (
+        sum(weight * value for weight, value in zip(range(10, 0, -1), values, strict=True)) % 11
+        == 0
+    )
 
 
 def _with_check_digit(twelve: str) -> str:

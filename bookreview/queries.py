@@ -1,5 +1,7 @@
 """Reads: columns in, plain rows out."""
 
+from typing import Any
+
 from sqlalchemy import Float, Row, Select, case, cast, func, select
 
 from app.database import rows
@@ -56,7 +58,7 @@ def _in_author(part: str) -> str:
     return f"%\n%{literal}%"
 
 
-def book(book_id: int) -> Row[tuple[object, ...]]:
+def book(book_id: int) -> Row[*tuple[Any, ...]]:
     """Return one book; raise NotFound."""
     found = rows(select(*BOOK).where(Book.id == book_id))
     if not found:
@@ -74,7 +76,7 @@ def reviews(book_id: int, page: PageRequest) -> Page:
     return found
 
 
-def reviews_of(book_id: int) -> Select[tuple[object, ...]]:
+def reviews_of(book_id: int) -> Select[*tuple[Any, ...]]:
     """Select the reviews of one book, in no order."""
     return select(*REVIEW).where(Review.book_id == book_id)
 

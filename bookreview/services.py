@@ -28,7 +28,7 @@ def add_book(title: str, author: str, **others: Any) -> Any:
 def add_review(book_id: int, rating: int, reviewer: str, text: str) -> Any:
     """Add a review and count it into its book; raise NotFound for an unknown book."""
     # The row lock that this takes puts simultaneous reviews of one book in a line.
-    if not db.session.execute(counted_in(book_id, rating)).rowcount:
+    if db.session.scalar(counted_in(book_id, rating)) is None:
         db.session.rollback()
         raise queries.no_book(book_id)
     values = {"book_id": book_id, "rating": rating, "reviewer": reviewer, "text": text}
@@ -38,10 +38,11 @@ def add_review(book_id: int, rating: int, reviewer: str, text: str) -> Any:
 
 
 def counted_in(book_id: int, rating: int) -> Any:
-    """Return the statement that counts one more review into its book."""
+    """Count one more review into its book; returns the id of the book, if there is one."""
     return (
         update(Book)
         .where(Book.id == book_id)
         .values(review_count=Book.review_count + 1, rating_sum=Book.rating_sum + rating)
+        .returning(Book.id)
         .execution_options(synchronize_session=False)
     )
