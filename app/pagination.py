@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Row, func, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql import Select
 
-from app.database import rows
+from app.database import UtcDateTime, rows
 from app.errors import BadRequest
 from app.fields import Flag, QuerySchema, Whole
 
@@ -110,6 +110,6 @@ def _opened(cursor: str, keys: Sequence[Key]) -> list[Any]:
     except BadData:
         raise BadRequest("The cursor does not belong to this list with these filters.") from None
     return [
-        datetime.fromisoformat(value) if key.type.python_type is datetime else value
+        datetime.fromisoformat(value) if isinstance(key.type, UtcDateTime) else value
         for key, value in zip(keys, plain, strict=True)
     ]
