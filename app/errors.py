@@ -16,10 +16,12 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 import orjson
-from flask import Flask, Response, g
+from flask import Flask, Response, request
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
+
+from app import observe
 
 RETRY_AFTER_SECONDS = 2
 log = logging.getLogger(__name__)
@@ -137,7 +139,7 @@ def _problem(
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
-        "request_id": g.get("request_id"),
+        "request_id": request.environ.get(observe.ID),
         **members,
     }
     answer = Response(orjson.dumps(document), status, mimetype="application/problem+json")

@@ -2,20 +2,12 @@
 
 from flask import Flask
 
-from app import (
-    caching,
-    conditional,
-    contract,
-    database,
-    errors,
-    health,
-    observe,
-    openapi,
-    preparing,
-)
+from app import caching, contract, database, errors, health, openapi, preparing
 from app.config import INSTANCE, Settings
+from app.door import Door
 from app.extensions import db, migrate
 from app.fields import IdConverter
+from app.logs import init_logging
 from bookreview.commands import books, reviews
 from bookreview.views import bp as bookreview
 
@@ -39,19 +31,16 @@ def create_app(settings: Settings) -> Flask:
         app.register_blueprint(blueprint)
     for group in (books, reviews):
         app.cli.add_command(group)
+    app.wsgi_app = Door(app, settings)  # type: ignore[method-assign]
     return app
 
 
 def _add_manners(app: Flask, settings: Settings) -> None:
-    """Put around every view what all routes share.
-
-    What is done after a request runs in the opposite order: the answer is finished first, then
-    the cache's part is told, and the watching, which begins first, ends last.
-    """
-    observe.init_app(app, settings)
+    """Put around every view what all routes share; the door last, around all of it."""
+    if not settings.testing:
+        init_logging(settings)
     database.init_app(app)
     errors.init_app(app)
     caching.init_app(app, settings)
-    conditional.init_app(app)
     contract.init_app(app)
     health.init_app(app)

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.caching import answer_cache
+from app.caching import read_through
 from app.contract import encode
 from app.database import unbegun
 from app.extensions import migrate
@@ -65,7 +65,7 @@ def _database() -> dict[str, str]:
 
 
 def _cache() -> str:
-    kept = answer_cache()
+    kept = read_through(current_app)
     if kept is None:
         return "none"
     try:

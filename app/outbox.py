@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import JSON, ColumnElement, delete, insert, select
+from sqlalchemy import JSON, ColumnElement, Engine, delete, insert, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.config import CACHE_TTL_MAX
-from app.database import UtcDateTime, now, unbegun
+from app.database import UtcDateTime, now
 from app.extensions import Base, db
 
 BATCH = 500
@@ -39,19 +39,19 @@ def put(tags: Sequence[str]) -> int:
     return db.session.execute(statement).scalar_one()
 
 
-def undelivered() -> list[tuple[int, list[str]]]:
+def undelivered(engine: Engine) -> list[tuple[int, list[str]]]:
     """Return the oldest rows, at most BATCH of them."""
     statement = select(Outbox.id, Outbox.tags).order_by(Outbox.id).limit(BATCH)
-    with unbegun().connect() as connection:
+    with engine.connect() as connection:
         return [(row.id, row.tags) for row in connection.execute(statement)]
 
 
-def delivered(ids: Sequence[int]) -> None:
+def remove(engine: Engine, ids: Sequence[int]) -> None:
     """Remove rows whose invalidation has reached Redis."""
-    _remove(Outbox.id.in_(ids))
+    _remove(engine, Outbox.id.in_(ids))
 
 
-def purge_now_and_then() -> None:
+def purge_now_and_then(engine: Engine) -> None:
     """Remove, once an hour, rows that are too old to matter.
 
     A service without Redis leaves its rows for processes that may have one.
@@ -59,9 +59,9 @@ def purge_now_and_then() -> None:
     due = current_app.extensions.get("bookstall_purge_at", 0.0)
     if time.monotonic() >= due:
         current_app.extensions["bookstall_purge_at"] = time.monotonic() + PURGE_EVERY_SECONDS
-        _remove(Outbox.created_at < now() - PURGE_AFTER)
+        _remove(engine, Outbox.created_at < now() - PURGE_AFTER)
 
 
-def _remove(which: ColumnElement[bool]) -> None:
-    with unbegun().connect() as connection:
+def _remove(engine: Engine, which: ColumnElement[bool]) -> None:
+    with engine.connect() as connection:
         connection.execute(delete(Outbox).where(which))

@@ -1,77 +1,87 @@
 """Read-through: from Redis what is proved to be fresh, else from the view, once for all who wait.
 
-Three things keep an old answer from being served after a write was acknowledged:
-the versions of the tags (app/redis_cache.py), the outbox (app/outbox.py), and the lease: the
-proof, renewed each half second, that no invalidation waits in the outbox.
+Three things keep an old answer from being served after a write was acknowledged: the versions
+of the tags (app/redis_cache.py), the outbox (app/outbox.py), and the lease: the proof, renewed
+each half second, that no invalidation waits in the outbox.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from flask import Response
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import outbox
+from app.answer import OK, Answer, pack, unpack
 from app.flights import Flights
 from app.redis_cache import CacheAway, RedisCache
 
 LEASE_SECONDS = 0.5
 """For so long at most can an answer be stale whose invalidation could not reach Redis."""
-KEPT_HEADERS = ("ETag", "Content-Encoding", "Vary", "Link")
 
-Answer = tuple[bytes, str]
-"""A packed answer, and what Cache-Status says of it."""
+Told = tuple[Answer, str]
+"""An answer, and what Cache-Status says of it."""
+Make = Callable[[], Answer]
 
 
-class Answers:
-    """The cache of finished answers of one process."""
+class ReadThrough:
+    """The cache of finished answers, as one process uses it."""
 
-    def __init__(self, redis: RedisCache) -> None:
+    def __init__(self, redis: RedisCache, engine: Engine) -> None:
         self.redis = redis
+        self._engine = engine
         self._lease = Lease(self._deliver_all)
         self._flights = Flights()
         redis.on_lost = self._lease.revoke
 
-    def read(self, key: str, tags: Sequence[str], make: Callable[[], bytes]) -> Answer:
+    def read(self, key: str, tags: Sequence[str], make: Make) -> Told:
         """Return the answer of ``key``; ``make`` makes it where the cache has none."""
         if not self.redis.breaker.allows():
             return make(), "fwd=bypass; detail=redis-away"
         try:
             self._lease.hold()
-            versions, entry = self.redis.look_up(key, tags)
+            versions, packed = self.redis.look_up(key, tags)
         except CacheAway as away:
             return make(), f"fwd=bypass; detail=redis-{away}"
-        if entry is not None:
-            return entry, "hit"
+        except SQLAlchemyError:
+            return make(), "fwd=bypass; detail=outbox-away"
+        if packed is not None:
+            return unpack(packed), "hit"
         if versions is None:
             return make(), "fwd=miss; detail=redis-full"
+        return self._fly(key, tags, versions, make)
+
+    def _fly(self, key: str, tags: Sequence[str], versions: bytes, make: Make) -> Told:
         # Named by the versions, a flight is joined only by readers who began after the same
         # writes as its query: nobody is handed an answer from before a write they know of.
-        flown, joined = self._flights.fly(
+        (answer, status), joined = self._flights.fly(
             (key, versions), lambda: self._fill(key, tags, versions, make)
         )
-        return (flown[0], "fwd=miss; collapsed") if joined else flown
+        if not joined:
+            return answer, status
+        if answer.status != OK:  # a failure names the request that it belongs to
+            return make(), "fwd=miss"
+        return Answer(answer.status, list(answer.headers), answer.body), "fwd=miss; collapsed"
 
-    def _fill(
-        self, key: str, tags: Sequence[str], versions: bytes, make: Callable[[], bytes]
-    ) -> Answer:
+    def _fill(self, key: str, tags: Sequence[str], versions: bytes, make: Make) -> Told:
         # The flight before ours may have landed since we looked.
         landed = self._look_again(key, tags, versions)
         if landed is not None:
-            return landed, "hit"
-        made = make()
-        return made, self._store(key, versions, made)
+            return unpack(landed), "hit"
+        answer = make()
+        return answer, self._store(key, versions, answer) if answer.status == OK else "fwd=miss"
 
     def _look_again(self, key: str, tags: Sequence[str], versions: bytes) -> bytes | None:
         try:
-            present, entry = self.redis.look_up(key, tags)
+            present, packed = self.redis.look_up(key, tags)
         except CacheAway:
             return None
-        return entry if present == versions else None
+        return packed if present == versions else None
 
-    def _store(self, key: str, versions: bytes, made: bytes) -> str:
+    def _store(self, key: str, versions: bytes, answer: Answer) -> str:
         try:
-            stored = self.redis.store(key, versions, made)
+            stored = self.redis.store(key, versions, pack(answer))
         except CacheAway as away:
             return f"fwd=miss; detail=redis-{away}"
         return "fwd=miss; stored" if stored else "fwd=miss; detail=redis-full"
@@ -83,21 +93,21 @@ class Answers:
         self._lease.hold()
         self.redis.ping()
 
-    def deliver(self, batch: Sequence[tuple[int, list[str]]]) -> None:
-        """Invalidate what the rows of ``batch`` name, then remove the rows."""
+    def deliver(self, row: int, tags: Sequence[str]) -> None:
+        """Invalidate what a write's outbox row names, then remove the row; or raise CacheAway."""
         if not self.redis.breaker.allows():
             raise CacheAway("away")
-        self._deliver(batch)
+        self._deliver([(row, tags)])
 
-    def _deliver(self, batch: Sequence[tuple[int, list[str]]]) -> None:
+    def _deliver(self, batch: Sequence[tuple[int, Sequence[str]]]) -> None:
         self.redis.forget(sorted({tag for _, tags in batch for tag in tags}))
-        outbox.delivered([row for row, _ in batch])
+        outbox.remove(self._engine, [row for row, _ in batch])
 
     def _deliver_all(self) -> float:
         """Empty the outbox; return when the look began that found it empty."""
         while True:
             began = time.monotonic()
-            batch = outbox.undelivered()
+            batch = outbox.undelivered(self._engine)
             if not batch:
                 return began
             self._deliver(batch)
@@ -114,11 +124,10 @@ class Lease:
 
     def hold(self) -> None:
         """Return while the lease is good; renew it where it is not."""
-        if time.monotonic() < self._until:
-            return
-        with self._lock:
-            if time.monotonic() >= self._until:
-                self._renew()
+        if time.monotonic() >= self._until:
+            with self._lock:
+                if time.monotonic() >= self._until:
+                    self._renew()
 
     def _renew(self) -> None:
         before = self._revocations
@@ -130,20 +139,3 @@ class Lease:
         """End the lease now: Redis was out of reach, and anything may have been missed."""
         self._revocations += 1
         self._until = 0.0
-
-
-def pack(response: Response) -> bytes:
-    """Write headers and body as one run of bytes: nothing in it can be executed."""
-    headers = [response.headers.get(name, "").encode("latin-1") for name in KEPT_HEADERS]
-    return b"\n".join([*headers, response.get_data()])
-
-
-def unpack(entry: bytes) -> Response:
-    """Make the response that ``pack`` packed."""
-    *values, body = entry.split(b"\n", len(KEPT_HEADERS))
-    headers = [
-        (name, value.decode("latin-1"))
-        for name, value in zip(KEPT_HEADERS, values, strict=True)
-        if value
-    ]
-    return Response(body, 200, headers, content_type="application/json")

@@ -1,0 +1,109 @@
+"""The door around the Flask application: what every answer has in common, in one place.
+
+A request gets its id here, is answered from the cache if it can be, else by Flask; the answer
+is compressed, tagged and compared with what the client has, counted and logged. It stands
+before Flask because a hit then costs neither a request context nor a second round trip.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+
+from app import observe
+from app.answer import Answer, finish, if_changed
+from app.caching import key_of, read_through, release, tags_of
+from app.config import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+
+WsgiEnviron = dict[str, Any]
+NOT_CACHEABLE = "fwd=bypass; detail=not-cacheable"
+
+
+class Route(NamedTuple):
+    """Where a request leads."""
+
+    rule: str
+    view: Callable[..., Any] | None
+    arguments: Mapping[str, Any]
+
+
+NOWHERE = Route(observe.UNMATCHED, None, {})
+
+
+class Door:
+    """A WSGI application around ``app``."""
+
+    def __init__(self, app: Flask, settings: Settings) -> None:
+        self._inner = app.wsgi_app
+        self._views = app.view_functions
+        self._urls = app.url_map.bind("")
+        self._cache = read_through(app)
+        self._release = release(settings)
+
+    def __call__(self, environ: WsgiEnviron, start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request."""
+        began = time.perf_counter()
+        observe.name(environ)
+        method = environ["REQUEST_METHOD"]
+        if method == "HEAD":  # as GET in everything but the body, the cache included
+            environ["REQUEST_METHOD"] = "GET"
+        route = self._route(environ)
+        answer, cache_status = self._answer(environ, route)
+        answer = if_changed(answer, environ)
+        answer.headers += [
+            ("Cache-Status", f"bookstall; {cache_status}"),
+            ("X-Request-ID", environ[observe.ID]),
+        ]
+        seconds = time.perf_counter() - began
+        request = observe.Request(environ[observe.ID], method, route.rule, environ["PATH_INFO"])
+        observe.note(request, answer.status[:3], cache_status, seconds)
+        start_response(answer.status, answer.headers)
+        return [] if method == "HEAD" else [answer.body]
+
+    def _route(self, environ: WsgiEnviron) -> Route:
+        try:
+            path = environ["PATH_INFO"].encode("latin-1").decode()
+            rule, arguments = self._urls.match(path, environ["REQUEST_METHOD"], return_rule=True)
+        except (HTTPException, UnicodeDecodeError):  # Flask will say it in its own words
+            return NOWHERE
+        return Route(rule.rule, self._views[rule.endpoint], arguments)
+
+    def _answer(self, environ: WsgiEnviron, route: Route) -> tuple[Answer, str]:
+        def make() -> Answer:
+            return finish(self._ask_flask(environ), environ)
+
+        tags = tags_of(route.view)
+        if not tags or not _takes_json(environ):
+            return make(), NOT_CACHEABLE
+        if self._cache is None:
+            return make(), "fwd=bypass; detail=no-redis"
+        filled = [tag.format(**route.arguments) for tag in tags]
+        return self._cache.read(key_of(environ, self._release), filled, make)
+
+    def _ask_flask(self, environ: WsgiEnviron) -> Answer:
+        answer = Answer("", [], b"")
+
+        def start(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:
+            answer.status, answer.headers = status, list(headers)
+
+        chunks = self._inner(environ, start)
+        try:
+            answer.body = b"".join(chunks)
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
+        return answer
+
+
+def _takes_json(environ: WsgiEnviron) -> bool:
+    """Tell whether the client surely takes JSON; the view's contract looks at all other cases."""
+    accept = environ.get("HTTP_ACCEPT", "*/*")
+    if accept in ("*/*", "application/json"):
+        return True
+    refuses = "q=0" in accept.replace("q=0.", "")
+    return not refuses and ("*/*" in accept or "application/json" in accept)
