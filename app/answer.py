@@ -100,7 +100,7 @@ def pack(answer: Answer) -> bytes:
 
 
 def unpack(packed: bytes) -> Answer:
-    """Make the answer that ``pack`` packed."""
+    """Make the answer that ``pack`` packed; raise ValueError for anything else."""
     *values, body = packed.split(b"\n", len(KEPT))
     headers = [
         (name, value.decode("latin-1")) for name, value in zip(KEPT, values, strict=True) if value

@@ -46,8 +46,9 @@ class ReadThrough:
             return make(), f"fwd=bypass; detail=redis-{away}"
         except SQLAlchemyError:
             return make(), "fwd=bypass; detail=outbox-away"
-        if packed is not None:
-            return unpack(packed), "hit"
+        found = _unpacked(packed)
+        if found is not None:
+            return found, "hit"
         if versions is None:
             return make(), "fwd=miss; detail=redis-full"
         return self._fly(key, tags, versions, make)
@@ -68,16 +69,16 @@ class ReadThrough:
         # The flight before ours may have landed since we looked.
         landed = self._look_again(key, tags, versions)
         if landed is not None:
-            return unpack(landed), "hit"
+            return landed, "hit"
         answer = make()
         return answer, self._store(key, versions, answer) if answer.status == OK else "fwd=miss"
 
-    def _look_again(self, key: str, tags: Sequence[str], versions: bytes) -> bytes | None:
+    def _look_again(self, key: str, tags: Sequence[str], versions: bytes) -> Answer | None:
         try:
             present, packed = self.redis.look_up(key, tags)
         except CacheAway:
             return None
-        return packed if present == versions else None
+        return _unpacked(packed) if present == versions else None
 
     def _store(self, key: str, versions: bytes, answer: Answer) -> str:
         try:
@@ -111,6 +112,15 @@ class ReadThrough:
             if not batch:
                 return began
             self._deliver(batch)
+
+
+def _unpacked(packed: bytes | None) -> Answer | None:
+    if packed is None:
+        return None
+    try:
+        return unpack(packed)
+    except ValueError:  # not ours: somebody else writes into this Redis
+        return None
 
 
 class Lease:

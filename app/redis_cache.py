@@ -15,6 +15,7 @@ A Redis that restarts has a new ``run_id`` and therefore begins empty, whatever 
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from flask import Flask
@@ -64,13 +65,15 @@ class RedisCache(BaseCache):
         self.on_lost: Callable[[], None] = lambda: None
         self._ttl = ttl
         self._local = threading.local()
-        self._pool = ConnectionPool.from_url(
+        # Only to read the URL: the pool counts the connections that it ever made.
+        pool = ConnectionPool.from_url(
             url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
+        self._connect = partial(pool.connection_class, **pool.connection_kwargs)
 
     @classmethod
     def factory(
@@ -132,7 +135,7 @@ class RedisCache(BaseCache):
         return link if link is not None else self._new_link()
 
     def _new_link(self) -> _Link:
-        connection = self._pool.make_connection()
+        connection = self._connect()
         try:
             connection.connect()
             connection.send_command("INFO", "server")

@@ -18,7 +18,7 @@ from app.extensions import db
 from app.factory import create_app
 from stack.servers import Postgres, Redis
 
-SECRET = "a secret of the tests"  # noqa: S105
+SECRET = "a secret of the tests"
 NUMBERS = count(1)
 
 
@@ -90,7 +90,7 @@ def make_app() -> Iterator[Callable[..., Flask]]:
 
     def make(url: str, **settings: Any) -> Flask:
         checked = Settings(
-            database_url=database_url(url), secret_key=SECRET, testing=True, **settings
+            **{"secret_key": SECRET, "testing": True, **settings}, database_url=database_url(url)
         )
         made.append(create_app(checked))
         return made[-1]
