@@ -78,24 +78,23 @@ def engine_options(url: str) -> dict[str, Any]:
 
 
 def init_app(app: Flask) -> None:
-    """Prepare the engine: listeners, and the folder of an SQLite file."""
+    """Prepare the engine: its listeners, and the folder of an SQLite file."""
     with app.app_context():
         engine = db.engine
-        app.extensions["bookstall_unbegun"] = _unbegun(engine)
+    app.extensions["bookstall_unbegun"] = engine.execution_options(unbegun=True)
     event.listen(engine, "checkin", _note_use)
-    event.listen(engine, "checkout", _ask_if_idle)
     if engine.dialect.name == "sqlite":
         _make_folder(str(engine.url))
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "checkout", _ask_if_idle)
+        event.listen(engine, "begin", _begin_postgres)
 
 
-def _unbegun(engine: Engine) -> Engine:
-    """Return ``engine`` for single statements, which need no transaction around them."""
-    if engine.dialect.name == "sqlite":
-        return engine.execution_options(unbegun=True)
-    # Saves the two round trips of BEGIN and ROLLBACK.
-    return engine.execution_options(isolation_level="AUTOCOMMIT")
+def _is_unbegun(connection: Connection) -> bool:
+    options = connection.get_execution_options()
+    return "unbegun" in options or options.get("isolation_level") == "AUTOCOMMIT"
 
 
 def _make_folder(url: str) -> None:
@@ -115,9 +114,14 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> N
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    if not connection.get_execution_options().get("unbegun"):
+    if not _is_unbegun(connection):
         # Taken at once, the write lock is waited for; taken midway, it would be refused.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_postgres(connection: Connection) -> None:
+    # Only a flag of the driver: SQLAlchemy's own AUTOCOMMIT costs a round trip to take back.
+    connection.connection.dbapi_connection.autocommit = _is_unbegun(connection)  # type: ignore[union-attr]
 
 
 def _note_use(_: Any, entry: ConnectionPoolEntry) -> None:
@@ -126,13 +130,13 @@ def _note_use(_: Any, entry: ConnectionPoolEntry) -> None:
 
 def _ask_if_idle(connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
     """Replace a connection that died while nobody used it, before a request meets it."""
-    idle = time.monotonic() - entry.info.get("used", time.monotonic())
-    if idle < ASK_AFTER_IDLE_SECONDS or isinstance(connection, sqlite3.Connection):
+    now_used = time.monotonic()
+    if now_used - entry.info.get("used", now_used) < ASK_AFTER_IDLE_SECONDS:
         return
     try:
+        connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-        connection.rollback()
     except Exception as error:
         raise DisconnectionError from error
 

@@ -65,7 +65,11 @@ Key = InstrumentedAttribute[Any]
 
 
 def paginate(
-    statement: Select[Any], *, keys: Sequence[Key], page: PageRequest, descending: bool = False
+    statement: Select[*tuple[Any, ...]],
+    *,
+    keys: Sequence[Key],
+    page: PageRequest,
+    descending: bool = False,
 ) -> Page:
     """Return a page of ``statement`` ordered by ``keys``, the last of which is unique.
 
@@ -86,7 +90,7 @@ def _after(keys: Sequence[Key], values: Sequence[Any], descending: bool) -> Colu
     return here < there if descending else here > there
 
 
-def _count(statement: Select[Any]) -> int:
+def _count(statement: Select[*tuple[Any, ...]]) -> int:
     counted = select(func.count()).select_from(statement.subquery())
     return rows(counted)[0][0]
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy import CheckConstraint, Computed, Float, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import UtcDateTime, now
@@ -34,6 +34,10 @@ class Book(Base):
     published_year: Mapped[int | None]
     review_count: Mapped[int] = mapped_column(default=0)
     rating_sum: Mapped[int] = mapped_column(default=0)
+    average_rating: Mapped[float | None] = mapped_column(
+        Float(53),
+        Computed("round(100.0 * rating_sum / nullif(review_count, 0)) / 100", persisted=True),
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     # The id by which the source of a load knows this book.
     source_id: Mapped[str | None] = mapped_column(String(SOURCE_ID_MAX), unique=True)

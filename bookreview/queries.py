@@ -2,17 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import Float, Row, Select, case, cast, func, select
+from sqlalchemy import Row, Select, select
 
 from app.database import rows
 from app.errors import NotFound
 from app.pagination import Page, PageRequest, paginate
 from bookreview.models import Book, Review
 
-AVERAGE = case(
-    (Book.review_count == 0, None),
-    else_=func.round(Book.rating_sum * 100.0 / Book.review_count) / 100.0,
-)
 BOOK = (
     Book.id,
     Book.title,
@@ -20,7 +16,7 @@ BOOK = (
     Book.isbn,
     Book.published_year,
     Book.review_count,
-    cast(AVERAGE, Float).label("average_rating"),
+    Book.average_rating,
     Book.created_at,
 )
 REVIEW = (
@@ -40,7 +36,7 @@ def books(
     isbn: str | None = None,
 ) -> Page:
     """Return a page of the books that match all of the filters, by id."""
-    found = select(*BOOK)
+    found: Select[*tuple[Any, ...]] = select(*BOOK)
     if q is not None:
         found = found.where(Book.folded.contains(q.casefold(), autoescape=True))
     if author is not None:

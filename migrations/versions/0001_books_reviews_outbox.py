@@ -24,6 +24,13 @@ def upgrade() -> None:
         sa.Column("published_year", sa.Integer()),
         sa.Column("review_count", sa.Integer(), nullable=False),
         sa.Column("rating_sum", sa.Integer(), nullable=False),
+        sa.Column(
+            "average_rating",
+            sa.Float(53),
+            sa.Computed(
+                "round(100.0 * rating_sum / nullif(review_count, 0)) / 100", persisted=True
+            ),
+        ),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("source_id", sa.String(100)),
         sa.Column("folded", sa.Text(), nullable=False),

@@ -361,7 +361,7 @@ from app.redis_cache import RedisCache
 
 RedisCache.forget = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 url, redis_url, book = sys.argv[1:]
-settings = Settings(database_url=database_url(url), redis_url=redis_url, secret_key="any", testing=True)
+settings = Settings(database_url=database_url(url), redis_url=redis_url, secret_key="any")
 create_app(settings).test_client().post(
     f"/books/{book}/reviews", json={"rating": 4, "reviewer": "Ana", "text": "My last words."}
 )
