@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 from flask import request
+from gunicorn.http.errors import ParseException
 
 from app.errors import BadRequest, Unprocessable, UnsupportedMediaType
 
@@ -17,7 +18,7 @@ def read_body() -> Any:
         raise UnsupportedMediaType("Send JSON, declared as Content-Type: application/json.")
     try:
         text = request.get_data(cache=False).decode("utf-8")
-    except OSError:  # a chunk that breaks the rules of HTTP surfaces so under gunicorn
+    except (OSError, ParseException):  # so a broken chunk surfaces under gunicorn
         raise BadRequest("The body could not be read to its end.") from None
     except UnicodeDecodeError:
         raise BadRequest("The body is not UTF-8.") from None
