@@ -29,7 +29,11 @@ def read_body() -> Any:
 
 
 def _reason(error: Exception) -> str:
-    return "it is nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, ArithmeticError):
+        return "it holds a number beyond all bounds"
+    return str(error)[:200]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
