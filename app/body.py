@@ -16,6 +16,8 @@ def read_body() -> Any:
     """Return the JSON of the body: each name once, no NaN, fractions as Decimal."""
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("Send JSON, declared as Content-Type: application/json.")
+    if request.content_encoding not in (None, "", "identity"):
+        raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
     try:
         text = request.get_data(cache=False).decode("utf-8")
     except (OSError, ParseException):  # so a broken chunk surfaces under gunicorn
