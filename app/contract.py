@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import orjson
 from flask import Flask, Response, current_app, request
 from marshmallow import Schema, ValidationError
+from werkzeug.datastructures import MIMEAccept
 
 from app.body import read_body, read_query
 from app.errors import NotAcceptable, Unprocessable
@@ -144,8 +145,14 @@ def check_request() -> None:
     if request.query_string and contract_of(view).query is None:
         raise Unprocessable({name: ["Unknown name."] for name in read_query()}, "query")
     accept = request.environ.get("HTTP_ACCEPT", "*/*")
-    if accept not in ("*/*", JSON) and not request.accept_mimetypes.quality(JSON):
+    if accept not in ("*/*", JSON) and not _takes_json():
         raise NotAcceptable(f"This resource is available as {JSON} only.")
+
+
+def _takes_json() -> bool:
+    # Parameters, as the charset that some clients add, mean nothing for JSON.
+    kinds = [(kind.partition(";")[0], quality) for kind, quality in request.accept_mimetypes]
+    return not kinds or MIMEAccept(kinds).quality(JSON) > 0
 
 
 def init_app(app: Flask) -> None:
