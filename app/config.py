@@ -1,6 +1,7 @@
 """Every setting by name, with a default or a clear complaint."""
 
 import os
+import re
 import secrets
 import sys
 from collections.abc import Callable, Mapping
@@ -9,10 +10,14 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
 INSTANCE = Path(__file__).resolve().parent.parent / "instance"
 CACHE_TTL_MAX = 86_400
 THREADS = 8
 """Requests that one process works on at once; each may need one database connection."""
+_DIGITS = re.compile(r"[0-9]{1,18}")
 T = TypeVar("T")
 
 
@@ -78,6 +83,10 @@ def default_database_url() -> str:
 
 def database_url(text: str) -> str:
     """Name the driver: SQLAlchemy takes a bare ``postgresql://`` for another one than ours."""
+    try:
+        make_url(text)
+    except (ArgumentError, ValueError):
+        raise ValueError("is not the URL of a database") from None
     scheme, found, rest = text.partition("://")
     if found and scheme in {"postgres", "postgresql", "postgresql+psycopg2"}:
         return f"postgresql+psycopg2://{rest}"
@@ -88,7 +97,12 @@ def database_url(text: str) -> str:
 
 def redis_url(text: str) -> str:
     """Accept what redis-py accepts in a URL."""
-    if urlsplit(text).scheme not in {"redis", "rediss", "unix"}:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # complains of what is no port
+    except ValueError:
+        raise ValueError("is not the URL of a Redis") from None
+    if parts.scheme not in {"redis", "rediss", "unix"}:
         raise ValueError("must start with redis://, rediss:// or unix://")
     return text
 
@@ -104,7 +118,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
     """Make a parser of whole numbers from ``least`` to ``most``."""
 
     def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and least <= int(text[:19]) <= most):
+        if not (_DIGITS.fullmatch(text) and least <= int(text) <= most):
             raise ValueError(f"must be a whole number from {least} to {most}, not {text!r}")
         return int(text)
 

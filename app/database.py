@@ -13,7 +13,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql import Select
 
-from app.config import THREADS
+from app.config import THREADS, BadSetting
 from app.extensions import db
 
 BUSY_SECONDS = 5
@@ -100,7 +100,10 @@ def _is_unbegun(connection: Connection) -> bool:
 def _make_folder(url: str) -> None:
     name = make_url(url).database
     if name and name != ":memory:":
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadSetting("DATABASE_URL", f"names a folder that cannot be made: {error}") from None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
