@@ -103,7 +103,9 @@ def _make_folder(url: str) -> None:
         try:
             Path(name).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BadSetting("DATABASE_URL", f"names a folder that cannot be made: {error}") from None
+            raise BadSetting(
+                "DATABASE_URL", f"names a folder that cannot be made: {error}"
+            ) from None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:

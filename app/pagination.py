@@ -38,7 +38,6 @@ class PageQuery(QuerySchema):
         1, LIMIT_MAX, load_default=LIMIT_DEFAULT, metadata={"description": "Items on a page."}
     )
     cursor = fields.String(
-        load_default=None,
         metadata={"description": "`next_cursor` of the page before, with the same filters."},
     )
     include_total = Flag(
@@ -48,7 +47,7 @@ class PageQuery(QuerySchema):
     @post_load
     def as_page(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Put the names of paging together, so that a query's filters stand alone."""
-        paging = {name: loaded.pop(name) for name in PAGING}
+        paging = {name: loaded.pop(name) for name in PAGING & loaded.keys()}
         return {**loaded, "page": PageRequest(**paging)}
 
 

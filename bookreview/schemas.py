@@ -56,9 +56,9 @@ class BookSchema(Schema):
 class BookQuery(PageQuery):
     """Which books."""
 
-    q = Text(TITLE_MAX, load_default=None, metadata={"description": "Part of title or author."})
-    author = Text(AUTHOR_MAX, load_default=None, metadata={"description": "Part of the author."})
-    isbn = Isbn(load_default=None, metadata={"description": "ISBN-10 or -13."})
+    q = Text(TITLE_MAX, metadata={"description": "Part of title or author."})
+    author = Text(AUTHOR_MAX, metadata={"description": "Part of the author."})
+    isbn = Isbn(metadata={"description": "ISBN-10 or -13."})
 
 
 class NewReviewSchema(Schema):
