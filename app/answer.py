@@ -51,7 +51,7 @@ def takes_gzip(environ: Environ) -> bool:
 
 def finish(answer: Answer, environ: Environ) -> Answer:
     """Compress ``answer`` if the client and its size ask for it, and tag a successful read."""
-    if len(answer.body) >= GZIP_LEAST_BYTES and _is_text(answer):
+    if len(answer.body) >= GZIP_LEAST_BYTES and _is_whole_text(answer):
         answer.put("Vary", "Accept-Encoding")
         if takes_gzip(environ):
             _compress(answer)
@@ -60,9 +60,11 @@ def finish(answer: Answer, environ: Environ) -> Answer:
     return answer
 
 
-def _is_text(answer: Answer) -> bool:
+def _is_whole_text(answer: Answer) -> bool:
     kind = answer.get("Content-Type") or ""
-    return kind.startswith(GZIP_TYPES) and answer.get("Content-Encoding") is None
+    # A Content-Range counts the bytes of the body as it is: compressed, it would lie.
+    marked = answer.get("Content-Encoding") or answer.get("Content-Range")
+    return kind.startswith(GZIP_TYPES) and marked is None
 
 
 def _compress(answer: Answer) -> None:
