@@ -1,0 +1,59 @@
+import pytest
+
+from bookreview.isbn import normalized
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("9780439023481", "9780439023481"),
+        ("978-0-439-02348-1", "9780439023481"),
+        ("0439023483", "9780439023481"),
+        ("0-439-02348-3", "9780439023481"),
+        ("0 439 02348 3", "9780439023481"),
+        ("080442957X", "9780804429573"),
+        ("0-8044-2957-x", "9780804429573"),
+        ("9791032305690", "9791032305690"),
+    ],
+)
+def test_an_isbn_is_kept_and_shown_as_thirteen_digits(client, book, written, kept):
+    assert client.get(f"/books/{book(isbn=written)}").json["isbn"] == kept
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "-",
+        "9780439023482",
+        "0439023484",
+        "0439023X83",
+        "X439023483",
+        "978043902348",
+        "97804390234811",
+        "9770439023484",
+        "\uff19\uff17\uff18\uff10\uff14\uff13\uff19\uff10\uff12\uff13\uff14\uff18\uff11",
+        "9780439023481\n",
+        "978_0439023481",
+        "978\u00000439023481",
+        "\ud800",
+    ],
+)
+def test_what_is_no_isbn_is_refused(shared_client, wrong):
+    answer = shared_client.post("/books", json={"title": "T", "author": "A", "isbn": wrong})
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json["errors"]] == ["/isbn"]
+
+
+@pytest.mark.parametrize("wrong", [9780439023481, True, ["9780439023481"], {}])
+def test_an_isbn_is_text(shared_client, wrong):
+    answer = shared_client.post("/books", json={"title": "T", "author": "A", "isbn": wrong})
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("at", range(13))
+def test_a_check_digit_notices_any_single_wrong_digit(at):
+    right = "9780439023481"
+    wrong = f"{right[:at]}{(int(right[at]) + 1) % 10}{right[at + 1 :]}"
+    with pytest.raises(ValueError, match="Not an ISBN"):
+        normalized(wrong)
