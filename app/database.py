@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVarTuple
@@ -32,6 +32,11 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+
+    @property
+    def python_type(self) -> type[datetime]:
+        """Say what values of this type are."""
+        return datetime
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Refuse a naive moment: nobody could say when it is."""
@@ -152,7 +157,7 @@ def unbegun() -> Engine:
     return engine
 
 
-def rows(statement: Select[*Ts]) -> Sequence[Row[*Ts]]:
+def rows(statement: Select[*Ts], values: Mapping[str, Any] | None = None) -> Sequence[Row[*Ts]]:
     """Read all rows of ``statement``, outside of any transaction."""
     with unbegun().connect() as connection:
-        return connection.execute(statement).all()
+        return connection.execute(statement, values).all()

@@ -16,7 +16,8 @@ def create_app(settings: Settings) -> Flask:
     """Make the service as ``settings`` ask for it."""
     app = Flask("app", instance_path=str(INSTANCE))
     app.config.from_mapping(
-        SECRET_KEY=settings.secret_key,
+        # Not as SECRET_KEY: Flask would open a session for each request.
+        CURSOR_KEY=settings.secret_key,
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=database.engine_options(settings.database_url),

@@ -1,25 +1,21 @@
-"""Lists, page by page: keyset cursors that are opaque, signed and bound to their list."""
+"""Lists, page by page, at the same cost at any depth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from functools import lru_cache
 from typing import Any
-from urllib.parse import urlencode
 
-from flask import current_app, request
-from itsdangerous import BadData, URLSafeSerializer
 from marshmallow import fields, post_load
-from sqlalchemy import ColumnElement, Row, func, select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import Integer, Row, bindparam, func, select, tuple_
 from sqlalchemy.sql import Select
 
-from app.database import UtcDateTime, rows
-from app.errors import BadRequest
+from app.cursors import PAGING, Key, seal, unseal
+from app.database import rows
 from app.fields import Flag, QuerySchema, Whole
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
-PAGING = frozenset({"limit", "cursor", "include_total"})
+LIMIT = "page_limit"
 
 
 @dataclass(frozen=True)
@@ -55,16 +51,17 @@ class PageQuery(QuerySchema):
 class Page:
     """One page of a list: rows with the fields of its schema."""
 
-    items: Sequence[Row[Any]]
+    items: Sequence[Row[*tuple[Any, ...]]]
     next_cursor: str | None
     total: int | None = None
 
 
-Key = InstrumentedAttribute[Any]
+Statement = Select[*tuple[Any, ...]]
 
 
 def paginate(
-    statement: Select[*tuple[Any, ...]],
+    statement: Statement,
+    values: Mapping[str, Any],
     *,
     keys: Sequence[Key],
     page: PageRequest,
@@ -72,47 +69,37 @@ def paginate(
 ) -> Page:
     """Return a page of ``statement`` ordered by ``keys``, the last of which is unique.
 
-    All keys run in one direction, so that a row value says in one comparison what comes after
-    the cursor, at the same cost at any depth. The statement selects the keys.
+    The statement selects the keys, and takes ``values`` for its bindparams. It is one object
+    for all calls: SQLAlchemy then finds it compiled, and compares no columns.
     """
-    ordered = statement.order_by(*(key.desc() if descending else key.asc() for key in keys))
-    if page.cursor is not None:
-        ordered = ordered.where(_after(keys, _opened(page.cursor, keys), descending))
-    found = rows(ordered.limit(page.limit + 1))
+    shaped = _page_of(statement, tuple(keys), descending, page.cursor is not None)
+    after = unseal(page.cursor, keys) if page.cursor is not None else ()
+    placed = {_name(key): value for key, value in zip(keys, after, strict=False)}
+    found = rows(shaped, {**values, **placed, LIMIT: page.limit + 1})
     items = found[: page.limit]
-    following = _sealed(items[-1], keys) if len(found) > page.limit else None
-    return Page(items, following, _count(statement) if page.include_total else None)
+    following = seal(items[-1], keys) if len(found) > page.limit else None
+    total = rows(_count_of(statement), values)[0][0] if page.include_total else None
+    return Page(items, following, total)
 
 
-def _after(keys: Sequence[Key], values: Sequence[Any], descending: bool) -> ColumnElement[bool]:
-    here, there = tuple_(*keys), tuple_(*values, types=[key.type for key in keys])
-    return here < there if descending else here > there
+@lru_cache(maxsize=256)
+def _page_of(
+    statement: Statement, keys: tuple[Key, ...], descending: bool, continued: bool
+) -> Statement:
+    ordered = statement.order_by(*(key.desc() if descending else key.asc() for key in keys))
+    if continued:
+        # All keys run in one direction, so that one comparison of row values says what comes
+        # after the cursor: an index on the keys is entered there, at any depth.
+        here = tuple_(*keys)
+        there = tuple_(*(bindparam(_name(key), type_=key.type) for key in keys))
+        ordered = ordered.where(here < there if descending else here > there)
+    return ordered.limit(bindparam(LIMIT, type_=Integer))
 
 
-def _count(statement: Select[*tuple[Any, ...]]) -> int:
-    counted = select(func.count()).select_from(statement.subquery())
-    return rows(counted)[0][0]
+@lru_cache(maxsize=256)
+def _count_of(statement: Statement) -> Statement:
+    return select(func.count()).select_from(statement.subquery())
 
 
-def _signer() -> URLSafeSerializer:
-    """Sign for this path and these filters alone: elsewhere the signature does not hold."""
-    filters = sorted((k, v) for k, v in request.args.items(multi=True) if k not in PAGING)
-    salt = f"cursor {request.path}?{urlencode(filters)}"
-    return URLSafeSerializer(current_app.secret_key or "", salt=salt)
-
-
-def _sealed(row: Row[Any], keys: Sequence[Key]) -> str:
-    values = [row._mapping[key.key] for key in keys]
-    plain = [v.isoformat() if isinstance(v, datetime) else v for v in values]
-    return str(_signer().dumps(plain))
-
-
-def _opened(cursor: str, keys: Sequence[Key]) -> list[Any]:
-    try:
-        plain = _signer().loads(cursor)
-    except BadData:
-        raise BadRequest("The cursor does not belong to this list with these filters.") from None
-    return [
-        datetime.fromisoformat(value) if isinstance(key.type, UtcDateTime) else value
-        for key, value in zip(keys, plain, strict=True)
-    ]
+def _name(key: Key) -> str:
+    return f"after_{key.key}"

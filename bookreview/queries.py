@@ -1,12 +1,14 @@
-"""Reads: columns in, plain rows out."""
+"""Reads: columns in, plain rows out. Each statement is made once, for all calls."""
 
+import re
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, bindparam, select
 
 from app.database import rows
 from app.errors import NotFound
-from app.pagination import Page, PageRequest, paginate
+from app.pagination import Page, PageRequest, Statement, paginate
 from bookreview.models import Book, Review
 
 BOOK = (
@@ -29,6 +31,23 @@ REVIEW = (
 )
 
 
+ONE_BOOK = select(*BOOK).where(Book.id == bindparam("book_id"))
+BOOK_ID = select(Book.id).where(Book.id == bindparam("book_id"))
+REVIEWS_OF_A_BOOK = select(*REVIEW).where(Review.book_id == bindparam("book_id"))
+FILTERS = {
+    "q": Book.folded.like(bindparam("q"), escape="/"),
+    # Only the author's line has a newline before it.
+    "author": Book.folded.like(bindparam("author"), escape="/"),
+    "isbn": Book.isbn == bindparam("isbn"),
+}
+
+
+@cache
+def books_by(names: frozenset[str]) -> Statement:
+    """Select the books that match the filters of these names."""
+    return select(*BOOK).where(*(FILTERS[name] for name in sorted(names)))
+
+
 def books(
     page: PageRequest,
     q: str | None = None,
@@ -36,27 +55,23 @@ def books(
     isbn: str | None = None,
 ) -> Page:
     """Return a page of the books that match all of the filters, by id."""
-    found: Select[*tuple[Any, ...]] = select(*BOOK)
-    if q is not None:
-        found = found.where(Book.folded.contains(q.casefold(), autoescape=True))
-    if author is not None:
-        # Only the author's line has a newline before it.
-        found = found.where(Book.folded.like(_in_author(author), escape="/"))
-    if isbn is not None:
-        found = found.where(Book.isbn == isbn)
-    return paginate(found, keys=[Book.id], page=page)
+    values = {
+        "q": None if q is None else f"%{_literal(q)}%",
+        "author": None if author is None else f"%\n%{_literal(author)}%",
+        "isbn": isbn,
+    }
+    asked = {name: value for name, value in values.items() if value is not None}
+    return paginate(books_by(frozenset(asked)), asked, keys=[Book.id], page=page)
 
 
-def _in_author(part: str) -> str:
-    literal = part.casefold()
-    for special in "/%_":
-        literal = literal.replace(special, f"/{special}")
-    return f"%\n%{literal}%"
+def _literal(part: str) -> str:
+    """Fold ``part`` as the column is folded, and take every character as it is."""
+    return re.sub("[/%_]", r"/\g<0>", part.casefold())
 
 
 def book(book_id: int) -> Row[*tuple[Any, ...]]:
     """Return one book; raise NotFound."""
-    found = rows(select(*BOOK).where(Book.id == book_id))
+    found = rows(ONE_BOOK, {"book_id": book_id})
     if not found:
         raise no_book(book_id)
     return found[0]
@@ -64,17 +79,12 @@ def book(book_id: int) -> Row[*tuple[Any, ...]]:
 
 def reviews(book_id: int, page: PageRequest) -> Page:
     """Return a page of a book's reviews, newest first; raise NotFound for an unknown book."""
-    found = paginate(
-        reviews_of(book_id), keys=[Review.created_at, Review.id], page=page, descending=True
-    )
-    if not found.items and not rows(select(Book.id).where(Book.id == book_id)):
+    whose = {"book_id": book_id}
+    newest = [Review.created_at, Review.id]
+    found = paginate(REVIEWS_OF_A_BOOK, whose, keys=newest, page=page, descending=True)
+    if not found.items and not rows(BOOK_ID, whose):
         raise no_book(book_id)
     return found
-
-
-def reviews_of(book_id: int) -> Select[*tuple[Any, ...]]:
-    """Select the reviews of one book, in no order."""
-    return select(*REVIEW).where(Review.book_id == book_id)
 
 
 def no_book(book_id: int) -> NotFound:

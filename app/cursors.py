@@ -1,0 +1,52 @@
+"""Keyset cursors: opaque, signed, and bound to the list and the filters that they come from."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import current_app, request
+from itsdangerous import BadData, URLSafeSerializer
+from sqlalchemy import Row
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app.errors import BadRequest
+
+Key = InstrumentedAttribute[Any]
+PAGING = frozenset({"limit", "cursor", "include_total"})
+
+
+def seal(row: Row[*tuple[Any, ...]], keys: Sequence[Key]) -> str:
+    """Write the place of ``row`` in the order of ``keys``."""
+    plain = [_plain(row._mapping[key.key]) for key in keys]
+    return str(_signer().dumps(plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def unseal(cursor: str, keys: Sequence[Key]) -> list[Any]:
+    """Return the values of ``keys`` that ``seal`` wrote; raise BadRequest for any other text."""
+    try:
+        plain = _signer().loads(cursor)
+    except BadData:
+        raise BadRequest("The cursor does not belong to this list with these filters.") from None
+    return [_typed(key, value) for key, value in zip(keys, plain, strict=True)]
+
+
+def _typed(key: Key, value: Any) -> Any:
+    kind = key.type.python_type
+    if kind is datetime:
+        return datetime.fromisoformat(value)
+    return Decimal(value) if kind is Decimal else value
+
+
+def _signer() -> URLSafeSerializer:
+    """Sign for this path and these filters alone: elsewhere the signature does not hold."""
+    filters = sorted((k, v) for k, v in request.args.items(multi=True) if k not in PAGING)
+    salt = f"cursor {request.path}?{urlencode(filters)}"
+    return URLSafeSerializer(current_app.config["CURSOR_KEY"], salt=salt)
