@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKED = $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r
 THIS = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-CODE := app bookreview adsfetch stack bench migrations tests wsgi.py gunicorn.conf.py
+CODE := app bookreview inventory adsfetch stack bench migrations tests wsgi.py gunicorn.conf.py
 RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header setup.cfg
 TESTS ?= tests

@@ -49,8 +49,16 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
+def _integer(digits: str) -> int | Decimal:
+    # As an int, a negative zero would pass for a zero.
+    return int(digits) if digits != "-0" else Decimal(digits)
+
+
 _decoder = json.JSONDecoder(
-    object_pairs_hook=_object, parse_float=Decimal, parse_constant=_no_constant
+    object_pairs_hook=_object,
+    parse_float=Decimal,
+    parse_int=_integer,
+    parse_constant=_no_constant,
 )
 
 

@@ -22,6 +22,7 @@ class Breaker:
         self._open_seconds = open_seconds
         self._clock = clock
         self._retry_at: float | None = None
+        self._urgent_tried = False
         self._lock = Lock()
 
     @property
@@ -29,24 +30,32 @@ class Breaker:
         """Tell whether all callers may pass."""
         return self._retry_at is None
 
-    def allows(self) -> bool:
-        """Tell whether this caller may try; while open, that is one caller at a time."""
-        return self.closed or self._takes_the_turn()
+    def allows(self, *, urgent: bool = False) -> bool:
+        """Tell whether this caller may try; while open, that is one caller in each period.
 
-    def _takes_the_turn(self) -> bool:
+        One ``urgent`` caller in each period is let through beside it.
+        """
+        return self.closed or self._takes_a_turn(urgent)
+
+    def _takes_a_turn(self, urgent: bool) -> bool:
         with self._lock:
             if self._retry_at is None:
                 return True
-            if self._clock() < self._retry_at:
-                return False
-            self._retry_at = self._clock() + self._open_seconds
-            return True
+            if self._clock() >= self._retry_at:
+                self._retry_at = self._clock() + self._open_seconds
+                self._urgent_tried = urgent
+                return True
+            first = urgent and not self._urgent_tried
+            self._urgent_tried |= urgent
+            return first
 
     def succeeded(self) -> None:
         """Let all callers pass again."""
         self._retry_at = None
 
     def failed(self) -> None:
-        """Keep all callers away for a while."""
+        """Keep all callers away for a period."""
         with self._lock:
+            if self._retry_at is None:
+                self._urgent_tried = False
             self._retry_at = self._clock() + self._open_seconds

@@ -48,13 +48,14 @@ def commit_and_forget(*tags: str) -> None:
     What has committed never fails here: an invalidation that cannot be delivered stays in the
     outbox, where the transaction of the write has put it.
     """
-    row = outbox.put(tags)
-    db.session.commit()
     kept = read_through(current_app)
+    asks = kept is not None and kept.redis.breaker.allows(urgent=True)
+    row = outbox.put(tags, held=kept is not None and not asks)
+    db.session.commit()
     try:
         if kept is None:
             outbox.purge_now_and_then(unbegun())
-        else:
+        elif asks:
             kept.deliver(row, tags)
     except (CacheAway, SQLAlchemyError) as error:
         log.warning("invalidation %d waits in the outbox: %s", row, error)

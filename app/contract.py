@@ -29,6 +29,7 @@ class Contract:
     answer: type[Schema]
     paged: bool = False
     located: bool = False
+    versioned: bool = False
     failures: frozenset[HTTPStatus] = field(default_factory=frozenset)
     query: type[Schema] | None = None
     body: type[Schema] | None = None
@@ -61,14 +62,16 @@ def response(
     *failures: int,
     paged: bool = False,
     located: bool = False,
+    versioned: bool = False,
 ) -> Callable[[Callable[..., Any]], View]:
     """Write what the view returns as ``schema``: one thing, or with ``paged`` a page of them.
 
     ``failures`` are the statuses that the rules of this view add to those of every view;
-    ``located`` says that the new thing stands at this path and its id.
+    ``located`` says that the new thing stands at this path and its id, ``versioned`` that its
+    version is its ETag.
     """
     known = frozenset(map(HTTPStatus, failures))
-    contract = Contract(HTTPStatus(status), schema, paged, located, known)
+    contract = Contract(HTTPStatus(status), schema, paged, located, versioned, known)
     write = _page_writer(schema) if paged else _writer(schema)
 
     def decorate(view: Callable[..., Any]) -> View:
@@ -78,6 +81,8 @@ def response(
             answer = Response(write(result), contract.status, mimetype=JSON)
             if paged and result.next_cursor:
                 answer.headers["Link"] = _next_link(result.next_cursor)
+            if versioned:
+                answer.headers["ETag"] = f'"{result.version}"'
             if located:
                 answer.headers["Location"] = f"{request.path}/{result.id}"
             return answer
@@ -119,16 +124,22 @@ def _page_writer(schema: type[Schema]) -> Callable[[Any], bytes]:
 
 
 def _items(page: Any, names: set[str]) -> list[dict[str, Any]]:
-    """Name the columns of the rows; they are the fields of the schema, no more and no fewer.
+    """Name the columns of the rows, and keep those that are fields of the schema.
 
     marshmallow would call each field of each row; what our rows hold, orjson writes by itself.
     """
     if not page.items:
         return []
-    columns = page.items[0]._fields
-    if set(columns) != names:
-        raise TypeError(f"the query gives {columns}, and the contract {names}")
-    return [dict(zip(columns, row, strict=True)) for row in page.items]
+    columns = [str(name) for name in page.items[0]._fields]
+    if set(columns) == names:
+        return [dict(zip(columns, row, strict=True)) for row in page.items]
+    if not names <= set(columns):
+        raise TypeError(f"the query gives {columns}, and the contract asks for {names}")
+    # Keys of the order that are nobody's business come after the fields.
+    return [
+        {column: value for column, value in zip(columns, row, strict=True) if column in names}
+        for row in page.items
+    ]
 
 
 def _dumper(schema: type[Schema]) -> Callable[[Any], dict[str, Any]]:

@@ -4,11 +4,22 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVarTuple
 
 from flask import Flask, current_app
-from sqlalchemy import Connection, DateTime, Dialect, Engine, Row, TypeDecorator, event, make_url
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Row,
+    TypeDecorator,
+    event,
+    make_url,
+)
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql import Select
@@ -25,6 +36,26 @@ ASK_AFTER_IDLE_SECONDS = 1.0
 """A connection that was in use a moment ago is not asked again whether it is alive."""
 
 Ts = TypeVarTuple("Ts")
+
+
+class Money(TypeDecorator[Decimal]):
+    """An amount with two decimals, kept as whole cents: exact on both databases."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    @property
+    def python_type(self) -> type[Decimal]:
+        """Say what values of this type are."""
+        return Decimal
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
+        """Count the cents."""
+        return None if value is None else int(value.scaleb(2).to_integral_exact())
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
+        """Make the amount of the cents."""
+        return None if value is None else Decimal(value).scaleb(-2)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -155,6 +186,11 @@ def unbegun() -> Engine:
     """Return the engine for single statements, each of which commits by itself."""
     engine: Engine = current_app.extensions["bookstall_unbegun"]
     return engine
+
+
+def dialect() -> str:
+    """Name the kind of database: ``sqlite`` or ``postgresql``."""
+    return db.engine.dialect.name
 
 
 def rows(statement: Select[*Ts], values: Mapping[str, Any] | None = None) -> Sequence[Row[*Ts]]:

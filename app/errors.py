@@ -5,7 +5,8 @@ ApiError
 ├── NotFound              404
 ├── NotAcceptable         406
 ├── Conflict              409
-├── UnsupportedMediaType  415
+├── PreconditionFailed    412  If-Match lost
+    ├── UnsupportedMediaType  415
 ├── Unprocessable         422  understood and wrong, field by field
 └── Unavailable           503  the database is away; carries Retry-After
 """
@@ -67,6 +68,12 @@ class Conflict(ApiError):  # noqa: N818
     """The request is sound, and what is stored forbids it."""
 
     status = HTTPStatus.CONFLICT
+
+
+class PreconditionFailed(ApiError):  # noqa: N818
+    """Somebody else was first."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
 
 
 class UnsupportedMediaType(ApiError):  # noqa: N818

@@ -10,6 +10,7 @@ from app.fields import IdConverter
 from app.logs import init_logging
 from bookreview.commands import books, reviews
 from bookreview.views import bp as bookreview
+from inventory.views import bp as inventory
 
 
 def create_app(settings: Settings) -> Flask:
@@ -28,7 +29,7 @@ def create_app(settings: Settings) -> Flask:
     db.init_app(app)
     migrate.init_app(app, db, directory=str(INSTANCE.parent / "migrations"))
     _add_manners(app, settings)
-    for blueprint in (openapi.bp, preparing.bp, bookreview):
+    for blueprint in (openapi.bp, preparing.bp, bookreview, inventory):
         app.register_blueprint(blueprint)
     for group in (books, reviews):
         app.cli.add_command(group)

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from decimal import Decimal
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
@@ -9,6 +10,8 @@ from werkzeug.routing import IntegerConverter, Map
 
 ID_MAX = 2**31 - 1
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+_AMOUNT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,2})?")
+_AMOUNT_DIGITS = 20
 _UNSEEN = {"Cc", "Cf", "Zl", "Zp", "Zs"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -32,6 +35,32 @@ class Whole(fields.Integer):
     def context_is_query(self) -> bool:
         """Tell whether the values come from a query string, where all are text."""
         return isinstance(self.root, QuerySchema)
+
+
+class Price(fields.Field[Decimal]):
+    """An amount with at most two decimals, as a string or a number; never a float on its way."""
+
+    def __init__(self, most: Decimal, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.most = most
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Decimal:
+        amount = _amount(value)
+        if amount is None or amount.is_signed() or amount != round(amount, 2):
+            raise ValidationError("Not an amount: digits, and at most two decimals.")
+        if amount > self.most:
+            raise ValidationError(f"Must be at most {self.most}.")
+        return round(amount, 2)
+
+
+def _amount(value: Any) -> Decimal | None:
+    """Read a number of JSON, which comes as int or Decimal, or a string of plain digits."""
+    if isinstance(value, str):
+        return Decimal(value) if _AMOUNT.fullmatch(value) else None
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        return None
+    amount = Decimal(value)
+    return amount if amount.adjusted() < _AMOUNT_DIGITS else None
 
 
 class Flag(fields.Boolean):

@@ -48,6 +48,7 @@ WHY = {
     404: "There is no such thing.",
     406: "The client does not accept JSON.",
     409: "What is stored forbids it.",
+    412: "The thing has changed since its ETag was read.",
     413: "The body is too large.",
     415: "The body is not declared as application/json.",
     422: "A field or a query name is wrong; `errors` says which.",
@@ -78,7 +79,7 @@ def success_headers(contract: Contract, method: str) -> dict[str, Any]:
     return {
         **REQUEST_ID,
         **CACHE_STATUS,
-        **(ETAG if method == "GET" else {}),
+        **(ETAG if method == "GET" or contract.versioned else {}),
         **(LINK if contract.paged else {}),
         **(LOCATION if contract.located else {}),
     }

@@ -6,21 +6,31 @@ finds the row and delivers it first.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from flask import current_app
-from sqlalchemy import JSON, ColumnElement, Engine, delete, insert, select
+from sqlalchemy import JSON, ColumnElement, Engine, delete, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.config import CACHE_TTL_MAX
 from app.database import UtcDateTime, now
 from app.extensions import Base, db
+from app.redis_cache import fewer
 
 BATCH = 500
 PURGE_EVERY_SECONDS = 3_600.0
 PURGE_AFTER = timedelta(seconds=2 * CACHE_TTL_MAX)
 """No entry lives so long: what is older has nothing left to invalidate."""
+
+
+class Waiting(NamedTuple):
+    """A row of the outbox."""
+
+    id: int
+    tags: Sequence[str]
+    held: bool
 
 
 class Outbox(Base):
@@ -30,20 +40,38 @@ class Outbox(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     tags: Mapped[list[str]] = mapped_column(JSON)
+    # Its writer did not ask Redis, and will not for up to a second: see app/read_through.py.
+    held: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
 
 
-def put(tags: Sequence[str]) -> int:
+UNDELIVERED = select(Outbox.id, Outbox.tags, Outbox.held).order_by(Outbox.id).limit(BATCH)
+
+
+def put(tags: Sequence[str], *, held: bool) -> int:
     """Add a row to the transaction at hand and return its id."""
-    statement = insert(Outbox).values(tags=sorted(set(tags))).returning(Outbox.id)
+    values = {"tags": fewer(tags), "held": held}
+    statement = insert(Outbox).values(values).returning(Outbox.id)
     return db.session.execute(statement).scalar_one()
 
 
-def undelivered(engine: Engine) -> list[tuple[int, list[str]]]:
-    """Return the oldest rows, at most BATCH of them."""
-    statement = select(Outbox.id, Outbox.tags).order_by(Outbox.id).limit(BATCH)
+def hold(engine: Engine, row: int) -> None:
+    """Mark a row whose writer has found Redis away."""
     with engine.connect() as connection:
-        return [(row.id, row.tags) for row in connection.execute(statement)]
+        connection.execute(update(Outbox).where(Outbox.id == row).values(held=True))
+
+
+def undelivered(engine: Engine) -> Iterator[Sequence[Waiting]]:
+    """Give all rows, oldest first, in batches."""
+    last = 0
+    while True:
+        found = UNDELIVERED.where(Outbox.id > last)
+        with engine.connect() as connection:
+            batch = [Waiting(*row) for row in connection.execute(found)]
+        if not batch:
+            return
+        yield batch
+        last = batch[-1].id
 
 
 def remove(engine: Engine, ids: Sequence[int]) -> None:

@@ -1,12 +1,21 @@
 """Lists, page by page, at the same cost at any depth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from marshmallow import fields, post_load
-from sqlalchemy import Integer, Row, bindparam, func, select, tuple_
+from sqlalchemy import (
+    ColumnCollection,
+    ColumnElement,
+    Integer,
+    Row,
+    bindparam,
+    func,
+    select,
+    tuple_,
+)
 from sqlalchemy.sql import Select
 
 from app.cursors import PAGING, Key, seal, unseal
@@ -16,6 +25,7 @@ from app.fields import Flag, QuerySchema, Whole
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
 LIMIT = "page_limit"
+SCAN = 10_000
 
 
 @dataclass(frozen=True)
@@ -57,43 +67,84 @@ class Page:
 
 
 Statement = Select[*tuple[Any, ...]]
+Wanted = Callable[[ColumnCollection[str, Any]], ColumnElement[bool]]
+
+
+@dataclass(frozen=True)
+class Order:
+    """The keys of a list, the last of which is unique, and whether they run downwards.
+
+    All run in one direction, so that one comparison of row values says what comes after a
+    cursor: an index on the keys is entered there, at any depth.
+    """
+
+    keys: tuple[Key, ...]
+    descending: bool = False
+
+    def of(self, columns: Iterable[Key | ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+        """Order by ``columns``, which are the keys in this or another selection."""
+        return [column.desc() if self.descending else column.asc() for column in columns]
 
 
 def paginate(
-    statement: Statement,
-    values: Mapping[str, Any],
-    *,
-    keys: Sequence[Key],
-    page: PageRequest,
-    descending: bool = False,
+    statement: Statement, values: Mapping[str, Any], order: Order, page: PageRequest
 ) -> Page:
-    """Return a page of ``statement`` ordered by ``keys``, the last of which is unique.
+    """Return a page of ``statement``, which selects the keys and takes ``values``.
 
-    The statement selects the keys, and takes ``values`` for its bindparams. It is one object
-    for all calls: SQLAlchemy then finds it compiled, and compares no columns.
+    The statement is one object for all calls: SQLAlchemy then finds it compiled.
     """
-    shaped = _page_of(statement, tuple(keys), descending, page.cursor is not None)
-    after = unseal(page.cursor, keys) if page.cursor is not None else ()
-    placed = {_name(key): value for key, value in zip(keys, after, strict=False)}
-    found = rows(shaped, {**values, **placed, LIMIT: page.limit + 1})
+    shaped = _page_of(statement, order, page.cursor is not None)
+    found = rows(shaped, {**values, **_place(order, page), LIMIT: page.limit + 1})
     items = found[: page.limit]
-    following = seal(items[-1], keys) if len(found) > page.limit else None
+    following = seal(items[-1], order.keys) if len(found) > page.limit else None
     total = rows(_count_of(statement), values)[0][0] if page.include_total else None
     return Page(items, following, total)
 
 
+def paginate_scanning(
+    statement: Statement, wanted: Wanted, values: Mapping[str, Any], order: Order, page: PageRequest
+) -> Page:
+    """Return a page of what ``wanted`` holds for, looking at SCAN rows of ``statement`` at most.
+
+    For a condition that no index serves. The page may be short, and is continued all the same.
+    ``wanted`` makes the condition from the columns of the rows looked at.
+    """
+    continued = page.cursor is not None
+    placed = {**values, **_place(order, page), LIMIT: page.limit + 1}
+    found = rows(_wanted_of(statement, wanted, order, continued), placed)
+    if len(found) > page.limit:
+        return Page(found[: page.limit], seal(found[page.limit - 1], order.keys))
+    last = rows(_after(statement, order, continued).offset(SCAN - 1).limit(1), placed)
+    return Page(found, seal(last[0], order.keys) if last else None)
+
+
 @lru_cache(maxsize=256)
-def _page_of(
-    statement: Statement, keys: tuple[Key, ...], descending: bool, continued: bool
-) -> Statement:
-    ordered = statement.order_by(*(key.desc() if descending else key.asc() for key in keys))
-    if continued:
-        # All keys run in one direction, so that one comparison of row values says what comes
-        # after the cursor: an index on the keys is entered there, at any depth.
-        here = tuple_(*keys)
-        there = tuple_(*(bindparam(_name(key), type_=key.type) for key in keys))
-        ordered = ordered.where(here < there if descending else here > there)
-    return ordered.limit(bindparam(LIMIT, type_=Integer))
+def _page_of(statement: Statement, order: Order, continued: bool) -> Statement:
+    return _after(statement, order, continued).limit(bindparam(LIMIT, type_=Integer))
+
+
+@lru_cache(maxsize=256)
+def _wanted_of(statement: Statement, wanted: Wanted, order: Order, continued: bool) -> Statement:
+    looked_at = _after(statement, order, continued).limit(SCAN).subquery()
+    keys = [looked_at.c[key.key] for key in order.keys]
+    chosen = select(looked_at).where(wanted(looked_at.c)).order_by(*order.of(keys))
+    return chosen.limit(bindparam(LIMIT, type_=Integer))
+
+
+def _after(statement: Statement, order: Order, continued: bool) -> Statement:
+    ordered = statement.order_by(*order.of(order.keys))
+    if not continued:
+        return ordered
+    here = tuple_(*order.keys)
+    there = tuple_(*(bindparam(_name(key), type_=key.type) for key in order.keys))
+    return ordered.where(here < there if order.descending else here > there)
+
+
+def _place(order: Order, page: PageRequest) -> dict[str, Any]:
+    if page.cursor is None:
+        return {}
+    values = unseal(page.cursor, order.keys)
+    return {_name(key): value for key, value in zip(order.keys, values, strict=True)}
 
 
 @lru_cache(maxsize=256)

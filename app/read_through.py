@@ -1,13 +1,10 @@
 """Read-through: from Redis what is proved to be fresh, else from the view, once for all who wait.
 
 Three things keep an old answer from being served after a write was acknowledged: the versions
-of the tags (app/redis_cache.py), the outbox (app/outbox.py), and the lease: the proof, renewed
-each half second, that no invalidation waits in the outbox.
+of the tags (app/redis_cache.py), the outbox (app/outbox.py) and the lease (app/lease.py).
 """
 
-import time
 from collections.abc import Callable, Sequence
-from threading import Lock
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,10 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import outbox
 from app.answer import OK, Answer, pack, unpack
 from app.flights import Flights
+from app.lease import Lease
 from app.redis_cache import CacheAway, RedisCache
-
-LEASE_SECONDS = 0.5
-"""For so long at most can an answer be stale whose invalidation could not reach Redis."""
 
 Told = tuple[Answer, str]
 """An answer, and what Cache-Status says of it."""
@@ -31,7 +26,7 @@ class ReadThrough:
     def __init__(self, redis: RedisCache, engine: Engine) -> None:
         self.redis = redis
         self._engine = engine
-        self._lease = Lease(self._deliver_all)
+        self._lease = Lease(redis, engine)
         self._flights = Flights()
         redis.on_lost = self._lease.revoke
 
@@ -95,23 +90,13 @@ class ReadThrough:
         self.redis.ping()
 
     def deliver(self, row: int, tags: Sequence[str]) -> None:
-        """Invalidate what a write's outbox row names, then remove the row; or raise CacheAway."""
-        if not self.redis.breaker.allows():
-            raise CacheAway("away")
-        self._deliver([(row, tags)])
-
-    def _deliver(self, batch: Sequence[tuple[int, Sequence[str]]]) -> None:
-        self.redis.forget(sorted({tag for _, tags in batch for tag in tags}))
-        outbox.remove(self._engine, [row for row, _ in batch])
-
-    def _deliver_all(self) -> float:
-        """Empty the outbox; return when the look began that found it empty."""
-        while True:
-            began = time.monotonic()
-            batch = outbox.undelivered(self._engine)
-            if not batch:
-                return began
-            self._deliver(batch)
+        """Invalidate what a write's outbox row names and remove it; or hold it and raise."""
+        try:
+            self.redis.forget(tags)
+        except CacheAway:
+            outbox.hold(self._engine, row)
+            raise
+        outbox.remove(self._engine, [row])
 
 
 def _unpacked(packed: bytes | None) -> Answer | None:
@@ -121,31 +106,3 @@ def _unpacked(packed: bytes | None) -> Answer | None:
         return unpack(packed)
     except ValueError:  # not ours: somebody else writes into this Redis
         return None
-
-
-class Lease:
-    """The right to use the cache, for LEASE_SECONDS from the last look into the outbox."""
-
-    def __init__(self, prove: Callable[[], float]) -> None:
-        self._prove = prove
-        self._until = 0.0
-        self._revocations = 0
-        self._lock = Lock()
-
-    def hold(self) -> None:
-        """Return while the lease is good; renew it where it is not."""
-        if time.monotonic() >= self._until:
-            with self._lock:
-                if time.monotonic() >= self._until:
-                    self._renew()
-
-    def _renew(self) -> None:
-        before = self._revocations
-        began = self._prove()
-        if self._revocations == before:
-            self._until = began + LEASE_SECONDS
-
-    def revoke(self) -> None:
-        """End the lease now: Redis was out of reach, and anything may have been missed."""
-        self._revocations += 1
-        self._until = 0.0

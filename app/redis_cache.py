@@ -14,7 +14,7 @@ A Redis that restarts has a new ``run_id`` and therefore begins empty, whatever 
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -30,6 +30,10 @@ from redis.retry import Retry
 from app.breaker import Breaker
 
 TIMEOUT_SECONDS = 0.1
+EVERYTHING = "*"
+"""A tag that every entry has."""
+MOST_TAGS = 500
+"""More than that are not deleted one by one: it would take longer than a time-out."""
 VERSION_BYTES = 8
 
 
@@ -89,17 +93,17 @@ class RedisCache(BaseCache):
     def look_up(self, key: str, tags: Sequence[str]) -> Lookup:
         """Read the entry and its tags' versions in one round trip."""
         link = self._link()
-        entry, *found = self._need(link, ["MGET", _entry(link, key), *_tags(link, tags)])
+        names = _tags(link, [*tags, EVERYTHING])
+        entry, *found = self._need(link, ["MGET", _entry(link, key), *names])
         if None in found:
-            return Lookup(self._make_versions(link, tags), None)
+            return Lookup(self._make_versions(link, names), None)
         versions = b"".join(found)
         if entry is not None and entry.startswith(versions):
             return Lookup(versions, entry[len(versions) :])
         return Lookup(versions, None)
 
-    def _make_versions(self, link: _Link, tags: Sequence[str]) -> bytes | None:
+    def _make_versions(self, link: _Link, names: Sequence[str]) -> bytes | None:
         """Give versions to the tags that have none, and return all; None if Redis is full."""
-        names = _tags(link, tags)
         # Twice the life of an entry: a version that expires too early costs only a miss.
         expiry = 2 * self._ttl
         commands = [["SET", name, os.urandom(VERSION_BYTES), "EX", expiry, "NX"] for name in names]
@@ -112,8 +116,9 @@ class RedisCache(BaseCache):
         command = ["SET", _entry(link, key), versions + entry, "EX", self._ttl]
         return not isinstance(self._ask(link, [command])[0], ResponseError)
 
-    def forget(self, tags: Sequence[str]) -> None:
-        """Invalidate all entries that carry one of ``tags``."""
+    def forget(self, tags: Iterable[str]) -> None:
+        """Invalidate all entries that carry one of ``tags``; all that there are, for many."""
+        tags = fewer(tags)
         try:
             self._delete(tags)
         except CacheAway:
@@ -178,6 +183,12 @@ class RedisCache(BaseCache):
         self.breaker.failed()
         self.on_lost()
         return CacheAway(reason)
+
+
+def fewer(tags: Iterable[str]) -> list[str]:
+    """Return each tag once, or EVERYTHING in place of too many."""
+    distinct = sorted(set(tags))
+    return distinct if len(distinct) <= MOST_TAGS else [EVERYTHING]
 
 
 def _answer(connection: ConnectionInterface) -> Any:

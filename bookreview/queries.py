@@ -8,7 +8,7 @@ from sqlalchemy import Row, bindparam, select
 
 from app.database import rows
 from app.errors import NotFound
-from app.pagination import Page, PageRequest, Statement, paginate
+from app.pagination import Order, Page, PageRequest, Statement, paginate
 from bookreview.models import Book, Review
 
 BOOK = (
@@ -34,6 +34,8 @@ REVIEW = (
 ONE_BOOK = select(*BOOK).where(Book.id == bindparam("book_id"))
 BOOK_ID = select(Book.id).where(Book.id == bindparam("book_id"))
 REVIEWS_OF_A_BOOK = select(*REVIEW).where(Review.book_id == bindparam("book_id"))
+BY_ID = Order((Book.id,))
+NEWEST_FIRST = Order((Review.created_at, Review.id), descending=True)
 FILTERS = {
     "q": Book.folded.like(bindparam("q"), escape="/"),
     # Only the author's line has a newline before it.
@@ -61,7 +63,7 @@ def books(
         "isbn": isbn,
     }
     asked = {name: value for name, value in values.items() if value is not None}
-    return paginate(books_by(frozenset(asked)), asked, keys=[Book.id], page=page)
+    return paginate(books_by(frozenset(asked)), asked, BY_ID, page)
 
 
 def _literal(part: str) -> str:
@@ -80,8 +82,7 @@ def book(book_id: int) -> Row[*tuple[Any, ...]]:
 def reviews(book_id: int, page: PageRequest) -> Page:
     """Return a page of a book's reviews, newest first; raise NotFound for an unknown book."""
     whose = {"book_id": book_id}
-    newest = [Review.created_at, Review.id]
-    found = paginate(REVIEWS_OF_A_BOOK, whose, keys=newest, page=page, descending=True)
+    found = paginate(REVIEWS_OF_A_BOOK, whose, NEWEST_FIRST, page)
     if not found.items and not rows(BOOK_ID, whose):
         raise no_book(book_id)
     return found

@@ -1,0 +1,73 @@
+"""Tables of products and of every change of their stock."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Money, UtcDateTime, now
+from app.extensions import Base
+
+SKU_MAX = 40
+# PostgreSQL cannot index a row of more than 2,704 bytes; case folding makes six bytes of one
+# character at the most.
+NAME_MAX = 400
+REASON_MAX = 200
+STOCK_MAX = 2**31 - 1
+PRICE_MAX = Decimal("99999999.99")
+CODE_POINTS = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text in the order of its code points, which is the same on both databases."""
+
+
+class Product(Base):
+    """Something we stock, counted in whole units."""
+
+    __tablename__ = "product"
+    __table_args__ = (
+        CheckConstraint(f"stock_level BETWEEN 0 AND {STOCK_MAX}", name="stock_not_negative"),
+        CheckConstraint(f"price BETWEEN 0 AND {int(PRICE_MAX * 100)}", name="price_in_bounds"),
+        Index("ix_product_name", "folded", "id"),
+        Index("ix_product_price", "price", "id"),
+        Index(
+            "ix_product_name_part",
+            "folded",
+            postgresql_using="gin",
+            postgresql_ops={"folded": "gin_trgm_ops"},
+            # A list of changes to be merged later would be read by every search.
+            postgresql_with={"fastupdate": "off"},
+            info={"only": "postgresql"},  # SQLite has the table product_part instead
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sku: Mapped[str] = mapped_column(String(SKU_MAX), unique=True)
+    name: Mapped[str] = mapped_column(String(NAME_MAX))
+    price: Mapped[Decimal] = mapped_column(Money)
+    stock_level: Mapped[int] = mapped_column(default=0)
+    version: Mapped[int] = mapped_column(default=1)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    # The name without case: searched and sorted alike on both databases.
+    folded: Mapped[str] = mapped_column(CODE_POINTS)
+
+
+class StockAdjustment(Base):
+    """A change of stock. Those of a product add up to its level."""
+
+    __tablename__ = "stock_adjustment"
+    __table_args__ = (
+        CheckConstraint("delta <> 0", name="delta_not_zero"),
+        Index("ix_stock_adjustment_of_product", "product_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("product.id"))
+    delta: Mapped[int]
+    stock_level: Mapped[int]
+    reason: Mapped[str | None] = mapped_column(String(REASON_MAX))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+def fold(name: str) -> str:
+    """Return what searches and sorts look at."""
+    return name.casefold()

@@ -1,0 +1,89 @@
+"""The routes of products and their stock."""
+
+from typing import Any
+
+from flask import Blueprint, request
+
+from app.caching import cached
+from app.contract import arguments, response
+from app.pagination import Page
+from inventory import queries, search, services
+from inventory.schemas import (
+    AdjustmentQuery,
+    AdjustmentSchema,
+    NewAdjustmentSchema,
+    NewProductSchema,
+    ProductChangeSchema,
+    ProductQuery,
+    ProductSchema,
+    ProductSearchQuery,
+)
+
+bp = Blueprint("inventory", __name__)
+bp.description = "Products, their prices and their stock."  # type: ignore[attr-defined]
+
+
+@bp.get("/products")
+@cached("products")
+@arguments(ProductQuery)
+@response(200, ProductSchema, paged=True)
+def list_products(query: dict[str, Any]) -> Page:
+    """List all products."""
+    return queries.products(**query)
+
+
+@bp.get("/products/search")
+@cached("products")
+@arguments(ProductSearchQuery)
+@response(200, ProductSchema, paged=True)
+def search_products(query: dict[str, Any]) -> Page:
+    """Find products by a part of the name, a range of prices, or both.
+
+    A page may hold fewer items than its limit and still have a next one: for a name of one or
+    two letters, each page looks at a bounded number of products.
+    """
+    return search.products(**query)
+
+
+@bp.post("/products")
+@arguments(NewProductSchema)
+@response(201, ProductSchema, 409, located=True, versioned=True)
+def create_product(body: dict[str, Any]) -> Any:
+    """Add a product with its first stock. A SKU that is taken answers 409."""
+    return services.add_product(**body)
+
+
+@bp.get("/products/<id:product_id>")
+@cached("product:{product_id}")
+@response(200, ProductSchema, versioned=True)
+def get_product(product_id: int) -> Any:
+    """Show a product. Its ETag is for the If-Match of a change."""
+    return queries.product(product_id)
+
+
+@bp.patch("/products/<id:product_id>")
+@arguments(ProductChangeSchema)
+@response(200, ProductSchema, 412, versioned=True)
+def update_product(product_id: int, body: dict[str, Any]) -> Any:
+    """Set price, stock level or both.
+
+    With If-Match, only if nobody has changed the product since its ETag was read; else 412.
+    """
+    return services.update_product(product_id, request.if_match, **body)
+
+
+@bp.get("/products/<id:product_id>/stock-adjustments")
+@cached("product:{product_id}")
+@arguments(AdjustmentQuery)
+@response(200, AdjustmentSchema, paged=True)
+def list_adjustments(product_id: int, query: dict[str, Any]) -> Page:
+    """List every change of a product's stock, newest first; they add up to its level."""
+    return queries.adjustments(product_id, **query)
+
+
+@bp.post("/products/<id:product_id>/stock-adjustments")
+@arguments(NewAdjustmentSchema)
+@response(201, ProductSchema, 409, versioned=True)
+def create_adjustment(product_id: int, body: dict[str, Any]) -> Any:
+    """Move stock up or down. Asking for more than there is answers 409, and moves nothing."""
+    return services.adjust_stock(product_id, **body)

@@ -1,0 +1,184 @@
+import pytest
+
+
+def test_a_product_is_shown_as_it_was_added(client, product):
+    lamp = product(sku="L-1", name=" Lampe\u0301 ", price=19.9, stock_level=3)
+    shown = client.get(f"/products/{lamp}")
+    assert shown.status_code == 200
+    assert shown.headers["ETag"] == '"1"'
+    told = {key: shown.json[key] for key in ("id", "sku", "name", "price", "stock_level")}
+    assert told == {
+        "id": lamp,
+        "sku": "L-1",
+        "name": "Lamp\u00e9",
+        "price": "19.90",
+        "stock_level": 3,
+    }
+    assert shown.json["updated_at"].endswith("Z")
+
+
+def test_an_unknown_product_is_not_found(client):
+    for path in ("/products/1", "/products/1/stock-adjustments"):
+        assert client.get(path).status_code == 404
+    assert client.patch("/products/1", json={"price": 1}).status_code == 404
+    assert client.post("/products/1/stock-adjustments", json={"delta": 1}).status_code == 404
+
+
+def test_a_sku_that_is_taken_is_a_conflict(client, product):
+    product(sku="L-1")
+    answer = client.post("/products", json={"sku": "L-1", "name": "Lamp", "price": 1})
+    assert answer.status_code == 409
+    assert len(client.get("/products").json["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("0", "0.00"),
+        (0, "0.00"),
+        ("19.99", "19.99"),
+        (19.99, "19.99"),
+        ("99999999.99", "99999999.99"),
+        (99999999.99, "99999999.99"),
+        ("0.1", "0.10"),
+        (1.10, "1.10"),
+        ("007", "7.00"),
+    ],
+)
+def test_a_price_is_kept_to_the_cent(client, product, sent, kept):
+    assert client.get(f"/products/{product(price=sent)}").json["price"] == kept
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        "-1",
+        -1,
+        "1.005",
+        1.005,
+        "1e2",
+        "1,50",
+        "",
+        " 1",
+        "\u0661",
+        "100000000",
+        1e11,
+        True,
+        None,
+        "NaN",
+        [],
+        "+1",
+    ],
+)
+def test_a_price_that_is_none_is_refused(client, price):
+    answer = client.post("/products", json={"sku": "L-1", "name": "Lamp", "price": price})
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json["errors"]] == ["/price"]
+
+
+@pytest.mark.parametrize("raw", ["-0", "-0.0", "1e400", "1e-400"])
+def test_a_number_that_is_no_price_is_refused(client, raw):
+    body = f'{{"sku": "L-1", "name": "Lamp", "price": {raw}}}'
+    answer = client.post("/products", data=body, content_type="application/json")
+    assert answer.status_code == 422
+
+
+def test_a_change_of_price_is_a_new_version(client, product):
+    lamp = product(price="19.99", stock_level=3)
+    changed = client.patch(f"/products/{lamp}", json={"price": "24.50"})
+    assert (changed.status_code, changed.headers["ETag"]) == (200, '"2"')
+    assert (changed.json["price"], changed.json["stock_level"]) == ("24.50", 3)
+    assert client.get(f"/products/{lamp}").headers["ETag"] == '"2"'
+
+
+def test_a_change_of_nothing_is_no_new_version(client, product):
+    lamp = product(price="19.99", stock_level=3)
+    same = client.patch(f"/products/{lamp}", json={"price": 19.99, "stock_level": 3})
+    assert (same.status_code, same.headers["ETag"]) == (200, '"1"')
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"name": "New"}, {"price": None}, {"stock_level": -1}, {"stock_level": 2**31}, []]
+)
+def test_a_change_that_is_none_is_refused(client, product, body):
+    lamp = product(stock_level=3)
+    assert client.patch(f"/products/{lamp}", json=body).status_code == 422
+    assert client.get(f"/products/{lamp}").headers["ETag"] == '"1"'
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [('"1"', 200), ('"2"', 412), ('W/"1"', 412), ("*", 200), ('"7", "1"', 200), ('""', 412)],
+)
+def test_if_match_lets_only_the_present_version_pass(client, product, header, status):
+    lamp = product(price="19.99")
+    answer = client.patch(f"/products/{lamp}", json={"price": 1}, headers={"If-Match": header})
+    assert answer.status_code == status
+    assert client.get(f"/products/{lamp}").json["price"] == ("1.00" if status == 200 else "19.99")
+
+
+def test_stock_moves_by_adjustments(client, product):
+    lamp = product(stock_level=3)
+    moved = client.post(
+        f"/products/{lamp}/stock-adjustments", json={"delta": -3, "reason": "order 42"}
+    )
+    assert (moved.status_code, moved.json["stock_level"], moved.headers["ETag"]) == (201, 0, '"2"')
+
+
+@pytest.mark.parametrize("delta", [-4, 2**31 - 3, -(2**31) + 1])
+def test_stock_that_would_leave_its_bounds_is_a_conflict_and_moves_nothing(client, product, delta):
+    lamp = product(stock_level=3)
+    answer = client.post(f"/products/{lamp}/stock-adjustments", json={"delta": delta})
+    assert answer.status_code == 409
+    assert client.get(f"/products/{lamp}").json["stock_level"] == 3
+    assert len(client.get(f"/products/{lamp}/stock-adjustments").json["items"]) == 1
+
+
+@pytest.mark.parametrize("delta", [0, 1.0, "1", True, None, 2**31, -(2**31), 2**63])
+def test_a_delta_that_is_none_is_refused(client, product, delta):
+    answer = client.post(f"/products/{product()}/stock-adjustments", json={"delta": delta})
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["pointer"] == "/delta"
+
+
+def test_every_change_of_stock_stands_in_the_ledger(client, product):
+    lamp = product(stock_level=10)
+    client.post(f"/products/{lamp}/stock-adjustments", json={"delta": -4, "reason": "order 1"})
+    client.patch(f"/products/{lamp}", json={"stock_level": 9, "price": 1})
+    client.patch(f"/products/{lamp}", json={"price": 2})
+    client.patch(f"/products/{lamp}", json={"stock_level": 0})
+    ledger = client.get(f"/products/{lamp}/stock-adjustments").json["items"]
+    assert [(row["delta"], row["stock_level"], row["reason"]) for row in ledger] == [
+        (-9, 0, "stock level set"),
+        (3, 9, "stock level set"),
+        (-4, 6, "order 1"),
+        (10, 10, "first stock"),
+    ]
+    assert (
+        sum(row["delta"] for row in ledger) == client.get(f"/products/{lamp}").json["stock_level"]
+    )
+
+
+@pytest.mark.parametrize("sort", ["id", "name", "-name", "price", "-price"])
+def test_pages_in_every_order_neither_repeat_nor_lose(client, product, sort):
+    names = ["Zebra", "apple", "\u00c4pfel", "Lamp", "Lamp", "\u65e5\u672c", "lamp", "Stra\u00dfe"]
+    for number, name in enumerate(names):
+        product(name=name, price=number % 3)
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = client.get(f"/products?sort={sort}&limit=3{cursor and f'&cursor={cursor}'}").json
+        pages += page["items"]
+        cursor = page["next_cursor"]
+    assert sorted(item["id"] for item in pages) == list(range(1, len(names) + 1))
+    keys = {
+        "id": lambda item: item["id"],
+        "name": lambda item: (item["name"].casefold(), item["id"]),
+        "price": lambda item: (float(item["price"]), item["id"]),
+    }
+    ordered = sorted(pages, key=keys[sort.removeprefix("-")], reverse=sort.startswith("-"))
+    assert pages == ordered
+    assert set(pages[0]) == {"id", "sku", "name", "price", "stock_level", "updated_at"}
+
+
+def test_an_unknown_order_is_refused(client):
+    assert client.get("/products?sort=stock_level").status_code == 422

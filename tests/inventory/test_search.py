@@ -1,0 +1,198 @@
+import pytest
+from sqlalchemy import event, text
+
+from app import pagination
+from app.extensions import db
+
+
+def names(client, query):
+    answer = client.get(f"/products/search?{query}")
+    assert answer.status_code == 200, answer.json
+    return [item["name"] for item in answer.json["items"]]
+
+
+@pytest.mark.parametrize(
+    ("part", "found"),
+    [
+        ("lamp", ["Lamp", "Table LAMP"]),
+        ("LAMP", ["Lamp", "Table LAMP"]),
+        ("able la", ["Table LAMP"]),
+        ("äpfel", ['ÄPFEL 6" 100%']),
+        ("apfel", []),
+        ("strasse", ["Straße_12"]),
+        ("STRAßE", ["Straße_12"]),
+        ("日本語", ["日本語の本"]),
+        ("本", ["日本語の本"]),
+        ("la", ["Lamp", "Table LAMP", "back\\slash / it's"]),
+        ("%", ['ÄPFEL 6" 100%']),
+        ("_", ["Straße_12"]),
+        ("\\", ["back\\slash / it's"]),
+        ("/", ["back\\slash / it's"]),
+        ("100%", ['ÄPFEL 6" 100%']),
+        ("10%", []),
+        ("e_1", ["Straße_12"]),
+        ("ße_12", ["Straße_12"]),
+        ('6" 100', ['ÄPFEL 6" 100%']),
+        ("it's", ["back\\slash / it's"]),
+        ("back\\slash", ["back\\slash / it's"]),
+        ("slash / it", ["back\\slash / it's"]),
+        ("lamp OR apfel", []),
+        ('"lamp"', []),
+        ("lam*", []),
+    ],
+)
+def test_any_part_of_a_name_is_found_in_any_case_and_every_character_is_literal(
+    client, product, part, found
+):
+    for name in (
+        "Lamp",
+        "Table LAMP",
+        'Äpfel 6" 100%',
+        "Straße_12",
+        "日本語の本",
+        "back\\slash / it's",
+    ):
+        product(name=name.replace("Äpfel", "ÄPFEL"))
+    answer = client.get("/products/search", query_string={"name": part})
+    assert [item["name"] for item in answer.json["items"]] == found
+
+
+def test_prices_bound_what_is_found(client, product):
+    for price in ("0", "9.99", "10", "19.99", "20", "20.01"):
+        product(name=f"Lamp {price}", price=price)
+    assert names(client, "min_price=10&max_price=20") == ["Lamp 10", "Lamp 19.99", "Lamp 20"]
+    assert names(client, "max_price=9.99&sort=-price") == ["Lamp 9.99", "Lamp 0"]
+    assert names(client, "name=lamp%2020&max_price=20") == ["Lamp 20"]
+    assert names(client, "name=la&min_price=20&sort=-price") == ["Lamp 20.01", "Lamp 20"]
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("", ""),
+        ("sort=price", ""),
+        ("min_price=2&max_price=1", "/max_price"),
+        ("min_price=1.005", "/min_price"),
+        ("min_price=-1", "/min_price"),
+        ("min_price=1e2", "/min_price"),
+        ("name=", "/name"),
+        ("name=%20", "/name"),
+        ("name=la&include_total=true", "/include_total"),
+        ("q=lamp", "/q"),
+    ],
+)
+def test_a_search_that_is_none_is_refused(client, query, pointer):
+    answer = client.get(f"/products/search?{query}")
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["pointer"] == pointer
+
+
+def test_a_change_of_name_and_a_removal_are_known_to_the_search(app, client, product):
+    old, gone = product(name="Old lamp"), product(name="Gone lamp")
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text(f"UPDATE product SET name = 'N', folded = 'new' WHERE id = {old}"))
+        connection.execute(text(f"DELETE FROM stock_adjustment WHERE product_id = {gone}"))
+        connection.execute(text(f"DELETE FROM product WHERE id = {gone}"))
+    assert names(client, "name=lamp") == []
+    assert names(client, "name=new") == ["N"]
+
+
+@pytest.mark.parametrize("sort", ["id", "name", "-name", "price", "-price"])
+@pytest.mark.parametrize("part", ["lamp", "la"])
+def test_all_pages_of_a_search_together_hold_each_match_once(
+    client, product, monkeypatch, sort, part
+):
+    monkeypatch.setattr(pagination, "SCAN", 7)
+    pagination._wanted_of.cache_clear()
+    expected = {product(name=f"Lamp {n % 5}", price=n % 4) for n in range(20)}
+    for number in range(30):
+        product(name=f"Chair {number}", price=number % 4)
+    found, cursor, pages = [], "", 0
+    while cursor is not None:
+        more = f"&cursor={cursor}" if cursor else ""
+        page = client.get(f"/products/search?name={part}&sort={sort}&limit=6{more}").json
+        found += [item["id"] for item in page["items"]]
+        cursor, pages = page["next_cursor"], pages + 1
+        assert len(page["items"]) <= 6
+    pagination._wanted_of.cache_clear()
+    assert sorted(found) == sorted(expected)
+    assert pages >= (8 if part == "la" else 4)
+
+
+def test_the_total_counts_all_that_match(client, product):
+    for number in range(5):
+        product(name=f"Lamp {number}", price=number)
+    page = client.get("/products/search?name=lamp&max_price=3&limit=2&include_total=true").json
+    assert (len(page["items"]), page["total"]) == (2, 4)
+
+
+def test_a_cursor_of_one_search_is_refused_by_another(client, product):
+    for number in range(5):
+        product(name=f"Lamp {number}")
+    cursor = client.get("/products/search?name=lamp&limit=2").json["next_cursor"]
+    for other in ("name=lam", "name=lamp&sort=price", "name=lamp&max_price=5"):
+        assert client.get(f"/products/search?{other}&limit=2&cursor={cursor}").status_code == 400
+    assert client.get(f"/products?limit=2&cursor={cursor}").status_code == 400
+    assert client.get(f"/products/search?limit=3&name=lamp&cursor={cursor}").status_code == 200
+
+
+PLANS = {
+    "name=needle": {"sqlite": "product_part", "postgresql": "ix_product_name_part"},
+    "name=needle&min_price=1&max_price=3": {
+        "sqlite": "product_part",
+        "postgresql": "ix_product_name_part",
+    },
+    "min_price=100&max_price=100.50&sort=price": dict.fromkeys(
+        ("sqlite", "postgresql"), "ix_product_price"
+    ),
+    "min_price=0&sort=name": dict.fromkeys(("sqlite", "postgresql"), "ix_product_name"),
+}
+
+
+@pytest.mark.parametrize("query", PLANS)
+def test_a_search_goes_by_an_index(app, client, query):
+    with app.app_context():
+        engine = db.engine
+        with engine.begin() as connection:
+            connection.execute(text(MANY[engine.dialect.name]))
+        with engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(
+                text(TIDY[engine.dialect.name])
+            )
+    asked = plans_of(engine, lambda: client.get(f"/products/search?{query}"))
+    assert PLANS[query][engine.dialect.name] in asked
+    assert "Seq Scan" not in asked
+    assert "SCAN product\n" not in asked
+
+
+TIDY = {"sqlite": "ANALYZE", "postgresql": "VACUUM ANALYZE"}
+MANY = {
+    "sqlite": """
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+        INSERT INTO product (sku, name, price, stock_level, version, updated_at, folded)
+        SELECT 's' || i, 'a', i, 0, 1, '2024-01-01 00:00:00', 'product number ' || i FROM n""",
+    "postgresql": """
+        INSERT INTO product (sku, name, price, stock_level, version, updated_at, folded)
+        SELECT 's' || i, 'a', i, 0, 1, now(), 'product number ' || i
+        FROM generate_series(1, 20000) i""",
+}
+
+
+def plans_of(engine, act):
+    """Return the plans of the product queries that ``act`` causes, as one text."""
+    asked = []
+
+    def note(_c, _cursor, statement, parameters, *_):
+        if "FROM product" in statement:
+            asked.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    assert act().status_code == 200
+    event.remove(engine, "before_cursor_execute", note)
+    explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
+    with engine.connect() as connection:
+        plans = [
+            connection.exec_driver_sql(explain + statement, parameters).all()
+            for statement, parameters in asked
+        ]
+    return "\n".join(str(row[-1]) for plan in plans for row in plan) + "\n"
