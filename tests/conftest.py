@@ -225,6 +225,12 @@ def held_to_the_document(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
+@pytest.fixture(scope="session")
+def migrated_by() -> Callable[[str], None]:
+    """Bring the database at a URL to the newest migration."""
+    return migrate_up
+
+
 def migrate_up(url: str) -> None:
     app = create_app(Settings(database_url=database_url(url), secret_key=SECRET, testing=True))
     with app.app_context():
