@@ -32,7 +32,7 @@ def read_body() -> Any:
 
 
 def _whole() -> bytes:
-    """Read all of the body: werkzeug is content with one that ends early, and cuts a chunked one."""
+    """Read all of it: werkzeug is content with a body that ends early, and cuts a chunked one."""
     body = request.get_data(cache=False)
     if request.content_length is None:
         if request.environ["wsgi.input"].read(1):
