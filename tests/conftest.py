@@ -108,6 +108,13 @@ def postgres_copy(postgres_url: str, migrated_postgres: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def new_postgres(postgres_url: str) -> Iterator[str]:
+    """A PostgreSQL database with nothing in it."""
+    with copy_of(postgres_url, "template1") as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> str:
     """Each database in turn: a test that asks for this runs twice."""
