@@ -179,6 +179,19 @@ def test_a_client_that_does_not_take_json_is_told_so(shared_client, accept):
     assert_problem(answer, 406)
 
 
+def test_a_hit_of_the_cache_is_for_no_client_that_does_not_take_json(
+    make_app, sqlite_database, redis_url
+):
+    client = make_app(sqlite_database, redis_url=redis_url).test_client()
+    for _ in range(2):
+        last = client.get("/books?limit=7")
+    assert last.headers["Cache-Status"] == "bookstall; hit"
+    for accept in ("application/json;q=0.0", "application/jsonx", "text/html", "*/*;q=0.000"):
+        assert_problem(client.get("/books?limit=7", headers={"Accept": accept}), 406)
+    charset = {"Accept": "application/json; charset=utf-8"}
+    assert client.get("/books?limit=7", headers=charset).headers["Cache-Status"] == "bookstall; hit"
+
+
 @pytest.mark.parametrize(
     "accept",
     [

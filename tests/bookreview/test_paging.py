@@ -106,8 +106,7 @@ def test_a_cursor_of_one_books_reviews_is_refused_by_another(client, cursor, rev
 
 
 def test_a_cursor_is_refused_by_a_service_with_another_secret(client, cursor, make_app, database):
-    other = make_app(database)
-    other.secret_key = "another secret of the tests"
+    other = make_app(database, secret_key="another secret of the tests")
     assert other.test_client().get(f"/books?cursor={cursor}").status_code == 400
     assert client.get(f"/books?cursor={cursor}").status_code == 200
 
