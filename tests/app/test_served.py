@@ -163,10 +163,10 @@ def test_requests_at_work_are_answered_after_sigterm(serve, sqlite_database):
 
 def test_no_answer_is_broken_off_when_the_service_ends_under_load(serve, sqlite_database):
     server = serve(DATABASE_URL=sqlite_database)
-    broken, whole, over = [], [], threading.Event()
+    broken, whole, enough = [], [], threading.Event()
 
     def load():
-        while not over.is_set():
+        while True:
             try:
                 with connected(server) as connection:
                     connection.sendall(b"GET /openapi.json HTTP/1.0\r\nHost: x\r\n\r\n")
@@ -174,15 +174,16 @@ def test_no_answer_is_broken_off_when_the_service_ends_under_load(serve, sqlite_
             except ConnectionError:
                 return  # nobody listens any more
             (whole if received.endswith(b"}") else broken).append(received)
+            if len(whole) >= 50:
+                enough.set()
 
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
         thread.start()
-    while len(whole) < 50:
-        assert not broken
+    assert enough.wait(20)
+    assert not broken
     server.terminate()
     assert server.ended() == 0
-    over.set()
     for thread in threads:
         thread.join()
     # A connection that was never accepted may be closed without a byte; an answer never half.
