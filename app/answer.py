@@ -43,7 +43,7 @@ class Answer:
 
 def takes_gzip(environ: Environ) -> bool:
     """Tell whether the client takes gzip."""
-    wanted = environ.get("HTTP_ACCEPT_ENCODING", "")
+    wanted = environ.get("HTTP_ACCEPT_ENCODING", "").lower()
     if "gzip" not in wanted and "*" not in wanted:
         return False
     return parse_accept_header(wanted)["gzip"] > 0

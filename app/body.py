@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from flask import request
 from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.errors import BadRequest, Unprocessable, UnsupportedMediaType
 
@@ -19,7 +20,7 @@ def read_body() -> Any:
     if request.content_encoding not in (None, "", "identity"):
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
     try:
-        text = request.get_data(cache=False).decode("utf-8")
+        text = _whole().decode("utf-8")
     except (OSError, ParseException):  # so a broken chunk surfaces under gunicorn
         raise BadRequest("The body could not be read to its end.") from None
     except UnicodeDecodeError:
@@ -28,6 +29,17 @@ def read_body() -> Any:
         return _decoder.decode(text)
     except (ValueError, RecursionError, ArithmeticError) as error:
         raise BadRequest(f"The body is not JSON: {_reason(error)}.") from None
+
+
+def _whole() -> bytes:
+    """Read all of it: werkzeug is content with a body that ends early, and cuts a chunked one."""
+    body = request.get_data(cache=False)
+    if request.content_length is None:
+        if request.environ["wsgi.input"].read(1):
+            raise RequestEntityTooLarge
+    elif len(body) < request.content_length:
+        raise BadRequest("The body could not be read to its end.")
+    return body
 
 
 def _reason(error: Exception) -> str:

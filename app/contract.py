@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import lru_cache, wraps
 from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -11,6 +11,7 @@ import orjson
 from flask import Flask, Response, current_app, request
 from marshmallow import Schema, ValidationError
 from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from app.body import read_body, read_query
 from app.errors import NotAcceptable, Unprocessable
@@ -160,14 +161,15 @@ def check_request() -> None:
         return
     if request.query_string and contract_of(view).query is None:
         raise Unprocessable({name: ["Unknown name."] for name in read_query()}, "query")
-    accept = request.environ.get("HTTP_ACCEPT", "*/*")
-    if accept not in ("*/*", JSON) and not _takes_json():
+    if not takes_json(request.environ.get("HTTP_ACCEPT", "")):
         raise NotAcceptable(f"This resource is available as {JSON} only.")
 
 
-def _takes_json() -> bool:
+@lru_cache(maxsize=256)
+def takes_json(accept: str) -> bool:
+    """Tell whether a client with this Accept takes JSON, or says nothing of what it takes."""
     # Parameters, as the charset that some clients add, mean nothing for JSON.
-    kinds = [(kind.partition(";")[0], quality) for kind, quality in request.accept_mimetypes]
+    kinds = [(kind.partition(";")[0], quality) for kind, quality in parse_accept_header(accept)]
     return not kinds or MIMEAccept(kinds).quality(JSON) > 0
 
 

@@ -16,6 +16,7 @@ from app import observe
 from app.answer import Answer, finish, if_changed
 from app.caching import key_of, read_through, release, tags_of
 from app.config import Settings
+from app.contract import takes_json
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -78,7 +79,7 @@ class Door:
             return finish(self._ask_flask(environ), environ)
 
         tags = tags_of(route.view)
-        if not tags or not _takes_json(environ):
+        if not tags or not takes_json(environ.get("HTTP_ACCEPT", "")):
             return make(), NOT_CACHEABLE
         if self._cache is None:
             return make(), "fwd=bypass; detail=no-redis"
@@ -98,12 +99,3 @@ class Door:
             if hasattr(chunks, "close"):
                 chunks.close()
         return answer
-
-
-def _takes_json(environ: WsgiEnviron) -> bool:
-    """Tell whether the client surely takes JSON; the view's contract looks at all other cases."""
-    accept = environ.get("HTTP_ACCEPT", "*/*")
-    if accept in ("*/*", "application/json"):
-        return True
-    refuses = "q=0" in accept.replace("q=0.", "")
-    return not refuses and ("*/*" in accept or "application/json" in accept)

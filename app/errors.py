@@ -12,6 +12,7 @@ ApiError
 """
 
 import logging
+import sqlite3
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -174,10 +175,10 @@ def is_away(error: BaseException) -> bool:
     """Tell whether ``error`` is about reaching the database, not about what was asked of it."""
     if isinstance(error, PoolTimeoutError):
         return True
-    # psycopg2 calls lost connections, time-outs, full disks and locks OperationalError.
-    return isinstance(error, OperationalError) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    )
+    if isinstance(error, OperationalError):
+        # psycopg2 calls lost connections, time-outs, full disks and locks so; SQLite wrong SQL too.
+        return getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def from_bug(error: Exception) -> Response:

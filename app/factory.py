@@ -26,6 +26,7 @@ def create_app(settings: Settings) -> Flask:
     )
     app.url_map.converters["id"] = IdConverter
     app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
     db.init_app(app)
     migrate.init_app(app, db, directory=str(INSTANCE.parent / "migrations"))
     _add_manners(app, settings)

@@ -55,8 +55,13 @@ def note(request: Request, status: str, cached: str, seconds: float) -> None:
         }
         # Made by hand: looking for the calling line would cost as much as all the rest.
         record = {"name": log.name, "levelno": logging.INFO, "levelname": "INFO", **told}
-        record["msg"] = f"{request.method} {request.path}"
+        record["msg"] = f"{request.method} {_readable(request.path)}"
         log.handle(logging.makeLogRecord(record))
+
+
+def _readable(path: str) -> str:
+    """Undo WSGI's way with bytes: it gives each as the character of that number."""
+    return path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace")
 
 
 # Finding a figure by its labels costs more than counting it up.

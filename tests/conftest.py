@@ -108,6 +108,13 @@ def postgres_copy(postgres_url: str, migrated_postgres: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def new_postgres(postgres_url: str) -> Iterator[str]:
+    """A PostgreSQL database with nothing in it."""
+    with copy_of(postgres_url, "template1") as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> str:
     """Each database in turn: a test that asks for this runs twice."""
@@ -223,6 +230,12 @@ def held_to_the_document(app: Flask) -> FlaskClient:
         written()
     app.test_client_class = ConformingClient
     return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def migrated_by() -> Callable[[str], None]:
+    """Bring the database at a URL to the newest migration."""
+    return migrate_up
 
 
 def migrate_up(url: str) -> None:

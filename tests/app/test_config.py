@@ -1,0 +1,140 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.config import BadSetting, from_env, kept_secret
+
+ROOT = Path(__file__).parents[2]
+SECRET = {"SECRET_KEY": "a secret of the tests"}
+
+
+def test_every_setting_has_a_default():
+    settings = from_env(SECRET)
+    assert settings.database_url.startswith("sqlite:///")
+    assert settings.redis_url is None
+    assert (settings.host, settings.port, settings.web_concurrency) == ("127.0.0.1", 8000, 2)
+    assert (settings.cache_ttl, settings.max_body_bytes) == (300, 1_048_576)
+    assert settings.testing is False
+
+
+def test_every_setting_is_read_from_its_name():
+    settings = from_env(
+        {
+            "DATABASE_URL": "sqlite:////tmp/any.db",
+            "REDIS_URL": "redis://127.0.0.1:6380/1",
+            "SECRET_KEY": "another secret of the tests",
+            "HOST": "0.0.0.0",
+            "PORT": "9000",
+            "WEB_CONCURRENCY": "4",
+            "CACHE_TTL": "60",
+            "MAX_BODY_BYTES": "2048",
+            "LOG_FORMAT": "text",
+        }
+    )
+    assert settings.database_url == "sqlite:////tmp/any.db"
+    assert settings.redis_url == "redis://127.0.0.1:6380/1"
+    assert settings.secret_key == "another secret of the tests"
+    assert (settings.host, settings.port, settings.web_concurrency) == ("0.0.0.0", 9000, 4)
+    assert (settings.cache_ttl, settings.max_body_bytes) == (60, 2048)
+    assert settings.log_format == "text"
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_setting_counts_as_unset(empty):
+    assert from_env({**SECRET, "PORT": empty, "REDIS_URL": empty}) == from_env(SECRET)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_postgresql_is_reached_by_our_driver_however_it_is_named(scheme):
+    url = from_env(
+        {**SECRET, "DATABASE_URL": f"{scheme}://u:p%40w@host:5432/shop?x=1"}
+    ).database_url
+    assert url == "postgresql+psycopg2://u:p%40w@host:5432/shop?x=1"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_the_service_runs_on_either_name_of_postgresql(make_app, postgres_database, scheme):
+    url = f"{scheme}://{postgres_database.partition('://')[2]}"
+    assert make_app(url).test_client().get("/books").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "mysql://host/shop"),
+        ("DATABASE_URL", "postgresql+asyncpg://host/shop"),
+        ("DATABASE_URL", "postgresql://host:port/shop"),
+        ("DATABASE_URL", "postgresql//host/shop"),
+        ("REDIS_URL", "nonsense"),
+        ("REDIS_URL", "http://host"),
+        ("REDIS_URL", "redis://host:port"),
+        ("REDIS_URL", "redis://host:99999"),
+        ("REDIS_URL", "redis://[::1"),
+        ("SECRET_KEY", "too short"),
+        ("PORT", "0"),
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("PORT", "80.0"),
+        ("PORT", "eighty"),
+        ("PORT", "\u0668\u0660"),
+        ("PORT", "000000000000000000000080"),
+        ("WEB_CONCURRENCY", "0"),
+        ("WEB_CONCURRENCY", "257"),
+        ("CACHE_TTL", "0"),
+        ("CACHE_TTL", "86401"),
+        ("CACHE_TTL", "300s"),
+        ("MAX_BODY_BYTES", "1023"),
+        ("MAX_BODY_BYTES", "1MB"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_FORMAT", "JSON"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_line_that_names_it(name, value):
+    with pytest.raises(BadSetting) as refused:
+        from_env({**SECRET, name: value})
+    assert str(refused.value).startswith(f"bookstall: {name} ")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_complaint_does_not_show_a_password():
+    with pytest.raises(BadSetting) as refused:
+        from_env({**SECRET, "DATABASE_URL": "postgresql://u:hidden@host:port/shop"})
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "value"),
+    [
+        ("flask openapi", "PORT", "eighty"),
+        ("flask db current", "DATABASE_URL", "nonsense"),
+        ("flask db upgrade", "DATABASE_URL", "sqlite:////proc/none/shop.db"),
+        ("gunicorn wsgi:app", "PORT", "eighty"),
+        ("gunicorn wsgi:app", "REDIS_URL", "nonsense"),
+    ],
+)
+def test_a_wrong_value_stops_the_start_with_one_line(command, name, value):
+    ended = subprocess.run(
+        [sys.executable, "-m", *command.split()],
+        env={**SECRET, name: value, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode != 0
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith(f"bookstall: {name} ")
+
+
+def test_the_secret_is_made_once_and_kept_from_others(tmp_path):
+    path = tmp_path / "instance/secret_key"
+    made = kept_secret(path)
+    assert len(made) >= 32
+    assert kept_secret(path) == made
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [found.name for found in path.parent.iterdir()] == ["secret_key"]

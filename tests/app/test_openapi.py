@@ -1,0 +1,124 @@
+import json
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+HEADERS_OF_SUCCESS = {"X-Request-ID", "Cache-Status"}
+
+
+@pytest.fixture(scope="module")
+def document(shared_client):
+    answer = shared_client.get("/openapi.json")
+    assert answer.mimetype == "application/json"
+    return answer.json
+
+
+@pytest.fixture
+def operations(document):
+    methods = {"get", "put", "post", "delete", "patch"}
+    return [
+        (f"{method} {path}", operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in methods
+    ]
+
+
+def nodes(node):
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for below in node:
+            yield from nodes(below)
+
+
+def test_the_document_is_valid_openapi_3_1(document):
+    assert document["openapi"] == "3.1.0"
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_operation_is_named_once_and_described(operations):
+    names = [operation["operationId"] for _, operation in operations]
+    assert len(set(names)) == len(names) >= 5
+    for name, operation in operations:
+        assert operation["summary"], name
+        assert operation["description"], name
+
+
+def test_every_tag_is_described_and_used(document, operations):
+    described = {tag["name"]: tag["description"] for tag in document["tags"]}
+    assert all(described.values())
+    assert {tag for _, operation in operations for tag in operation["tags"]} == set(described)
+    assert all(len(operation["tags"]) == 1 for _, operation in operations)
+
+
+def test_every_operation_lists_what_can_come_of_it(document, operations):
+    for name, operation in operations:
+        told = set(operation["responses"])
+        expected = {"406", "422", "500", "503"}
+        expected |= {"200", "304"} if name.startswith("get") else {"400", "413", "415"}
+        expected |= {"404"} if "{" in name else set()
+        assert expected <= told, name
+        success = next(operation["responses"][s] for s in told if s.startswith("2"))
+        assert success["headers"].keys() >= HEADERS_OF_SUCCESS, name
+
+
+def test_every_reference_leads_somewhere_and_every_component_is_used(document):
+    used = {node["$ref"] for node in nodes(document) if isinstance(node.get("$ref"), str)}
+    there = {
+        f"#/components/{kind}/{name}"
+        for kind, components in document["components"].items()
+        for name in components
+    }
+    assert used == there
+
+
+def test_bounds_are_numbers_and_schemas_have_types(document):
+    for node in nodes(document):
+        for bound in ("minimum", "maximum", "minLength", "maxLength"):
+            if not isinstance(node.get(bound, 0), dict):
+                assert isinstance(node.get(bound, 0), int), node
+
+
+def test_query_parameters_are_described_and_never_null(operations):
+    for name, operation in operations:
+        for parameter in operation.get("parameters", []):
+            assert parameter["description"], name
+            assert isinstance(parameter["schema"]["type"], str), (name, parameter)
+
+
+def test_the_suffix_schema_does_not_reach_the_document(document):
+    assert not any(name.endswith("Schema") for name in document["components"]["schemas"])
+
+
+def test_the_command_prints_what_the_route_gives(app, document):
+    printed = app.test_cli_runner().invoke(args=["openapi"])
+    assert printed.exit_code == 0
+    assert json.loads(printed.output) == document
+
+
+def test_the_docs_page_asks_for_nothing_from_elsewhere(shared_client):
+    page = shared_client.get("/docs")
+    assert page.mimetype == "text/html"
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/docs/swagger-ui.css", "text/css"),
+        ("/docs/swagger-ui-bundle.js", "text/javascript"),
+        ("/docs/favicon-32x32.png", "image/png"),
+        ("/static/docs.js", "text/javascript"),
+    ],
+)
+def test_all_that_the_docs_page_needs_is_here(shared_client, path, kind):
+    name = path.removeprefix("/")
+    with shared_client.get("/docs") as page:
+        assert f'"{name}"' in page.text
+    with shared_client.get(path) as answer:
+        assert (answer.status_code, answer.mimetype) == (200, kind)

@@ -1,0 +1,161 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import insert
+
+from app.extensions import db
+from bookreview.models import Review
+
+WORDS = {"rating": 4, "reviewer": "Ana", "text": "Read in one night."}
+MOMENT = datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture
+def reviews_at(app):
+    """A factory of reviews written at given moments, in the order of the moments."""
+
+    def make(book_id, *moments):
+        rows = [
+            {**WORDS, "book_id": book_id, "created_at": moment, "text": f"number {number}"}
+            for number, moment in enumerate(moments)
+        ]
+        with app.app_context():
+            db.session.execute(insert(Review), rows)
+            db.session.commit()
+
+    return make
+
+
+def texts(client, path):
+    return [review["text"] for review in client.get(path).json["items"]]
+
+
+def test_a_new_review_is_answered_whole(client, book):
+    emma = book()
+    answer = client.post(f"/books/{emma}/reviews", json=WORDS)
+    assert answer.status_code == 201
+    made = answer.json
+    assert datetime.fromisoformat(made["created_at"]).tzinfo is not None
+    assert {**made, "id": 1, "created_at": ""} == {
+        **WORDS,
+        "id": 1,
+        "book_id": emma,
+        "created_at": "",
+    }
+    assert client.get(f"/books/{emma}/reviews").json["items"] == [made]
+
+
+def test_a_book_without_reviews_has_an_empty_list_and_no_average(client, book):
+    emma = book()
+    assert client.get(f"/books/{emma}/reviews").json == {"items": [], "next_cursor": None}
+    assert client.get(f"/books/{emma}").json["average_rating"] is None
+
+
+@pytest.mark.parametrize(
+    ("ratings", "average"),
+    [
+        ((5,), 5.0),
+        ((5, 4, 4), 4.33),
+        ((1, 1, 2), 1.33),
+        ((2, 2, 1), 1.67),
+        # 17 / 8 = 2.125: both databases round the half up
+        ((2, 2, 2, 2, 2, 2, 2, 3), 2.13),
+        ((3, 3, 3, 3, 3, 3, 3, 4), 3.13),
+    ],
+)
+def test_reviews_count_into_their_book_to_two_decimals(client, book, review, ratings, average):
+    emma, other = book(), book()
+    for rating in ratings:
+        review(emma, rating=rating)
+    shown = client.get(f"/books/{emma}").json
+    assert (shown["review_count"], shown["average_rating"]) == (len(ratings), average)
+    listed = client.get("/books").json["items"]
+    assert [found["average_rating"] for found in listed] == [average, None]
+    assert client.get(f"/books/{other}").json["review_count"] == 0
+
+
+def test_the_newest_review_comes_first(client, book, reviews_at):
+    emma = book()
+    reviews_at(emma, MOMENT, MOMENT + timedelta(microseconds=1), MOMENT - timedelta(days=1))
+    assert texts(client, f"/books/{emma}/reviews") == ["number 1", "number 0", "number 2"]
+
+
+def test_reviews_of_one_moment_keep_one_order_over_pages(client, book, reviews_at):
+    emma = book()
+    reviews_at(emma, *[MOMENT] * 7)
+    seen, path = [], f"/books/{emma}/reviews?limit=2"
+    while path:
+        answer = client.get(path)
+        seen += [review["text"] for review in answer.json["items"]]
+        cursor = answer.json["next_cursor"]
+        path = cursor and f"/books/{emma}/reviews?limit=2&cursor={cursor}"
+    assert seen == [f"number {number}" for number in reversed(range(7))]
+
+
+def test_moments_are_shown_to_the_microsecond_in_utc(client, book, reviews_at):
+    emma = book()
+    reviews_at(emma, MOMENT)
+    shown = client.get(f"/books/{emma}/reviews").json["items"][0]
+    assert shown["created_at"] == "2024-02-29T12:00:00.123456Z"
+
+
+def test_a_review_belongs_to_its_book_alone(client, book, review):
+    emma, dune = book(), book()
+    review(emma, text="of Emma")
+    review(dune, text="of Dune")
+    assert texts(client, f"/books/{dune}/reviews") == ["of Dune"]
+
+
+def test_total_counts_the_reviews_of_the_book(client, book, review):
+    emma, dune = book(), book()
+    for _ in range(3):
+        review(emma)
+    review(dune)
+    assert client.get(f"/books/{emma}/reviews?limit=1&include_total=true").json["total"] == 3
+
+
+def test_a_review_of_an_unknown_book_is_not_found_and_leaves_nothing(client, book):
+    assert client.post("/books/7/reviews", json=WORDS).status_code == 404
+    assert client.post(f"/books/{book()}/reviews", json=WORDS).status_code == 201
+
+
+def test_long_text_keeps_its_lines(client, book):
+    made = client.post(
+        f"/books/{book()}/reviews", json={**WORDS, "text": "one\r\ntwo\n\n\tthree \n"}
+    ).json
+    assert made["text"] == "one\ntwo\n\n\tthree"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rating", 0),
+        ("rating", 6),
+        ("rating", 4.5),
+        ("rating", 4.0),
+        ("rating", "4"),
+        ("rating", True),
+        ("rating", None),
+        ("reviewer", ""),
+        ("reviewer", " \u00a0 "),
+        ("reviewer", "x" * 101),
+        ("reviewer", "a\nb"),
+        ("text", ""),
+        ("text", "x" * 10_001),
+        ("text", "a\x07b"),
+        ("text", "a\x00b"),
+        ("text", 5),
+        ("book_id", 1),
+        ("id", 1),
+    ],
+)
+def test_a_wrong_field_of_a_review_is_named(shared_client, field, value):
+    answer = shared_client.post("/books/1/reviews", json={**WORDS, field: value})
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json["errors"]] == [f"/{field}"]
+
+
+def test_a_wrong_review_counts_for_nothing(client, book):
+    emma = book()
+    client.post(f"/books/{emma}/reviews", json={**WORDS, "rating": 6})
+    assert client.get(f"/books/{emma}").json["review_count"] == 0

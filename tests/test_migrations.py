@@ -1,0 +1,196 @@
+"""The migrations: up from nothing, down again, no drift, and no lock on a table in use."""
+
+import threading
+import time
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from flask_migrate import downgrade, upgrade
+from sqlalchemy import inspect, text
+
+from app.extensions import db
+
+INDEX = "ix_review_newest_of_book"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrating(request, make_app, tmp_path):
+    """The application, in its context, on a database that no migration has seen."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'new.db'}"
+    else:
+        url = request.getfixturevalue("new_postgres")
+    app = make_app(url)
+    with app.app_context():
+        yield app
+
+
+def tables():
+    return set(inspect(db.engine).get_table_names())
+
+
+def differences():
+    with db.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        return compare_metadata(context, db.metadata)
+
+
+def indexes(table):
+    return {index["name"] for index in inspect(db.engine).get_indexes(table)}
+
+
+def test_up_from_nothing_gives_what_the_models_say(migrating):
+    upgrade()
+    assert {"book", "review", "outbox", "alembic_version"} <= tables()
+    assert differences() == []
+    assert INDEX in indexes("review")
+
+
+def test_down_leaves_nothing_and_up_again_gives_all(migrating):
+    upgrade()
+    downgrade(revision="base")
+    assert tables() == {"alembic_version"}
+    upgrade()
+    assert differences() == []
+
+
+def test_up_a_second_time_changes_nothing(migrating):
+    upgrade()
+    before = tables()
+    upgrade()
+    assert tables() == before
+
+
+def test_every_migration_can_be_taken_back_with_rows_in_place(migrating):
+    upgrade(revision="0001")
+    fill()
+    upgrade()
+    downgrade(revision="0001")
+    assert INDEX not in indexes("review")
+    upgrade()
+    assert INDEX in indexes("review")
+    assert db.session.scalar(text("SELECT count(*) FROM review")) == 3
+    db.session.rollback()
+
+
+def test_the_index_can_be_built_again_after_it_was_broken_off(migrating):
+    """PostgreSQL leaves an invalid index behind, which would serve nobody."""
+    upgrade(revision="0001")
+    fill()
+    with db.engine.begin() as connection:
+        connection.execute(text(f"CREATE INDEX {INDEX} ON review (book_id)"))
+        if db.engine.dialect.name == "postgresql":
+            connection.execute(
+                text(
+                    "UPDATE pg_index SET indisvalid = false, indisready = false "
+                    f"WHERE indexrelid = '{INDEX}'::regclass"
+                )
+            )
+    upgrade()
+    assert differences() == []
+    if db.engine.dialect.name == "postgresql":
+        assert valid()
+
+
+@pytest.mark.parametrize("migrating", ["postgresql"], indirect=True)
+def test_a_writer_goes_on_while_the_index_is_built(migrating):
+    """A transaction that is open holds the build up; reviews are written all the while."""
+    upgrade(revision="0001")
+    fill()
+    with db.engine.connect() as holder:
+        holder.execute(text(REVIEW))  # a lock on the table, until the end of this transaction
+        build = threading.Thread(target=in_context(migrating, upgrade))
+        build.start()
+        wait_until(waits_for_the_holder)
+        with db.engine.begin() as writer:
+            writer.execute(text("SET LOCAL lock_timeout = '500ms'"))
+            writer.execute(text(REVIEW))
+        assert build.is_alive()
+        holder.rollback()
+    build.join(20)
+    assert not build.is_alive()
+    assert valid()
+
+
+@pytest.mark.parametrize("migrating", ["postgresql"], indirect=True)
+def test_a_build_that_was_broken_off_for_real_is_made_good_by_the_next_run(migrating):
+    upgrade(revision="0001")
+    fill()
+    with db.engine.connect() as holder:
+        holder.execute(text(REVIEW))
+        failed = []
+        build = threading.Thread(target=in_context(migrating, upgrade, failed))
+        build.start()
+        wait_until(waits_for_the_holder)
+        with db.engine.connect() as other:
+            other.execute(
+                text(
+                    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+                    "WHERE query LIKE 'CREATE INDEX%' AND datname = current_database()"
+                )
+            )
+        build.join(20)
+        holder.rollback()
+    assert failed
+    assert INDEX in indexes("review")
+    assert not valid()
+    upgrade()
+    assert valid()
+    assert differences() == []
+
+
+BOOK = (
+    "(title, author, review_count, rating_sum, created_at, folded) "
+    "VALUES ('T', 'A', 0, 0, '2024-01-01 00:00:00', 't')"
+)
+REVIEW = (
+    "INSERT INTO review (book_id, rating, reviewer, text, created_at) "
+    "VALUES (1, 4, 'Ana', 'Good.', '2024-01-01 00:00:00')"
+)
+
+
+def fill():
+    with db.engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO book {BOOK}"))
+        for _ in range(3):
+            connection.execute(text(REVIEW))
+
+
+def valid():
+    with db.engine.connect() as connection:
+        return connection.scalar(
+            text(f"SELECT indisvalid FROM pg_index WHERE indexrelid = '{INDEX}'::regclass")
+        )
+
+
+def waits_for_the_holder():
+    with db.engine.connect() as connection:
+        return connection.scalar(
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' "
+                "AND wait_event_type = 'Lock' AND datname = current_database()"
+            )
+        )
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def in_context(app, work, failed=None):
+    def run():
+        try:
+            with app.app_context():
+                work()
+        except BaseException as error:
+            if failed is None:
+                raise
+            failed.append(error)
+
+    return run
