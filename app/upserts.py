@@ -35,7 +35,9 @@ def upsert(model: type[Base], rows: Sequence[Row], key: str, finish: Finish) -> 
     differing = [row for row in rows if _differs(row, stored.get(row.values[key]))]
     for row in rows:
         row.outcome = "unchanged"
-    return _halved(table, differing, key, finish) if differing else []
+    _reject_taken(table, differing, key)
+    able = [row for row in differing if row.outcome != "rejected"]
+    return _halved(table, able, key, finish) if able else []
 
 
 def _mapping(found: SqlRow[Any]) -> Stored:
@@ -49,6 +51,21 @@ def _find(table: Table, rows: Sequence[Row], key: str) -> Select[Any]:
 
 def _differs(row: Row, stored: Stored | None) -> bool:
     return stored is None or any(stored[name] != value for name, value in row.values.items())
+
+
+def _reject_taken(table: Table, rows: Sequence[Row], key: str) -> None:
+    """Reject rows that want another unique value which some other row has."""
+    for column in table.columns:
+        name = column.name
+        wanting = [row for row in rows if name in row.values]
+        if column.unique and name != key and wanting:
+            wanted = [row.values[name] for row in wanting]
+            found = database.rows(select(column, table.c[key]).where(column.in_(wanted)))
+            holders = {holder[0]: holder[1] for holder in found}
+            for row in wanting:
+                value, own = row.values[name], row.values[key]
+                if holders.setdefault(value, own) != own:
+                    row.reject(f"{name} {value} is taken by another {table.name}")
 
 
 def _halved(table: Table, rows: Sequence[Row], key: str, finish: Finish) -> list[Change]:
@@ -72,7 +89,9 @@ def _once_more(table: Table, row: Row, key: str, finish: Finish) -> list[Change]
         with db.session.begin_nested():
             return _write(table, [row], key, finish)
     except (IntegrityError, DataError):
-        row.reject(_refusal(table, row, key))
+        _reject_taken(table, [row], key)
+        if row.outcome != "rejected":
+            row.reject("refused by the database")
         return []
 
 
@@ -102,14 +121,3 @@ def _insert(table: Table, values: Sequence[Mapping[str, Any]]) -> None:
     if values:
         empty = {column.name: None for column in table.columns if column.nullable}
         db.session.execute(insert(table), [{**empty, **given} for given in values])
-
-
-def _refusal(table: Table, row: Row, key: str) -> str:
-    """Say which other unique value is taken."""
-    for column in table.columns:
-        value = row.values.get(column.name)
-        if column.unique and column.name != key and value is not None:
-            holder = select(table.c[key]).where(column == value)
-            if db.session.execute(holder).first() is not None:
-                return f"{column.name} {value} is taken by another {table.name}"
-    return "refused by the database"

@@ -83,7 +83,7 @@ def find_books(batch: Sequence[Row], fields: Collection[str]) -> None:
     column = BOOK_NAMES[name]
     wanted = {row.values.get(name) for row in batch} - {None}
     found = rows(select(column, Book.id).where(column.in_(wanted))) if wanted else ()
-    known: dict[Any, int] = dict(map(tuple, found))
+    known = {row[0]: row[1] for row in found}
     for row in batch:
         named = row.values.pop(name, None)
         if named not in known:
