@@ -46,6 +46,9 @@ def _keep_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
         return "".join(chr(_BYTE + byte) for byte in bad), error.end
     if not isinstance(error, UnicodeEncodeError):
         raise error
+    if error.encoding.startswith(("utf-16", "utf-32")):
+        # A single byte cannot stand among wider characters: it is written out.
+        return codecs.backslashreplace_errors(error)
     strange = error.object[error.start : error.end]
     return b"".join(map(_to_bytes, strange)), error.end
 
