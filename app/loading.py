@@ -182,6 +182,7 @@ def _interruption() -> Iterator[threading.Event]:
     try:
         yield asked
     except KeyboardInterrupt:
+        asked.set()
         db.session.rollback()
     finally:
         signal.signal(signal.SIGINT, before)
