@@ -119,5 +119,9 @@ def _change(row: Row, stored: Stored | None, finish: Finish) -> Change:
 
 def _insert(table: Table, values: Sequence[Mapping[str, Any]]) -> None:
     if values:
-        empty = {column.name: None for column in table.columns if column.nullable}
+        empty = {
+            column.name: None
+            for column in table.columns
+            if column.nullable and column.computed is None
+        }
         db.session.execute(insert(table), [{**empty, **given} for given in values])
