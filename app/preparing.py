@@ -7,7 +7,7 @@ from flask import Blueprint, current_app
 from flask_migrate import upgrade
 from sqlalchemy import inspect, make_url
 
-from app.config import default_database_url
+from app.config import INSTANCE, default_database_url
 from app.extensions import db
 
 bp = Blueprint("preparing", __name__, cli_group=None)
@@ -17,10 +17,14 @@ SAMPLE = Path(__file__).resolve().parent.parent / "sample"
 @bp.cli.command()
 def prepare() -> None:
     """Bring the database to the newest migration; fill the default one when it is new."""
-    new = _is_default() and not inspect(db.engine).has_table("alembic_version")
+    wanted = INSTANCE / "sample-not-loaded-yet"
+    if _is_default() and not inspect(db.engine).has_table("alembic_version"):
+        # The mark outlives an interruption: the next start takes up what this one left.
+        wanted.touch()
     upgrade()
-    if new:
+    if _is_default() and wanted.exists():
         _load_sample()
+        wanted.unlink()
 
 
 def _is_default() -> bool:
@@ -30,11 +34,9 @@ def _is_default() -> bool:
 
 def _load_sample() -> None:
     context = click.get_current_context()
-    for name, words in (
-        ("books", ("--key", "source_id")),
-        ("reviews", ("--key", "source_id")),
-    ):
+    for name in ("books", "reviews"):
         group = current_app.cli.commands[name]
         load = group.commands["load"]  # type: ignore[attr-defined]
-        context.invoke(load)
-        del load, words
+        click.echo(f"sample {name}: ", nl=False)
+        rejects = INSTANCE / f"sample-{name}.rejects.csv"
+        context.invoke(load, file=SAMPLE / f"{name}.csv", key="source_id", rejects=rejects)
