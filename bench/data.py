@@ -42,7 +42,8 @@ def fill(url: str, books: int = BOOKS, reviews: int = REVIEWS) -> None:
     with engine.begin() as connection:
         connection.execute(insert(Book), shelf)
         said = [_review(chance, n, rating) for n, rating in enumerate(ratings)]
-        connection.execute(insert(Review), said)
+        if said:
+            connection.execute(insert(Review), said)
     with engine.connect() as connection:
         connection.execute(text("ANALYZE"))
 
