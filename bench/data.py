@@ -44,7 +44,6 @@ def fill(url: str, books: int = BOOKS, reviews: int = REVIEWS) -> None:
         said = [_review(chance, n, rating) for n, rating in enumerate(ratings)]
         if said:
             connection.execute(insert(Review), said)
-    with engine.connect() as connection:
         connection.execute(text("ANALYZE"))
 
 
