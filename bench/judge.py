@@ -143,12 +143,18 @@ class Clients:
                 acknowledged[answer.wrote].append(answer.ended)
         for times in acknowledged.values():
             times.sort()
-        return [
-            Stale(answer, answer.began - acknowledged[book][count])
-            for answer in self.answers
-            for book, count in answer.shown.items()
-            if count < bisect_left(acknowledged[book], answer.began)
-        ]
+        found = (_oldest_missing(answer, acknowledged) for answer in self.answers)
+        return [stale for stale in found if stale is not None]
+
+
+def _oldest_missing(answer: Answer, acknowledged: Mapping[int, Sequence[float]]) -> Stale | None:
+    """Return how long before ``answer`` the first write was acknowledged that it does not show."""
+    missing = [
+        acknowledged[book][count]
+        for book, count in answer.shown.items()
+        if count < bisect_left(acknowledged[book], answer.began)
+    ]
+    return Stale(answer, answer.began - min(missing)) if missing else None
 
 
 def _nothing(_: bytes) -> Mapping[int, int]:
