@@ -43,7 +43,7 @@ FILL = {
 
 def run(quick: bool) -> None:
     """Measure both databases."""
-    count, times = (100_000, 30) if quick else (1_000_000, 200)
+    count, times = (50_000, 30) if quick else (1_000_000, 200)
     for name, database in (("PostgreSQL", _postgres), ("SQLite", _sqlite)):
         with database() as url:
             began = time.perf_counter()

@@ -71,11 +71,13 @@ def all_books(author: str) -> tuple[bytes, Callable[[bytes], Mapping[int, int]]]
 
 
 class Clients:
-    """Readers and writers in threads, until stopped."""
+    """Readers and writers in threads, until stopped; clear ``writing`` to hold up the writers."""
 
     def __init__(self, port: int, readers: int = 4, writers: int = 2) -> None:
         self.answers: list[Answer] = []
         self.broken = 0
+        self.writing = threading.Event()
+        self.writing.set()
         self._port = port
         self._author = secrets.token_hex(8)
         self._stop = threading.Event()
@@ -90,6 +92,7 @@ class Clients:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        self.writing.set()
         for thread in self._threads:
             thread.join()
 
@@ -122,6 +125,8 @@ class Clients:
         while not self._stop.is_set():
             at += 1
             words, wrote, shown = asks[at % len(asks)]
+            if wrote is not None:
+                self.writing.wait()
             began = time.monotonic()
             try:
                 status, body = wire.ask(words)

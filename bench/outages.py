@@ -31,6 +31,7 @@ class Fault:
     mend: Callable[[Redis], None]
     seconds: float
     before: Callable[[Redis], None] = lambda _: None
+    writes_go_on: bool = True
 
 
 def _restrict(bytes_: int) -> Callable[[Redis], None]:
@@ -59,6 +60,8 @@ FAULTS = [
     Fault("killed", _forget, Redis.start, 3),
     Fault("frozen", Redis.freeze, Redis.thaw, 10),
     Fault("back with its old memory", Redis.kill, Redis.start, 2, before=Redis.save),
+    # Nothing is written after the kill: no invalidation that comes late can hide the old memory.
+    Fault("back so, no writes", Redis.kill, Redis.start, 0, before=Redis.save, writes_go_on=False),
     Fault("full", _restrict(1), _restrict(0), 3),
     Fault("stutters", _stutter, lambda _: None, 0),
 ]
@@ -66,7 +69,7 @@ FAULTS = [
 
 def run(quick: bool) -> None:
     """Load the service under each fault, then look at the two hard cases."""
-    calm = 1.0 if quick else 3.0
+    calm = 0.5 if quick else 3.0
     with Postgres() as postgres, Redis() as redis:
         url = postgres.new_database("outages")
         fill(url, reviews=500)
@@ -74,7 +77,7 @@ def run(quick: bool) -> None:
         with Service(workers=2, DATABASE_URL=url, REDIS_URL=redis.url) as service:
             rows = [_under(fault, service.port, redis, calm, quick) for fault in FAULTS]
             _print(rows, without)
-            doomed.run(service.port, url, redis.url, 3 if quick else 10)
+            doomed.run(service.port, url, redis.url, 2 if quick else 10)
             stampede.run(service.port, postgres, url, redis)
 
 
@@ -103,12 +106,15 @@ def _under(fault: Fault, port: int, redis: Redis, calm: float, quick: bool) -> V
         time.sleep(calm)
         fault.before(redis)
         time.sleep(calm)
+        if not fault.writes_go_on:
+            clients.writing.clear()
+            time.sleep(calm / 5)
         began = time.monotonic()
         fault.begin(redis)
-        time.sleep(min(fault.seconds, 2.0) if quick else fault.seconds)
+        time.sleep(min(fault.seconds, 1.0) if quick else fault.seconds)
         fault.mend(redis)
         mended = time.monotonic()
-        time.sleep(calm + 1.5)
+        time.sleep(calm + 1.0)
     return Verdict(fault, clients, began, mended)
 
 

@@ -26,7 +26,7 @@ Rounds = Mapping[str, Sequence[Rate]]
 
 def run(quick: bool) -> None:
     """Measure both lists and judge the targets."""
-    rounds, seconds = (3, 0.5) if quick else (15, 0.8)
+    rounds, seconds = (3, 0.3) if quick else (11, 0.8)
     with services() as ports:
         found = {name: _rounds(ports, path, rounds, seconds) for name, path in PATHS.items()}
     for name, path in PATHS.items():
@@ -72,7 +72,7 @@ def _keep_bodies(port: int, folder: Path) -> None:
 
 def _rounds(ports: Mapping[str, int], path: str, rounds: int, seconds: float) -> Rounds:
     for port in ports.values():
-        measure(port, path, 0.3, CONNECTIONS)  # warm
+        measure(port, path, 0.2, CONNECTIONS)  # warm
     found: dict[str, list[Rate]] = {name: [] for name in ports}
     for _ in range(rounds):
         for name, port in ports.items():
