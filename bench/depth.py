@@ -3,19 +3,21 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import Select, text
+from sqlalchemy import select, text
 
 from app.config import Settings, database_url
+from app.cursors import seal
 from app.database import rows
 from app.extensions import db
 from app.factory import create_app
-from app.pagination import PageRequest, _sealed
+from app.pagination import PageRequest
 from bench.data import engine_of, fill
 from bench.service import SECRET
 from bench.table import percentile, show
@@ -26,6 +28,7 @@ from stack.servers import Postgres
 LIMIT = 50
 LIST = f"/books/1/reviews?limit={LIMIT}"
 KEYS = (Review.created_at, Review.id)
+NEWEST = select(*queries.REVIEW).where(Review.book_id == 1).order_by(*(key.desc() for key in KEYS))
 FILL = {
     "PostgreSQL": """
         INSERT INTO review (book_id, rating, reviewer, text, created_at)
@@ -82,11 +85,10 @@ def _measure(url: str, count: int, times: int) -> None:
     depths = {"start": 0, "middle": count // 2, "end": count - LIMIT - 1}
     pages = {name: PageRequest(LIMIT, _cursor(app, depth)) for name, depth in depths.items()}
     by_keyset = {
-        name: _timed(app, lambda page=page: queries.reviews(1, page))  # type: ignore[misc]
-        for name, page in pages.items()
+        name: _timed(app, partial(queries.reviews, 1, page)) for name, page in pages.items()
     }
     by_offset = {
-        name: _timed(app, lambda depth=depth: rows(_newest().offset(depth).limit(LIMIT + 1)))  # type: ignore[misc]
+        name: _timed(app, partial(rows, NEWEST.offset(depth).limit(LIMIT + 1)))
         for name, depth in depths.items()
     }
     _print("keyset", _interleaved(by_keyset, times))
@@ -95,16 +97,12 @@ def _measure(url: str, count: int, times: int) -> None:
         db.engine.dispose()
 
 
-def _newest() -> Select[Any]:
-    return queries.reviews_of(1).order_by(*(key.desc() for key in KEYS))
-
-
 def _cursor(app: Flask, depth: int) -> str | None:
     """Make the cursor that a reader who paged so deep would hold."""
     if depth == 0:
         return None
     with app.test_request_context(LIST):
-        return _sealed(rows(_newest().offset(depth - 1).limit(1))[0], KEYS)
+        return seal(rows(NEWEST.offset(depth - 1).limit(1))[0], KEYS)
 
 
 def _timed(app: Flask, read: Callable[[], Any]) -> Callable[[], float]:

@@ -33,13 +33,8 @@ class Book(Base):
     isbn: Mapped[str | None]
     published_year: Mapped[int | None]
     review_count: Mapped[int]
-    rating_sum: Mapped[int]
+    average_rating: Mapped[float | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-
-    @property
-    def average_rating(self) -> float | None:
-        """Return the average to two decimals."""
-        return round(self.rating_sum / self.review_count, 2) if self.review_count else None
 
 
 class Review(Base):
