@@ -27,14 +27,19 @@ READ_PAUSE, WRITE_PAUSE = 0.003, 0.03
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request led to; ``shown`` are the numbers of reviews that it told, by book."""
+    """What one request led to: ``shown`` are the numbers of reviews that it told, by book."""
 
     began: float
     ended: float
     wrote: int | None
     status: int
-    hit: bool = False
+    cache: str = ""
     shown: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def hit(self) -> bool:
+        """Tell whether it came from the cache."""
+        return self.cache == "hit"
 
     @property
     def milliseconds(self) -> float:
@@ -136,7 +141,7 @@ class Clients:
                 continue
             ended = time.monotonic()
             seen = shown(body) if status == 200 else {}
-            self.answers.append(Answer(began, ended, wrote, status, b"; hit" in wire.head, seen))
+            self.answers.append(Answer(began, ended, wrote, status, wire.cache, seen))
             time.sleep(pause)
         wire.close()
 

@@ -114,13 +114,13 @@ def _under(fault: Fault, port: int, redis: Redis, calm: float, quick: bool) -> V
         time.sleep(min(fault.seconds, 1.0) if quick else fault.seconds)
         fault.mend(redis)
         mended = time.monotonic()
-        time.sleep(calm + 1.0)
+        time.sleep(calm + 2.0)
     return Verdict(fault, clients, began, mended)
 
 
 def _print(verdicts: Sequence[Verdict], without: Sequence[Answer]) -> None:
     print("\nTwo workers, 4 readers and 2 writers on the same three books\n")
-    heads = ["Redis", "requests", "5xx", "broken", "stale", "longest s", "writes"]
+    heads = ["Redis", "requests", "5xx", "broken", "stale", "longest s", "writes", "cache back s"]
     show(heads, [_counts(verdict) for verdict in verdicts])
     print("\nReads, p50 / p99 in ms, and how many of them were hits\n")
     heads = ["Redis", "before", f"first {FIRST} s", "during", "after"]
@@ -137,7 +137,26 @@ def _counts(verdict: Verdict) -> list[object]:
     longest = max((one.seconds for one in stale), default=0.0)
     writes = sum(answer.status == 201 for answer in answers)
     name, broken = verdict.fault.name, verdict.clients.broken
-    return [name, len(answers), failed, broken, len(stale), f"{longest:.3f}", writes]
+    return [
+        name,
+        len(answers),
+        failed,
+        broken,
+        len(stale),
+        f"{longest:.3f}",
+        writes,
+        _back(verdict),
+    ]
+
+
+def _back(verdict: Verdict) -> str:
+    """Tell how long after the mending an answer last went around the cache."""
+    past = [
+        answer.began - verdict.mended
+        for answer in verdict.reads(verdict.mended, float("inf"))
+        if "redis" in answer.cache
+    ]
+    return f"{max(past, default=0.0):.2f}"
 
 
 def _latencies(verdict: Verdict) -> Iterator[str]:

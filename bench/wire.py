@@ -4,6 +4,7 @@ import socket
 
 END = b"\r\n\r\n"
 LENGTH = b"content-length: "
+CACHE = b"cache-status:"
 
 
 class Wire:
@@ -49,6 +50,13 @@ class Wire:
     def status(self) -> int:
         """Return the status of the whole answer."""
         return int(self.head[9:12])
+
+    @property
+    def cache(self) -> str:
+        """Return what Cache-Status says after our name."""
+        start = self.head.lower().find(CACHE)
+        line = self.head[start:].partition(b"\r\n")[0] if start >= 0 else b""
+        return line.partition(b"; ")[2].decode()
 
     @property
     def body(self) -> bytes:
