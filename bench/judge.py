@@ -1,0 +1,171 @@
+"""Readers and writers over HTTP, every answer with its times, and the verdict afterwards.
+
+They share a few new books. A book's number of reviews only grows, so that an answer is stale
+when it shows fewer than had been acknowledged before its request was sent. All times are of one
+clock in one process.
+"""
+
+import secrets
+import threading
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from bench.wire import Wire, get, post
+
+BOOKS = 3
+REVIEW = orjson.dumps({"rating": 4, "reviewer": "Ana", "text": "Read in one night."})
+QUIET = 1
+"""A book that nobody writes to: its answers stay in the cache."""
+READ_PAUSE, WRITE_PAUSE = 0.003, 0.03
+"""Between two requests of one client, so that answers are cached, and read, between writes."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request led to: ``shown`` are the numbers of reviews that it told, by book."""
+
+    began: float
+    ended: float
+    wrote: int | None
+    status: int
+    cache: str = ""
+    shown: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def hit(self) -> bool:
+        """Tell whether it came from the cache."""
+        return self.cache == "hit"
+
+    @property
+    def milliseconds(self) -> float:
+        """Return how long it took."""
+        return (self.ended - self.began) * 1000
+
+
+@dataclass(frozen=True)
+class Stale:
+    """An answer that did not show a write that had been acknowledged ``seconds`` before."""
+
+    answer: Answer
+    seconds: float
+
+
+def one_book(book: int) -> tuple[bytes, Callable[[bytes], Mapping[int, int]]]:
+    """Ask for a book, which tells its own number."""
+    return get(f"/books/{book}"), lambda body: {book: orjson.loads(body)["review_count"]}
+
+
+def its_reviews(book: int) -> tuple[bytes, Callable[[bytes], Mapping[int, int]]]:
+    """Ask for its reviews, with their total."""
+    path = f"/books/{book}/reviews?limit=1&include_total=true"
+    return get(path), lambda body: {book: orjson.loads(body)["total"]}
+
+
+def all_books(author: str) -> tuple[bytes, Callable[[bytes], Mapping[int, int]]]:
+    """Ask for the list of an author's books, which tells the numbers of all."""
+
+    def shown(body: bytes) -> Mapping[int, int]:
+        return {item["id"]: item["review_count"] for item in orjson.loads(body)["items"]}
+
+    return get(f"/books?author={author}"), shown
+
+
+class Clients:
+    """Readers and writers in threads, until stopped; clear ``writing`` to hold up the writers."""
+
+    def __init__(self, port: int, readers: int = 4, writers: int = 2) -> None:
+        self.answers: list[Answer] = []
+        self.broken = 0
+        self.writing = threading.Event()
+        self.writing.set()
+        self._port = port
+        self._author = secrets.token_hex(8)
+        self._stop = threading.Event()
+        roles = [self._read] * readers + [self._write] * writers
+        self._threads = [threading.Thread(target=role, args=(at,)) for at, role in enumerate(roles)]
+
+    def __enter__(self) -> "Clients":
+        self._books = self._new_books()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self.writing.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _new_books(self) -> list[int]:
+        """Add books without reviews, so that both ways to count them begin at zero."""
+        wire = Wire(self._port)
+        book = orjson.dumps({"title": "To be judged", "author": self._author})
+        made = [wire.ask(post("/books", book))[1] for _ in range(BOOKS)]
+        wire.close()
+        return [orjson.loads(body)["id"] for body in made]
+
+    def _read(self, at: int) -> None:
+        listed = all_books(self._author)
+        asks = [ask for book in self._books for ask in (one_book(book), its_reviews(book), listed)]
+        asks += [one_book(QUIET), its_reviews(QUIET)]
+        self._repeat([(words, None, shown) for words, shown in asks], at, READ_PAUSE)
+
+    def _write(self, at: int) -> None:
+        paths = {book: f"/books/{book}/reviews" for book in self._books}
+        asks = [(post(path, REVIEW), book, _nothing) for book, path in paths.items()]
+        self._repeat(asks, at, WRITE_PAUSE)
+
+    def _repeat(
+        self,
+        asks: Sequence[tuple[bytes, int | None, Callable[[bytes], Mapping[int, int]]]],
+        at: int,
+        pause: float,
+    ) -> None:
+        wire = Wire(self._port)
+        while not self._stop.is_set():
+            at += 1
+            words, wrote, shown = asks[at % len(asks)]
+            if wrote is not None:
+                self.writing.wait()
+            began = time.monotonic()
+            try:
+                status, body = wire.ask(words)
+            except OSError:
+                self.broken += 1
+                wire = Wire(self._port)
+                continue
+            ended = time.monotonic()
+            seen = shown(body) if status == 200 else {}
+            self.answers.append(Answer(began, ended, wrote, status, wire.cache, seen))
+            time.sleep(pause)
+        wire.close()
+
+    def stale(self) -> list[Stale]:
+        """Judge all answers."""
+        acknowledged: dict[int, list[float]] = defaultdict(list)
+        for answer in self.answers:
+            if answer.wrote and answer.status == 201:
+                acknowledged[answer.wrote].append(answer.ended)
+        for times in acknowledged.values():
+            times.sort()
+        found = (_oldest_missing(answer, acknowledged) for answer in self.answers)
+        return [stale for stale in found if stale is not None]
+
+
+def _oldest_missing(answer: Answer, acknowledged: Mapping[int, Sequence[float]]) -> Stale | None:
+    """Return how long before ``answer`` the first write was acknowledged that it does not show."""
+    missing = [
+        acknowledged[book][count]
+        for book, count in answer.shown.items()
+        if count < bisect_left(acknowledged[book], answer.began)
+    ]
+    return Stale(answer, answer.began - min(missing)) if missing else None
+
+
+def _nothing(_: bytes) -> Mapping[int, int]:
+    return {}

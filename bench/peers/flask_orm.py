@@ -1,0 +1,101 @@
+"""The usual plain version: Flask, the ORM, marshmallow and jsonify, as the tutorials have it."""
+
+import os
+from datetime import datetime
+
+from flask import Flask, Response, jsonify, request
+from flask_sqlalchemy import SQLAlchemy
+from marshmallow import Schema, fields
+from sqlalchemy import DateTime, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from app.config import database_url
+
+
+class Base(DeclarativeBase):
+    """The base of both models."""
+
+
+db = SQLAlchemy(model_class=Base)
+app = Flask(__name__)
+app.config["SQLALCHEMY_DATABASE_URI"] = database_url(os.environ["DATABASE_URL"])
+db.init_app(app)
+
+
+class Book(Base):
+    """A book, only with the columns that are shown."""
+
+    __tablename__ = "book"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    author: Mapped[str]
+    isbn: Mapped[str | None]
+    published_year: Mapped[int | None]
+    review_count: Mapped[int]
+    average_rating: Mapped[float | None]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class Review(Base):
+    """A review."""
+
+    __tablename__ = "review"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    book_id: Mapped[int]
+    rating: Mapped[int]
+    reviewer: Mapped[str]
+    text: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class BookSchema(Schema):
+    """A book as shown."""
+
+    id = fields.Integer()
+    title = fields.String()
+    author = fields.String()
+    isbn = fields.String()
+    published_year = fields.Integer()
+    review_count = fields.Integer()
+    average_rating = fields.Float()
+    created_at = fields.AwareDateTime()
+
+
+class ReviewSchema(Schema):
+    """A review as shown."""
+
+    id = fields.Integer()
+    book_id = fields.Integer()
+    rating = fields.Integer()
+    reviewer = fields.String()
+    text = fields.String()
+    created_at = fields.AwareDateTime()
+
+
+books_schema = BookSchema(many=True)
+reviews_schema = ReviewSchema(many=True)
+
+
+@app.get("/books")
+def books() -> Response:
+    """List books, by id."""
+    limit = request.args.get("limit", 20, type=int)
+    found = db.session.scalars(select(Book).order_by(Book.id).limit(limit + 1)).all()
+    return page(books_schema, found, limit)
+
+
+@app.get("/books/<int:book_id>/reviews")
+def reviews(book_id: int) -> Response:
+    """List a book's reviews, newest first."""
+    limit = request.args.get("limit", 20, type=int)
+    newest = select(Review).where(Review.book_id == book_id)
+    newest = newest.order_by(Review.created_at.desc(), Review.id.desc()).limit(limit + 1)
+    return page(reviews_schema, db.session.scalars(newest).all(), limit)
+
+
+def page(schema: Schema, found: list[Book] | list[Review], limit: int) -> Response:
+    """Write one page, and where the next one begins."""
+    more = found[limit - 1].id if len(found) > limit else None
+    return jsonify({"items": schema.dump(found[:limit]), "next_cursor": more})

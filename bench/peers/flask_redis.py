@@ -1,0 +1,24 @@
+"""A plain Flask view that returns the same bytes after one Redis GET, and can do nothing else."""
+
+import os
+from pathlib import Path
+
+from flask import Flask, Response
+from redis import Redis
+
+app = Flask(__name__)
+store = Redis.from_url(os.environ["REDIS_URL"])
+for path in Path(os.environ["BODIES"]).iterdir():
+    store.set(f"plain:{path.name}", path.read_bytes())
+
+
+@app.get("/books")
+def books() -> Response:
+    """Return the list as it lies in Redis."""
+    return Response(store.get("plain:books"), mimetype="application/json")
+
+
+@app.get("/books/<int:book_id>/reviews")
+def reviews(book_id: int) -> Response:  # noqa: ARG001
+    """Return the reviews as they lie in Redis."""
+    return Response(store.get("plain:reviews"), mimetype="application/json")

@@ -1,0 +1,56 @@
+"""A WSGI application under the project's own gunicorn settings, on a free port of 127.0.0.1."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from bench.load import ROOT
+from bench.wire import Wire, get
+from stack.process import Server
+
+# Limits are counted as in a shop, and too high to be met.
+PLENTY = "100000000/minute"
+SECRET = "only for this measurement"
+CLEARED = ("DATABASE_URL", "REDIS_URL", "PROMETHEUS_MULTIPROC_DIR", "CACHE_TTL", "LOG_FORMAT")
+
+
+class Service(Server):
+    """Run gunicorn with gunicorn.conf.py; its log goes to a file, as behind a collector."""
+
+    def __init__(self, application: str = "wsgi:app", workers: int = 1, **settings: str) -> None:
+        super().__init__()
+        self._application = application
+        self._settings = {**settings, "WEB_CONCURRENCY": str(workers)}
+
+    def command(self) -> list[str]:
+        """Return the words that start gunicorn."""
+        conf = str(ROOT / "gunicorn.conf.py")
+        return [sys.executable, "-m", "gunicorn", "-c", conf, self._application]
+
+    def identity(self) -> Mapping[str, Any]:
+        """Give it its settings, and our code before any that is installed."""
+        return {"env": environment(PORT=str(self.port), **self._settings)}
+
+    def answers(self) -> bool:
+        """Ask for anything; any answer will do."""
+        try:
+            wire = Wire(self.port)
+            wire.ask(get("/healthz"))
+            wire.close()
+        except OSError:
+            return False
+        return True
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return the environment with ``settings``, and none that the caller happens to have."""
+    kept = {name: value for name, value in os.environ.items() if name not in CLEARED}
+    ours = {
+        "PYTHONPATH": str(ROOT),
+        "SECRET_KEY": SECRET,
+        "HOST": "127.0.0.1",
+        "RATE_LIMIT_READ": PLENTY,
+        "RATE_LIMIT_WRITE": PLENTY,
+    }
+    return {**kept, **ours, **settings}
