@@ -101,6 +101,8 @@ def engine_options(url: str) -> dict[str, Any]:
     return {
         "pool_size": THREADS,
         "max_overflow": 0,
+        # The one used last is the one that need not be asked whether it is alive.
+        "pool_use_lifo": True,
         "pool_timeout": POOL_WAIT_SECONDS,
         "connect_args": {
             "connect_timeout": CONNECT_SECONDS,

@@ -53,6 +53,7 @@ class _Link(NamedTuple):
 
     connection: ConnectionInterface
     prefix: str
+    epoch: int
 
 
 class RedisCache(BaseCache):
@@ -68,6 +69,7 @@ class RedisCache(BaseCache):
         self.breaker = Breaker()
         self.on_lost: Callable[[], None] = lambda: None
         self._ttl = ttl
+        self._epoch = 0
         self._local = threading.local()
         # Only to read the URL: the pool counts the connections that it ever made.
         pool = ConnectionPool.from_url(
@@ -137,10 +139,12 @@ class RedisCache(BaseCache):
 
     def _link(self) -> _Link:
         link: _Link | None = getattr(self._local, "link", None)
-        return link if link is not None else self._new_link()
+        if link is not None and link.epoch == self._epoch:
+            return link
+        return self._new_link()
 
     def _new_link(self) -> _Link:
-        connection = self._connect()
+        epoch, connection = self._epoch, self._connect()
         try:
             connection.connect()
             connection.send_command("INFO", "server")
@@ -148,8 +152,8 @@ class RedisCache(BaseCache):
         except (RedisError, OSError) as error:
             connection.disconnect()
             raise self._away(_word(error)) from error
-        self._local.link = _Link(connection, f"bookstall:{run_id}")
-        return self._local.link  # type: ignore[no-any-return]
+        self._local.link = link = _Link(connection, f"bookstall:{run_id}", epoch)
+        return link
 
     def _need(self, link: _Link, command: Sequence[Any]) -> Any:
         """Return the answer to a command that Redis must not refuse."""
@@ -170,14 +174,17 @@ class RedisCache(BaseCache):
         except (RedisError, OSError) as error:
             # Perhaps only this connection is gone; the next one decides about the breaker.
             self._drop(connection)
-            self.on_lost()
             raise CacheAway("reconnecting") from error
         self.breaker.succeeded()
         return answers
 
     def _drop(self, connection: ConnectionInterface) -> None:
+        # The links of all threads may be dead, and one that was idle would find out too late:
+        # in the one try that an open breaker lets through.
+        self._epoch += 1
         self._local.link = None
         connection.disconnect()
+        self.on_lost()
 
     def _away(self, reason: str) -> CacheAway:
         self.breaker.failed()

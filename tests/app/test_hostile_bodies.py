@@ -150,6 +150,7 @@ def test_text_in_any_script_is_kept(post, shared_client, text):
 @pytest.mark.parametrize(
     "number",
     [
+        "-0",
         "1e400",
         "-1e400",
         "1e2",
@@ -171,11 +172,6 @@ def test_a_number_in_another_form_or_too_large_is_a_422(post, number):
     answer = post(f'{{"title": "T", "author": "A", "published_year": {number}}}')
     assert_problem(answer, 422)
     assert [error["pointer"] for error in answer.json["errors"]] == ["/published_year"]
-
-
-def test_minus_zero_is_refused(post):
-    answer = post('{"title": "T", "author": "A", "published_year": -0}')
-    assert answer.status_code == 422
 
 
 @pytest.mark.parametrize(
