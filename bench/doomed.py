@@ -11,7 +11,7 @@ import threading
 import time
 from typing import NoReturn
 
-from app.read_through import LEASE_SECONDS
+from app.lease import LEASE_SECONDS
 from app.redis_cache import RedisCache
 from bench.judge import Answer, one_book
 from bench.load import ROOT

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import redis as redis_py
 
-from app.read_through import LEASE_SECONDS
+from app.lease import LEASE_SECONDS
 from bench import doomed, stampede
 from bench.data import fill
 from bench.judge import Answer, Clients

@@ -112,7 +112,7 @@ def _print_ratios(found: Mapping[str, Rounds]) -> None:
     for name, left, right, least in TARGETS:
         reached = median(ratios(found[name], left, right))
         verdict = "met" if reached >= least else "MISSED"
-        print(f"target, {PATHS[name]}: {left} >= {least} x {right}: {reached:.2f}, {verdict}")
+        print(f"target, {PATHS[name]}: {left} >= {least} x {right}: {reached:.3f}, {verdict}")
 
 
 def ratios(found: Rounds, left: str, right: str) -> list[float]:
