@@ -26,7 +26,7 @@ class ProductSchema(Schema):
     id = Whole(1, ID_MAX, required=True)
     sku = fields.String(required=True)
     name = fields.String(required=True)
-    price = Price(PRICE_MAX, required=True)
+    price = Price(PRICE_MAX, required=True, metadata={"type": "string"})
     stock_level = Whole(0, STOCK_MAX, required=True)
     updated_at = fields.AwareDateTime(required=True)
 
@@ -47,7 +47,11 @@ class ProductChangeSchema(Schema):
 class ProductQuery(PageQuery):
     """In which order."""
 
-    sort = fields.String(load_default="id", validate=validate.OneOf(SORTS))
+    sort = fields.String(
+        load_default="id",
+        validate=validate.OneOf(SORTS),
+        metadata={"description": "A minus before it: the greatest first."},
+    )
 
 
 class ProductSearchQuery(ProductQuery):
@@ -55,11 +59,14 @@ class ProductSearchQuery(ProductQuery):
 
     name = Text(
         NAME_MAX,
-        load_default=None,
         metadata={"description": "Any part of the name, in any case; every character literal."},
     )
-    min_price = Price(PRICE_MAX, load_default=None)
-    max_price = Price(PRICE_MAX, load_default=None)
+    min_price = Price(
+        PRICE_MAX, metadata={"type": "string", "description": "The least price, itself included."}
+    )
+    max_price = Price(
+        PRICE_MAX, metadata={"type": "string", "description": "The greatest, itself included."}
+    )
 
     @validates_schema
     def sensible(self, data: dict[str, Any], **_: Any) -> None:
