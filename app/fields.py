@@ -40,16 +40,13 @@ class Whole(fields.Integer):
 class Price(fields.Field[Decimal]):
     """An amount with at most two decimals, as a string or a number; never a float on its way."""
 
-    def __init__(self, most: Decimal, **kwargs: Any) -> None:
-        told = {
-            "type": ["string", "number"],
-            "pattern": r"^[0-9]+(\.[0-9]{1,2})?$",
-            "minimum": 0,
-            "maximum": float(most),
-            "multipleOf": 0.01,
-            "examples": ["19.99"],
-        }
-        super().__init__(metadata={**told, **kwargs.pop("metadata", {})}, **kwargs)
+    def __init__(
+        self, most: Decimal, metadata: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        shape = {"pattern": r"^[0-9]+(\.[0-9]{1,2})?$", "examples": ["19.99"]}
+        super().__init__(
+            metadata={"type": ["string", "number"], **shape, **(metadata or {})}, **kwargs
+        )
         self.most = most
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Decimal:

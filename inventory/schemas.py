@@ -26,7 +26,7 @@ class ProductSchema(Schema):
     id = Whole(1, ID_MAX, required=True)
     sku = fields.String(required=True)
     name = fields.String(required=True)
-    price = fields.String(required=True, validate=validate.Regexp(r"^[0-9]+\.[0-9]{2}$"))
+    price = Price(PRICE_MAX, required=True, metadata={"type": "string"})
     stock_level = Whole(0, STOCK_MAX, required=True)
     updated_at = fields.AwareDateTime(required=True)
 
@@ -50,7 +50,7 @@ class ProductQuery(PageQuery):
     sort = fields.String(
         load_default="id",
         validate=validate.OneOf(SORTS),
-        metadata={"description": "The order; with a minus, downwards."},
+        metadata={"description": "A minus before it: the greatest first."},
     )
 
 
@@ -61,8 +61,12 @@ class ProductSearchQuery(ProductQuery):
         NAME_MAX,
         metadata={"description": "Any part of the name, in any case; every character literal."},
     )
-    min_price = Price(PRICE_MAX, metadata={"description": "The least, included."})
-    max_price = Price(PRICE_MAX, metadata={"description": "The most, included."})
+    min_price = Price(
+        PRICE_MAX, metadata={"type": "string", "description": "The least price, itself included."}
+    )
+    max_price = Price(
+        PRICE_MAX, metadata={"type": "string", "description": "The greatest, itself included."}
+    )
 
     @validates_schema
     def sensible(self, data: dict[str, Any], **_: Any) -> None:

@@ -81,6 +81,12 @@ def test_bounds_are_numbers_and_schemas_have_types(document):
                 assert isinstance(node.get(bound, 0), int), node
 
 
+def test_every_field_has_a_type(document):
+    for name, schema in document["components"]["schemas"].items():
+        for field, shape in schema["properties"].items():
+            assert "type" in shape, (name, field)
+
+
 def test_query_parameters_are_described_and_never_null(operations):
     for name, operation in operations:
         for parameter in operation.get("parameters", []):
