@@ -74,12 +74,10 @@ _decoder = json.JSONDecoder(
 )
 
 
-def read_query() -> dict[str, str]:
-    """Return the names and values of the query string: UTF-8, each name once."""
+def read_query(text: bytes) -> dict[str, str]:
+    """Return the names and values of a query string: UTF-8, each name once."""
     try:
-        pairs = parse_qsl(
-            request.query_string.decode("ascii"), keep_blank_values=True, errors="strict"
-        )
+        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
         raise BadRequest("The query string is not UTF-8.") from None
     _refuse_repeats(name for name, _ in pairs)

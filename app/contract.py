@@ -39,14 +39,13 @@ class Contract:
 def arguments(schema: type[Schema]) -> Callable[[View], View]:
     """Load ``schema`` and give it to the view as ``query`` or, for any other schema, ``body``."""
     name = "query" if issubclass(schema, QuerySchema) else "body"
-    read = read_query if name == "query" else read_body
-    loader = schema()
+    load = _query_loader(schema()) if name == "query" else _body_loader(schema())
 
     def decorate(view: View) -> View:
         @wraps(view)
         def checked(**path: Any) -> Response:
             try:
-                loaded = loader.load(read())
+                loaded = load()
             except ValidationError as error:
                 raise Unprocessable(_messages(error), name) from None
             return view(**path, **{name: loaded})
@@ -55,6 +54,20 @@ def arguments(schema: type[Schema]) -> Callable[[View], View]:
         return checked
 
     return decorate
+
+
+def _body_loader(schema: Schema) -> Callable[[], Any]:
+    return lambda: schema.load(read_body())
+
+
+def _query_loader(schema: Schema) -> Callable[[], Any]:
+    """Load each query string once: shops ask the same few again and again."""
+
+    @lru_cache(maxsize=1_024)
+    def load(text: bytes) -> dict[str, Any]:
+        return cast(dict[str, Any], schema.load(read_query(text)))
+
+    return lambda: dict(load(request.query_string))
 
 
 def response(
@@ -160,7 +173,7 @@ def check_request() -> None:
     if view is None or not hasattr(view, "contract"):
         return
     if request.query_string and contract_of(view).query is None:
-        raise Unprocessable({name: ["Unknown name."] for name in read_query()}, "query")
+        raise Unprocessable({name: ["Unknown name."] for name in read_query(request.query_string)}, "query")
     if not takes_json(request.environ.get("HTTP_ACCEPT", "")):
         raise NotAcceptable(f"This resource is available as {JSON} only.")
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -48,5 +49,9 @@ def _typed(key: Key, value: Any) -> Any:
 def _signer() -> URLSafeSerializer:
     """Sign for this path and these filters alone: elsewhere the signature does not hold."""
     filters = sorted((k, v) for k, v in request.args.items(multi=True) if k not in PAGING)
-    salt = f"cursor {request.path}?{urlencode(filters)}"
-    return URLSafeSerializer(current_app.config["CURSOR_KEY"], salt=salt)
+    return _signer_of(current_app.config["CURSOR_KEY"], f"{request.path}?{urlencode(filters)}")
+
+
+@lru_cache(maxsize=256)
+def _signer_of(key: str, where: str) -> URLSafeSerializer:
+    return URLSafeSerializer(key, salt=f"cursor {where}")
