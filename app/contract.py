@@ -168,12 +168,14 @@ def _next_link(cursor: str) -> str:
 
 
 def check_request() -> None:
-    """Refuse what no view could answer, before the cache is asked: Accept, and needless names."""
+    """Refuse what no view could answer: other media types, and query names that nobody takes."""
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None or not hasattr(view, "contract"):
         return
     if request.query_string and contract_of(view).query is None:
-        raise Unprocessable({name: ["Unknown name."] for name in read_query(request.query_string)}, "query")
+        raise Unprocessable(
+            {name: ["Unknown name."] for name in read_query(request.query_string)}, "query"
+        )
     if not takes_json(request.environ.get("HTTP_ACCEPT", "")):
         raise NotAcceptable(f"This resource is available as {JSON} only.")
 
