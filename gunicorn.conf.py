@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from typing import Any
 
@@ -32,6 +33,12 @@ control_socket_disable = True
 # The service writes its own line for each request.
 accesslog = None
 loglevel = "warning"
+
+
+def when_ready(server: Any) -> None:
+    """Say where to look."""
+    address = f"http://{_settings.host}:{_settings.port}"
+    sys.stderr.write(f"Bookstall answers on {address}, its documentation on {address}/docs\n")
 
 
 def child_exit(server: Any, worker: Any) -> None:
