@@ -26,9 +26,9 @@ from sqlalchemy.sql import Select
 
 from app.config import THREADS, BadSetting
 from app.extensions import db
+from app.patience import CONNECT_SECONDS, limit_waiting
 
 BUSY_SECONDS = 5
-CONNECT_SECONDS = 3
 STATEMENT_MILLISECONDS = 5_000
 LOCK_MILLISECONDS = 3_000
 POOL_WAIT_SECONDS = 3
@@ -126,6 +126,7 @@ def init_app(app: Flask) -> None:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
+        limit_waiting()
         event.listen(engine, "checkout", _ask_if_idle)
         event.listen(engine, "begin", _begin_postgres)
 

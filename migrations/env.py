@@ -3,6 +3,8 @@
 from alembic import context
 from flask import current_app
 
+from app.patience import wait_for_ever
+
 config = context.config
 db = current_app.extensions["migrate"].db
 IS_SQLITE = db.engine.dialect.name == "sqlite"
@@ -24,6 +26,7 @@ def run_offline() -> None:
 
 def run_online() -> None:
     """Run the migrations, each in a transaction of its own."""
+    wait_for_ever()
     with db.engine.connect() as connection:
         if not IS_SQLITE:
             # Building an index may take longer than any request may.

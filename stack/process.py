@@ -58,6 +58,11 @@ class Server:
         return self.folder / "server.log"
 
     @property
+    def pid(self) -> int | None:
+        """Return the id of its process, while it has one."""
+        return None if self._process is None else self._process.pid
+
+    @property
     def running(self) -> bool:
         """Tell whether the process is there, even if frozen."""
         return self._process is not None and self._process.poll() is None

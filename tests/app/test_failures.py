@@ -1,12 +1,17 @@
 """A fault of ours, and a database that goes away and comes back."""
 
+import signal
 import time
 
+import psutil
 import pytest
 from sqlalchemy import event, text
 
+from app import patience
 from app.extensions import db
 from stack.servers import Postgres
+
+EMMA = {"title": "Emma", "author": "Jane Austen"}
 
 
 @pytest.fixture
@@ -109,3 +114,30 @@ def test_connections_that_died_while_idle_are_noticed_before_a_request_meets_the
     mortal.stop()
     mortal.start()
     assert client.get("/books").status_code == 200
+
+
+def test_a_database_that_hangs_is_given_up_and_used_again_when_it_goes_on(
+    make_app, migrated_by, monkeypatch
+):
+    monkeypatch.setattr(patience, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "CONNECT_SECONDS", 0.5)
+    with Postgres() as server:
+        migrated_by(server.url)
+        client = make_app(server.url).test_client()
+        assert client.get("/books").status_code == 200
+        of_all_processes(server, signal.SIGSTOP)
+        try:
+            for answer in (client.get("/books"), client.post("/books", json=EMMA)):
+                assert answer.status_code == 503
+                assert int(answer.headers["Retry-After"]) > 0
+            assert client.get("/readyz").status_code == 503
+        finally:
+            of_all_processes(server, signal.SIGCONT)
+        assert client.get("/books").status_code == 200
+        assert client.post("/books", json=EMMA).status_code == 201
+
+
+def of_all_processes(server, number):
+    postmaster = psutil.Process(server.pid)
+    for process in (postmaster, *postmaster.children(recursive=True)):
+        process.send_signal(number)
