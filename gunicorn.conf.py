@@ -1,5 +1,6 @@
 """How gunicorn runs the service; HOST, PORT and WEB_CONCURRENCY come from the environment."""
 
+import logging
 import os
 import shutil
 import sys
@@ -13,7 +14,8 @@ if _made:
 
 from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
 
-from app.config import THREADS, from_env  # noqa: E402
+from app.config import THREADS, cautions, from_env  # noqa: E402
+from app.logs import init_logging  # noqa: E402
 
 _settings = from_env()
 
@@ -33,6 +35,13 @@ control_socket_disable = True
 # The service writes its own line for each request.
 accesslog = None
 loglevel = "warning"
+
+
+def on_starting(server: Any) -> None:
+    """Warn once, not in each worker."""
+    init_logging(_settings)
+    for caution in cautions(_settings):
+        logging.getLogger("app").warning(caution)
 
 
 def when_ready(server: Any) -> None:

@@ -38,6 +38,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     web_concurrency: int = 2
+    require_api_key: bool = False
+    trusted_proxies: int = 0
     cache_ttl: int = 300
     max_body_bytes: int = 1_048_576
     log_format: str = "text"
@@ -54,10 +56,19 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
         host=read("HOST", "127.0.0.1", str),
         port=read("PORT", 8000, whole(1, 65_535)),
         web_concurrency=read("WEB_CONCURRENCY", 2, whole(1, 256)),
+        require_api_key=read("REQUIRE_API_KEY", "false", one_of("true", "false")) == "true",
+        trusted_proxies=read("TRUSTED_PROXIES", 0, whole(0, 16)),
         cache_ttl=read("CACHE_TTL", 300, whole(1, CACHE_TTL_MAX)),
         max_body_bytes=read("MAX_BODY_BYTES", 1_048_576, whole(1_024, 1_073_741_824)),
         log_format=read("LOG_FORMAT", default_log_format(), one_of("text", "json")),
     )
+
+
+def cautions(settings: Settings) -> list[str]:
+    """Say in a line each what an operator should know before strangers call."""
+    if settings.require_api_key:
+        return []
+    return ["REQUIRE_API_KEY is false: anybody who reaches this service may write"]
 
 
 class _Reader:

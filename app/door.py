@@ -1,8 +1,9 @@
 """The door around the Flask application: what every answer has in common, in one place.
 
-A request gets its id here, is answered from the cache if it can be, else by Flask; the answer
-is compressed, tagged and compared with what the client has, counted and logged. It stands
-before Flask because a hit then costs neither a request context nor a second round trip.
+A request gets its id here, passes the gate, is answered from the cache if it can be, else by
+Flask; the answer is compressed, tagged and compared with what the client has, counted and
+logged. It stands before Flask because a hit then costs neither a request context nor a second
+round trip.
 """
 
 import time
@@ -17,12 +18,15 @@ from app.answer import Answer, finish, if_changed
 from app.caching import key_of, read_through, release, tags_of
 from app.config import Settings
 from app.contract import takes_json
+from app.errors import refusal
+from app.gate import Gate
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 WsgiEnviron = dict[str, Any]
 NOT_CACHEABLE = "fwd=bypass; detail=not-cacheable"
+REFUSED = "fwd=bypass; detail=refused"
 
 
 class Route(NamedTuple):
@@ -45,6 +49,7 @@ class Door:
         self._urls = app.url_map.bind("")
         self._cache = read_through(app)
         self._release = release(settings)
+        self._gate = Gate(app, settings)
 
     def __call__(self, environ: WsgiEnviron, start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
@@ -54,16 +59,22 @@ class Door:
         if method == "HEAD":  # as GET in everything but the body, the cache included
             environ["REQUEST_METHOD"] = "GET"
         route = self._route(environ)
-        answer, cache_status = self._answer(environ, route)
-        answer = if_changed(answer, environ)
-        answer.headers += [
+        refused = self._gate.refuses(environ, route.view)
+        if refused is None:
+            answer, cache_status = self._answer(environ, route)
+            answer = if_changed(answer, environ)
+        else:
+            answer, cache_status = refusal(refused, environ[observe.ID]), REFUSED
+        # A list of its own: others who waited for the same answer hold this one.
+        headers = [
+            *answer.headers,
             ("Cache-Status", f"bookstall; {cache_status}"),
             ("X-Request-ID", environ[observe.ID]),
         ]
         seconds = time.perf_counter() - began
         request = observe.Request(environ[observe.ID], method, route.rule, environ["PATH_INFO"])
         observe.note(request, answer.status[:3], cache_status, seconds)
-        start_response(answer.status, answer.headers)
+        start_response(answer.status, headers)
         return [] if method == "HEAD" else [answer.body]
 
     def _route(self, environ: WsgiEnviron) -> Route:

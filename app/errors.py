@@ -2,6 +2,8 @@
 
 ApiError
 ├── BadRequest            400  not JSON, a cursor that is not ours
+├── Unauthorized          401  no key where one is needed, or not a good one
+├── Forbidden             403  a good key without the scope
 ├── NotFound              404
 ├── NotAcceptable         406
 ├── Conflict              409
@@ -24,8 +26,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from app import observe
+from app.answer import Answer
 
 RETRY_AFTER_SECONDS = 2
+PROBLEM = "application/problem+json"
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +55,36 @@ class BadRequest(ApiError):  # noqa: N818 - these are named as HTTP names them
     """The request cannot be read."""
 
     status = HTTPStatus.BAD_REQUEST
+
+
+class Unauthorized(ApiError):  # noqa: N818
+    """Nobody knows who is asking. ``presented`` says that it was tried with a bad key."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, detail: str, *, presented: bool) -> None:
+        super().__init__(detail)
+        self.presented = presented
+
+    def headers(self) -> dict[str, str]:
+        """Challenge, as RFC 6750 has it."""
+        error = ', error="invalid_token"' if self.presented else ""
+        return {"WWW-Authenticate": f'Bearer realm="bookstall"{error}'}
+
+
+class Forbidden(ApiError):  # noqa: N818
+    """The key is good, and has not the scope."""
+
+    status = HTTPStatus.FORBIDDEN
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This key has not the scope {scope}.")
+        self.scope = scope
+
+    def headers(self) -> dict[str, str]:
+        """Name the scope, as RFC 6750 has it."""
+        told = f'Bearer realm="bookstall", error="insufficient_scope", scope="{self.scope}"'
+        return {"WWW-Authenticate": told}
 
 
 class NotFound(ApiError):  # noqa: N818
@@ -135,24 +169,36 @@ def _printable(text: str) -> str:
 
 def problem(error: ApiError) -> Response:
     """Write ``error`` as the answer of the request at hand."""
-    status = error.status
-    return _problem(status, error.detail, error.members(), error.headers())
+    return _problem(error.status, error.detail, error.members(), error.headers())
 
 
 def _problem(
     status: HTTPStatus, detail: str, members: Mapping[str, Any], headers: Mapping[str, str]
 ) -> Response:
+    document = _document(status, detail, members, request.environ.get(observe.ID))
+    answer = Response(document, status, mimetype=PROBLEM)
+    answer.headers.update(headers)
+    return answer
+
+
+def _document(status: HTTPStatus, detail: str, members: Mapping[str, Any], asked: Any) -> bytes:
     document = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
-        "request_id": request.environ.get(observe.ID),
+        "request_id": asked,
         **members,
     }
-    answer = Response(orjson.dumps(document), status, mimetype="application/problem+json")
-    answer.headers.update(headers)
-    return answer
+    return orjson.dumps(document)
+
+
+def refusal(error: ApiError, request_id: str) -> Answer:
+    """Write ``error`` where Flask is not asked."""
+    body = _document(error.status, error.detail, error.members(), request_id)
+    headers = [("Content-Type", PROBLEM), ("Content-Length", str(len(body)))]
+    status = f"{error.status.value} {error.status.phrase.upper()}"
+    return Answer(status, [*headers, *error.headers().items()], body)
 
 
 def from_http_exception(error: HTTPException) -> Response:
@@ -166,9 +212,14 @@ def from_http_exception(error: HTTPException) -> Response:
 def from_database(error: Exception) -> Response:
     """Answer 503 when the database is away or too slow, else 500."""
     if is_away(error):
-        log.warning("database away: %s", str(error).splitlines()[0])
-        return problem(Unavailable("The database cannot be reached now. Please try again."))
+        return problem(away(error))
     return from_bug(error)
+
+
+def away(error: Exception) -> Unavailable:
+    """Note that the database is away, and return what a client is told of it."""
+    log.warning("database away: %s", str(error).splitlines()[0])
+    return Unavailable("The database cannot be reached now. Please try again.")
 
 
 def is_away(error: BaseException) -> bool:

@@ -2,11 +2,12 @@
 
 from flask import Flask
 
-from app import caching, contract, database, errors, health, openapi, preparing
+from app import caching, contract, database, errors, health, keys, openapi, preparing
 from app.config import INSTANCE, Settings
 from app.door import Door
 from app.extensions import db, migrate
 from app.fields import IdConverter
+from app.key_commands import keys as key_commands
 from app.logs import init_logging
 from bookreview.commands import books, reviews
 from bookreview.views import bp as bookreview
@@ -23,6 +24,7 @@ def create_app(settings: Settings) -> Flask:
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=database.engine_options(settings.database_url),
         TESTING=settings.testing,
+        REQUIRE_API_KEY=settings.require_api_key,
     )
     app.url_map.converters["id"] = IdConverter
     app.url_map.strict_slashes = True
@@ -32,7 +34,7 @@ def create_app(settings: Settings) -> Flask:
     _add_manners(app, settings)
     for blueprint in (openapi.bp, preparing.bp, bookreview, inventory):
         app.register_blueprint(blueprint)
-    for group in (books, reviews):
+    for group in (books, reviews, key_commands):
         app.cli.add_command(group)
     app.wsgi_app = Door(app, settings)  # type: ignore[method-assign]
     return app
@@ -46,4 +48,5 @@ def _add_manners(app: Flask, settings: Settings) -> None:
     errors.init_app(app)
     caching.init_app(app, settings)
     contract.init_app(app)
+    keys.init_app(app)
     health.init_app(app)

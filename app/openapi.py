@@ -16,12 +16,23 @@ from werkzeug.routing import Rule
 
 from app.contract import Contract, contract_of, encode
 from app.fields import ID_MAX
-from app.openapi_parts import INFO, PROBLEM, WHY, failure, page_of, success_headers, tags_of
+from app.keys import scope_of
+from app.openapi_parts import (
+    BEARER,
+    INFO,
+    PROBLEM,
+    WHY,
+    failure,
+    page_of,
+    security,
+    success_headers,
+    tags_of,
+)
 
 bp = Blueprint("openapi", __name__, cli_group=None)
 PATH_NAME = re.compile(r"<(?:\w+:)?(\w+)>")
-ANY = (400, 404, 406, 422, 500, 503)
-FAILURES = {"GET": (304, *ANY), "POST": (*ANY, 413, 415), "PATCH": (*ANY, 413, 415)}
+ANY = (400, 401, 404, 406, 422, 500, 503)
+FAILURES = {"GET": (304, *ANY), "POST": (*ANY, 403, 413, 415), "PATCH": (*ANY, 403, 413, 415)}
 PROTECTION = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
 
@@ -74,6 +85,7 @@ def describe(app: Flask) -> dict[str, Any]:
         security=[],
     )
     spec.components.schema("Problem", PROBLEM)
+    spec.components.security_scheme("bearer", BEARER)
     for status in WHY:
         spec.components.response(HTTPStatus(status).name, failure(status))
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
@@ -92,6 +104,7 @@ def _add(spec: APISpec, app: Flask, rule: Rule) -> None:
     path = PATH_NAME.sub(r"{\1}", rule.rule)
     operations = {
         method.lower(): _operation(view, rule, method)
+        | {"security": security(scope_of(view), method, app.config["REQUIRE_API_KEY"])}
         for method in sorted((rule.methods or set()) & FAILURES.keys())
     }
     spec.path(path, operations=operations, parameters=_path_parameters(rule))

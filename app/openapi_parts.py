@@ -8,6 +8,7 @@ from marshmallow import Schema
 
 from app.contract import Contract
 from app.errors import RETRY_AFTER_SECONDS
+from app.gate import READS
 
 TEXT = {"type": "string"}
 PROBLEM = {
@@ -45,6 +46,8 @@ INFO = {
 WHY = {
     304: "The client has this answer already.",
     400: "The request cannot be read: no JSON, or a cursor that does not belong to this list.",
+    401: "The API key is no good, or there is none where one is needed.",
+    403: "The API key lacks the scope that this operation needs.",
     404: "There is no such thing.",
     406: "The client does not accept JSON.",
     409: "What is stored forbids it.",
@@ -54,6 +57,13 @@ WHY = {
     422: "A field or a query name is wrong; `errors` says which.",
     500: "Something went wrong on our side.",
     503: "The database is away; try again after `Retry-After` seconds.",
+}
+
+
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, as `flask keys create` shows it once. Reads need none.",
 }
 
 
@@ -73,6 +83,9 @@ RETRY_AFTER = {
     }
 }
 
+CHALLENGE = {"WWW-Authenticate": _header("What to send, RFC 6750.")}
+FURTHER: dict[int, dict[str, Any]] = {401: CHALLENGE, 403: CHALLENGE, 503: RETRY_AFTER}
+
 
 def success_headers(contract: Contract, method: str) -> dict[str, Any]:
     """Return the headers of a success."""
@@ -89,14 +102,19 @@ def failure(status: int) -> dict[str, Any]:
     """Describe the failure ``status``."""
     if status == HTTPStatus.NOT_MODIFIED:
         return {"description": WHY[status], "headers": {**REQUEST_ID, **CACHE_STATUS, **ETAG}}
-    waits = RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
     return {
         "description": WHY[status],
-        "headers": {**REQUEST_ID, **waits},
+        "headers": {**REQUEST_ID, **FURTHER.get(status, {})},
         "content": {
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
         },
     }
+
+
+def security(scope: str | None, method: str, required: bool) -> list[dict[str, list[str]]]:
+    """Say whether an operation needs a key, and with which scope; any takes one."""
+    needed = {"bearer": [scope] if scope and method not in READS else []}
+    return [needed] if required and method not in READS else [{}, needed]
 
 
 def page_of(schema: type[Schema]) -> dict[str, Any]:

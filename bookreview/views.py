@@ -6,6 +6,7 @@ from flask import Blueprint
 
 from app.caching import cached
 from app.contract import arguments, response
+from app.keys import scope
 from app.pagination import Page
 from bookreview import queries, services
 from bookreview.schemas import (
@@ -31,6 +32,7 @@ def list_books(query: dict[str, Any]) -> Page:
 
 
 @bp.post("/books")
+@scope("books:write")
 @arguments(NewBookSchema)
 @response(201, BookSchema, 409, located=True)
 def create_book(body: dict[str, Any]) -> Any:
@@ -56,6 +58,7 @@ def list_reviews(book_id: int, query: dict[str, Any]) -> Page:
 
 
 @bp.post("/books/<id:book_id>/reviews")
+@scope("reviews:write")
 @arguments(NewReviewSchema)
 @response(201, ReviewSchema)
 def create_review(book_id: int, body: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ from flask import Blueprint, request
 
 from app.caching import cached
 from app.contract import arguments, response
+from app.keys import scope
 from app.pagination import Page
 from inventory import queries, search, services
 from inventory.schemas import (
@@ -46,6 +47,7 @@ def search_products(query: dict[str, Any]) -> Page:
 
 
 @bp.post("/products")
+@scope("products:write")
 @arguments(NewProductSchema)
 @response(201, ProductSchema, 409, located=True, versioned=True)
 def create_product(body: dict[str, Any]) -> Any:
@@ -62,6 +64,7 @@ def get_product(product_id: int) -> Any:
 
 
 @bp.patch("/products/<id:product_id>")
+@scope("products:write")
 @arguments(ProductChangeSchema)
 @response(200, ProductSchema, 412, versioned=True)
 def update_product(product_id: int, body: dict[str, Any]) -> Any:
@@ -82,6 +85,7 @@ def list_adjustments(product_id: int, query: dict[str, Any]) -> Page:
 
 
 @bp.post("/products/<id:product_id>/stock-adjustments")
+@scope("products:write")
 @arguments(NewAdjustmentSchema)
 @response(201, ProductSchema, 409, versioned=True)
 def create_adjustment(product_id: int, body: dict[str, Any]) -> Any:
