@@ -20,9 +20,7 @@ def read_body() -> Any:
     if request.content_encoding not in (None, "", "identity"):
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
     try:
-        text = _whole().decode("utf-8")
-    except (OSError, ParseException):  # so a broken chunk surfaces under gunicorn
-        raise BadRequest("The body could not be read to its end.") from None
+        text = read_bytes().decode("utf-8")
     except UnicodeDecodeError:
         raise BadRequest("The body is not UTF-8.") from None
     try:
@@ -31,9 +29,17 @@ def read_body() -> Any:
         raise BadRequest(f"The body is not JSON: {_reason(error)}.") from None
 
 
+def read_bytes() -> bytes:
+    """Return the body as it came; it can be asked for again."""
+    try:
+        return _whole()
+    except (OSError, ParseException):  # so a broken chunk surfaces under gunicorn
+        raise BadRequest("The body could not be read to its end.") from None
+
+
 def _whole() -> bytes:
     """Read all of it: werkzeug is content with a body that ends early, and cuts a chunked one."""
-    body = request.get_data(cache=False)
+    body = request.get_data()
     if request.content_length is None:
         if request.environ["wsgi.input"].read(1):
             raise RequestEntityTooLarge

@@ -5,11 +5,13 @@ How stale answers are kept out is told in docs/design.md, "How the cache stays r
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any, cast
 
-from flask import Flask, current_app
+from flask import Flask, current_app, g
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import outbox
@@ -22,6 +24,7 @@ from app.read_through import ReadThrough
 from app.redis_cache import CacheAway, RedisCache
 
 log = logging.getLogger(__name__)
+HELD_BACK = "bookstall_held_back"
 
 
 def cached(*tags: str) -> Callable[[View], View]:
@@ -51,7 +54,39 @@ def commit_and_forget(*tags: str) -> None:
     kept = read_through(current_app)
     asks = kept is not None and kept.redis.breaker.allows(urgent=True)
     row = outbox.put(tags, held=kept is not None and not asks)
-    db.session.commit()
+    held_back: list[Callable[[], None]] | None = g.get(HELD_BACK)
+    tell = partial(_tell, kept, asks, row, tags)
+    if held_back is None:
+        db.session.commit()
+        tell()
+    else:
+        db.session.flush()
+        held_back.append(tell)
+
+
+@contextmanager
+def one_commit() -> Iterator[Callable[[], None]]:
+    """Hold the commits of this block back until its end, where it calls what it is given.
+
+    So more can be put into the transaction of a write, when its answer is made. A block that
+    does not call leaves nothing behind.
+    """
+    held_back: list[Callable[[], None]] = []
+
+    def commit() -> None:
+        db.session.commit()
+        for tell in held_back:
+            tell()
+
+    setattr(g, HELD_BACK, held_back)
+    try:
+        yield commit
+    finally:
+        g.pop(HELD_BACK)
+        db.session.rollback()
+
+
+def _tell(kept: ReadThrough | None, asks: bool, row: int, tags: Sequence[str]) -> None:
     try:
         if kept is None:
             outbox.purge_now_and_then(unbegun())

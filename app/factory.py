@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app import caching, contract, database, errors, health, keys, openapi, preparing
+from app import caching, contract, database, errors, health, idempotency, keys, openapi, preparing
 from app.config import INSTANCE, Settings
 from app.door import Door
 from app.extensions import db, migrate
@@ -36,6 +36,7 @@ def create_app(settings: Settings) -> Flask:
         app.register_blueprint(blueprint)
     for group in (books, reviews, key_commands):
         app.cli.add_command(group)
+    idempotency.init_app(app)
     app.wsgi_app = Door(app, settings)  # type: ignore[method-assign]
     return app
 

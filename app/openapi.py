@@ -19,6 +19,7 @@ from app.fields import ID_MAX
 from app.keys import scope_of
 from app.openapi_parts import (
     BEARER,
+    IDEMPOTENCY_KEY,
     INFO,
     PROBLEM,
     WHY,
@@ -32,7 +33,7 @@ from app.openapi_parts import (
 bp = Blueprint("openapi", __name__, cli_group=None)
 PATH_NAME = re.compile(r"<(?:\w+:)?(\w+)>")
 ANY = (400, 401, 404, 406, 422, 500, 503)
-FAILURES = {"GET": (304, *ANY), "POST": (*ANY, 403, 413, 415), "PATCH": (*ANY, 403, 413, 415)}
+FAILURES = {"GET": (304, *ANY), "POST": (*ANY, 403, 409, 413, 415), "PATCH": (*ANY, 403, 413, 415)}
 PROTECTION = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
 
@@ -130,6 +131,8 @@ def _operation(view: Any, rule: Rule, method: str) -> dict[str, Any]:
     }
     if contract.query is not None:
         operation["parameters"] = [{"in": "query", "schema": contract.query}]
+    if method == "POST":
+        operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
     if contract.body is not None:
         operation["requestBody"] = {"required": True, "content": _json(contract.body)}
     return operation

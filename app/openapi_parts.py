@@ -50,16 +50,25 @@ WHY = {
     403: "The API key lacks the scope that this operation needs.",
     404: "There is no such thing.",
     406: "The client does not accept JSON.",
-    409: "What is stored forbids it.",
+    409: "What is stored forbids it, or the first request with this Idempotency-Key still runs.",
     412: "The thing has changed since its ETag was read.",
     413: "The body is too large.",
     415: "The body is not declared as application/json.",
-    422: "A field or a query name is wrong; `errors` says which.",
+    422: "A field or a query name is wrong; `errors` says which. Or the Idempotency-Key was sent "
+    "before with another request.",
     500: "Something went wrong on our side.",
     503: "The database is away; try again after `Retry-After` seconds.",
 }
 
 
+IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "required": False,
+    "schema": {**TEXT, "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "description": "Sent again within 24 hours with the same request, it gives the first answer "
+    "again and writes nothing.",
+}
 BEARER = {
     "type": "http",
     "scheme": "bearer",
@@ -76,6 +85,7 @@ ETAG = {"ETag": _header("Names these bytes; send it as If-None-Match.")}
 CACHE_STATUS = {"Cache-Status": _header("What the cache did, RFC 9211.")}
 LINK = {"Link": _header("The next page, RFC 8288.")}
 LOCATION = {"Location": _header("Where the new thing stands.", format="uri-reference")}
+REPLAYED = {"Idempotency-Replayed": _header("`true` where this is the first answer, again.")}
 RETRY_AFTER = {
     "Retry-After": {
         "description": "Seconds to wait.",
@@ -84,7 +94,12 @@ RETRY_AFTER = {
 }
 
 CHALLENGE = {"WWW-Authenticate": _header("What to send, RFC 6750.")}
-FURTHER: dict[int, dict[str, Any]] = {401: CHALLENGE, 403: CHALLENGE, 503: RETRY_AFTER}
+FURTHER: dict[int, dict[str, Any]] = {
+    401: CHALLENGE,
+    403: CHALLENGE,
+    409: RETRY_AFTER,
+    503: RETRY_AFTER,
+}
 
 
 def success_headers(contract: Contract, method: str) -> dict[str, Any]:
@@ -95,6 +110,7 @@ def success_headers(contract: Contract, method: str) -> dict[str, Any]:
         **(ETAG if method == "GET" or contract.versioned else {}),
         **(LINK if contract.paged else {}),
         **(LOCATION if contract.located else {}),
+        **(REPLAYED if method == "POST" else {}),
     }
 
 
