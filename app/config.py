@@ -7,17 +7,20 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from limits import parse_many
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 INSTANCE = Path(__file__).resolve().parent.parent / "instance"
 CACHE_TTL_MAX = 86_400
+RATE_MAX = 1_000_000_000
 THREADS = 8
 """Requests that one process works on at once; each may need one database connection."""
 _DIGITS = re.compile(r"[0-9]{1,18}")
+_NO_TIME = re.compile(r"(per|/)\s*0+\s*[a-z]", re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -26,6 +29,17 @@ class BadSetting(SystemExit):
 
     def __init__(self, name: str, complaint: str) -> None:
         super().__init__(f"bookstall: {name} {complaint}")
+
+
+class Rate(NamedTuple):
+    """So many requests in so many seconds."""
+
+    amount: int
+    seconds: int
+
+
+READ_RATE: Rate | None = Rate(600, 60)
+WRITE_RATE: Rate | None = Rate(60, 60)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +54,8 @@ class Settings:
     web_concurrency: int = 2
     require_api_key: bool = False
     trusted_proxies: int = 0
+    rate_limit_read: Rate | None = None
+    rate_limit_write: Rate | None = None
     cache_ttl: int = 300
     max_body_bytes: int = 1_048_576
     log_format: str = "text"
@@ -58,6 +74,8 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
         web_concurrency=read("WEB_CONCURRENCY", 2, whole(1, 256)),
         require_api_key=read("REQUIRE_API_KEY", "false", one_of("true", "false")) == "true",
         trusted_proxies=read("TRUSTED_PROXIES", 0, whole(0, 16)),
+        rate_limit_read=read("RATE_LIMIT_READ", READ_RATE, rate),
+        rate_limit_write=read("RATE_LIMIT_WRITE", WRITE_RATE, rate),
         cache_ttl=read("CACHE_TTL", 300, whole(1, CACHE_TTL_MAX)),
         max_body_bytes=read("MAX_BODY_BYTES", 1_048_576, whole(1_024, 1_073_741_824)),
         log_format=read("LOG_FORMAT", default_log_format(), one_of("text", "json")),
@@ -134,6 +152,20 @@ def whole(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def rate(text: str) -> Rate | None:
+    """Read ``600/minute``, ``20 per 2 second`` and so on; ``off`` is None."""
+    if text == "off":
+        return None
+    complaint = f"must be off, or one rate such as 600/minute or 20 per 2 second, not {text!r}"
+    try:
+        (item,) = parse_many(text)
+    except ValueError:
+        raise ValueError(complaint) from None
+    if not 1 <= item.amount <= RATE_MAX or _NO_TIME.search(text):
+        raise ValueError(complaint)
+    return Rate(item.amount, item.get_expiry())
 
 
 def one_of(*words: str) -> Callable[[str], str]:

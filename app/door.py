@@ -18,8 +18,8 @@ from app.answer import Answer, finish, if_changed
 from app.caching import key_of, read_through, release, tags_of
 from app.config import Settings
 from app.contract import takes_json
-from app.errors import refusal
-from app.gate import Gate
+from app.gate import TOLD, Gate
+from app.problems import refusal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -68,6 +68,7 @@ class Door:
         # A list of its own: others who waited for the same answer hold this one.
         headers = [
             *answer.headers,
+            *environ.get(TOLD, ()),
             ("Cache-Status", f"bookstall; {cache_status}"),
             ("X-Request-ID", environ[observe.ID]),
         ]

@@ -1,4 +1,4 @@
-"""Every failure becomes application/problem+json, RFC 9457.
+"""What a client can be told that went wrong; app/problems.py writes it.
 
 ApiError
 ├── BadRequest            400  not JSON, a cursor that is not ours
@@ -8,8 +8,9 @@ ApiError
 ├── NotAcceptable         406
 ├── Conflict              409
 ├── PreconditionFailed    412  If-Match lost
-    ├── UnsupportedMediaType  415
+├── UnsupportedMediaType  415
 ├── Unprocessable         422  understood and wrong, field by field
+├── TooManyRequests       429  more than the limit; carries Retry-After
 └── Unavailable           503  the database is away; carries Retry-After
 """
 
@@ -19,17 +20,10 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-import orjson
-from flask import Flask, Response, request
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from werkzeug.exceptions import HTTPException
-
-from app import observe
-from app.answer import Answer
 
 RETRY_AFTER_SECONDS = 2
-PROBLEM = "application/problem+json"
 log = logging.getLogger(__name__)
 
 
@@ -139,6 +133,20 @@ class Unprocessable(ApiError):  # noqa: N818
         return {"errors": found}
 
 
+class TooManyRequests(ApiError):  # noqa: N818
+    """The client has used up its quota; it may come back after ``seconds``."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many requests; please try again in {seconds} s.")
+        self.seconds = seconds
+
+    def headers(self) -> dict[str, str]:
+        """Tell when to come back."""
+        return {"Retry-After": str(self.seconds)}
+
+
 class Unavailable(ApiError):  # noqa: N818
     """The database cannot be asked now."""
 
@@ -167,55 +175,6 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def problem(error: ApiError) -> Response:
-    """Write ``error`` as the answer of the request at hand."""
-    return _problem(error.status, error.detail, error.members(), error.headers())
-
-
-def _problem(
-    status: HTTPStatus, detail: str, members: Mapping[str, Any], headers: Mapping[str, str]
-) -> Response:
-    document = _document(status, detail, members, request.environ.get(observe.ID))
-    answer = Response(document, status, mimetype=PROBLEM)
-    answer.headers.update(headers)
-    return answer
-
-
-def _document(status: HTTPStatus, detail: str, members: Mapping[str, Any], asked: Any) -> bytes:
-    document = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "detail": detail,
-        "request_id": asked,
-        **members,
-    }
-    return orjson.dumps(document)
-
-
-def refusal(error: ApiError, request_id: str) -> Answer:
-    """Write ``error`` where Flask is not asked."""
-    body = _document(error.status, error.detail, error.members(), request_id)
-    headers = [("Content-Type", PROBLEM), ("Content-Length", str(len(body)))]
-    status = f"{error.status.value} {error.status.phrase.upper()}"
-    return Answer(status, [*headers, *error.headers().items()], body)
-
-
-def from_http_exception(error: HTTPException) -> Response:
-    """Give a werkzeug failure (404, 405, 413, ...) our shape, and keep its headers."""
-    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    kept = {"Allow", "Retry-After", "Location"}
-    headers = {name: value for name, value in error.get_headers() if name in kept}
-    return _problem(status, error.description or status.phrase, {}, headers)
-
-
-def from_database(error: Exception) -> Response:
-    """Answer 503 when the database is away or too slow, else 500."""
-    if is_away(error):
-        return problem(away(error))
-    return from_bug(error)
-
-
 def away(error: Exception) -> Unavailable:
     """Note that the database is away, and return what a client is told of it."""
     log.warning("database away: %s", str(error).splitlines()[0])
@@ -230,18 +189,3 @@ def is_away(error: BaseException) -> bool:
         # psycopg2 calls lost connections, time-outs, full disks and locks so; SQLite wrong SQL too.
         return getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
     return isinstance(error, DBAPIError) and error.connection_invalidated
-
-
-def from_bug(error: Exception) -> Response:
-    """Answer 500 without a word about our insides; those go to the log."""
-    log.error("unexpected failure", exc_info=error)
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side.", {}, {})
-
-
-def init_app(app: Flask) -> None:
-    """Register the handlers."""
-    app.register_error_handler(ApiError, problem)
-    app.register_error_handler(HTTPException, from_http_exception)
-    app.register_error_handler(DBAPIError, from_database)
-    app.register_error_handler(PoolTimeoutError, from_database)
-    app.register_error_handler(Exception, from_bug)

@@ -2,7 +2,18 @@
 
 from flask import Flask
 
-from app import caching, contract, database, errors, health, idempotency, keys, openapi, preparing
+from app import (
+    caching,
+    contract,
+    database,
+    health,
+    idempotency,
+    keys,
+    limits,
+    openapi,
+    preparing,
+    problems,
+)
 from app.config import INSTANCE, Settings
 from app.door import Door
 from app.extensions import db, migrate
@@ -46,8 +57,9 @@ def _add_manners(app: Flask, settings: Settings) -> None:
     if not settings.testing:
         init_logging(settings)
     database.init_app(app)
-    errors.init_app(app)
+    problems.init_app(app)
     caching.init_app(app, settings)
     contract.init_app(app)
     keys.init_app(app)
+    limits.init_app(app, settings)
     health.init_app(app)

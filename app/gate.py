@@ -1,4 +1,4 @@
-"""The gate in the door: who is asking, and may they."""
+"""The gate in the door: who is asking, how often, and may they."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,13 +8,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.address import client_of
 from app.config import Settings
-from app.errors import ApiError, Forbidden, Unauthorized, away
+from app.errors import ApiError, Forbidden, TooManyRequests, Unauthorized, away
 from app.keys import Key, keyring, scope_of
+from app.limits import Limiter, Limits
 
 CLIENT = "bookstall.client"
+TOLD = "bookstall.limit_headers"
+"""What the client is told of its limit, on every answer."""
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 UNGUARDED = "health."
-"""The blueprint whose routes take no notice of keys: probes and scrapers send their own."""
+"""The blueprint whose routes take no notice of keys and limits: for probes and scrapers."""
 
 WsgiEnviron = dict[str, Any]
 View = Callable[..., Any]
@@ -32,6 +35,7 @@ class Gate:
 
     def __init__(self, app: Flask, settings: Settings) -> None:
         self._keyring = keyring(app)
+        self._limits: Limits = app.extensions["bookstall_limits"]
         self._key_required = settings.require_api_key
         self._proxies = settings.trusted_proxies
         views = app.view_functions.items()
@@ -50,20 +54,29 @@ class Gate:
         return None
 
     def _check(self, environ: WsgiEnviron, view: View | None) -> None:
-        client = self._client(environ)
-        environ[CLIENT] = client
-        if view is not None and environ["REQUEST_METHOD"] not in READS:
-            self._check_scope(client.key, scope_of(view))
-
-    def _client(self, environ: WsgiEnviron) -> Client:
         presented = environ.get("HTTP_AUTHORIZATION")
-        if presented is None:
-            return Client(f"address {client_of(environ, self._proxies)}")
-        scheme, _, token = presented.partition(" ")
-        key = self._keyring.find(token.strip()) if scheme.lower() == "bearer" else None
-        if key is None:
+        key = None if presented is None else self._key(presented)
+        name = f"key {key.public}" if key else f"address {client_of(environ, self._proxies)}"
+        environ[CLIENT] = Client(name, key)
+        writes = environ["REQUEST_METHOD"] not in READS
+        # Before a bad key is refused: guessing is limited too, by address.
+        self._count(environ, name, self._limits.write if writes else self._limits.read)
+        if presented is not None and key is None:
             raise Unauthorized("This is not a good API key.", presented=True)
-        return Client(f"key {key.public}", key)
+        if writes and view is not None:
+            self._check_scope(key, scope_of(view))
+
+    def _key(self, presented: str) -> Key | None:
+        scheme, _, token = presented.partition(" ")
+        return self._keyring.find(token.strip()) if scheme.lower() == "bearer" else None
+
+    def _count(self, environ: WsgiEnviron, name: str, limiter: Limiter | None) -> None:
+        if limiter is None:
+            return
+        admission = limiter.admit(name)
+        environ[TOLD] = admission.headers
+        if admission.retry_after is not None:
+            raise TooManyRequests(admission.retry_after)
 
     def _check_scope(self, key: Key | None, needed: str | None) -> None:
         if key is None:

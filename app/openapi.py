@@ -32,7 +32,7 @@ from app.openapi_parts import (
 
 bp = Blueprint("openapi", __name__, cli_group=None)
 PATH_NAME = re.compile(r"<(?:\w+:)?(\w+)>")
-ANY = (400, 401, 404, 406, 422, 500, 503)
+ANY = (400, 401, 404, 406, 422, 429, 500, 503)
 FAILURES = {"GET": (304, *ANY), "POST": (*ANY, 403, 409, 413, 415), "PATCH": (*ANY, 403, 413, 415)}
 PROTECTION = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 

@@ -56,6 +56,7 @@ WHY = {
     415: "The body is not declared as application/json.",
     422: "A field or a query name is wrong; `errors` says which. Or the Idempotency-Key was sent "
     "before with another request.",
+    429: "More requests than the limit allows; try again after `Retry-After` seconds.",
     500: "Something went wrong on our side.",
     503: "The database is away; try again after `Retry-After` seconds.",
 }
@@ -69,6 +70,7 @@ IDEMPOTENCY_KEY = {
     "description": "Sent again within 24 hours with the same request, it gives the first answer "
     "again and writes nothing.",
 }
+LEFT, POLICY = '"read";r=599;t=60', '"read";q=600;w=60'
 BEARER = {
     "type": "http",
     "scheme": "bearer",
@@ -81,6 +83,10 @@ def _header(description: str, **schema: Any) -> dict[str, Any]:
 
 
 REQUEST_ID = {"X-Request-ID": _header("The id of this request, as sent or made.")}
+LIMITS = {
+    "RateLimit": _header("Requests that are left, and for how many seconds.", examples=[LEFT]),
+    "RateLimit-Policy": _header("The quota, and its window in seconds.", examples=[POLICY]),
+}
 ETAG = {"ETag": _header("Names these bytes; send it as If-None-Match.")}
 CACHE_STATUS = {"Cache-Status": _header("What the cache did, RFC 9211.")}
 LINK = {"Link": _header("The next page, RFC 8288.")}
@@ -98,6 +104,7 @@ FURTHER: dict[int, dict[str, Any]] = {
     401: CHALLENGE,
     403: CHALLENGE,
     409: RETRY_AFTER,
+    429: RETRY_AFTER,
     503: RETRY_AFTER,
 }
 
@@ -106,6 +113,7 @@ def success_headers(contract: Contract, method: str) -> dict[str, Any]:
     """Return the headers of a success."""
     return {
         **REQUEST_ID,
+        **LIMITS,
         **CACHE_STATUS,
         **(ETAG if method == "GET" or contract.versioned else {}),
         **(LINK if contract.paged else {}),
@@ -117,10 +125,11 @@ def success_headers(contract: Contract, method: str) -> dict[str, Any]:
 def failure(status: int) -> dict[str, Any]:
     """Describe the failure ``status``."""
     if status == HTTPStatus.NOT_MODIFIED:
-        return {"description": WHY[status], "headers": {**REQUEST_ID, **CACHE_STATUS, **ETAG}}
+        headers = {**REQUEST_ID, **LIMITS, **CACHE_STATUS, **ETAG}
+        return {"description": WHY[status], "headers": headers}
     return {
         "description": WHY[status],
-        "headers": {**REQUEST_ID, **FURTHER.get(status, {})},
+        "headers": {**REQUEST_ID, **LIMITS, **FURTHER.get(status, {})},
         "content": {
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
         },

@@ -28,7 +28,7 @@ class ReadThrough:
         self._engine = engine
         self._lease = Lease(redis, engine)
         self._flights = Flights()
-        redis.on_lost = self._lease.revoke
+        redis.server.on_lost = self._lease.revoke
 
     def read(self, key: str, tags: Sequence[str], make: Make) -> Told:
         """Return the answer of ``key``; ``make`` makes it where the cache has none."""

@@ -27,6 +27,8 @@ class Gunicorn(Server):
             "PYTHONPATH": str(ROOT),
             "SECRET_KEY": "a secret of the tests",
             "LOG_FORMAT": "json",
+            "RATE_LIMIT_READ": "off",
+            "RATE_LIMIT_WRITE": "off",
             "PORT": str(self.port),
             **settings,
         }
