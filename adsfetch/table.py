@@ -1,0 +1,125 @@
+"""Rows as CSV: any text survives, and on request no spreadsheet computes it."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from adsfetch.errors import DayError
+
+PLAIN = frozenset((str, int, float, type(None)))
+DATES = frozenset(("date", "day", "segments.date"))
+FORMULA = re.compile(r"\s*[=+\-@\t\r]")
+NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*(e[+-]?\d+)?%?", re.IGNORECASE)
+BATCH = 1000
+LONGEST_FIELD = 2**31 - 1
+
+Row = Mapping[str, Any]
+
+
+class Table:
+    """One shape of rows: its columns, and how their cells are written."""
+
+    def __init__(self, columns: Sequence[str], *, escape_formulas: bool = False) -> None:
+        self.columns = tuple(columns)
+        self._escape = escape_formulas
+        self._pick = itemgetter(*columns) if len(columns) > 1 else lambda row: (row[columns[0]],)
+
+    @property
+    def header(self) -> bytes:
+        """Return the first line of every file of this shape."""
+        return encode([self.columns])
+
+    def batches(self, day: date, rows: Iterable[Row]) -> Iterator[tuple[int, bytes]]:
+        """Yield the number and the bytes of some rows after another."""
+        todo = iter(rows)
+        while batch := list(islice(todo, BATCH)):
+            yield len(batch), encode([self._cells(day, row) for row in batch])
+
+    def _cells(self, day: date, row: Row) -> list[Any]:
+        row = dated(day, row, self.columns)
+        if len(row) != len(self.columns):
+            raise self._misfit(row)
+        try:
+            cells = self._pick(row)
+        except KeyError:
+            raise self._misfit(row) from None
+        cells = [cell if type(cell) in PLAIN else plain(cell) for cell in cells]
+        return [harmless(cell) for cell in cells] if self._escape else cells
+
+    def _misfit(self, row: Row) -> DayError:
+        odd = ", ".join(sorted(map(str, row.keys() ^ set(self.columns))))
+        return DayError(
+            f"a row and this dataset differ in their fields ({odd}): give every row the same "
+            "fields, and rows of another kind another --dataset"
+        )
+
+
+def columns_of(first: Row) -> tuple[str, ...]:
+    """Return the columns of a dataset by its first row, with a date in any case."""
+    names = tuple(map(str, mapping(first)))
+    return names if DATES & set(names) else ("date", *names)
+
+
+def dated(day: date, row: Row, columns: Sequence[str]) -> Row:
+    """Give a row its day where the dataset wants it and the source has left it out."""
+    if "date" in columns and "date" not in mapping(row):
+        return {"date": day, **row}
+    return mapping(row)
+
+
+def mapping(row: Row) -> Row:
+    """Return the row, or raise DayError when it has no fields."""
+    if not isinstance(row, dict | Mapping):
+        raise DayError(f"the source gave a {type(row).__name__} where a mapping should be")
+    return row
+
+
+def plain(cell: Any) -> Any:
+    """Return what people would write for a value that is neither text nor number."""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, dict | list | tuple):
+        return json.dumps(cell, ensure_ascii=False, default=str)
+    return str(cell)
+
+
+def harmless(cell: Any) -> Any:
+    """Put an apostrophe before a text that a spreadsheet would compute; numbers stay."""
+    if isinstance(cell, str) and FORMULA.match(cell) and not NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
+def encode(rows: Sequence[Sequence[Any]]) -> bytes:
+    """Return rows as lines of UTF-8 CSV that end in a newline.
+
+    A lone carriage return is left bare by some versions of csv, so its lines are quoted whole.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    if "\r" in text.getvalue():
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def read_rows(path: Path) -> Iterator[list[str]]:
+    """Yield the lines of a CSV file, the header first."""
+    csv.field_size_limit(LONGEST_FIELD)
+    with path.open(encoding="utf-8", newline="") as lines:
+        yield from csv.reader(lines, strict=True)
+
+
+def copy_body(path: Path, header: int, write: Callable[[bytes], object]) -> None:
+    """Copy all of a file but its first ``header`` bytes."""
+    with path.open("rb") as file:
+        file.seek(header)
+        while chunk := file.read(1 << 20):
+            write(chunk)
