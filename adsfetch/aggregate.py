@@ -33,7 +33,8 @@ def write(store: Store, held: Iterable[Entry]) -> None:
     with durable.writing(store.all) as part:
         part.write(header)
         for entry in held:
-            copy_body(store.path(entry.day), len(header), part.write)
+            with durable.disk_errors(store.all):
+                copy_body(store.path(entry.day), len(header), part.write)
     durable.put_in_place(part.path, store.all)
 
 

@@ -1,10 +1,11 @@
 """One file for each day, whole or not at all, and the record of them."""
 
 from dataclasses import replace
-from datetime import date, tzinfo
+from datetime import date
 from pathlib import Path
 
 from adsfetch import audit, dataset, durable, manifest
+from adsfetch.dates import zone
 from adsfetch.drafts import Draft, Drafts
 from adsfetch.manifest import Entry
 
@@ -18,7 +19,7 @@ class Store:
         self.folder = folder
         self.days = folder / "days"
         self.all = folder / "all.csv"
-        self.dataset = dataset.Dataset()
+        self.dataset = self._described = dataset.Dataset()
         self.entries: dict[date, Entry] = {}
         self._recorded: dict[date, Entry] = {}
 
@@ -26,9 +27,9 @@ class Store:
         """Return where the rows of a day are."""
         return self.days / f"{day}.csv"
 
-    def load(self, zone: tzinfo | None = None, *, thorough: bool = False) -> "Store":
+    def load(self, *, thorough: bool = False) -> "Store":
         """Read what is held; a file that was touched is read, one without an entry adopted."""
-        self.dataset = dataset.load(self.folder / "dataset.json")
+        self.dataset = self._described = dataset.load(self.folder / "dataset.json")
         self._recorded = manifest.load(self.folder / "manifest.jsonl")
         files = audit.day_files(self.days)
         self.entries = {
@@ -37,7 +38,7 @@ class Store:
         }
         known = {day for day, entry in self.entries.items() if entry.sha256}
         for day in sorted(files.keys() - known):
-            self._adopt(day, zone)
+            self._adopt(day)
         return self
 
     def settle(self) -> None:
@@ -52,9 +53,9 @@ class Store:
 
     def describe(self, description: dataset.Dataset) -> None:
         """Change the description of the dataset, on the disk too."""
-        if description != self.dataset:
+        if description != self._described:
             dataset.save(self.folder / "dataset.json", description)
-            self.dataset = description
+        self.dataset = self._described = description
 
     def drafts(self) -> Drafts:
         """Return the place where workers write days of this dataset."""
@@ -97,9 +98,10 @@ class Store:
         manifest.append(self.folder / "manifest.jsonl", entry)
         self.entries[entry.day] = self._recorded[entry.day] = entry
 
-    def _adopt(self, day: date, zone: tzinfo | None) -> None:
+    def _adopt(self, day: date) -> None:
+        name = self.dataset.time_zone
         columns = self.dataset.columns or audit.header(self.path(day))
-        entry = audit.adopted(self.path(day), day, columns, zone)
+        entry = audit.adopted(self.path(day), day, columns, zone(name) if name else None)
         if entry and (entry.rows or not columns) and not self.dataset.columns:
             self.dataset = replace(self.dataset, columns=columns)
         if entry:
