@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from adsfetch.dates import days_between, years_before
+from adsfetch.dates import days_between, parse_day, years_before
 from adsfetch.errors import UsageError
 from adsfetch.store import EMPTY, FINAL, Store
 
@@ -22,9 +22,9 @@ class Plan:
 Scope = Callable[[Store, date], tuple[date, date]]
 
 
-def whole(first: date, last: date) -> Scope:
-    """Want a range that the user named."""
-    return lambda _store, _today: (first, last)
+def named(start: str, end: str) -> Scope:
+    """Want the range that the user wrote; "yesterday" is the account's."""
+    return lambda _store, today: (parse_day(start, today), parse_day(end, today))
 
 
 def past(years: float) -> Scope:

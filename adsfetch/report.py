@@ -51,7 +51,7 @@ def parse(name: str, gaql: str) -> Report:
     """Return the report that a query describes; raise UsageError when it cannot go by days."""
     clauses = cut(gaql.strip().rstrip(";"))
     if not {"SELECT", "FROM"} <= clauses.keys():
-        raise UsageError(f"the query {name} needs both its SELECT and FROM clauses")
+        raise UsageError(f"the query {name} has not both of SELECT and FROM")
     if DAY in clauses.get("WHERE", "").lower():
         raise UsageError(f"leave {DAY} out of WHERE in the query {name}: days are asked one by one")
     return Report(name, fields_of(name, clauses["SELECT"]), clauses)
