@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from adsfetch.fields import Fields
 from adsfetch.google_errors import translate
 
 DEFAULT_VERSION: str = inspect.signature(GoogleAdsClient.get_service).parameters["version"].default
+
+# What goes wrong is told at the end; the library would also print it, once for each call.
+logging.getLogger("google.ads.googleads").addHandler(logging.NullHandler())
 
 
 class Connection:

@@ -35,13 +35,13 @@ class SharedToken:
         """Return why no token can be had any more, if that is so."""
         return None if is_passing(self._failure) else self._failure
 
-    def before_request(self, request: Any, method: str, url: str, headers: dict[str, str]) -> None:
+    def before_request(self, request: Any, _method: str, _url: str, headers: Any) -> None:
         """Put the token into the headers of a call, as the gRPC plugin asks."""
         asked = time.monotonic()
         with self._lock:
             if not self._credentials.valid:
                 self._refresh(request, asked)
-            self._credentials.before_request(request, method, url, headers)
+            self._credentials.apply(headers)
 
     def renew(self, stale: str | None) -> None:
         """Get a new token, unless another thread has replaced the stale one already."""

@@ -74,7 +74,10 @@ class Crew(Generic[Kept]):
         loop = self.retry.loop(self.gate, self.meter)
         try:
             kept = loop(self._try, day)
-        except (FatalError, Stopped):
+        except FatalError:
+            self.gate.close()  # before any other worker makes one more call
+            raise
+        except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - a source raises what it likes
             return DayFailure(day, error, tries(loop))
@@ -102,10 +105,11 @@ class Crew(Generic[Kept]):
 
 def outcomes(done: Iterable[Future[Outcome[Kept]]]) -> Generator[Outcome[Kept], None, None]:
     """Yield what went well or failed by itself, then raise what ends the run."""
-    fatal = [error for future in done if (error := future.exception())]
+    errors = [error for future in done if (error := future.exception())]
     yield from (future.result() for future in done if not future.exception())
-    if fatal:
-        raise fatal[0]
+    for error in errors:
+        if not isinstance(error, Stopped):
+            raise error
 
 
 def tries(loop: Any) -> int:

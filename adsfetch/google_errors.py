@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.ads.googleads.errors import GoogleAdsException
+from google.ads.googleads.util import convert_proto_plus_to_protobuf
 from google.api_core import exceptions as api
 from google.auth.exceptions import GoogleAuthError
 
@@ -123,7 +124,7 @@ def trailing_problems(error: api.GoogleAPICallError, version: str) -> list[Probl
     for call in filter(has_trailer, error.errors):
         for name, value in call.trailing_metadata() or ():
             if name == key:
-                client = GoogleAdsClient(None, version=version, use_proto_plus=False)
+                client = GoogleAdsClient(None, version=version)
                 return problems(type(client.get_type("GoogleAdsFailure")).FromString(value))
     return []
 
@@ -135,7 +136,7 @@ def has_trailer(call: Any) -> bool:
 
 def problems(failure: Any) -> list[Problem]:
     """Return the errors of a failure."""
-    return [problem(error) for error in failure.errors]
+    return [problem(error) for error in convert_proto_plus_to_protobuf(failure).errors]
 
 
 def problem(error: Any) -> Problem:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from adsfetch.errors import (
     DayError,
     FatalError,
+    OAuthError,
     QuotaError,
     RateLimitError,
     StuckError,
@@ -79,12 +80,15 @@ class Patience:
 
     def __call__(self, state: RetryCallState) -> bool:
         """Tell tenacity to stop, or raise what the run must end with."""
-        if (state.seconds_since_start or 0.0) >= self._retry.give_up_after:
-            return True
-        if not isinstance(error_of(state), RateLimitError):
-            return state.attempt_number - self._limited >= self._retry.attempts
-        self._limited += 1
-        return self._limited >= 2 * self._retry.attempts and self._spent()
+        error, retry = error_of(state), self._retry
+        if isinstance(error, RateLimitError):
+            self._limited += 1
+            enough = self._limited >= 2 * retry.attempts and self._spent()
+        else:
+            enough = state.attempt_number - self._limited >= retry.attempts
+        if enough and isinstance(error, TokenExpiredError):
+            raise OAuthError(f"token after token is refused, though each is new: {error}")
+        return enough or (state.seconds_since_start or 0.0) >= retry.give_up_after
 
     def _spent(self) -> bool:
         if self._gate.successes == self._others_then:
