@@ -103,7 +103,7 @@ def load_connection() -> Any:
     try:
         from adsfetch import connection  # noqa: PLC0415 - costs 0.7 s and 120 MB
     except ModuleNotFoundError as error:
-        if not (error.name or "").startswith(("google", "grpc")):
+        if not (error.name or "").startswith(("google", "grpc", "yaml")):
             raise
         raise UsageError(
             "Google Ads needs the extra of this package: pip install 'bookstall[ads]'; "

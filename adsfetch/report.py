@@ -61,7 +61,7 @@ def cut(gaql: str) -> dict[str, str]:
     """Return the text of each clause; words inside quotes begin none."""
     masked = QUOTED.sub(lambda match: "'" * len(match[0]), gaql)
     starts = list(CLAUSE.finditer(masked))
-    ends = [match.start() for match in starts[1:]] + [len(gaql)]
+    ends = [*(match.start() for match in starts), len(gaql)][1:]
     return {
         " ".join(match[1].upper().split()): gaql[match.end() : end].strip()
         for match, end in zip(starts, ends, strict=True)

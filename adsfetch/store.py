@@ -84,13 +84,13 @@ class Store:
     def state(self, day: date, lookback: int) -> str:
         """Return final, empty, provisional, failed or missing.
 
-        A day is final when it was fetched more than ``lookback`` days after it: figures are
-        restated until then. So a day that was fetched before it was over never is.
+        A day is final when it was fetched ``lookback`` days after it or later: figures are
+        restated until then. One that was fetched before it was over never is.
         """
         entry = self.entries.get(day)
         if entry is None or not entry.held:
             return FAILED if entry and not entry.sha256 else MISSING
-        if (entry.fetched_on - day).days <= lookback:
+        if (entry.fetched_on - day).days < max(lookback, 1):
             return PROVISIONAL
         return FINAL if entry.rows else EMPTY
 
