@@ -17,6 +17,7 @@ from adsfetch.errors import (
     UsageError,
 )
 from adsfetch.report import Report
+from adsfetch.table import Batch
 
 if TYPE_CHECKING:
     from adsfetch.connection import Connection
@@ -48,12 +49,14 @@ class GoogleAds:
         self._connection: Connection | None = None
         self._connecting = threading.Lock()
 
-    def fetch_data(self, day: date) -> Iterator[dict[str, Any]]:
+    def fetch_data(self, day: date) -> Iterator[Batch]:
         """Yield the rows of one day as they arrive."""
         timeout = self._timeouts.get(day, self._timeout)
         try:
             with self._connected() as connection:
-                yield from connection.rows(self.report.gaql_for(day), self.report.fields, timeout)
+                yield from connection.batches(
+                    self.report.gaql_for(day), self.report.fields, timeout
+                )
         except TimeoutError:
             self._timeouts[day] = min(2 * timeout, LONGEST * self._timeout)
             raise
@@ -63,8 +66,8 @@ class GoogleAds:
         """Ask for the account's time zone: one operation."""
         with self._connected() as connection:
             gaql = "SELECT customer.time_zone FROM customer LIMIT 1"
-            for row in connection.rows(gaql, ("customer.time_zone",), self._timeout):
-                return str(row["customer.time_zone"])
+            for batch in connection.batches(gaql, ("customer.time_zone",), self._timeout):
+                return str(batch.rows[0][0])
         raise UsageError(f"Google Ads knows no account {self.account.customer_id}")
 
     def open(self) -> None:

@@ -7,17 +7,20 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from google.ads.googleads.client import GoogleAdsClient
 
+from adsfetch import footprint
 from adsfetch.client import Account
 from adsfetch.credentials import SharedToken
 from adsfetch.errors import UsageError
 from adsfetch.fields import Fields
 from adsfetch.google_errors import translate
+from adsfetch.table import Batch
 
 DEFAULT_VERSION: str = inspect.signature(GoogleAdsClient.get_service).parameters["version"].default
 
@@ -32,20 +35,22 @@ class Connection:
         self.version = client.version
         self.token = SharedToken(client.credentials)
         self._customer_id = customer_id
-        self._row = client.get_type("GoogleAdsRow").DESCRIPTOR
+        row = client.get_type("GoogleAdsRow").DESCRIPTOR
+        self._fields = cache(partial(Fields, row))
         client.credentials = self.token
         self._service = client.get_service("GoogleAdsService")
+        footprint.settled()
 
-    def rows(self, gaql: str, paths: Sequence[str], timeout: float) -> Iterator[dict[str, Any]]:
+    def batches(self, gaql: str, paths: Sequence[str], timeout: float) -> Iterator[Batch]:
         """Yield the rows of a query; nothing is tried twice here, the day as a whole is."""
-        fields = Fields(self._row, paths)
+        fields = self._fields(tuple(paths))
         with self._translated():
             stream = self._service.search_stream(
                 customer_id=self._customer_id, query=gaql, timeout=timeout, retry=None
             )
             try:
-                for batch in stream:
-                    yield from fields.rows(batch.results)
+                for answer in stream:
+                    yield fields.batch(answer.results)
             finally:
                 stream.cancel()
 
@@ -69,6 +74,7 @@ class Connection:
 def open(account: Account) -> Connection:  # noqa: A001 - connection.open reads best
     """Read the configuration, get a first token, and connect."""
     path = config_path(account.config)
+    footprint.few_arenas()
     try:
         config = {**read(path), "use_proto_plus": False}
         if account.login_customer_id:

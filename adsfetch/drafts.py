@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from adsfetch import durable
-from adsfetch.table import Row, Table, columns_of
+from adsfetch.table import Batch, Row, Table, columns_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Drafts:
         """Return the columns, or nothing while there was no row."""
         return self._table.columns if self._table else ()
 
-    def write(self, day: date, rows: Iterable[Row]) -> Draft:
+    def write(self, day: date, rows: Iterable[Row | Batch]) -> Draft:
         """Write the rows of a day as they come, never more than a batch in memory."""
         digest, count = hashlib.sha256(), 0
         with durable.writing(self._folder / f"{day}.csv") as part:
@@ -46,16 +46,16 @@ class Drafts:
                 count += number
         return Draft(day, part.path, count, digest.hexdigest())
 
-    def _lines(self, day: date, rows: Iterable[Row]) -> Iterator[tuple[int, bytes]]:
+    def _lines(self, day: date, rows: Iterable[Row | Batch]) -> Iterator[tuple[int, bytes]]:
         coming = iter(rows)
         first = next(coming, None)
         table = self._agreed(first)
         if table:
             yield 0, table.header
         if table and first is not None:
-            yield from table.batches(day, chain([first], coming))
+            yield from table.lines(day, chain([first], coming))
 
-    def _agreed(self, first: Row | None) -> Table | None:
+    def _agreed(self, first: Row | Batch | None) -> Table | None:
         with self._lock:
             if self._table is None and first is not None:
                 self._table = self._shaped(columns_of(first))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,12 +16,11 @@ from adsfetch.meter import Meter
 from adsfetch.outcome import DayFailure, DayReport, Kept
 from adsfetch.retry import Retry
 
-Row = Mapping[str, Any]
-FetchData = Callable[[date], Iterable[Row]]
+FetchData = Callable[[date], Iterable[Any]]
 Outcome = DayReport[Kept] | DayFailure
 
 
-def as_list(_day: date, rows: Iterable[Row]) -> list[Row]:
+def as_list(_day: date, rows: Iterable[Any]) -> list[Any]:
     """Keep the rows of a day in memory."""
     return list(rows)
 
@@ -30,7 +29,7 @@ def fetch_days(
     fetch_data: FetchData,
     days: Iterable[date],
     *,
-    keep: Callable[[date, Iterable[Row]], Kept] = as_list,  # type: ignore[assignment]
+    keep: Callable[[date, Iterable[Any]], Kept] = as_list,  # type: ignore[assignment]
     workers: int = 16,
     timeout: float | None = 120.0,
     retry: Retry = Retry(),  # noqa: B008 - frozen
@@ -62,7 +61,7 @@ class Crew(Generic[Kept]):
     """What all workers of one run share."""
 
     fetch_data: FetchData
-    keep: Callable[[date, Iterable[Row]], Kept]
+    keep: Callable[[date, Iterable[Any]], Kept]
     timeout: float | None
     retry: Retry
     meter: Meter

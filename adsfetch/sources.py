@@ -10,7 +10,7 @@ from typing import Protocol
 
 from adsfetch.errors import UsageError
 from adsfetch.fetch import FetchData
-from adsfetch.table import Row
+from adsfetch.table import Batch, Row
 
 
 class Source(Protocol):
@@ -23,7 +23,7 @@ class Source(Protocol):
     def open(self) -> None:
         """Get ready, so that what can be wrong at the start is said once."""
 
-    def fetch_data(self, day: date) -> Iterable[Row]:
+    def fetch_data(self, day: date) -> Iterable[Row | Batch]:
         """Return the rows of one day."""
 
     def time_zone(self) -> str:

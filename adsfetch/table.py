@@ -5,8 +5,9 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,14 @@ LONGEST_FIELD = 2**31 - 1
 Row = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Many rows at once, for sources that are fast: plain cells in the order of ``names``."""
+
+    names: tuple[str, ...]
+    rows: Sequence[Sequence[Any]]
+
+
 class Table:
     """One shape of rows: its columns, and how their cells are written."""
 
@@ -36,13 +45,22 @@ class Table:
         """Return the first line of every file of this shape."""
         return encode([self.columns])
 
-    def batches(self, day: date, rows: Iterable[Row]) -> Iterator[tuple[int, bytes]]:
+    def lines(self, day: date, rows: Iterable[Row | Batch]) -> Iterator[tuple[int, bytes]]:
         """Yield the number and the bytes of some rows after another."""
         todo = iter(rows)
-        while batch := list(islice(todo, BATCH)):
-            yield len(batch), encode([self._cells(day, row) for row in batch])
+        for first in todo:
+            if isinstance(first, Batch):
+                cells = self._of_batch(first)
+            else:
+                cells = [self._of_row(day, row) for row in chain([first], islice(todo, BATCH - 1))]
+            yield len(cells), encode([*map(self._safe, cells)] if self._escape else cells)
 
-    def _cells(self, day: date, row: Row) -> list[Any]:
+    def _of_batch(self, batch: Batch) -> Sequence[Sequence[Any]]:
+        if batch.names != self.columns:
+            raise self._misfit(batch.names)
+        return batch.rows
+
+    def _of_row(self, day: date, row: Any) -> list[Any]:
         row = dated(day, row, self.columns)
         if len(row) != len(self.columns):
             raise self._misfit(row)
@@ -50,19 +68,23 @@ class Table:
             cells = self._pick(row)
         except KeyError:
             raise self._misfit(row) from None
-        cells = [cell if type(cell) in PLAIN else plain(cell) for cell in cells]
-        return [harmless(cell) for cell in cells] if self._escape else cells
+        return [cell if type(cell) in PLAIN else plain(cell) for cell in cells]
 
-    def _misfit(self, row: Row) -> DayError:
-        odd = ", ".join(sorted(map(str, row.keys() ^ set(self.columns))))
+    def _safe(self, cells: Sequence[Any]) -> list[Any]:
+        return [harmless(cell) for cell in cells]
+
+    def _misfit(self, names: Iterable[str]) -> DayError:
+        odd = ", ".join(sorted({*map(str, names)} ^ {*self.columns}))
         return DayError(
             f"a row and this dataset differ in their fields ({odd}): give every row the same "
             "fields, and rows of another kind another --dataset"
         )
 
 
-def columns_of(first: Row) -> tuple[str, ...]:
+def columns_of(first: Row | Batch) -> tuple[str, ...]:
     """Return the columns of a dataset by its first row, with a date in any case."""
+    if isinstance(first, Batch):
+        return first.names
     names = tuple(map(str, mapping(first)))
     return names if DATES & set(names) else ("date", *names)
 

@@ -66,10 +66,26 @@ def test_a_field_that_the_api_does_not_have_is_named_before_any_day_is_asked(goo
     assert ads.log()["days"] == []
 
 
-def test_days_older_than_37_months_are_left_out_and_said_so(google, ads):
-    answer = google("fetch", "2021-01-30", "2021-02-02", "--today", "2024-03-01")
-    assert sorted(ads.log()["days"]) == ["2021-02-01", "2021-02-02"]
-    assert "2 days before 2021-02-01 are no longer given out" in answer.err
+def test_days_older_than_37_months_are_a_slip_unless_they_are_held(google, ads):
+    older = ("fetch", "2021-01-30", "2021-02-02")
+    answer = google(*older, "--today", "2024-03-01")
+    assert answer.code == 2
+    assert "for days before 2021-02-01" in answer.err
+    assert google(*older, "--today", "2021-12-01").code == 0
+    ads.behave()
+    assert google(*older, "--today", "2024-03-01").code == 0
+    assert ads.log()["days"] == []
+
+
+def test_a_gap_that_can_no_longer_be_filled_does_not_fail_the_daily_run(google, ads, tmp_path):
+    google("fetch", "2021-01-30", "2021-02-02", "--today", "2021-12-01")
+    (tmp_path / "data/1234567890-campaign/days/2021-01-30.csv").unlink()
+    (tmp_path / "data/1234567890-campaign/days/2021-02-01.csv").unlink()
+    ads.behave()
+    answer = google("update", "--today", "2024-03-01")
+    assert answer.code == 0
+    assert "1 missing days before 2021-02-01" in answer.err
+    assert min(ads.log()["days"]) == "2021-02-01"
 
 
 def test_an_older_version_of_the_api_can_be_chosen(google, ads):
@@ -85,7 +101,8 @@ def row():
 
 
 def cells(row, *paths):
-    return next(Fields(row.DESCRIPTOR, paths).rows([row]))
+    batch = Fields(row.DESCRIPTOR, paths).batch([row])
+    return dict(zip(batch.names, batch.rows[0], strict=True))
 
 
 def test_a_field_called_type_is_found_by_its_name_in_gaql(row):
