@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, RefreshError
 from google.auth.transport.requests import Request
 
 
@@ -33,7 +33,7 @@ class SharedToken:
     @property
     def refused(self) -> GoogleAuthError | None:
         """Return why no token can be had any more, if that is so."""
-        return None if is_passing(self._failure) else self._failure
+        return self._failure if is_refusal(self._failure) else None
 
     def before_request(self, request: Any, _method: str, _url: str, headers: Any) -> None:
         """Put the token into the headers of a call, as the gRPC plugin asks."""
@@ -61,6 +61,6 @@ class SharedToken:
             raise
 
 
-def is_passing(error: GoogleAuthError | None) -> bool:
-    """Tell whether there is no failure, or one that may pass."""
-    return error is None or bool(error.retryable)
+def is_refusal(error: Exception | None) -> bool:
+    """Tell whether Google said no for good; a network that is down says nothing."""
+    return isinstance(error, RefreshError) and not error.retryable

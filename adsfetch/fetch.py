@@ -105,7 +105,8 @@ class Crew(Generic[Kept]):
 def outcomes(done: Iterable[Future[Outcome[Kept]]]) -> Generator[Outcome[Kept], None, None]:
     """Yield what went well or failed by itself, then raise what ends the run."""
     errors = [error for future in done if (error := future.exception())]
-    yield from (future.result() for future in done if not future.exception())
+    ended = [future.result() for future in done if not future.exception()]
+    yield from sorted(ended, key=lambda outcome: outcome.day, reverse=True)
     for error in errors:
         if not isinstance(error, Stopped):
             raise error

@@ -11,6 +11,7 @@ from google.ads.googleads.util import convert_proto_plus_to_protobuf
 from google.api_core import exceptions as api
 from google.auth.exceptions import GoogleAuthError
 
+from adsfetch.credentials import is_refusal
 from adsfetch.errors import (
     AdsError,
     AuthorizationError,
@@ -62,7 +63,7 @@ def translate(error: Exception, version: str) -> Exception:
     if isinstance(error, api.GoogleAPICallError):
         return by_status(error, trailing_problems(error, version))
     if isinstance(error, GoogleAuthError):
-        return TransientError(f"no token: {error}") if error.retryable else no_grant(error)
+        return no_grant(error) if is_refusal(error) else TransientError(f"no token: {error}")
     return error
 
 

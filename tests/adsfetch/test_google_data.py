@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+from adsserver.token_proxy import token_proxy
 
 from adsfetch import QueryError
 from adsfetch.fields import Fields, currency
@@ -144,3 +145,19 @@ def test_a_field_that_is_not_there_is_an_error(row):
 )
 def test_money_is_exact(micros, amount):
     assert currency(micros) == amount
+
+
+def test_a_refresh_token_works_like_a_service_account(run, ads, tmp_path):
+    endpoint = next(line for line in ads.config.read_text().splitlines() if "endpoint" in line)
+    secrets = {"client_id": "an-id", "client_secret": "a-secret", "refresh_token": "a-grant"}
+    lines = [endpoint, "developer_token: x", *(f"{k}: {v}" for k, v in secrets.items())]
+    (tmp_path / "mine.yaml").write_text("\n".join(lines))
+    (tmp_path / "proxy").mkdir()
+    with token_proxy(tmp_path / "proxy") as (environment, asked):
+        words = ["--customer-id", "1234567890", "--config", "mine.yaml", "--out", "data"]
+        both = {**ads.environment, **environment}
+        answer = run("fetch", "2024-01-01", "2024-01-02", *words, env=both)
+    assert answer.code == 0, answer.err
+    assert len(asked) == 1
+    assert "refresh_token=a-grant" in asked[0]
+    assert ads.log()["headers"][0]["authorization"] == "Bearer from-the-proxy"

@@ -1,6 +1,8 @@
 """The real Google Ads client meets a server that misbehaves: one test for each kind of trouble."""
 
 import csv
+import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -175,3 +177,21 @@ def test_a_token_endpoint_that_is_down_for_a_while_is_asked_again(google, ads, t
     answer = google(*FETCH)
     assert answer.code == 0, answer.err
     assert len(days_in(tmp_path)) == 9
+
+
+def test_a_token_endpoint_that_cannot_be_reached_is_not_taken_for_a_revoked_grant(
+    run, ads, tmp_path
+):
+    account = json.loads((ads.folder / "account.json").read_text())
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        account["token_uri"] = f"http://127.0.0.1:{closed.getsockname()[1]}/token"
+        (tmp_path / "account.json").write_text(json.dumps(account))
+        config = ads.config.read_text().replace(str(ads.folder), str(tmp_path))
+        (tmp_path / "google-ads.yaml").write_text(config)
+        words = ["--customer-id", "1234567890", "--config", "google-ads.yaml", "--out", "data"]
+        hurry = ["--attempts", "2", "--wait-initial", "0.01"]
+        answer = run(*FETCH, *words, *hurry, env=ads.environment)
+    assert answer.code == 1
+    assert "no token" in answer.err
+    assert "revoked" not in answer.err

@@ -85,14 +85,14 @@ def ads_server(folder: Path) -> Iterator[AdsServer]:
             process.wait(10)
 
 
-def make_certificates(folder: Path) -> None:
-    """Write ca.pem, cert.pem and key.pem, good for a day and this machine."""
+def make_certificates(folder: Path, host: str = "localhost") -> None:
+    """Write ca.pem, cert.pem and key.pem, good for a day and one host on this machine."""
     authority, key = (
         ec.generate_private_key(ec.SECP256R1()),
         ec.generate_private_key(ec.SECP256R1()),
     )
     root = certificate("Test CA", authority, "Test CA", authority, authority=True)
-    leaf = certificate("localhost", key, "Test CA", authority, authority=False)
+    leaf = certificate(host, key, "Test CA", authority, authority=False)
     (folder / "ca.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
     (folder / "cert.pem").write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
     (folder / "key.pem").write_bytes(pem(key))
@@ -102,7 +102,7 @@ def certificate(name: str, key: Any, issuer: str, signer: Any, *, authority: boo
     """Return a certificate for a key."""
     now = datetime.now(UTC)
     names = x509.SubjectAlternativeName(
-        [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+        [x509.DNSName(name.replace(" ", "-")), x509.IPAddress(ip_address("127.0.0.1"))]
     )
     return (
         x509.CertificateBuilder()
