@@ -49,6 +49,12 @@ class GoogleAds:
         self._connection: Connection | None = None
         self._connecting = threading.Lock()
 
+    @property
+    def detail(self) -> str:
+        """Say whose figures, and by which version of the API once that is known."""
+        version = f", API {self._connection.version}" if self._connection else ""
+        return self.identity + version
+
     def fetch_data(self, day: date) -> Iterator[Batch]:
         """Yield the rows of one day as they arrive."""
         timeout = self._timeouts.get(day, self._timeout)

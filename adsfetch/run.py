@@ -73,6 +73,7 @@ class Run:
         summary.meter = self._meter
         work = Work(self._store, self._source, self._gate, summary, today)
         work.do(todo.days, self._settings.retry)
+        summary.source = self._source.detail
         return summary
 
     def _load(self) -> Dataset:

@@ -20,6 +20,10 @@ class Source(Protocol):
     identity: str
     call_limit: float
 
+    @property
+    def detail(self) -> str:
+        """Say what is asked, with the version of the API where there is one."""
+
     def open(self) -> None:
         """Get ready, so that what can be wrong at the start is said once."""
 
@@ -46,6 +50,11 @@ class Function:
         self.name = path.rpartition(".")[2]
         self.identity = spec
         self.call_limit = timeout
+
+    @property
+    def detail(self) -> str:
+        """Name the function."""
+        return self.identity
 
     def open(self) -> None:
         """Import the module and find the function in it."""

@@ -30,6 +30,7 @@ class Summary:
     aggregating: float = 0.0
     throttled: float = 0.0
     meter: Meter = field(default_factory=Meter)
+    source: str = ""
 
     def count(self, rows: int) -> None:
         """Add one day that was fetched."""
@@ -56,6 +57,7 @@ class Summary:
         median, slow = self.meter.percentiles()
         return {
             "dataset": self.dataset,
+            "source": self.source,
             "from": str(self.first),
             "to": str(self.last),
             "days_asked": self.asked,
@@ -103,6 +105,7 @@ class Summary:
             f"{count} {cause}" for cause, count in sorted(self.meter.retries.items())
         )
         return [
+            f"source: {self.source}",
             f"time: {self.wall:.2f} s "
             f"(fetch {self.fetching:.2f}, aggregate {self.aggregating:.2f}), "
             f"{figures['rows_per_second']} rows/s, {figures['speed_up']} x sequential",

@@ -89,7 +89,11 @@ def test_a_gap_that_can_no_longer_be_filled_does_not_fail_the_daily_run(google, 
     assert min(ads.log()["days"]) == "2021-02-01"
 
 
-def test_an_older_version_of_the_api_can_be_chosen(google, ads):
+def test_the_version_of_the_api_is_said(google, ads):
+    assert google("fetch", "2024-01-01", "2024-01-02").json["source"].endswith(", API v26")
+
+
+def test_a_version_that_the_library_does_not_know_is_a_slip(google, ads):
     answer = google("fetch", "2024-01-01", "2024-01-02", "--api-version", "v1")
     assert answer.code == 2
     assert "v1" in answer.err
