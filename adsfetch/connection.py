@@ -81,7 +81,9 @@ def open(account: Account) -> Connection:  # noqa: A001 - connection.open reads 
             config["login_customer_id"] = account.login_customer_id
         version = account.api_version or DEFAULT_VERSION
         return Connection(GoogleAdsClient.load_from_dict(config, version), account.customer_id)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise UsageError(f"cannot use {error.filename or path}: {error.strerror}") from error
+    except (ValueError, yaml.YAMLError) as error:
         raise UsageError(f"cannot use {path}: {error}") from error
     except Exception as error:
         raise translate(error, "") from error

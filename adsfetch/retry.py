@@ -14,7 +14,7 @@ from adsfetch.errors import (
     StuckError,
     TokenExpiredError,
 )
-from adsfetch.gate import Gate, Pass
+from adsfetch.gate import Gate, Pass, Stopped
 from adsfetch.meter import Meter
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Mistakes of a program do not go away by waiting; anything else a source raises might.
 HOPELESS = (
+    Stopped,
     FatalError,
     DayError,
     StuckError,

@@ -111,6 +111,18 @@ def test_an_error_that_every_day_would_meet_ends_the_run(error):
     assert len(calls) <= 2
 
 
+def test_workers_that_were_stopped_count_as_no_retries():
+    def source(day):
+        if day == DAYS[0]:
+            raise adsfetch.OAuthError("revoked")
+        raise adsfetch.RateLimitError(0.05)
+
+    meter = Meter()
+    with pytest.raises(adsfetch.OAuthError):
+        list(fetch_days(source, DAYS, workers=5, retry=QUICK, meter=meter))
+    assert set(meter.retries) <= {"rate limit"}
+
+
 def test_a_fatal_error_comes_after_the_days_that_were_done():
     def source(day):
         if day == DAYS[0]:
