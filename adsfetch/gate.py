@@ -24,12 +24,13 @@ class Gate:
     """Admit calls, pause them all on a rate limit, go on with fewer, grow again.
 
     Each pause halves the number of calls at work, each full round of successes adds one.
+    ``refusals`` counts the pauses since the last success.
     """
 
     def __init__(self, workers: int) -> None:
         self.workers = self.limit = workers
         self.throttled = 0.0
-        self.successes = 0
+        self.successes = self.refusals = 0
         self._active = self._streak = self._episode = 0
         self._resume_at = 0.0
         self._closed = False
@@ -55,6 +56,7 @@ class Gate:
             self._resume_at = end
             if ticket.episode == self._episode:
                 self._episode += 1
+                self.refusals += 1
                 self._streak = 0
                 self.limit = max(1, self.limit // 2)
             self._changed.notify_all()
@@ -95,6 +97,7 @@ class Gate:
 
     def _succeed(self) -> None:
         self.successes += 1
+        self.refusals = 0
         self._streak += 1
         if self._streak >= self.limit < self.workers:
             self._streak = 0

@@ -60,8 +60,12 @@ class Retry:
         )
 
     def pause(self, gate: Gate, error: RateLimitError, ticket: Pass) -> None:
-        """Hold all workers as long as the server asks; end the run if that is too long."""
-        seconds = self.wait_initial if error.retry_after is None else error.retry_after
+        """Hold all workers as long as the server asks; end the run if that is too long.
+
+        Where it does not say, the pause doubles until something gets through.
+        """
+        unasked = min(self.wait_initial * 2 ** min(gate.refusals, 30), self.wait_max)
+        seconds = unasked if error.retry_after is None else error.retry_after
         if seconds > self.longest_pause:
             raise QuotaError(used_up(seconds)) from error
         gate.pause(max(seconds, 0.0), ticket)

@@ -4,8 +4,10 @@ import builtins
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -200,6 +202,21 @@ def test_after_a_rate_limit_half_the_calls_go_on_and_their_number_grows_again():
         with gate.admit():
             pass
     assert gate.limit == 8
+
+
+def test_a_rate_limit_that_names_no_delay_is_waited_for_twice_as_long_each_time():
+    times = []
+
+    def source(day):
+        times.append(time.monotonic())
+        if len(times) < 5:
+            raise adsfetch.RateLimitError
+        return one_row(day)
+
+    retry = Retry(attempts=3, wait_initial=0.05, wait_max=0.2)
+    assert isinstance(outcomes(source, DAYS[:1], retry=retry)[DAYS[0]], DayReport)
+    waits = [later - sooner for sooner, later in pairwise(times)]
+    assert all(wait >= asked for wait, asked in zip(waits, [0.05, 0.1, 0.2, 0.2], strict=True))
 
 
 def test_the_gate_counts_overlapping_pauses_once():
