@@ -104,10 +104,11 @@ def test_a_stream_that_hangs_is_cut_and_asked_again_with_more_time(google, ads, 
 
 
 def test_a_token_that_expires_under_sixteen_workers_is_renewed_once(google, ads):
-    ads.behave({"do": "expired", "times": 16}, latency=0.2)
-    answer = google("fetch", "2024-01-01", "2024-01-31")
+    ads.behave({"do": "expire_now", "after": 5}, latency=0.2)
+    answer = google("fetch", "2024-01-01", "2024-01-31", "--workers", "16")
     assert answer.code == 0, answer.err
-    assert answer.json["retries"] == {"token": 16}
+    assert answer.json["retries"].keys() == {"token"}
+    assert answer.json["retries"]["token"] >= 2
     assert ads.log()["tokens"] == 2
 
 

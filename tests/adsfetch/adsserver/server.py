@@ -64,6 +64,9 @@ class Ads:
 
     def day(self, day: str, context: Any) -> Iterator[bytes]:
         rule = self.behaviour.rule_for("call", day)
+        if rule["do"] == "expire_now":
+            self.behaviour.expire()
+            refuse(context, {"do": "expired"})
         if rule["do"] in REFUSALS:
             refuse(context, rule)
         yield from self.rows(day, half=rule["do"] in ("break", "hang"))
