@@ -10,6 +10,7 @@ SECTIONS = {
     "http": "bench.rates",
     "depth": "bench.depth",
     "outages": "bench.outages",
+    "ads": "bench.ads",
 }
 
 

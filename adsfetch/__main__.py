@@ -1,0 +1,5 @@
+"""Let ``python -m adsfetch`` be the command."""
+
+from adsfetch.cli import main
+
+main()

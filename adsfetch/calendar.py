@@ -1,0 +1,77 @@
+"""The calendar of a dataset: which days are held, and which are not."""
+
+import calendar
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from html import escape
+from importlib.resources import files
+from itertools import groupby
+from string import Template
+
+from adsfetch.store import EMPTY, FAILED, FINAL, MISSING, PROVISIONAL
+
+MARKS = {FINAL: "#", EMPTY: "o", PROVISIONAL: "~", FAILED: "x", MISSING: "."}
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The state of each day of a range, oldest first, and the rows where there are some."""
+
+    dataset: str
+    states: dict[date, str]
+    rows: dict[date, int]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return how many days are in each state."""
+        counted = Counter(self.states.values())
+        return {state: counted[state] for state in MARKS}
+
+    @property
+    def title(self) -> str:
+        """Return the range and the counts in one line."""
+        counts = ", ".join(f"{number} {state}" for state, number in self.counts.items())
+        return f"{self.dataset}: {min(self.states)} to {max(self.states)}, {counts}"
+
+    def as_text(self) -> str:
+        """Return a line for each month, a mark for each day."""
+        legend = "  ".join(f"{mark} {state}" for state, mark in MARKS.items())
+        ruler = " " * 9 + "".join(f"{day:<5}" for day in range(1, 32, 5))
+        lines = [f"{month:%Y-%m}  {line(days)}" for month, days in self._months()]
+        return "\n".join([self.title, ruler.rstrip(), *lines, legend])
+
+    def as_html(self) -> str:
+        """Return a page that needs nothing but itself."""
+        page = Template(files(__package__).joinpath("calendar.html").read_text(encoding="utf-8"))
+        months = "\n".join(self._table(month, days) for month, days in self._months())
+        legend = "".join(
+            f'<li class="{s}">{m}</li> {s} ({self.counts[s]})' for s, m in MARKS.items()
+        )
+        return page.substitute(
+            dataset=escape(self.dataset), title=escape(self.title), legend=legend, months=months
+        )
+
+    def _months(self) -> Iterator[tuple[date, dict[date, str]]]:
+        for month, items in groupby(self.states.items(), lambda item: item[0].replace(day=1)):
+            yield month, dict(items)
+
+    def _table(self, month: date, days: dict[date, str]) -> str:
+        weeks = calendar.Calendar().monthdatescalendar(month.year, month.month)
+        lines = ("".join(self._cell(day, days) for day in week) for week in weeks)
+        body = "".join(f"<tr>{cells}</tr>" for cells in lines)
+        return f"<table><caption>{month:%Y-%m}</caption>{body}</table>"
+
+    def _cell(self, day: date, days: dict[date, str]) -> str:
+        if day not in days:
+            return "<td></td>"
+        rows = f", {self.rows[day]} rows" if day in self.rows else ""
+        title = f"{day}: {days[day]}{rows}"
+        return f'<td class="{days[day]}" title="{title}">{day.day}</td>'
+
+
+def line(days: dict[date, str]) -> str:
+    """Return the marks of one month, each in the column of its day."""
+    marks = {day.day: MARKS[state] for day, state in days.items()}
+    return "".join(marks.get(number, " ") for number in range(1, 32)).rstrip()

@@ -1,0 +1,41 @@
+"""The bare Google Ads client on threads: it only counts rows, and keeps nothing.
+
+Run as ``python -m bench.bare_client CONFIG CUSTOMER FIRST LAST WORKERS``; prints JSON.
+"""
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from pathlib import Path
+
+import yaml
+from google.ads.googleads.client import GoogleAdsClient
+
+from adsfetch import report
+
+
+def main() -> None:
+    """Ask for the same days with the same query as adsfetch does."""
+    config, customer, first, last, workers = sys.argv[1:]
+    settings = {**yaml.safe_load(Path(config).read_text()), "use_proto_plus": False}
+    service = GoogleAdsClient.load_from_dict(settings).get_service("GoogleAdsService")
+    query = report.load(None)
+
+    def count(day: date) -> int:
+        stream = service.search_stream(
+            customer_id=customer, query=query.gaql_for(day), timeout=60, retry=None
+        )
+        return sum(len(batch.results) for batch in stream)
+
+    start, end = date.fromisoformat(first), date.fromisoformat(last)
+    days = [start + timedelta(number) for number in range((end - start).days + 1)]
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(int(workers)) as pool:
+        rows = sum(pool.map(count, days))
+    print(json.dumps({"rows": rows, "seconds": time.perf_counter() - begun}))
+
+
+if __name__ == "__main__":
+    main()

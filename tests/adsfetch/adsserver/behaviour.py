@@ -1,0 +1,88 @@
+"""What the server was told to do, and what was asked of it."""
+
+import threading
+from typing import Any
+
+DEFAULTS: dict[str, Any] = {
+    "rows": 3,
+    "batch": 1000,
+    "latency": 0.0,
+    "clicks": 7,
+    "empty": [],
+    "time_zone": "Europe/Berlin",
+    "expires_in": 3600,
+    "rules": [],
+}
+
+
+class Behaviour:
+    """Settings and rules; a rule is met ``times`` often, after it was spared ``after`` times.
+
+    A rule may name a ``day``; ``do`` says what happens instead of an answer. Rules about
+    tokens have ``on`` set to ``token``.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.reset({})
+
+    def reset(self, settings: dict[str, Any]) -> None:
+        """Start afresh: nothing was asked, all tokens but new ones are unknown."""
+        with self._lock:
+            self.settings = {**DEFAULTS, **settings}
+            self.rules = [dict(rule) for rule in self.settings["rules"]]
+            self.days: list[str] = []
+            self.tokens: list[str] = []
+            self.headers: list[dict[str, str]] = []
+            self.expired: set[str] = set()
+            self.served = 0
+            self.busy = self.busiest = 0
+
+    def rule_for(self, on: str, day: str | None = None) -> dict[str, Any]:
+        """Return the rule that a call meets, or one that does nothing."""
+        with self._lock:
+            for rule in self.rules:
+                if rule.get("on", "call") == on and rule.get("day", day) == day:
+                    if rule.get("after", 0) > 0:
+                        rule["after"] -= 1
+                    elif rule.get("times", 1) > 0:
+                        rule["times"] = rule.get("times", 1) - 1
+                        return rule
+        return {"do": "answer"}
+
+    def asked(self, day: str | None, headers: dict[str, str]) -> None:
+        """Write down a call."""
+        with self._lock:
+            self.busy += 1
+            self.busiest = max(self.busiest, self.busy)
+            self.headers = [headers]
+            if day:
+                self.days.append(day)
+
+    def done(self, *, served: bool) -> None:
+        """Write down the end of a call."""
+        with self._lock:
+            self.busy -= 1
+            self.served += served
+
+    def new_token(self) -> str:
+        """Return a token that was never given before."""
+        with self._lock:
+            self.tokens.append(f"token-{id(self)}-{len(self.tokens)}")
+            return self.tokens[-1]
+
+    def expire(self) -> None:
+        """Refuse every token given so far."""
+        with self._lock:
+            self.expired = set(self.tokens)
+
+    def log(self) -> dict[str, Any]:
+        """Return what was asked."""
+        with self._lock:
+            return {
+                "days": self.days,
+                "served": self.served,
+                "tokens": len(self.tokens),
+                "busiest": self.busiest,
+                "headers": self.headers,
+            }

@@ -1,0 +1,165 @@
+"""A Google Ads server on this machine: gRPC over TLS, a token endpoint, and a way to be told.
+
+Run as ``python server.py FOLDER``; it prints its two ports as JSON when it is ready.
+"""
+
+import json
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NoReturn
+
+import grpc
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from adsserver import messages
+from adsserver.behaviour import Behaviour
+
+DAY = re.compile(r"segments\.date = '(\d{4}-\d\d-\d\d)'")
+REFUSALS = {
+    "quota": ("RESOURCE_EXHAUSTED", "quota_error", "RESOURCE_TEMPORARILY_EXHAUSTED"),
+    "internal": ("INTERNAL", "internal_error", "INTERNAL_ERROR"),
+    "unavailable": ("UNAVAILABLE", None, "try later"),
+    "stream_removed": ("UNKNOWN", None, "Stream removed"),
+    "deadline": ("DEADLINE_EXCEEDED", None, "too slow"),
+    "deadline_internal": ("DEADLINE_EXCEEDED", "internal_error", "DEADLINE_EXCEEDED"),
+    "expired": ("UNAUTHENTICATED", "authentication_error", "OAUTH_TOKEN_EXPIRED"),
+    "not_ads_user": ("UNAUTHENTICATED", "authentication_error", "NOT_ADS_USER"),
+    "bare_401": ("UNAUTHENTICATED", None, "who are you"),
+    "permission": ("PERMISSION_DENIED", "authorization_error", "USER_PERMISSION_DENIED"),
+    "query": ("INVALID_ARGUMENT", "query_error", "UNRECOGNIZED_FIELD"),
+    "too_old": ("INVALID_ARGUMENT", "date_range_error", "INVALID_DATE"),
+}
+
+
+class Ads:
+    """The one method of the API that is used."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+
+    def search_stream(self, request: Any, context: Any) -> Iterator[bytes]:
+        headers = {key: value for key, value in context.invocation_metadata() if key.islower()}
+        found = DAY.search(request.query)
+        day = found[1] if found else None
+        self.behaviour.asked(day, {k: str(v) for k, v in headers.items()})
+        served = False
+        try:
+            time.sleep(self.behaviour.settings["latency"])
+            if headers.get("authorization", "").removeprefix("Bearer ") in self.behaviour.expired:
+                refuse(context, {"do": "expired"})
+            if day is None:
+                yield messages.account(self.behaviour.settings["time_zone"])
+            else:
+                yield from self.day(day, context)
+            served = day is not None
+        finally:
+            self.behaviour.done(served=served)
+
+    def day(self, day: str, context: Any) -> Iterator[bytes]:
+        rule = self.behaviour.rule_for("call", day)
+        if rule["do"] == "expire_now":
+            self.behaviour.expire()
+            refuse(context, {"do": "expired"})
+        if rule["do"] in REFUSALS:
+            refuse(context, rule)
+        yield from self.rows(day, half=rule["do"] in ("break", "hang"))
+        if rule["do"] == "break":
+            context.abort(grpc.StatusCode.UNAVAILABLE, "broken half-way")
+        if rule["do"] == "hang":
+            wait_for_the_client_to_leave(context)
+
+    def rows(self, day: str, *, half: bool) -> Iterator[bytes]:
+        settings = self.behaviour.settings
+        total = 0 if day in settings["empty"] else settings["rows"]
+        stop = total // 2 if half else total
+        for start in range(0, stop, settings["batch"]):
+            end = min(start + settings["batch"], stop)
+            yield messages.rows_of(day, start, end, settings["clicks"])
+
+
+def refuse(context: Any, rule: dict[str, Any]) -> NoReturn:
+    """End a call as the rule says."""
+    status, kind, code = REFUSALS[rule["do"]]
+    if kind:
+        details = messages.failure(kind, rule.get("code", code), rule.get("retry_delay"))
+        context.set_trailing_metadata(((messages.FAILURE, details), ("request-id", "local")))
+    context.abort(getattr(grpc.StatusCode, status), code)
+    raise AssertionError("abort always raises")
+
+
+def wait_for_the_client_to_leave(context: Any) -> None:
+    """Send nothing more and keep the call open."""
+    gone = threading.Event()
+    if context.add_callback(gone.set):
+        gone.wait()
+
+
+class Web(BaseHTTPRequestHandler):
+    """The web side: tokens for the client, orders and records for the test."""
+
+    protocol_version = "HTTP/1.1"
+    behaviour: Behaviour
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == "/token":
+            self.token()
+        elif self.path == "/reset":
+            self.answer(200, self.behaviour.reset(json.loads(body)))
+        elif self.path == "/expire":
+            self.answer(200, self.behaviour.expire())
+
+    def do_GET(self) -> None:
+        self.answer(200, self.behaviour.log())
+
+    def token(self) -> None:
+        rule, token = self.behaviour.rule_for("token"), self.behaviour.new_token()
+        if rule["do"] == "invalid_grant":
+            self.answer(400, {"error": "invalid_grant", "error_description": "revoked"})
+        elif rule["do"] == "token_503":
+            self.answer(503, {"error": "try later"})
+        else:
+            life = self.behaviour.settings["expires_in"]
+            self.answer(200, {"access_token": token, "expires_in": life})
+
+    def answer(self, status: int, record: Any) -> None:
+        body = json.dumps(record).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named so there
+        """Say nothing."""
+
+
+def main(folder: Path) -> None:
+    """Serve until standard input ends, which it does with the process that started us."""
+    behaviour = Behaviour()
+    Web.behaviour = behaviour
+    web = ThreadingHTTPServer(("127.0.0.1", 0), Web)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    api = grpc.server(ThreadPoolExecutor(40))
+    method = grpc.unary_stream_rpc_method_handler(
+        Ads(behaviour).search_stream, messages.Request.FromString, lambda raw: raw
+    )
+    service, _, name = messages.METHOD.strip("/").partition("/")
+    api.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {name: method}),))
+    pair = ((folder / "key.pem").read_bytes(), (folder / "cert.pem").read_bytes())
+    port = api.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    api.start()
+    print(json.dumps({"api": port, "web": web.server_port}), flush=True)  # noqa: T201
+    sys.stdin.read()
+    api.stop(None)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

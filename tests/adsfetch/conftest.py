@@ -1,0 +1,164 @@
+"""The local Google Ads server, and the command as its user runs it."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from adsserver.launch import CUSTOMER, AdsServer, ads_server
+
+PROGRAM = [sys.executable, "-m", "adsfetch"]
+
+
+@dataclass
+class Answer:
+    """What a run of the command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdsServer]:
+    with ads_server(tmp_path_factory.mktemp("adsserver")) as running:
+        yield running
+
+
+@pytest.fixture
+def ads(server: AdsServer, tmp_path: Path) -> AdsServer:
+    """The server as a polite one; a test tells it to be otherwise."""
+    server.behave()
+    return server
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Answer]:
+    """Run the command in a process of its own, in a folder of its own."""
+
+    def go(*words: str, env: dict[str, str] | None = None, timeout: float = 60) -> Answer:
+        done = subprocess.run(
+            [*PROGRAM, *words],
+            cwd=tmp_path,
+            env=env or {**os.environ, "PYTHONPATH": str(tmp_path)},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    return go
+
+
+@pytest.fixture
+def google(run: Callable[..., Answer], ads: AdsServer) -> Callable[..., Answer]:
+    """Run a fetching command with the real client against the local server, quick to retry."""
+
+    def go(*words: str, **more: Any) -> Answer:
+        options = ["--out", "data", "--config", str(ads.config), "--customer-id", CUSTOMER]
+        hurry = ["--wait-initial", "0.05", "--wait-max", "0.2"]
+        return run(*words, *options, *hurry, "--json", env=ads.environment, **more)
+
+    return go
+
+
+SHOP = """
+import json, os, time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+def fetch_data(day):
+    with open(HERE / "calls", "a", buffering=1) as calls:
+        calls.write(f"{day}\\\\n")
+    orders = json.loads((HERE / "orders.json").read_text())
+    time.sleep(orders.get("latency", 0))
+    if str(day) in orders.get("hang", []):
+        time.sleep(600)
+    while str(day) in orders.get("wait", []) and not (HERE / "go").exists():
+        time.sleep(0.01)
+    if str(day) in orders.get("fail", []):
+        raise ConnectionError("the shop is closed")
+    if str(day) in orders.get("empty", []):
+        return []
+    row = {"date": day, "clicks": orders.get("clicks", 1), "note": "x" * orders.get("width", 1)}
+    return [{**row, **orders.get("more", {})}] * orders.get("rows", 1)
+""".replace("\\\\", "\\")
+
+
+class Shop:
+    """A source in a module of its own; tests give it orders and see its calls."""
+
+    options = ("--source", "shop:fetch_data", "--out", "data")
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data" / "fetch_data"
+        (folder / "shop.py").write_text(SHOP)
+        self.orders()
+
+    def orders(self, **orders: Any) -> None:
+        """Tell the shop how to behave, and forget the calls so far."""
+        (self.folder / "orders.json").write_text(json.dumps(orders))
+        (self.folder / "calls").unlink(missing_ok=True)
+
+    @property
+    def calls(self) -> list[str]:
+        """The days asked for since the last orders."""
+        calls = self.folder / "calls"
+        return calls.read_text().split() if calls.exists() else []
+
+    def wait_for_calls(self, number: int) -> None:
+        """Wait until so many days were asked for."""
+        deadline = time.monotonic() + 30
+        while len(self.calls) < number:
+            assert time.monotonic() < deadline, f"only {len(self.calls)} calls"
+            time.sleep(0.002)
+
+    def start(self, *words: str, **more: Any) -> subprocess.Popen[str]:
+        """Start the command and do not wait for it."""
+        return subprocess.Popen(
+            [*PROGRAM, *words, *self.options],
+            cwd=self.folder,
+            env=more.pop("env", {**os.environ, "PYTHONPATH": str(self.folder)}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **more,
+        )
+
+    def all(self) -> list[dict[str, str]]:
+        """The rows of the aggregate."""
+        with (self.data / "all.csv").open(newline="") as lines:
+            return list(csv.DictReader(lines))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+@pytest.fixture
+def fetch(run: Callable[..., Answer], shop: Shop) -> Callable[..., Answer]:
+    """Run a fetching command on the shop."""
+
+    def go(*words: str, **more: Any) -> Answer:
+        hurry = ["--wait-initial", "0.01", "--wait-max", "0.02"]
+        return run(*words, *shop.options, *hurry, "--json", **more)
+
+    return go

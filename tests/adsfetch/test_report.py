@@ -1,0 +1,54 @@
+"""A query cut into clauses, and asked for one day."""
+
+from datetime import date
+
+import pytest
+
+from adsfetch import UsageError, report
+
+DAY = date(2024, 2, 29)
+
+
+def test_the_day_is_put_before_other_conditions_and_the_rest_stays_in_order():
+    query = (
+        "select segments.date, campaign.id from campaign "
+        "where campaign.name = 'from a WHERE b' order by campaign.id limit 5;"
+    )
+    assert report.parse("q", query).gaql_for(DAY) == (
+        "SELECT segments.date, campaign.id FROM campaign WHERE segments.date = '2024-02-29' "
+        "AND campaign.name = 'from a WHERE b' ORDER BY campaign.id LIMIT 5"
+    )
+
+
+def test_a_query_that_does_not_select_the_day_gets_it():
+    assert report.parse("q", "SELECT campaign.id FROM campaign").fields == (
+        "segments.date",
+        "campaign.id",
+    )
+
+
+def test_the_layout_of_a_query_does_not_change_what_it_is():
+    one = report.parse("q", "SELECT campaign.id\n  FROM campaign\n")
+    other = report.parse("q", "SELECT campaign.id FROM campaign")
+    assert one.fingerprint == other.fingerprint
+    assert one.fingerprint != report.parse("q", "SELECT campaign.name FROM campaign").fingerprint
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "SELECT campaign.id",
+        "SELECT campaign.id FROM campaign WHERE segments.date DURING LAST_7_DAYS",
+        "SELECT campaign FROM campaign",
+        "SELECT campaign.id, campaign.id FROM campaign",
+        "SELECT campaign.id, FROM campaign",
+    ],
+)
+def test_a_query_that_cannot_go_by_days_is_refused(query):
+    with pytest.raises(UsageError):
+        report.parse("q", query)
+
+
+def test_the_default_query_is_one():
+    assert "metrics.cost_micros" in report.load(None).fields

@@ -1,0 +1,78 @@
+"""Rows as CSV: what goes in comes out, and spreadsheets compute nothing."""
+
+import csv
+import io
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adsfetch import DayError
+from adsfetch.table import Table, columns_of
+
+DAY = date(2024, 2, 29)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+def written(rows, **options):
+    table = Table(columns_of(rows[0]), **options)
+    return table.header + b"".join(lines for _, lines in table.lines(DAY, rows))
+
+
+def read(content):
+    return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+
+
+@given(st.lists(st.fixed_dictionaries({"date": TEXT, "a": TEXT, "b": TEXT}), min_size=1))
+def test_any_text_comes_back_as_it_was(rows):
+    assert read(written(rows)) == rows
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb", "a\rb", "\r\n", '"', ",", "\0", "🎈👩‍👩‍👧", "", " ", "\u2028"]
+)
+def test_the_hard_ones_come_back_too(text):
+    assert read(written([{"date": "x", "name": text}])) == [{"date": "x", "name": text}]
+
+
+def test_a_lone_surrogate_does_not_cost_the_day():
+    assert read(written([{"date": "x", "name": "a\ud800"}]))[0]["name"] == "a\\ud800"
+
+
+def test_values_are_written_as_people_read_them():
+    row = {"date": DAY, "on": True, "none": None, "price": Decimal("1.50"), "tags": ["a", "é"]}
+    assert read(written([row])) == [
+        {"date": "2024-02-29", "on": "true", "none": "", "price": "1.50", "tags": '["a", "é"]'}
+    ]
+
+
+def test_rows_without_a_date_get_that_of_their_day():
+    assert written([{"clicks": 1}]) == b"date,clicks\n2024-02-29,1\n"
+
+
+def test_the_order_of_fields_is_that_of_the_first_row():
+    assert written([{"date": 1, "a": 2}, {"a": 4, "date": 3}]) == b"date,a\n1,2\n3,4\n"
+
+
+@pytest.mark.parametrize("row", [{"date": 1}, {"date": 1, "a": 2, "c": 3}, {"date": 1, "c": 3}])
+def test_a_row_with_other_fields_is_refused(row):
+    with pytest.raises(DayError, match="differ in their fields"):
+        written([{"date": 1, "a": 2}, row])
+
+
+def test_what_is_not_a_mapping_is_refused():
+    with pytest.raises(DayError, match="tuple"):
+        written([{"date": 1}, (1,)])
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+SUM(A1)", "-cmd|x", "@now", "\t=1", "\r=1", " =1"])
+def test_a_formula_becomes_text_where_that_is_asked_for(text):
+    assert read(written([{"date": "", "a": text}], escape_formulas=True))[0]["a"] == f"'{text}"
+    assert read(written([{"date": "", "a": text}]))[0]["a"] == text
+
+
+@pytest.mark.parametrize("value", [-5, -1.5, "-5", "+49", "-1,234.50", "-3%", "1-2", "a=b"])
+def test_numbers_and_harmless_text_stay_as_they_are(value):
+    assert read(written([{"date": "", "a": value}], escape_formulas=True))[0]["a"] == str(value)
