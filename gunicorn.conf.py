@@ -8,18 +8,18 @@ import tempfile
 from typing import Any
 
 # Set before anything imports prometheus_client, which looks at it once.
-_made = "PROMETHEUS_MULTIPROC_DIR" not in os.environ
-if _made:
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="bookstall-metrics-")
+    # This file is read again at each reload.
+    os.environ["BOOKSTALL_METRICS_MADE_BY"] = str(os.getpid())
 
-from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
-
-from app.config import THREADS, cautions, from_env  # noqa: E402
-from app.logs import init_logging  # noqa: E402
+from app.config import THREADS, cautions, from_env
+from app.logs import init_logging
 
 _settings = from_env()
 
-bind = f"{_settings.host}:{_settings.port}"
+_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
+bind = f"{_host}:{_settings.port}"
 workers = _settings.web_concurrency
 worker_class = "gthread"
 threads = THREADS
@@ -32,6 +32,8 @@ graceful_timeout = 30
 # Heartbeats in memory: a slow disk must not look like a dead worker.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108
 control_socket_disable = True
+# The longest that gunicorn takes: searches for long names beyond ASCII are long when encoded.
+limit_request_line = 8190
 # The service writes its own line for each request.
 accesslog = None
 loglevel = "warning"
@@ -46,16 +48,11 @@ def on_starting(server: Any) -> None:
 
 def when_ready(server: Any) -> None:
     """Say where to look."""
-    address = f"http://{_settings.host}:{_settings.port}"
+    address = f"http://{bind}"
     sys.stderr.write(f"Bookstall answers on {address}, its documentation on {address}/docs\n")
-
-
-def child_exit(server: Any, worker: Any) -> None:
-    """Fold the figures of a worker that ended into the totals."""
-    mark_process_dead(worker.pid)
 
 
 def on_exit(server: Any) -> None:
     """Leave no folder behind."""
-    if _made:
+    if os.environ.get("BOOKSTALL_METRICS_MADE_BY") == str(os.getpid()):
         shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

@@ -69,7 +69,7 @@ class Function:
         """Leave the zone to the host."""
         return ""
 
-    def earliest(self, today: date) -> date | None:  # noqa: ARG002 - one shape for all sources
+    def earliest(self, today: date) -> date | None:
         """Know no limit."""
         return None
 

@@ -11,6 +11,8 @@ from werkzeug.http import parse_accept_header, parse_etags
 GZIP_LEAST_BYTES = 1_400
 """About one network packet: below it, a smaller body arrives no sooner."""
 GZIP_LEVEL = 5
+GZIPPED = "-gzip"
+"""Ends the ETag of a compressed answer: other bytes, another ETag."""
 GZIP_TYPES = ("text/", "application/json", "application/problem+json", "image/svg")
 KEPT = ("ETag", "Content-Encoding", "Vary", "Link")
 """The headers that a cached answer has beside those which follow from its body."""
@@ -74,7 +76,7 @@ def _compress(answer: Answer) -> None:
     answer.put("Content-Length", str(len(answer.body)))
     etag = answer.get("ETag")
     if etag is not None:
-        answer.put("ETag", f'{etag[:-1]}-gzip"')
+        answer.put("ETag", f'{etag[:-1]}{GZIPPED}"')
 
 
 def _tag(answer: Answer) -> None:
@@ -86,7 +88,7 @@ def _tag(answer: Answer) -> None:
 def if_changed(answer: Answer, environ: Environ) -> Answer:
     """Answer 304 without a body when the client names the ETag that it would get."""
     asked = environ.get("HTTP_IF_NONE_MATCH")
-    if not asked or answer.status != OK:
+    if not asked or answer.status != OK or environ["REQUEST_METHOD"] != "GET":
         return answer
     etag = answer.get("ETag")
     if etag is None or not parse_etags(asked).contains_weak(etag.removeprefix("W/").strip('"')):

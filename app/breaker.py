@@ -39,9 +39,10 @@ class Breaker:
 
     def _takes_a_turn(self, urgent: bool) -> bool:
         with self._lock:
-            if self._retry_at is None:
+            retry_at = self._retry_at
+            if retry_at is None:
                 return True
-            if self._clock() >= self._retry_at:
+            if self._clock() >= retry_at:
                 self._retry_at = self._clock() + self._open_seconds
                 self._urgent_tried = urgent
                 return True
@@ -51,7 +52,9 @@ class Breaker:
 
     def succeeded(self) -> None:
         """Let all callers pass again."""
-        self._retry_at = None
+        if self._retry_at is not None:
+            with self._lock:
+                self._retry_at = None
 
     def failed(self) -> None:
         """Keep all callers away for a period."""

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask, current_app, g
@@ -23,6 +23,7 @@ from app.extensions import cache, db
 from app.read_through import ReadThrough
 from app.redis_cache import CacheAway, RedisCache
 
+ROOT = Path(__file__).resolve().parent.parent
 log = logging.getLogger(__name__)
 HELD_BACK = "bookstall_held_back"
 
@@ -102,9 +103,12 @@ def read_through(app: Flask) -> ReadThrough | None:
 
 
 def release(settings: Settings) -> bytes:
-    """Name what answers depend on beside the request: our code, and the secret of the cursors."""
-    named = f"{version('bookstall')} {settings.secret_key}".encode()
-    return hashlib.blake2b(named, digest_size=32).digest()
+    """Name what answers depend on beside the request: code, database, the secret of the cursors."""
+    named = hashlib.blake2b(digest_size=32)
+    for path in sorted(ROOT.glob("[abi]*/*.py")):
+        named.update(path.read_bytes())
+    named.update(f"{settings.database_url}\n{settings.secret_key}".encode())
+    return named.digest()
 
 
 def key_of(environ: Environ, salt: bytes) -> str:

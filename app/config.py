@@ -186,6 +186,8 @@ def default_log_format() -> str:
 
 def kept_secret(path: Path) -> str:
     """Return the secret kept at ``path``; make it the first time, readable by its owner only."""
+    if path.exists():
+        return path.read_text()
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

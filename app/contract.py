@@ -173,9 +173,9 @@ def check_request() -> None:
     if view is None or not hasattr(view, "contract"):
         return
     if request.query_string and contract_of(view).query is None:
-        raise Unprocessable(
-            {name: ["Unknown name."] for name in read_query(request.query_string)}, "query"
-        )
+        needless = {name: ["Unknown name."] for name in read_query(request.query_string)}
+        if needless:
+            raise Unprocessable(needless, "query")
     if not takes_json(request.environ.get("HTTP_ACCEPT", "")):
         raise NotAcceptable(f"This resource is available as {JSON} only.")
 

@@ -6,6 +6,7 @@ logged. It stands before Flask because a hit then costs neither a request contex
 round trip.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ from app.answer import Answer, finish, if_changed
 from app.caching import key_of, read_through, release, tags_of
 from app.config import Settings
 from app.contract import takes_json
+from app.errors import OurFault
 from app.gate import TOLD, Gate
 from app.problems import refusal
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 WsgiEnviron = dict[str, Any]
+log = logging.getLogger(__name__)
 NOT_CACHEABLE = "fwd=bypass; detail=not-cacheable"
 REFUSED = "fwd=bypass; detail=refused"
 
@@ -61,7 +64,7 @@ class Door:
         route = self._route(environ)
         refused = self._gate.refuses(environ, route.view)
         if refused is None:
-            answer, cache_status = self._answer(environ, route)
+            answer, cache_status = self._safely(environ, route)
             answer = if_changed(answer, environ)
         else:
             answer, cache_status = refusal(refused, environ[observe.ID]), REFUSED
@@ -86,12 +89,21 @@ class Door:
             return NOWHERE
         return Route(rule.rule, self._views[rule.endpoint], arguments)
 
+    def _safely(self, environ: WsgiEnviron, route: Route) -> tuple[Answer, str]:
+        """Answer as promised even where the fault is in the door itself."""
+        try:
+            return self._answer(environ, route)
+        except Exception:
+            log.exception("fault in the door", extra={"request_id": environ[observe.ID]})
+            return refusal(OurFault(), environ[observe.ID]), NOT_CACHEABLE
+
     def _answer(self, environ: WsgiEnviron, route: Route) -> tuple[Answer, str]:
         def make() -> Answer:
             return finish(self._ask_flask(environ), environ)
 
         tags = tags_of(route.view)
-        if not tags or not takes_json(environ.get("HTTP_ACCEPT", "")):
+        reads = environ["REQUEST_METHOD"] == "GET"  # OPTIONS leads to the same view
+        if not (tags and reads and takes_json(environ.get("HTTP_ACCEPT", ""))):
             return make(), NOT_CACHEABLE
         if self._cache is None:
             return make(), "fwd=bypass; detail=no-redis"

@@ -147,6 +147,15 @@ class TooManyRequests(ApiError):  # noqa: N818
         return {"Retry-After": str(self.seconds)}
 
 
+class OurFault(ApiError):  # noqa: N818
+    """A fault of ours, of which the client learns nothing."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def __init__(self) -> None:
+        super().__init__("Something went wrong on our side.")
+
+
 class Unavailable(ApiError):  # noqa: N818
     """The database cannot be asked now."""
 

@@ -36,7 +36,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write the record."""
-        told = " ".join(str(record.__dict__[n]) for n in EXTRA[2:] if n in record.__dict__)
+        told = " ".join(str(record.__dict__[n]) for n in EXTRA if n in record.__dict__)
         message = record.getMessage().encode("unicode_escape").decode()
         when = self.formatTime(record, "%H:%M:%S")
         line = f"{when} {record.levelname[:4]} {message} {told}".rstrip()

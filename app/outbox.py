@@ -19,7 +19,7 @@ from app.database import UtcDateTime, now
 from app.extensions import Base, db
 from app.redis_cache import fewer
 
-BATCH = 500
+BATCH = 5_000
 PURGE_EVERY_SECONDS = 3_600.0
 PURGE_AFTER = timedelta(seconds=2 * CACHE_TTL_MAX)
 """No entry lives so long: what is older has nothing left to invalidate."""
@@ -76,7 +76,8 @@ def undelivered(engine: Engine) -> Iterator[Sequence[Waiting]]:
 
 def remove(engine: Engine, ids: Sequence[int]) -> None:
     """Remove rows whose invalidation has reached Redis."""
-    _remove(engine, Outbox.id.in_(ids))
+    if ids:
+        _remove(engine, Outbox.id.in_(ids))
 
 
 def purge_now_and_then(engine: Engine) -> None:

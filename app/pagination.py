@@ -113,9 +113,20 @@ def paginate_scanning(
     placed = {**values, **_place(order, page), LIMIT: page.limit + 1}
     found = rows(_wanted_of(statement, wanted, order, continued), placed)
     if len(found) > page.limit:
-        return Page(found[: page.limit], seal(found[page.limit - 1], order.keys))
+        return _cut(found, order, page)
     last = rows(_after(statement, order, continued).offset(SCAN - 1).limit(1), placed)
-    return Page(found, seal(last[0], order.keys) if last else None)
+    if not last:
+        return Page(found, None)
+    # Rows may have moved since the first look: what this page holds ends where the next begins.
+    end = {_last(key): last[0]._mapping[key.key] for key in order.keys}
+    found = rows(_wanted_to_end_of(statement, wanted, order, continued), {**placed, **end})
+    if len(found) > page.limit:
+        return _cut(found, order, page)
+    return Page(found, seal(last[0], order.keys))
+
+
+def _cut(found: Sequence[Row[*tuple[Any, ...]]], order: Order, page: PageRequest) -> Page:
+    return Page(found[: page.limit], seal(found[page.limit - 1], order.keys))
 
 
 @lru_cache(maxsize=256)
@@ -125,7 +136,23 @@ def _page_of(statement: Statement, order: Order, continued: bool) -> Statement:
 
 @lru_cache(maxsize=256)
 def _wanted_of(statement: Statement, wanted: Wanted, order: Order, continued: bool) -> Statement:
-    looked_at = _after(statement, order, continued).limit(SCAN).subquery()
+    return _wanted(_after(statement, order, continued).limit(SCAN), wanted, order)
+
+
+@lru_cache(maxsize=256)
+def _wanted_to_end_of(
+    statement: Statement, wanted: Wanted, order: Order, continued: bool
+) -> Statement:
+    here = tuple_(*order.keys)
+    end = tuple_(*(bindparam(_last(key), type_=key.type) for key in order.keys))
+    window = _after(statement, order, continued).where(
+        here >= end if order.descending else here <= end
+    )
+    return _wanted(window, wanted, order)
+
+
+def _wanted(window: Statement, wanted: Wanted, order: Order) -> Statement:
+    looked_at = window.subquery()
     keys = [looked_at.c[key.key] for key in order.keys]
     chosen = select(looked_at).where(wanted(looked_at.c)).order_by(*order.of(keys))
     return chosen.limit(bindparam(LIMIT, type_=Integer))
@@ -154,3 +181,7 @@ def _count_of(statement: Statement) -> Statement:
 
 def _name(key: Key) -> str:
     return f"after_{key.key}"
+
+
+def _last(key: Key) -> str:
+    return f"last_{key.key}"

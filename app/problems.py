@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from app import observe
 from app.answer import Answer
-from app.errors import ApiError, away, is_away
+from app.errors import ApiError, OurFault, away, is_away
 
 PROBLEM = "application/problem+json"
 log = logging.getLogger(__name__)
@@ -70,8 +70,9 @@ def from_database(error: Exception) -> Response:
 
 def from_bug(error: Exception) -> Response:
     """Answer 500 without a word about our insides; those go to the log."""
-    log.error("unexpected failure", exc_info=error)
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side.", {}, {})
+    asked = {"request_id": request.environ.get(observe.ID)}
+    log.error("unexpected failure", exc_info=error, extra=asked)
+    return problem(OurFault())
 
 
 def init_app(app: Flask) -> None:

@@ -87,7 +87,7 @@ class ReadThrough:
         if not self.redis.breaker.allows():
             raise CacheAway("away")
         self._lease.hold()
-        self.redis.ping()
+        self.redis.prove()
 
     def deliver(self, row: int, tags: Sequence[str]) -> None:
         """Invalidate what a write's outbox row names and remove it; or hold it and raise."""

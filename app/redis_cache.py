@@ -88,9 +88,9 @@ class RedisCache(BaseCache):
         distinct = fewer(tags)
         self.server.insist(lambda: self._delete(distinct))
 
-    def ping(self) -> None:
-        """Raise CacheAway unless Redis answers."""
-        self.server.need(self.server.link(), ["PING"])
+    def prove(self) -> None:
+        """Raise CacheAway unless Redis answers, as the master that it was."""
+        self.server.prove()
 
     def _delete(self, tags: Sequence[str]) -> None:
         link = self.server.link()

@@ -17,6 +17,9 @@ from app.breaker import Breaker
 TIMEOUT_SECONDS = 0.1
 
 
+WHO = (("INFO", "server"), ("INFO", "replication"))
+
+
 class RedisAway(Exception):  # noqa: N818 - a state of affairs, handled where it arises
     """Redis cannot be used now, for a reason in one word."""
 
@@ -92,12 +95,24 @@ class RedisLink:
         self.breaker.succeeded()
         return answers
 
+    def prove(self) -> None:
+        """Raise RedisAway unless this is still the same run of the same master."""
+        link = self.link()
+        try:
+            same = _run_id(self.ask(link, WHO)) == link.run_id
+        except ResponseError as error:
+            self._drop(link.connection)
+            raise self._away("refused") from error
+        if not same:
+            self._drop(link.connection)
+            raise RedisAway("reconnecting")
+
     def _new_link(self) -> Link:
         epoch, connection = self._epoch, self._connect()
         try:
             connection.connect()
-            connection.send_command("INFO", "server")
-            run_id = _run_id(connection.read_response())
+            connection.send_packed_command(connection.pack_commands(WHO))
+            run_id = _run_id([_answer(connection) for _ in WHO])
         except (RedisError, OSError) as error:
             connection.disconnect()
             raise self._away(_word(error)) from error
@@ -125,12 +140,19 @@ def _answer(connection: ConnectionInterface) -> Any:
         return refusal
 
 
-def _run_id(info: bytes) -> str:
-    for line in info.splitlines():
-        name, _, value = line.partition(b":")
-        if name == b"run_id":
-            return value.decode("ascii")[:16]
-    raise ResponseError("this Redis does not tell its run_id")
+def _run_id(told: Sequence[Any]) -> str:
+    """Name this run of this server as a master: a restart and a promotion each make a new name."""
+    pairs = [line.partition(b":") for part in told for line in _lines(part)]
+    facts = {name: value.decode("ascii") for name, _, value in pairs}
+    if facts.get(b"role") != "master" or not facts.get(b"run_id"):
+        raise ResponseError("not a master, or one that does not tell its run_id")
+    return f"{facts[b'run_id'][:12]}-{facts.get(b'master_replid', '')[:12]}"
+
+
+def _lines(part: Any) -> list[bytes]:
+    if isinstance(part, ResponseError):
+        raise part
+    return bytes(part).splitlines()
 
 
 def _word(error: Exception) -> str:

@@ -5,11 +5,11 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, select, text
+from sqlalchemy import ColumnElement, and_, bindparam, select, text
 
 from app.database import dialect
 from app.errors import Unprocessable
-from app.pagination import Page, PageRequest, Statement, paginate, paginate_scanning
+from app.pagination import Page, PageRequest, Statement, Wanted, paginate, paginate_scanning
 from inventory.models import Product, fold
 from inventory.queries import ORDERS, PRODUCT
 
@@ -44,7 +44,10 @@ def products(
         return paginate(found, {**values, **phrase}, ORDERS[sort], page)
     if page.include_total:
         raise Unprocessable({"include_total": ["Needs three letters in a row in name."]}, "query")
-    return paginate_scanning(priced(frozenset(asked)), _has_part, values, ORDERS[sort], page)
+    if sort.endswith("price"):  # its order finds the bounds; another would walk past them
+        return paginate_scanning(priced(frozenset(asked)), _has_part, values, ORDERS[sort], page)
+    wanted = _has_part_priced(frozenset(asked))
+    return paginate_scanning(priced(frozenset()), wanted, values, ORDERS[sort], page)
 
 
 @cache
@@ -63,6 +66,15 @@ def named(names: frozenset[str], database: str) -> Statement:
 def _has_part(columns: Any) -> ColumnElement[bool]:
     found: ColumnElement[bool] = columns.folded.like(bindparam("part"), escape="/")
     return found
+
+
+@cache
+def _has_part_priced(names: frozenset[str]) -> Wanted:
+    bounds: dict[str, Wanted] = {
+        "min_price": lambda columns: columns.price >= bindparam("min_price"),
+        "max_price": lambda columns: columns.price <= bindparam("max_price"),
+    }
+    return lambda columns: and_(_has_part(columns), *(bounds[n](columns) for n in sorted(names)))
 
 
 def _literal(part: str) -> str:

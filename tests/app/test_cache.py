@@ -21,6 +21,7 @@ from app.caching import commit_and_forget
 from app.extensions import db
 from app.lease import HOLD_SECONDS, LEASE_SECONDS
 from app.redis_cache import VERSION_BYTES
+from app.redis_link import TIMEOUT_SECONDS, RedisLink
 from stack.servers import Redis
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +128,59 @@ def test_head_and_get_share_an_answer(client):
     assert head.headers["Cache-Status"] == STORED
     assert got.headers["Cache-Status"] == HIT
     assert (head.headers["ETag"], head.data) == (got.headers["ETag"], b"")
+
+
+def test_options_neither_fills_the_cache_nor_is_answered_from_it(client):
+    assert "GET" in client.options("/books").headers["Allow"]
+    assert client.get("/books").json["items"] == []
+    assert "GET" in client.options("/books").headers["Allow"]
+    assert client.get("/books").headers["Cache-Status"] == HIT
+
+
+def test_two_databases_on_one_redis_do_not_share_answers(
+    server, make_app, sqlite_database, postgres_database
+):
+    first = make_app(sqlite_database, redis_url=server.url).test_client()
+    other = make_app(postgres_database, redis_url=server.url).test_client()
+    assert first.post("/books", json=BOOK).status_code == 201
+    assert [len(c.get("/books").json["items"]) for c in (first, other)] == [1, 0]
+
+
+def test_a_promoted_replica_begins_empty(server, worker, book):
+    emma = book()
+    client = worker.test_client()
+    outcome(client, f"/books/{emma}")
+    with Redis() as other:
+        password = server.url.split(":")[2].split("@")[0]
+        ask(other, "CONFIG", "SET", "masterauth", password)
+        ask(other, "REPLICAOF", "127.0.0.1", server.port)
+        until(lambda: len(ask(other, "KEYS", "*:e:*")) == 1, 20)
+        ask(other, "REPLICAOF", "NO", "ONE")
+        link = RedisLink(other.url).link()
+    assert link.run_id != worker.extensions["bookstall_cache"].redis.server.link().run_id
+
+
+def test_a_demoted_redis_is_not_used(server, client, book):
+    emma = book()
+    outcome(client, f"/books/{emma}")
+    ask(server, "REPLICAOF", "127.0.0.1", "1")
+    until(lambda: "fwd=bypass" in outcome(client, f"/books/{emma}"))
+    ask(server, "REPLICAOF", "NO", "ONE")
+    until(lambda: outcome(client, f"/books/{emma}") == HIT)
+
+
+def test_readers_wait_together_for_a_frozen_redis(server, worker, book):
+    emma = book()
+    outcome(worker.test_client(), f"/books/{emma}")
+    worker.extensions["bookstall_cache"].redis.server.on_lost()  # the lease is to be renewed
+    server.freeze()
+    began = time.monotonic()
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: outcome(worker.test_client(), f"/books/{emma}"), range(8)))
+    finally:
+        server.thaw()
+    assert time.monotonic() - began < 8 * TIMEOUT_SECONDS
 
 
 def test_a_hit_answers_304_to_who_has_it(client):

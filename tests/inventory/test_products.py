@@ -182,3 +182,17 @@ def test_pages_in_every_order_neither_repeat_nor_lose(client, product, sort):
 
 def test_an_unknown_order_is_refused(client):
     assert client.get("/products?sort=stock_level").status_code == 422
+
+
+def test_if_match_takes_the_etag_of_a_compressed_answer(client, product):
+    lamp = product(name="\u65e5" * 400, sku="\u672c" * 40)
+    etag = client.get(f"/products/{lamp}", headers={"Accept-Encoding": "gzip"}).headers["ETag"]
+    assert etag == '"1-gzip"'
+    answer = client.patch(f"/products/{lamp}", json={"price": 1}, headers={"If-Match": etag})
+    assert answer.status_code == 200
+
+
+def test_a_change_is_never_answered_with_not_modified(client, product):
+    lamp = product()
+    answer = client.patch(f"/products/{lamp}", json={"price": 1}, headers={"If-None-Match": "*"})
+    assert (answer.status_code, answer.json["price"]) == (200, "1.00")
