@@ -24,9 +24,9 @@ WORDS = re.findall(
 )
 
 
-def migrate(url: str) -> None:
-    """Bring the database to the newest migration."""
-    words = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"]
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the database to a migration, the newest unless another is named."""
+    words = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade", revision]
     settings = environment(DATABASE_URL=url)
     subprocess.run(words, env=settings, cwd=ROOT, check=True, capture_output=True)
 
