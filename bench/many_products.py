@@ -8,123 +8,29 @@ from bench.data import engine_of, migrate
 from bench.timing import tidy
 from inventory.models import fold
 
+
+def words(text: str) -> list[str]:
+    """Split a text where it is blank."""
+    return text.split()
+
+
 SKUS = "BK-{:07d}"
-THINGS = [
-    "Bookmark",
-    "Notebook",
-    "Lamp",
-    "Pen",
-    "Diary",
-    "Candle",
-    "Bookend",
-    "Shelf",
-    "Poster",
-    "Puzzle",
-    "Mug",
-    "Tote",
-    "Calendar",
-    "Globe",
-    "Ink",
-    "Stamp",
-    "Ruler",
-    "Cushion",
-    "Blanket",
-    "Clock",
-    "Lens",
-    "Print",
-    "Ribbon",
-    "Sketchbook",
-    "Album",
-    "Folder",
-    "Tray",
-    "Stand",
-]
-KINDS = [
-    "Reading",
-    "Pocket",
-    "Travel",
-    "Desk",
-    "Wall",
-    "Classic",
-    "Folding",
-    "Magnetic",
-    "Leather",
-    "Linen",
-    "Oak",
-    "Brass",
-    "Cotton",
-    "Glass",
-    "Recycled",
-    "Vintage",
-    "Ruled",
-    "Dotted",
-    "Blank",
-    "Scented",
-    "Enamel",
-    "Bamboo",
-    "Walnut",
-    "Felt",
-    "Woven",
-    "Ceramic",
-    "Marbled",
-]
-COLOURS = [
-    "Blue",
-    "Black",
-    "Red",
-    "Green",
-    "Ivory",
-    "Grey",
-    "Ochre",
-    "Rosé",
-    "Teal",
-    "Plum",
-    "Sand",
-    "Navy",
-    "Coral",
-    "Cyan",
-    "Amber",
-    "Crème",
-    "Äpfelgrün",
-]
-SIZES = [
-    "A4",
-    "A5",
-    "A6",
-    "B5",
-    "S",
-    "M",
-    "L",
-    "XL",
-    "6-pack",
-    "12-pack",
-    "10×15",
-    "20×30",
-    "No.1",
-    "No.2",
-]
-SYLLABLES = [
-    "ba",
-    "lo",
-    "mi",
-    "ren",
-    "tal",
-    "vor",
-    "sko",
-    "ner",
-    "hal",
-    "dun",
-    "fel",
-    "gra",
-    "lin",
-    "mar",
-    "ost",
-    "pel",
-    "ri",
-    "ste",
-    "tor",
-    "wen",
-]
+THINGS = words(
+    "Bookmark Notebook Lamp Pen Diary Candle Bookend Shelf Poster Puzzle Mug Tote Calendar "
+    "Globe Ink Stamp Ruler Cushion Blanket Clock Lens Print Ribbon Sketchbook Album Folder "
+    "Tray Stand"
+)
+KINDS = words(
+    "Reading Pocket Travel Desk Wall Classic Folding Magnetic Leather Linen Oak Brass "
+    "Cotton Glass Recycled Vintage Ruled Dotted Blank Scented Enamel Bamboo Walnut Felt "
+    "Woven Ceramic Marbled"
+)
+COLOURS = words(
+    "Blue Black Red Green Ivory Grey Ochre Rosé Teal Plum Sand Navy Coral Cyan Amber Crème "
+    "Äpfelgrün"
+)
+SIZES = words("A4 A5 A6 B5 S M L XL 6-pack 12-pack 10x15 20x30 No.1 No.2")
+SYLLABLES = words("ba lo mi ren tal vor sko ner hal dun fel gra lin mar ost pel ri ste tor wen")
 RARE, RARE_EVERY = "Quokka", 50_000
 
 
@@ -147,10 +53,10 @@ def _products(count: int) -> Iterator[tuple[str, str, int, int, str]]:
     made = chance.choices(brands, weights, k=count)
     for number, brand in enumerate(made, 1):
         kinds = " ".join(chance.sample(KINDS, chance.randint(1, 2)))
-        words = [brand, kinds, chance.choice(THINGS), chance.choice(COLOURS), chance.choice(SIZES)]
+        parts = [brand, kinds, chance.choice(THINGS), chance.choice(COLOURS), chance.choice(SIZES)]
         if number % RARE_EVERY == RARE_EVERY // 2:
-            words.insert(2, RARE)
-        title = f"{' '.join(words)} {chance.randint(1, 9999)}"
+            parts.insert(2, RARE)
+        title = f"{' '.join(parts)} {chance.randint(1, 9999)}"
         cents = chance.randint(1, 200) * 100 - chance.choice((1, 5, 10, 50, 100))
         yield SKUS.format(number), title, cents, chance.randint(0, 499), fold(title)
 
@@ -165,7 +71,7 @@ def _copy(url: str, count: int) -> None:
         for sku, name, cents, stock, folded in _products(count)
     )
     connection = engine_of(url).raw_connection()
-    connection.cursor().copy_expert(  # type: ignore[attr-defined]
+    connection.cursor().copy_expert(
         "COPY product (sku, name, price, stock_level, version, updated_at, folded) FROM STDIN",
         io.StringIO("".join(lines)),
     )
@@ -178,7 +84,7 @@ def _insert(url: str, count: int) -> None:
     connection.cursor().executemany(
         "INSERT INTO product (sku, name, price, stock_level, version, updated_at, folded)"
         " VALUES (?, ?, ?, ?, 1, '2024-01-01 00:00:00.000000', ?)",
-        _products(count),
+        list(_products(count)),
     )
     connection.commit()
     connection.close()
