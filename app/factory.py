@@ -2,6 +2,7 @@
 
 from flask import Flask
 
+from adsfetch.cli import ads
 from app import (
     caching,
     contract,
@@ -20,7 +21,6 @@ from app.extensions import db, migrate
 from app.fields import IdConverter
 from app.key_commands import keys as key_commands
 from app.logs import init_logging
-from adsfetch.cli import ads
 from bookreview.commands import books, reviews
 from bookreview.views import bp as bookreview
 from inventory.commands import products
