@@ -1,15 +1,17 @@
 """What the cells of a CSV file mean: which column is which field, and what spreadsheets do."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields
 
 from app.csv_rows import LoadError, Row, holds_bytes
+from app.fields import Price
 
 _WHOLE = re.compile(r"\s*([+-]?[0-9]{1,18})(?:\.0*)?\s*", re.ASCII)
+_WITH_COMMA = re.compile(r"([0-9]+)(?:,([0-9]{1,2}))?", re.ASCII)
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
 )
@@ -57,7 +59,14 @@ def _list(names: Sequence[str]) -> str:
 class Cells:
     """Reads the cells of a row by the rules of a schema."""
 
-    def __init__(self, schema: Schema, places: Mapping[str, int], width: int) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        places: Mapping[str, int],
+        width: int,
+        *,
+        decimal_comma: bool = False,
+    ) -> None:
         missing = [n for n, f in schema.fields.items() if f.required and n not in places]
         if missing:
             wanted = " ".join(f"--map {name}=COLUMN" for name in missing)
@@ -66,8 +75,7 @@ class Cells:
         self._schema = schema
         self._width = width
         self._places = [
-            (name, at, isinstance(schema.fields[name], fields.Integer))
-            for name, at in places.items()
+            (name, at, _reader(schema.fields[name], decimal_comma)) for name, at in places.items()
         ]
 
     def read(self, row: Row) -> None:
@@ -80,17 +88,47 @@ class Cells:
             self._load(row)
 
     def _load(self, row: Row) -> None:
-        given = {
-            name: _number(row.cells[at]) if whole else row.cells[at]
-            for name, at, whole in self._places
-            if row.cells[at].strip()
-        }
         try:
-            loaded = self._schema.load(given)
+            loaded = self._schema.load(self._given(row.cells))
         except ValidationError as error:
             row.reject(_sentence(error.messages))
         else:
             row.values = {name: value for name, value in loaded.items() if value is not None}
+
+    def _given(self, cells: Sequence[str]) -> dict[str, Any]:
+        given: dict[str, Any] = {}
+        for name, at, read in self._places:
+            if cells[at].strip():
+                try:
+                    given[name] = read(cells[at])
+                except ValueError as error:
+                    raise ValidationError({name: [str(error)]}) from None
+        return given
+
+
+def _reader(field: fields.Field[Any], decimal_comma: bool) -> Callable[[str], Any]:
+    """Choose what makes a value of a cell."""
+    if isinstance(field, fields.Integer):
+        return _number
+    if isinstance(field, Price):
+        return _with_comma if decimal_comma else _with_point
+    return str
+
+
+def _with_point(cell: str) -> str:
+    """Return an amount without outer space; a comma is not guessed at, it may mean thousands."""
+    text = cell.strip()
+    if _WITH_COMMA.fullmatch(text) and "," in text:
+        raise ValueError("Has a decimal comma; where all prices of the file do: --decimal-comma.")
+    return text
+
+
+def _with_comma(cell: str) -> str:
+    """Return an amount of a file with decimal commas; a point is not guessed at either."""
+    text = cell.strip()
+    if not _WITH_COMMA.fullmatch(text):
+        raise ValueError("Not an amount: digits, and at most two decimals after a comma.")
+    return text.replace(",", ".")
 
 
 def _number(cell: str) -> int | str:

@@ -23,6 +23,7 @@ from app.key_commands import keys as key_commands
 from app.logs import init_logging
 from bookreview.commands import books, reviews
 from bookreview.views import bp as bookreview
+from inventory.commands import products
 from inventory.views import bp as inventory
 
 
@@ -46,7 +47,7 @@ def create_app(settings: Settings) -> Flask:
     _add_manners(app, settings)
     for blueprint in (openapi.bp, preparing.bp, bookreview, inventory):
         app.register_blueprint(blueprint)
-    for group in (ads, books, reviews, key_commands):
+    for group in (ads, books, reviews, products, key_commands):
         app.cli.add_command(group)
     idempotency.init_app(app)
     app.wsgi_app = Door(app, settings)  # type: ignore[method-assign]

@@ -10,6 +10,7 @@ from flask.cli import with_appcontext
 
 from app.cells import Cells, name_columns
 from app.csv_rows import LoadError, Row, holds_bytes, open_text, read_rows
+from app.fields import Price
 from app.loading import Load, Report, Target
 from app.rejects import Rejects
 
@@ -41,6 +42,10 @@ OPTIONS = (
     ),
 )
 
+DECIMAL_COMMA = click.option(
+    "--decimal-comma", is_flag=True, help="Amounts are written 31,38; none has a point then."
+)
+
 
 def load_command(target: Target, text: str) -> click.Command:
     """Make the command; ``text`` is its help."""
@@ -50,7 +55,8 @@ def load_command(target: Target, text: str) -> click.Command:
         finish(load_file(target, file, rejects, **words), rejects)
 
     command = with_appcontext(load)
-    for option in reversed(OPTIONS):
+    has_amounts = any(isinstance(field, Price) for field in target.schema().fields.values())
+    for option in reversed((*OPTIONS, DECIMAL_COMMA) if has_amounts else OPTIONS):
         command = option(command)
     keys = ", ".join(target.keys)
     return click.command(
@@ -82,6 +88,7 @@ def load_file(
     delimiter: str = ",",
     key: str | None = None,
     columns: str | None = None,
+    decimal_comma: bool = False,
 ) -> Report:
     """Load the file at ``path``; raise LoadError before anything is written."""
     delimiter = _separator(delimiter)
@@ -94,7 +101,7 @@ def load_file(
         load = Load(
             target,
             _key(target, key, places),
-            Cells(schema, places, len(names)),
+            Cells(schema, places, len(names), decimal_comma=decimal_comma),
             Rejects(rejects, encoding, delimiter, names),
         )
         return load.run(file, rows, path.stat().st_size)

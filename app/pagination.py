@@ -16,7 +16,10 @@ from sqlalchemy import (
     select,
     tuple_,
 )
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import Select
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from app.cursors import PAGING, Key, seal, unseal
 from app.database import rows
@@ -129,6 +132,25 @@ def _cut(found: Sequence[Row[*tuple[Any, ...]]], order: Order, page: PageRequest
     return Page(found[: page.limit], seal(found[page.limit - 1], order.keys))
 
 
+class _LastKey(FunctionElement[Any]):
+    """The value of a last key, an id, which has to be told SQLite as something with a collation.
+
+    Only then does it enter an index at all keys; it would walk through all rows with equal others.
+    """
+
+    inherit_cache = True
+
+
+@compiles(_LastKey)
+def _plain(element: _LastKey, compiler: SQLCompiler, **words: Any) -> str:
+    return compiler.process(element.clauses, **words)
+
+
+@compiles(_LastKey, "sqlite")
+def _collated(element: _LastKey, compiler: SQLCompiler, **words: Any) -> str:
+    return f"{_plain(element, compiler, **words)} COLLATE BINARY"
+
+
 @lru_cache(maxsize=256)
 def _page_of(statement: Statement, order: Order, continued: bool) -> Statement:
     return _after(statement, order, continued).limit(bindparam(LIMIT, type_=Integer))
@@ -163,7 +185,8 @@ def _after(statement: Statement, order: Order, continued: bool) -> Statement:
     if not continued:
         return ordered
     here = tuple_(*order.keys)
-    there = tuple_(*(bindparam(_name(key), type_=key.type) for key in order.keys))
+    *others, last = (bindparam(_name(key), type_=key.type) for key in order.keys)
+    there = tuple_(*others, _LastKey(last) if others else last)
     return ordered.where(here < there if order.descending else here > there)
 
 

@@ -12,6 +12,7 @@ from app.extensions import db
 
 bp = Blueprint("preparing", __name__, cli_group=None)
 SAMPLE = Path(__file__).resolve().parent.parent / "sample"
+KEYS = {"books": "source_id", "reviews": "source_id", "products": "sku"}
 
 
 @bp.cli.command()
@@ -34,9 +35,9 @@ def _is_default() -> bool:
 
 def _load_sample() -> None:
     context = click.get_current_context()
-    for name in ("books", "reviews"):
+    for name, key in KEYS.items():
         group = current_app.cli.commands[name]
         load = group.commands["load"]  # type: ignore[attr-defined]
         click.echo(f"sample {name}: ", nl=False)
         rejects = INSTANCE / f"sample-{name}.rejects.csv"
-        context.invoke(load, file=SAMPLE / f"{name}.csv", key="source_id", rejects=rejects)
+        context.invoke(load, file=SAMPLE / f"{name}.csv", key=key, rejects=rejects)

@@ -24,17 +24,21 @@ class Change(NamedTuple):
     after: dict[str, Any]
 
 
-def upsert(model: type[Base], rows: Sequence[Row], key: str, finish: Finish) -> list[Change]:
+def upsert(
+    model: type[Base], rows: Sequence[Row], key: str, finish: Finish, needed: Sequence[str] = ()
+) -> list[Change]:
     """Write ``rows``, whose keys differ, in the transaction at hand, and settle each outcome.
 
-    A row that the database refuses, since another unique value is taken, is rejected; the rest
-    goes in. Rows that are stored just so cost one read outside of any transaction.
+    A row that is new and has not all of the fields ``needed`` is rejected, and so is one that the
+    database refuses, since another unique value is taken; the rest goes in. Rows that are stored
+    just so cost one read outside of any transaction.
     """
     table = cast(Table, model.__table__)
     stored = {found[key]: found for found in map(_mapping, database.rows(_find(table, rows, key)))}
     differing = [row for row in rows if _differs(row, stored.get(row.values[key]))]
     for row in rows:
         row.outcome = "unchanged"
+    _reject_incomplete(table, [row for row in rows if row.values[key] not in stored], needed)
     _reject_taken(table, differing, key)
     able = [row for row in differing if row.outcome != "rejected"]
     return _halved(table, able, key, finish) if able else []
@@ -51,6 +55,13 @@ def _find(table: Table, rows: Sequence[Row], key: str) -> Select[Any]:
 
 def _differs(row: Row, stored: Stored | None) -> bool:
     return stored is None or any(stored[name] != value for name, value in row.values.items())
+
+
+def _reject_incomplete(table: Table, rows: Sequence[Row], needed: Sequence[str]) -> None:
+    for row in rows:
+        missing = [name for name in needed if name not in row.values]
+        if missing:
+            row.reject(f"{', '.join(missing)}: required for a new {table.name}")
 
 
 def _reject_taken(table: Table, rows: Sequence[Row], key: str) -> None:

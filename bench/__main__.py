@@ -9,6 +9,7 @@ import click
 SECTIONS = {
     "http": "bench.rates",
     "depth": "bench.depth",
+    "products": "bench.products",
     "outages": "bench.outages",
     "ads": "bench.ads",
 }

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Engine, NullPool, create_engine, insert, text
@@ -13,10 +14,19 @@ from app.config import database_url
 from bench.load import ROOT
 from bench.service import environment
 from bookreview.models import Book, Review, fold
+from inventory import models as inventory
 
 BOOKS = 2_000
 REVIEWS = 5_000
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)
+PRODUCT = {
+    "sku": "LP-DESK-OAK",
+    "name": "Desk lamp “Night owl”, oak and brass",
+    "price": Decimal("89.00"),
+    "stock_level": 7,
+    "updated_at": FIRST,
+    "folded": inventory.fold("Desk lamp “Night owl”, oak and brass"),
+}
 WORDS = re.findall(
     r"\w+",
     "the of a night river house winter garden letter silent last blue stone sea daughter king "
@@ -24,15 +34,15 @@ WORDS = re.findall(
 )
 
 
-def migrate(url: str) -> None:
-    """Bring the database to the newest migration."""
-    words = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"]
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the database to a migration, the newest unless another is named."""
+    words = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade", revision]
     settings = environment(DATABASE_URL=url)
     subprocess.run(words, env=settings, cwd=ROOT, check=True, capture_output=True)
 
 
 def fill(url: str, books: int = BOOKS, reviews: int = REVIEWS) -> None:
-    """Add books, and reviews of the first one."""
+    """Add books, reviews of the first one, and a product."""
     migrate(url)
     chance = random.Random(7)
     ratings = [chance.randint(1, 5) for _ in range(reviews)]
@@ -41,6 +51,7 @@ def fill(url: str, books: int = BOOKS, reviews: int = REVIEWS) -> None:
     engine = engine_of(url)
     with engine.begin() as connection:
         connection.execute(insert(Book), shelf)
+        connection.execute(insert(inventory.Product), PRODUCT)
         said = [_review(chance, n, rating) for n, rating in enumerate(ratings)]
         if said:
             connection.execute(insert(Review), said)

@@ -1,13 +1,9 @@
 """A page at any depth of one book's many reviews, by keyset and by OFFSET."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
-from typing import Any
 
 from flask import Flask
 from sqlalchemy import select, text
@@ -21,9 +17,9 @@ from app.pagination import PageRequest
 from bench.data import engine_of, fill
 from bench.service import SECRET
 from bench.table import percentile, show
+from bench.timing import DATABASES, interleaved, tidy, timed
 from bookreview import queries
 from bookreview.models import Review
-from stack.servers import Postgres
 
 LIMIT = 50
 LIST = f"/books/1/reviews?limit={LIMIT}"
@@ -47,7 +43,7 @@ FILL = {
 def run(quick: bool) -> None:
     """Measure both databases."""
     count, times = (50_000, 30) if quick else (1_000_000, 200)
-    for name, database in (("PostgreSQL", _postgres), ("SQLite", _sqlite)):
+    for name, database in DATABASES.items():
         with database() as url:
             began = time.perf_counter()
             _fill(name, url, count)
@@ -58,25 +54,12 @@ def run(quick: bool) -> None:
             _measure(url, count, times)
 
 
-@contextmanager
-def _postgres() -> Iterator[str]:
-    with Postgres() as server:
-        yield server.new_database("depth")
-
-
-@contextmanager
-def _sqlite() -> Iterator[str]:
-    with TemporaryDirectory() as folder:
-        yield f"sqlite:///{Path(folder) / 'depth.db'}"
-
-
 def _fill(name: str, url: str, count: int) -> None:
     fill(url, books=1, reviews=0)
     engine = engine_of(url)
     with engine.begin() as connection:
         connection.execute(text(FILL[name]), {"count": count})
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE" if name == "PostgreSQL" else "ANALYZE"))
+    tidy(name, url)
 
 
 def _measure(url: str, count: int, times: int) -> None:
@@ -85,14 +68,14 @@ def _measure(url: str, count: int, times: int) -> None:
     depths = {"start": 0, "middle": count // 2, "end": count - LIMIT - 1}
     pages = {name: PageRequest(LIMIT, _cursor(app, depth)) for name, depth in depths.items()}
     by_keyset = {
-        name: _timed(app, partial(queries.reviews, 1, page)) for name, page in pages.items()
+        name: timed(app, LIST, partial(queries.reviews, 1, page)) for name, page in pages.items()
     }
     by_offset = {
-        name: _timed(app, partial(rows, NEWEST.offset(depth).limit(LIMIT + 1)))
+        name: timed(app, LIST, partial(rows, NEWEST.offset(depth).limit(LIMIT + 1)))
         for name, depth in depths.items()
     }
-    _print("keyset", _interleaved(by_keyset, times))
-    _print("OFFSET", _interleaved(by_offset, max(times // 20, 3)))
+    _print("keyset", interleaved(by_keyset, times))
+    _print("OFFSET", interleaved(by_offset, max(times // 20, 3)))
     with app.app_context():
         db.engine.dispose()
 
@@ -103,26 +86,6 @@ def _cursor(app: Flask, depth: int) -> str | None:
         return None
     with app.test_request_context(LIST):
         return seal(rows(NEWEST.offset(depth - 1).limit(1))[0], KEYS)
-
-
-def _timed(app: Flask, read: Callable[[], Any]) -> Callable[[], float]:
-    def once() -> float:
-        with app.test_request_context(LIST):
-            began = time.perf_counter()
-            read()
-            return (time.perf_counter() - began) * 1000
-
-    return once
-
-
-def _interleaved(reads: Mapping[str, Callable[[], float]], times: int) -> Mapping[str, list[float]]:
-    for read in reads.values():
-        read()
-    found: dict[str, list[float]] = {name: [] for name in reads}
-    for _ in range(times):
-        for name, read in reads.items():
-            found[name].append(read())
-    return found
 
 
 def _print(way: str, found: Mapping[str, Sequence[float]]) -> None:

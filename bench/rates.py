@@ -1,4 +1,4 @@
-"""Requests per second of the two lists, cached and not, beside plain services, in one run."""
+"""Requests per second of lists and a product, cached and not, beside plain services, in one run."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,19 +13,28 @@ from bench.table import show, spread
 from bench.wire import Wire, get
 from stack.servers import Postgres, Redis
 
-PATHS = {"books": "/books?limit=50", "reviews": "/books/1/reviews?limit=50"}
+PATHS = {
+    "books": "/books?limit=50",
+    "reviews": "/books/1/reviews?limit=50",
+    "product": "/products/1",
+}
+ITEMS = {"books": 50, "reviews": 50, "product": 1}
 OURS, UNCACHED = "ours, cached", "ours, uncached"
 BARE, FLASK_REDIS, FLASK_ORM = "bare WSGI", "Flask + Redis GET", "Flask + ORM + marshmallow"
 CONNECTIONS = 8
-# (name of the list, ours, beside, least ratio)
-TARGETS = [("books", OURS, FLASK_REDIS, 0.85), ("books", UNCACHED, FLASK_ORM, 1.8)]
+# (name of the path, ours, beside, least ratio)
+TARGETS = [
+    ("books", OURS, FLASK_REDIS, 0.85),
+    ("books", UNCACHED, FLASK_ORM, 1.8),
+    ("product", OURS, FLASK_REDIS, 0.8),
+]
 PAIRS = [(OURS, FLASK_REDIS), (OURS, BARE), (UNCACHED, FLASK_ORM), (OURS, UNCACHED)]
 
 Rounds = Mapping[str, Sequence[Rate]]
 
 
 def run(quick: bool) -> None:
-    """Measure both lists and judge the targets."""
+    """Measure all paths and judge the targets."""
     rounds, seconds = (3, 0.3) if quick else (11, 0.8)
     with services() as ports:
         found = {name: _rounds(ports, path, rounds, seconds) for name, path in PATHS.items()}
@@ -64,7 +73,7 @@ def _keep_bodies(port: int, folder: Path) -> None:
     wire = Wire(port)
     for name, path in PATHS.items():
         status, body = wire.ask(get(path))
-        if status != 200 or body.count(b'"id":') != 50:
+        if status != 200 or body.count(b'"id":') != ITEMS[name]:
             raise SystemExit(f"{path} answered {status}, {body[:200]!r}")
         (folder / name).write_bytes(body)
     wire.close()

@@ -27,8 +27,11 @@ class Product(Base):
     __table_args__ = (
         CheckConstraint(f"stock_level BETWEEN 0 AND {STOCK_MAX}", name="stock_not_negative"),
         CheckConstraint(f"price BETWEEN 0 AND {int(PRICE_MAX * 100)}", name="price_in_bounds"),
-        Index("ix_product_name", "folded", "id"),
-        Index("ix_product_price", "price", "id"),
+        Index("ix_product_name", "folded", "id", info={"only": "postgresql"}),
+        Index("ix_product_price", "price", "id", info={"only": "postgresql"}),
+        # An index of SQLite ends with the id anyhow, and is entered at it only if it is not named.
+        Index("ix_product_name_rowid", "folded", info={"only": "sqlite"}),
+        Index("ix_product_price_rowid", "price", info={"only": "sqlite"}),
         Index(
             "ix_product_name_part",
             "folded",

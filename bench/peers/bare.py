@@ -9,8 +9,9 @@ BODIES = {path.name: path.read_bytes() for path in Path(os.environ["BODIES"]).it
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer any request of a path that ends in the name of a body."""
-    body = BODIES.get(environ["PATH_INFO"].rpartition("/")[2], b"{}")
+    """Answer any request of a path that ends in the name of a body, or in an id."""
+    last = environ["PATH_INFO"].rpartition("/")[2]
+    body = BODIES.get("product" if last.isdigit() else last, b"{}")
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
     start_response("200 OK", headers)
     return [body]

@@ -50,6 +50,19 @@ class Review(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
+class Product(Base):
+    """A product, only with the columns that are shown."""
+
+    __tablename__ = "product"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sku: Mapped[str]
+    name: Mapped[str]
+    price: Mapped[int]
+    stock_level: Mapped[int]
+    updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
 class BookSchema(Schema):
     """A book as shown."""
 
@@ -74,6 +87,18 @@ class ReviewSchema(Schema):
     created_at = fields.AwareDateTime()
 
 
+class ProductSchema(Schema):
+    """A product as shown, but for the price, which is in cents."""
+
+    id = fields.Integer()
+    sku = fields.String()
+    name = fields.String()
+    price = fields.Integer()
+    stock_level = fields.Integer()
+    updated_at = fields.AwareDateTime()
+
+
+product_schema = ProductSchema()
 books_schema = BookSchema(many=True)
 reviews_schema = ReviewSchema(many=True)
 
@@ -84,6 +109,12 @@ def books() -> Response:
     limit = request.args.get("limit", 20, type=int)
     found = db.session.scalars(select(Book).order_by(Book.id).limit(limit + 1)).all()
     return page(books_schema, found, limit)
+
+
+@app.get("/products/<int:product_id>")
+def product(product_id: int) -> Response:
+    """Show a product."""
+    return jsonify(product_schema.dump(db.get_or_404(Product, product_id)))
 
 
 @app.get("/books/<int:book_id>/reviews")

@@ -18,6 +18,12 @@ def books() -> Response:
     return Response(store.get("plain:books"), mimetype="application/json")
 
 
+@app.get("/products/<int:product_id>")
+def product(product_id: int) -> Response:  # noqa: ARG001
+    """Return the product as it lies in Redis."""
+    return Response(store.get("plain:product"), mimetype="application/json")
+
+
 @app.get("/books/<int:book_id>/reviews")
 def reviews(book_id: int) -> Response:  # noqa: ARG001
     """Return the reviews as they lie in Redis."""

@@ -38,8 +38,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_product")),
         sa.UniqueConstraint("sku", name=op.f("uq_product_sku")),
     )
-    op.create_index("ix_product_name", "product", ["folded", "id"])
-    op.create_index("ix_product_price", "product", ["price", "id"])
+    if op.get_bind().dialect.name == "postgresql":
+        op.create_index("ix_product_name", "product", ["folded", "id"])
+        op.create_index("ix_product_price", "product", ["price", "id"])
+    else:
+        op.create_index("ix_product_name_rowid", "product", ["folded"])
+        op.create_index("ix_product_price_rowid", "product", ["price"])
     op.create_table(
         "stock_adjustment",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -213,6 +213,7 @@ def test_the_first_start_loads_the_sample_and_the_second_does_not(default):
     first = default().test_cli_runner().invoke(args=["prepare"])
     second = default().test_cli_runner().invoke(args=["prepare"])
     assert "sample reviews: loaded 127, updated 0, unchanged 0, rejected 0" in first.stdout
+    assert "sample products: loaded 30, updated 0, unchanged 0, rejected 0" in first.stdout
     assert (first.exit_code, second.exit_code, second.stdout) == (0, 0, "")
 
 

@@ -165,6 +165,25 @@ def test_a_search_goes_by_an_index(app, client, query):
     assert "SCAN product\n" not in asked
 
 
+@pytest.mark.parametrize("sort", ["name", "-name", "price", "-price"])
+def test_a_page_amid_products_of_one_name_and_price_enters_the_index_at_its_product(
+    app, client, product, sort
+):
+    for _ in range(5):
+        product(name="Lamp", price=1)
+    with app.app_context():
+        engine = db.engine
+    cursor = client.get(f"/products?sort={sort}&limit=2").json["next_cursor"]
+    asked = plans_of(engine, lambda: client.get(f"/products?sort={sort}&limit=2&cursor={cursor}"))
+    column = "folded" if "name" in sort else "price"
+    sign = "<" if "-" in sort else ">"
+    wanted = {
+        "sqlite": f"(({column},rowid){sign}(?,?))",
+        "postgresql": f"Index Cond: (ROW({column}, id) {sign} ROW(",
+    }
+    assert wanted[engine.dialect.name] in asked
+
+
 TIDY = {"sqlite": "ANALYZE", "postgresql": "VACUUM ANALYZE"}
 MANY = {
     "sqlite": """

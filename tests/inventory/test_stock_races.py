@@ -1,0 +1,114 @@
+"""Stock under real simultaneous writers: gunicorn with two worker processes, on both databases."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+Ask = Callable[[int], Any]
+
+
+@pytest.fixture
+def served(serve, database):
+    """The service with two workers."""
+    return serve(DATABASE_URL=database, WEB_CONCURRENCY="2")
+
+
+@pytest.fixture
+def product(served):
+    """A factory of products; returns the path."""
+
+    def make(stock_level: int) -> str:
+        words = {"sku": "l1", "name": "Lamp", "price": "19.99", "stock_level": stock_level}
+        status, headers, body = served.ask("POST", "/products", json.dumps(words).encode())
+        assert status == 201, body
+        return str(headers["Location"])
+
+    return make
+
+
+def at_once(ask: Ask, count: int) -> list[Any]:
+    """Ask ``count`` times, each in a thread of its own, none before all of them are there."""
+    ready = threading.Barrier(count)
+
+    def one(number: int) -> Any:
+        ready.wait(30)
+        return ask(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def statuses(answers: Iterable[Any]) -> Counter[int]:
+    return Counter(status for status, _, _ in answers)
+
+
+def shown(served, path):
+    status, headers, body = served.ask("GET", path)
+    assert status == 200
+    return headers, json.loads(body)
+
+
+def ledger(served, path):
+    return shown(served, f"{path}/stock-adjustments?limit=100")[1]["items"]
+
+
+def workers_that_answered(served):
+    """Return how many processes wrote into the log that they answered a change."""
+    lines = [line for line in served.log.read_text().splitlines() if line.startswith("{")]
+    return {entry.get("pid") for entry in map(json.loads, lines)}
+
+
+def test_of_fifty_simultaneous_changes_of_one_version_exactly_one_wins(served, product):
+    path = product(stock_level=5)
+    headers, before = shown(served, path)
+
+    def change(number: int) -> Any:
+        body = json.dumps({"stock_level": 100 + number}).encode()
+        return served.ask("PATCH", path, body, If_Match=headers["ETag"])
+
+    answers = at_once(change, 50)
+    assert statuses(answers) == {200: 1, 412: 49}
+    winner = next(json.loads(body) for status, _, body in answers if status == 200)
+    after_headers, after = shown(served, path)
+    assert after == winner
+    assert (headers["ETag"], after_headers["ETag"]) == ('"1"', '"2"')
+    assert before["stock_level"] == 5
+    moved = [entry["delta"] for entry in ledger(served, path)]
+    assert moved == [winner["stock_level"] - 5, 5]
+
+
+def test_of_a_hundred_simultaneous_takings_of_ten_units_ten_get_one(served, product):
+    path = product(stock_level=10)
+    body = json.dumps({"delta": -1, "reason": "order"}).encode()
+    answers = at_once(lambda _: served.ask("POST", f"{path}/stock-adjustments", body), 100)
+    assert statuses(answers) == {201: 10, 409: 90}
+    left = [json.loads(body)["stock_level"] for status, _, body in answers if status == 201]
+    assert sorted(left) == list(range(10))
+    assert shown(served, path)[1]["stock_level"] == 0
+    entries = ledger(served, path)
+    assert [entry["delta"] for entry in entries] == [-1] * 10 + [10]
+    assert [entry["stock_level"] for entry in entries] == list(range(11))
+    assert sum(entry["delta"] for entry in entries) == 0
+
+
+def test_changes_and_takings_at_once_leave_a_ledger_that_tells_every_step(served, product):
+    path = product(stock_level=50)
+
+    def write(number: int) -> Any:
+        if number % 2:
+            return served.ask("PATCH", path, json.dumps({"stock_level": number}).encode())
+        body = json.dumps({"delta": -3}).encode()
+        return served.ask("POST", f"{path}/stock-adjustments", body)
+
+    assert {*statuses(at_once(write, 40))} <= {200, 201, 409}
+    entries = ledger(served, path)[::-1]
+    level = 0
+    for entry in entries:
+        level += entry["delta"]
+        assert entry["stock_level"] == level >= 0
+    assert shown(served, path)[1]["stock_level"] == level
