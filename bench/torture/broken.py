@@ -29,4 +29,4 @@ match os.environ["BROKEN"]:
     case "lease":
         setattr(Lease, "hold", _nothing)  # noqa: B010
     case "run-id":
-        redis_cache._run_id = _always_the_same
+        setattr(redis_cache, "_run_id", _always_the_same)  # noqa: B010

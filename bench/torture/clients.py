@@ -24,12 +24,17 @@ PRICES = count(1)
 
 
 class Clients:
-    """Readers and writers in threads, until stopped; ``rest`` stops the writers alone."""
+    """Readers and writers in threads, until stopped.
+
+    ``rest`` stops the writers for good; while ``writing`` is clear, they wait.
+    """
 
     def __init__(self, port: int, seed: int, readers: int = 5, writers: int = 4) -> None:
         self.records = Records()
         self._port = port
         self._resting, self._stop = threading.Event(), threading.Event()
+        self.writing = threading.Event()
+        self.writing.set()
         self.things = _new_things(port)
         roles = [self._read] * readers + [self._write] * writers
         self._threads = [
@@ -68,7 +73,7 @@ class Clients:
     def _write(self, chance: random.Random) -> None:
         caller = Caller(self._port, LASTS)
         etags: dict[int, str] = {}
-        while not self._resting.is_set():
+        while self.writing.wait() and not self._resting.is_set():
             kind, thing, body, words = self._next_write(chance, etags)
             began = time.monotonic()
             reply = caller.ask(words)

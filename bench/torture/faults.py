@@ -30,9 +30,9 @@ class Fault:
 class Faults:
     """Makes faults, one of Redis and one of the workers at a time, until told to stop."""
 
-    def __init__(self, redis: Redis, service: Service, seed: int) -> None:
+    def __init__(self, redis: Redis, service: Service, writing: threading.Event, seed: int) -> None:
         self.made: list[Fault] = []
-        self._redis, self._service = redis, service
+        self._redis, self._service, self._writing = redis, service, writing
         self._stop = threading.Event()
         self._failed: list[BaseException] = []
         self._threads = [
@@ -50,6 +50,7 @@ class Faults:
             "stutters of 0.05 s": lambda chance: self._stutter(chance, 0.05),
             "stutters of 0.15 s": lambda chance: self._stutter(chance, 0.15),
             "back with its old memory": self._kill_and_remember,
+            "back so, no writes": self._kill_and_remember_alone,
             "full": self._fill,
         }
 
@@ -100,6 +101,17 @@ class Faults:
         self._redis.kill()
         time.sleep(chance.uniform(0.0, 1.0))
         self._redis.start()
+
+    def _kill_and_remember_alone(self, chance: random.Random) -> None:
+        """Do the same with no write meanwhile: none hides the old memory by what it forgets."""
+        self._redis.save()
+        time.sleep(chance.uniform(0.2, 0.5))
+        self._writing.clear()
+        time.sleep(0.1)
+        self._redis.kill()
+        self._redis.start()
+        time.sleep(chance.uniform(1.0, 2.0))
+        self._writing.set()
 
     def _freeze(self, chance: random.Random) -> None:
         self._redis.freeze()

@@ -172,7 +172,8 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     yield f"connections broken {len(records.broken)}, unexplained {verdict.unexplained}"
     longest = max((stale.seconds for stale in verdict.stale), default=0.0)
     beyond = f"beyond the bound ({LEASE_SECONDS} s in partial outages, else 0)"
-    yield f"stale reads {len(verdict.stale)}, longest {longest:.3f} s, {beyond} {len(verdict.beyond)}"
+    stale = f"stale reads {len(verdict.stale)}, longest {longest:.3f} s"
+    yield f"{stale}, {beyond} {len(verdict.beyond)}"
     yield f"lost writes {len(verdict.lost)}, discord {len(verdict.discord)}, torn {verdict.torn}"
     fives = sum(status >= 500 for status in verdict.failures)
     yield f"5xx {fives}, other failures {len(verdict.failures) - fives}"

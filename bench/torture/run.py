@@ -34,7 +34,7 @@ def torture(
         settings |= {"DATABASE_URL": url, "REDIS_URL": redis.url}
         with Service(application, workers, **settings) as service:
             clients = Clients(service.port, seed)
-            made = Faults(redis, service, seed)
+            made = Faults(redis, service, clients.writing, seed)
             with clients:
                 if faults:
                     with made:

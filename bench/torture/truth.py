@@ -76,10 +76,11 @@ def lost(truth: Truth, writes: Sequence[Write]) -> Iterator[str]:
 
 
 def _kept(product: Any, write: Write, told: Any) -> bool:
-    version = version_of(write)
-    if version != product.version:
-        return version < product.version
-    return (f"{product.price:.2f}", product.stock_level) == (told["price"], told["stock_level"])
+    version, present = version_of(write), int(product.version)
+    if version != present:
+        return version < present
+    shown = f"{product.price:.2f}", product.stock_level
+    return shown == (told["price"], told["stock_level"])
 
 
 def version_of(write: Write) -> int:
