@@ -17,6 +17,9 @@ from stack.servers import Redis
 PARTIAL = frozenset({"frozen", "stutters of 0.05 s", "stutters of 0.15 s"})
 """Some may reach Redis while others do not: for these alone a bound is stated."""
 
+CALM = 1.5
+"""Seconds after which the cache is surely in use again, and so has something to remember."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -30,17 +33,27 @@ class Fault:
 class Faults:
     """Makes faults, one of Redis and one of the workers at a time, until told to stop."""
 
-    def __init__(self, redis: Redis, service: Service, writing: threading.Event, seed: int) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        service: Service,
+        writing: threading.Event,
+        seed: int,
+        only: Collection[str] = (),
+    ) -> None:
         self.made: list[Fault] = []
         self._redis, self._service, self._writing = redis, service, writing
         self._stop = threading.Event()
         self._failed: list[BaseException] = []
         self._threads = [
-            threading.Thread(target=self._go_on, args=(kinds, random.Random(f"{seed} {name}"), gap))
+            threading.Thread(
+                target=self._go_on, args=(chosen, random.Random(f"{seed} {name}"), gap)
+            )
             for name, kinds, gap in (
                 ("redis", self._redis_faults(), (1.0, 3.0)),
                 ("workers", self._worker_faults(), (1.5, 4.0)),
             )
+            if (chosen := {kind: kinds[kind] for kind in kinds if not only or kind in only})
         ]
 
     def _redis_faults(self) -> dict[str, Callable[[random.Random], None]]:
@@ -96,6 +109,7 @@ class Faults:
         self._redis.start()
 
     def _kill_and_remember(self, chance: random.Random) -> None:
+        time.sleep(CALM)
         self._redis.save()
         time.sleep(chance.uniform(0.0, 0.5))
         self._redis.kill()
@@ -104,6 +118,7 @@ class Faults:
 
     def _kill_and_remember_alone(self, chance: random.Random) -> None:
         """Do the same with no write meanwhile: none hides the old memory by what it forgets."""
+        time.sleep(CALM)
         self._redis.save()
         time.sleep(chance.uniform(0.2, 0.5))
         self._writing.clear()

@@ -1,7 +1,7 @@
 """One run: servers, clients, faults, and the verdict."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from bench.data import engine_of, migrate
@@ -24,9 +24,13 @@ def torture(
     workers: int = 2,
     broken: str | None = None,
     faults: bool = True,
+    only: Collection[str] = (),
     postgres_url: str | None = None,
 ) -> Verdict:
-    """Run for so long, and print and return what the judge found."""
+    """Run for so long, and print and return what the judge found.
+
+    ``only`` names the kinds of faults to be made, if not all.
+    """
     print(f"torture: {seconds:g} s, {workers} workers, seed {seed}", flush=True)
     application = "bench.torture.broken:app" if broken else "wsgi:app"
     settings = {"BROKEN": broken} if broken else {}
@@ -34,7 +38,7 @@ def torture(
         settings |= {"DATABASE_URL": url, "REDIS_URL": redis.url}
         with Service(application, workers, **settings) as service:
             clients = Clients(service.port, seed)
-            made = Faults(redis, service, clients.writing, seed)
+            made = Faults(redis, service, clients.writing, seed, only)
             with clients:
                 if faults:
                     with made:

@@ -38,7 +38,10 @@ def truth(*ledger, stock_level: int = 4, version: int = 2) -> Truth:
 MOVE = row(id=1, product_id=7, delta=4, stock_level=4, reason="mine")
 
 
-def verdict(*reads, writes=(), faults=(), truth=truth(MOVE), broken=()):
+HELD = truth(MOVE)
+
+
+def verdict(*reads, writes=(), faults=(), truth=HELD, broken=()):
     return judge(Records(list(reads), list(writes), list(broken)), faults, truth)
 
 
