@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
-from werkzeug.routing import IntegerConverter, Map
+from werkzeug.routing import IntegerConverter
 
 ID_MAX = 2**31 - 1
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
@@ -14,6 +14,10 @@ _AMOUNT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,2})?")
 _AMOUNT_DIGITS = 20
 _UNSEEN = {"Cc", "Cf", "Zl", "Zp", "Zs"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# The rules of Text as patterns of JSON Schema: what may stand in it, and what can be seen.
+_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
+_ANY = {False: rf"[^{_CONTROLS}]*", True: rf"(?:[^{_CONTROLS}]|\r?\n|\t)*"}
+_SEEN = rf"[^\s{_CONTROLS}\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 
 
 class Whole(fields.Integer):
@@ -43,10 +47,15 @@ class Price(fields.Field[Decimal]):
     def __init__(
         self, most: Decimal, metadata: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        shape = {"pattern": r"^[0-9]+(\.[0-9]{1,2})?$", "examples": ["19.99"]}
-        super().__init__(
-            metadata={"type": ["string", "number"], **shape, **(metadata or {})}, **kwargs
-        )
+        shape: dict[str, Any] = {
+            "pattern": _amounts_up_to(most),
+            "examples": ["19.99"],
+            **(metadata or {}),
+        }
+        if "type" not in shape:
+            bounds = {"minimum": 0, "maximum": float(most), "multipleOf": 0.01}
+            shape = {"type": ["string", "number"], **bounds, **shape}
+        super().__init__(metadata=shape, **kwargs)
         self.most = most
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Decimal:
@@ -56,6 +65,12 @@ class Price(fields.Field[Decimal]):
         if amount > self.most:
             raise ValidationError(f"Must be at most {self.most}.")
         return round(amount, 2)
+
+
+def _amounts_up_to(most: Decimal) -> str:
+    """Write the pattern of the amounts up to ``most``, which is all nines."""
+    digits = most.adjusted() + 1
+    return rf"^0{{0,{_AMOUNT_DIGITS - digits}}}[0-9]{{1,{digits}}}(\.[0-9]{{1,2}})?$"
 
 
 def _amount(value: Any) -> Decimal | None:
@@ -83,6 +98,8 @@ class Text(fields.String):
     """
 
     def __init__(self, most: int, *, lines: bool = False, **kwargs: Any) -> None:
+        pattern = f"^{_ANY[lines]}{_SEEN}{_ANY[lines]}$"
+        kwargs["metadata"] = {"pattern": pattern, **kwargs.get("metadata", {})}
         super().__init__(validate=validate.Length(1, most), **kwargs)
         self.allowed = {"\n", "\t"} if lines else set[str]()
 
@@ -111,10 +128,19 @@ class QuerySchema(Schema):
     """What a query string may hold; any other name is a 422."""
 
 
+def _digits_up_to(most: str) -> str:
+    """Write the pattern of the whole numbers from 1 to ``most``."""
+    shorter = f"[1-9][0-9]{{0,{len(most) - 2}}}"
+    below = [
+        f"{most[:at]}[{int(at == 0)}-{int(digit) - 1}][0-9]{{{len(most) - at - 1}}}"
+        for at, digit in enumerate(most)
+        if int(digit) > int(at == 0)
+    ]
+    return "|".join([most, *below, shorter])
+
+
 class IdConverter(IntegerConverter):
     """An id in a path: canonical ASCII digits that fit the databases' integers, else a 404."""
 
-    regex = r"[1-9][0-9]{0,9}"
-
-    def __init__(self, map: Map) -> None:  # noqa: A002 - werkzeug's name
-        super().__init__(map, max=ID_MAX)
+    # All of the bound: werkzeug takes a value that it has to refuse for a method not allowed.
+    regex = _digits_up_to(str(ID_MAX))

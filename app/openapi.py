@@ -32,7 +32,7 @@ from app.openapi_parts import (
 
 bp = Blueprint("openapi", __name__, cli_group=None)
 PATH_NAME = re.compile(r"<(?:\w+:)?(\w+)>")
-ANY = (400, 401, 404, 406, 422, 429, 500, 503)
+ANY = (400, 401, 404, 406, 414, 422, 429, 500, 503)
 FAILURES = {"GET": (304, *ANY), "POST": (*ANY, 403, 409, 413, 415), "PATCH": (*ANY, 403, 413, 415)}
 PROTECTION = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
@@ -89,10 +89,43 @@ def describe(app: Flask) -> dict[str, Any]:
     spec.components.security_scheme("bearer", BEARER)
     for status in WHY:
         spec.components.response(HTTPStatus(status).name, failure(status))
-    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
-        if hasattr(app.view_functions[rule.endpoint], "contract"):
-            _add(spec, app, rule)
-    return spec.to_dict()
+    rules = [
+        r for r in app.url_map.iter_rules() if hasattr(app.view_functions[r.endpoint], "contract")
+    ]
+    for rule in sorted(rules, key=lambda rule: rule.rule):
+        _add(spec, app, rule)
+    found = spec.to_dict()
+    _add_links(found["paths"], app, rules)
+    _add_rules_of_whole_bodies(found["components"]["schemas"], app, rules)
+    return found
+
+
+def _add_links(paths: dict[str, Any], app: Flask, rules: list[Rule]) -> None:
+    """Say of what was made, which operations are about it: they take its id."""
+    for rule in rules:
+        contract = contract_of(app.view_functions[rule.endpoint])
+        if contract.located:
+            path, status = PATH_NAME.sub(r"{\1}", rule.rule), str(contract.status.value)
+            paths[path]["post"]["responses"][status]["links"] = {
+                _id_of(other): {
+                    "operationId": _id_of(other),
+                    "parameters": dict.fromkeys(other.arguments, "$response.body#/id"),
+                }
+                for other in rules
+                if other.rule.startswith(f"{rule.rule}/<")
+            }
+
+
+def _add_rules_of_whole_bodies(schemas: dict[str, Any], app: Flask, rules: list[Rule]) -> None:
+    """Add what a schema says beside its fields."""
+    for rule in rules:
+        body = contract_of(app.view_functions[rule.endpoint]).body
+        if body is not None:
+            schemas[_name(body)] |= getattr(body, "described", {})
+
+
+def _id_of(rule: Rule) -> str:
+    return str(rule.endpoint).replace(".", "_")
 
 
 def _name(schema: Any) -> str:
@@ -123,7 +156,7 @@ def _operation(view: Any, rule: Rule, method: str) -> dict[str, Any]:
     contract = contract_of(view)
     summary, _, description = (view.__doc__ or "").partition("\n")
     operation: dict[str, Any] = {
-        "operationId": rule.endpoint.replace(".", "_"),
+        "operationId": _id_of(rule),
         "tags": [rule.endpoint.partition(".")[0]],
         "summary": summary,
         "description": " ".join((description or summary).split()),

@@ -53,6 +53,7 @@ WHY = {
     409: "What is stored forbids it, or the first request with this Idempotency-Key still runs.",
     412: "The thing has changed since its ETag was read.",
     413: "The body is too large.",
+    414: "The address is longer than 8,190 bytes.",
     415: "The body is not declared as application/json.",
     422: "A field or a query name is wrong; `errors` says which. Or the Idempotency-Key was sent "
     "before with another request.",
@@ -127,6 +128,8 @@ def failure(status: int) -> dict[str, Any]:
     if status == HTTPStatus.NOT_MODIFIED:
         headers = {**REQUEST_ID, **LIMITS, **CACHE_STATUS, **ETAG}
         return {"description": WHY[status], "headers": headers}
+    if status == HTTPStatus.REQUEST_URI_TOO_LONG:  # the server says it before we are asked
+        return {"description": WHY[status], "content": {"text/html": {"schema": TEXT}}}
     return {
         "description": WHY[status],
         "headers": {**REQUEST_ID, **LIMITS, **FURTHER.get(status, {})},

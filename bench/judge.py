@@ -8,13 +8,16 @@ clock in one process.
 import secrets
 import threading
 import time
-from bisect import bisect_left
-from collections import defaultdict
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Protocol
 
 import orjson
 
+from bench.caller import Caller
 from bench.wire import Wire, get, post
 
 BOOKS = 3
@@ -126,45 +129,68 @@ class Clients:
         at: int,
         pause: float,
     ) -> None:
-        wire = Wire(self._port)
+        caller = Caller(self._port)
         while not self._stop.is_set():
             at += 1
             words, wrote, shown = asks[at % len(asks)]
             if wrote is not None:
                 self.writing.wait()
-            began = time.monotonic()
-            try:
-                status, body = wire.ask(words)
-            except OSError:
+            reply = caller.ask(words)
+            if reply is None:
                 self.broken += 1
-                wire = Wire(self._port)
                 continue
-            ended = time.monotonic()
-            seen = shown(body) if status == 200 else {}
-            self.answers.append(Answer(began, ended, wrote, status, wire.cache, seen))
+            seen = shown(reply.body) if reply.status == 200 else {}
+            times = reply.began, reply.ended
+            self.answers.append(Answer(*times, wrote, reply.status, reply.cache, seen))
             time.sleep(pause)
-        wire.close()
+        caller.close()
 
     def stale(self) -> list[Stale]:
         """Judge all answers."""
-        acknowledged: dict[int, list[float]] = defaultdict(list)
-        for answer in self.answers:
+        counts: Counter[int] = Counter()
+        acknowledged = Acknowledged()
+        for answer in sorted(self.answers, key=lambda answer: answer.ended):
             if answer.wrote and answer.status == 201:
-                acknowledged[answer.wrote].append(answer.ended)
-        for times in acknowledged.values():
-            times.sort()
-        found = (_oldest_missing(answer, acknowledged) for answer in self.answers)
-        return [stale for stale in found if stale is not None]
+                counts[answer.wrote] += 1
+                acknowledged.add(answer.wrote, answer.ended, counts[answer.wrote])
+        found = ((answer, acknowledged.missing(answer)) for answer in self.answers)
+        return [Stale(answer, answer.began - since) for answer, since in found if since is not None]
 
 
-def _oldest_missing(answer: Answer, acknowledged: Mapping[int, Sequence[float]]) -> Stale | None:
-    """Return how long before ``answer`` the first write was acknowledged that it does not show."""
-    missing = [
-        acknowledged[book][count]
-        for book, count in answer.shown.items()
-        if count < bisect_left(acknowledged[book], answer.began)
-    ]
-    return Stale(answer, answer.began - min(missing)) if missing else None
+class Shown(Protocol):
+    """What a judge needs to know of an answer."""
+
+    @property
+    def began(self) -> float:
+        """When it was asked for."""
+
+    @property
+    def shown(self) -> Mapping[Any, int]:
+        """What it showed: values that only grow, by the things they belong to."""
+
+
+class Acknowledged:
+    """What things had come to when writes were acknowledged, in the order of these."""
+
+    def __init__(self) -> None:
+        self._times: dict[Any, list[float]] = defaultdict(list)
+        self._greatest: dict[Any, list[int]] = defaultdict(list)
+
+    def add(self, thing: Any, ended: float, value: int) -> None:
+        """Note that ``thing`` had come to ``value``; to be called in the order of ``ended``."""
+        greatest = self._greatest[thing]
+        self._times[thing].append(ended)
+        greatest.append(max(value, greatest[-1] if greatest else value))
+
+    def missing(self, answer: Shown) -> float | None:
+        """Return when the first write was acknowledged that ``answer`` should show and does not."""
+        firsts = [self._first_above(thing, value) for thing, value in answer.shown.items()]
+        return min((first for first in firsts if first < answer.began), default=None)
+
+    def _first_above(self, thing: Any, value: int) -> float:
+        at = bisect_right(self._greatest[thing], value)
+        times = self._times[thing]
+        return times[at] if at < len(times) else inf
 
 
 def _nothing(_: bytes) -> Mapping[int, int]:

@@ -4,14 +4,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import redis as redis_py
-
 from app.lease import LEASE_SECONDS
 from bench import doomed, stampede
 from bench.data import fill
 from bench.judge import Answer, Clients
 from bench.service import Service
 from bench.table import percentile, show
+from bench.torture.faults import restrict
 from stack.servers import Postgres, Redis
 
 FIRST = 0.5
@@ -34,15 +33,6 @@ class Fault:
     writes_go_on: bool = True
 
 
-def _restrict(bytes_: int) -> Callable[[Redis], None]:
-    def configure(server: Redis) -> None:
-        with redis_py.Redis.from_url(server.url) as client:
-            client.config_set("maxmemory-policy", "noeviction")
-            client.config_set("maxmemory", bytes_)
-
-    return configure
-
-
 def _stutter(server: Redis) -> None:
     for _ in range(10):
         server.freeze()
@@ -62,7 +52,7 @@ FAULTS = [
     Fault("back with its old memory", Redis.kill, Redis.start, 2, before=Redis.save),
     # Nothing is written after the kill: no invalidation that comes late can hide the old memory.
     Fault("back so, no writes", Redis.kill, Redis.start, 0, before=Redis.save, writes_go_on=False),
-    Fault("full", _restrict(1), _restrict(0), 3),
+    Fault("full", lambda redis: restrict(redis, 1), lambda redis: restrict(redis, 0), 3),
     Fault("stutters", _stutter, lambda _: None, 0),
 ]
 

@@ -1,8 +1,11 @@
 """A WSGI application under the project's own gunicorn settings, on a free port of 127.0.0.1."""
 
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from bench.load import ROOT
@@ -31,6 +34,21 @@ class Service(Server):
     def identity(self) -> Mapping[str, Any]:
         """Give it its settings, and our code before any that is installed."""
         return {"env": environment(PORT=str(self.port), **self._settings)}
+
+    def workers(self) -> list[int]:
+        """Return the process ids of the workers that there are now."""
+        master = self._master().pid
+        children = Path(f"/proc/{master}/task/{master}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def reload(self) -> None:
+        """Tell the master to replace all workers when they have answered."""
+        self._master().send_signal(signal.SIGHUP)
+
+    def _master(self) -> "subprocess.Popen[bytes]":
+        if self._process is None:
+            raise RuntimeError("the service is not running")
+        return self._process
 
     def answers(self) -> bool:
         """Ask for anything; any answer will do."""

@@ -1,10 +1,12 @@
 """HTTP/1.1 over a raw kept-alive socket, at the least cost that Python allows."""
 
 import socket
+from collections.abc import Mapping
 
 END = b"\r\n\r\n"
 LENGTH = b"content-length: "
-CACHE = b"cache-status:"
+CACHE = "Cache-Status"
+BODILESS = (204, 304)
 
 
 class Wire:
@@ -40,6 +42,8 @@ class Wire:
         if end < 0:
             return False
         self.head = arrived[:end]
+        if self.status in BODILESS:
+            return True
         lower = self.head.lower()
         start = lower.index(LENGTH) + len(LENGTH)
         length = int(lower[start:].split(b"\r\n", 1)[0])
@@ -51,12 +55,16 @@ class Wire:
         """Return the status of the whole answer."""
         return int(self.head[9:12])
 
+    def header(self, name: str) -> str:
+        """Return the first header of that name, or nothing."""
+        start = self.head.lower().find(f"\r\n{name.lower()}:".encode())
+        line = self.head[start + 2 :].partition(b"\r\n")[0] if start >= 0 else b""
+        return line.partition(b":")[2].strip().decode()
+
     @property
     def cache(self) -> str:
         """Return what Cache-Status says after our name."""
-        start = self.head.lower().find(CACHE)
-        line = self.head[start:].partition(b"\r\n")[0] if start >= 0 else b""
-        return line.partition(b"; ")[2].decode()
+        return self.header(CACHE).partition("; ")[2]
 
     @property
     def body(self) -> bytes:
@@ -75,12 +83,23 @@ class Wire:
         self.socket.close()
 
 
-def get(path: str) -> bytes:
+def get(path: str, **headers: str) -> bytes:
     """Write a GET."""
-    return f"GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: */*\r\n\r\n".encode()
+    return _request("GET", path, b"", {"Accept": "*/*", **headers})
 
 
 def post(path: str, body: bytes) -> bytes:
     """Write a POST of JSON."""
-    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    return send("POST", path, body)
+
+
+def send(method: str, path: str, body: bytes, **headers: str) -> bytes:
+    """Write a request with a body of JSON."""
+    length = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    return _request(method, path, body, {**length, **headers})
+
+
+def _request(method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    named = {"Host": "bench", **headers}
+    lines = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in named.items()]
+    return f"{method} {path} HTTP/1.1\r\n{''.join(lines)}\r\n".encode() + body

@@ -14,6 +14,9 @@ from bookreview.models import (
     YEAR_MIN,
 )
 
+PART_MAX = 200
+"""What is searched for: both parts together fit into an address, whatever their letters."""
+
 
 class NewBookSchema(Schema):
     """A book to be added."""
@@ -56,8 +59,8 @@ class BookSchema(Schema):
 class BookQuery(PageQuery):
     """Which books."""
 
-    q = Text(TITLE_MAX, metadata={"description": "Part of title or author."})
-    author = Text(AUTHOR_MAX, metadata={"description": "Part of the author."})
+    q = Text(PART_MAX, metadata={"description": "Part of title or author."})
+    author = Text(PART_MAX, metadata={"description": "Part of the author."})
     isbn = Isbn(metadata={"description": "ISBN-10 or -13."})
 
 

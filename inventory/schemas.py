@@ -1,6 +1,6 @@
 """The shapes of products and their stock on the wire."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
@@ -33,6 +33,8 @@ class ProductSchema(Schema):
 
 class ProductChangeSchema(Schema):
     """A new price, a new stock level, or both."""
+
+    described: ClassVar = {"minProperties": 1}
 
     price = Price(PRICE_MAX)
     stock_level = Whole(0, STOCK_MAX)
@@ -85,7 +87,10 @@ class NewAdjustmentSchema(Schema):
         -STOCK_MAX,
         STOCK_MAX,
         required=True,
-        metadata={"description": "Units to add, or negative to take; never 0."},
+        metadata={
+            "description": "Units to add, or negative to take; never 0.",
+            "not": {"const": 0},
+        },
     )
     reason = Text(REASON_MAX, load_default=None, allow_none=True)
 

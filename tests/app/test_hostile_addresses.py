@@ -256,3 +256,11 @@ def test_a_method_that_is_not_there_is_a_405_that_names_those_that_are(
     answer = shared_client.open(path, method=method)
     assert_problem(answer, 405)
     assert set(answer.headers["Allow"].split(", ")) == allowed
+
+
+@pytest.mark.parametrize("number", [2**31, 2**31 + 1, 2_999_999_999, 9_999_999_999, 10**19, 0])
+@pytest.mark.parametrize("method", ["post", "get"])
+def test_an_id_that_no_product_can_have_is_not_found_whatever_the_method(client, number, method):
+    path = f"/products/{number}/stock-adjustments"
+    body = {"json": {"delta": 1}} if method == "post" else {}
+    assert getattr(client, method)(path, **body).status_code == 404

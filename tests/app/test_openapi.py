@@ -79,7 +79,7 @@ def test_bounds_are_numbers_and_schemas_have_types(document):
     for node in nodes(document):
         for bound in ("minimum", "maximum", "minLength", "maxLength"):
             if not isinstance(node.get(bound, 0), dict):
-                assert isinstance(node.get(bound, 0), int), node
+                assert isinstance(node.get(bound, 0), (int, float)), node
 
 
 def test_every_field_has_a_type(document):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -188,3 +189,18 @@ def test_no_answer_is_broken_off_when_the_service_ends_under_load(serve, sqlite_
         thread.join()
     # A connection that was never accepted may be closed without a byte; an answer never half.
     assert [received for received in broken if received] == []
+
+
+def test_a_hup_replaces_the_workers_and_the_end_leaves_no_folder_behind(serve, tmp_path):
+    server = serve(DATABASE_URL=f"sqlite:///{tmp_path / 'it.db'}", TMPDIR=str(tmp_path))
+    before = server.workers()
+    server.reload()
+    deadline = time.monotonic() + 20
+    while len(server.workers()) < 2 or server.workers() & before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert server.ask("GET", "/healthz")[0] == 200
+    assert list(tmp_path.glob("bookstall-metrics-*"))
+    server.terminate()
+    assert server.ended() == 0
+    assert not list(tmp_path.glob("bookstall-metrics-*"))

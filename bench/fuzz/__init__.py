@@ -1,0 +1,1 @@
+"""Property-based clients, which drive the service by its own OpenAPI document."""

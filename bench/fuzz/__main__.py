@@ -1,0 +1,28 @@
+"""`make fuzz`, or `python -m bench.fuzz [--seconds N] [--seed N] [DATABASE ...]`."""
+
+import random
+import sys
+
+import click
+
+from bench.fuzz.run import DATABASES, fuzz
+
+
+@click.command()
+@click.argument("databases", nargs=-1, type=click.Choice(DATABASES))
+@click.option("--seconds", default=60, show_default=True, help="For each database.")
+@click.option("--seed", type=int, help="Choose requests as a former run did.")
+def main(databases: tuple[str, ...], seconds: int, seed: int | None) -> None:
+    """Drive the whole OpenAPI document with all checks; exit 1 if one found something."""
+    chosen = random.randrange(2**32) if seed is None else seed
+    codes = []
+    for database in databases or DATABASES:
+        click.secho(f"\n## {database}, {seconds} s, seed {chosen}", bold=True)
+        done = fuzz(database, seconds=seconds, seed=chosen)
+        click.echo(done.stdout + done.stderr)
+        codes.append(done.returncode)
+    sys.exit(1 if any(codes) else 0)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench.fuzz")

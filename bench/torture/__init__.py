@@ -1,0 +1,1 @@
+"""The torture of consistency: clients, faults, and a judge. See docs/torture.md."""

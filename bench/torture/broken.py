@@ -1,0 +1,32 @@
+"""The service with its cache broken on purpose, to show that the judge can see.
+
+BROKEN names what is missing: ``forget`` the invalidation, ``lease`` the look at the outbox,
+``run-id`` the distrust of a Redis that comes back with its old memory.
+"""
+
+import os
+from typing import Any
+
+from app import redis_cache
+from app.lease import Lease
+from app.redis_cache import RedisCache
+from wsgi import app
+
+__all__ = ["app"]
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+def _always_the_same(_: bytes) -> str:
+    return "one"
+
+
+match os.environ["BROKEN"]:
+    case "forget":
+        setattr(RedisCache, "forget", _nothing)  # noqa: B010
+    case "lease":
+        setattr(Lease, "hold", _nothing)  # noqa: B010
+    case "run-id":
+        setattr(redis_cache, "_run_id", _always_the_same)  # noqa: B010

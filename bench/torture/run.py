@@ -1,0 +1,64 @@
+"""One run: servers, clients, faults, and the verdict."""
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from bench.data import engine_of, migrate
+from bench.service import Service
+from bench.torture import truth
+from bench.torture.clients import Clients
+from bench.torture.faults import Faults
+from bench.torture.judge import Verdict, judge
+from stack.servers import Postgres, Redis
+
+SETTLE = 3.0
+"""Longer than a breaker's period and a held row's: after it, the cache is in use again."""
+READ_ON = 1.0
+
+
+def torture(
+    *,
+    seconds: float,
+    seed: int,
+    workers: int = 2,
+    broken: str | None = None,
+    faults: bool = True,
+    only: Collection[str] = (),
+    postgres_url: str | None = None,
+) -> Verdict:
+    """Run for so long, and print and return what the judge found.
+
+    ``only`` names the kinds of faults to be made, if not all.
+    """
+    print(f"torture: {seconds:g} s, {workers} workers, seed {seed}", flush=True)
+    application = "bench.torture.broken:app" if broken else "wsgi:app"
+    settings = {"BROKEN": broken} if broken else {}
+    with _database(postgres_url) as url, Redis() as redis:
+        settings |= {"DATABASE_URL": url, "REDIS_URL": redis.url}
+        with Service(application, workers, **settings) as service:
+            clients = Clients(service.port, seed)
+            made = Faults(redis, service, clients.writing, seed, only)
+            with clients:
+                if faults:
+                    with made:
+                        time.sleep(seconds)
+                    time.sleep(SETTLE)
+                else:
+                    time.sleep(seconds)
+                clients.rest()
+                time.sleep(READ_ON)
+        verdict = judge(clients.records, made.made, truth.read(engine_of(url), clients.things))
+    print(verdict, flush=True)
+    return verdict
+
+
+@contextmanager
+def _database(given: str | None) -> Iterator[str]:
+    if given:
+        yield given
+        return
+    with Postgres() as postgres:
+        url = postgres.new_database("torture")
+        migrate(url)
+        yield url
