@@ -93,6 +93,19 @@ class Gunicorn(Server):
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
 
+    def reload(self) -> None:
+        """Ask for new workers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    def workers(self) -> set[int]:
+        """Return the process ids of the workers."""
+        assert self._process is not None
+        master = self._process.pid
+        return {
+            int(pid) for pid in Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        }
+
     def ended(self) -> int:
         """Wait for the end, and return the exit code."""
         assert self._process is not None
