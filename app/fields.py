@@ -112,9 +112,8 @@ class Text(fields.String):
         if "\n" in self.allowed:
             text = text.replace("\r\n", "\n")
         clean = unicodedata.normalize("NFC", text).strip()
-        # Those around it too: only space, tab and line ends are taken for outer space.
-        around = {c for c in text if unicodedata.category(c) == "Cc"} - {"\n", "\t", "\r"}
-        if around or any(unicodedata.category(c) == "Cc" and c not in self.allowed for c in clean):
+        # Those around it too: stripping would take some of them for space.
+        if any(unicodedata.category(c) == "Cc" and c not in self.allowed for c in text):
             raise ValidationError("Holds a control character.")
         return self._not_blank(clean)
 

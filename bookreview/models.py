@@ -51,7 +51,11 @@ class Review(Base):
     __tablename__ = "review"
     __table_args__ = (
         CheckConstraint("rating BETWEEN 1 AND 5", name="rating_in_bounds"),
-        Index("ix_review_newest_of_book", "book_id", "created_at", "id"),
+        Index(
+            "ix_review_newest_of_book", "book_id", "created_at", "id", info={"only": "postgresql"}
+        ),
+        # An index of SQLite ends with the id anyhow, and is entered at it only if it is not named.
+        Index("ix_review_newest_of_book_rowid", "book_id", "created_at", info={"only": "sqlite"}),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -33,15 +33,18 @@ def assert_no_difference():
     check()
 
 
-def indexes(table):
-    return {index["name"] for index in inspect(db.engine).get_indexes(table)}
+def has_index():
+    """Tell whether reviews have their index; on SQLite its name ends otherwise."""
+    return any(
+        index["name"].startswith(INDEX) for index in inspect(db.engine).get_indexes("review")
+    )
 
 
 def test_up_from_nothing_gives_what_the_models_say(migrating):
     upgrade()
     assert set(db.metadata.tables) <= tables()
     assert_no_difference()
-    assert INDEX in indexes("review")
+    assert has_index()
 
 
 def test_a_difference_from_the_models_would_be_found(migrating):
@@ -72,9 +75,9 @@ def test_every_migration_can_be_taken_back_with_rows_in_place(migrating):
     fill()
     upgrade()
     downgrade(revision="0001")
-    assert INDEX not in indexes("review")
+    assert not has_index()
     upgrade()
-    assert INDEX in indexes("review")
+    assert has_index()
     assert db.session.scalar(text("SELECT count(*) FROM review")) == 3
     db.session.rollback()
 
@@ -138,7 +141,7 @@ def test_a_build_that_was_broken_off_for_real_is_made_good_by_the_next_run(migra
         build.join(20)
         holder.rollback()
     assert failed
-    assert INDEX in indexes("review")
+    assert has_index()
     assert not valid()
     upgrade()
     assert valid()

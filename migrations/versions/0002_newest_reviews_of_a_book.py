@@ -12,24 +12,31 @@ depends_on = None
 
 NAME = "ix_review_newest_of_book"
 COLUMNS = ["book_id", "created_at", "id"]
+# An index of SQLite ends with the id anyhow, and is entered at it only if it is not named.
+SQLITE_NAME = "ix_review_newest_of_book_rowid"
 
 
-def wait_for_locks() -> None:
-    """Let the build wait for transactions that began before it; it blocks nobody meanwhile."""
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute("SET lock_timeout = 0")
+def on_postgres() -> bool:
+    return op.get_bind().dialect.name == "postgresql"
 
 
 def upgrade() -> None:
+    if not on_postgres():
+        op.create_index(SQLITE_NAME, "review", COLUMNS[:-1])
+        return
     # CONCURRENTLY cannot run in a transaction. A build that was broken off leaves an invalid
     # index of this name behind: it is dropped first, so that the migration can be run again.
     with op.get_context().autocommit_block():
-        wait_for_locks()
+        # The build waits for transactions that began before it; it blocks nobody meanwhile.
+        op.execute("SET lock_timeout = 0")
         op.drop_index(NAME, "review", if_exists=True, postgresql_concurrently=True)
         op.create_index(NAME, "review", COLUMNS, postgresql_concurrently=True)
 
 
 def downgrade() -> None:
+    if not on_postgres():
+        op.drop_index(SQLITE_NAME, "review")
+        return
     with op.get_context().autocommit_block():
-        wait_for_locks()
+        op.execute("SET lock_timeout = 0")
         op.drop_index(NAME, "review", postgresql_concurrently=True)
