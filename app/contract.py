@@ -163,8 +163,13 @@ def _dumper(schema: type[Schema]) -> Callable[[Any], dict[str, Any]]:
 
 
 def _next_link(cursor: str) -> str:
-    pairs = [(k, v) for k, v in request.args.items(multi=True) if k != "cursor"]
-    return f'<{request.path}?{urlencode([*pairs, ("cursor", cursor)])}>; rel="next"'
+    return f'<{_next_page(request.path, request.query_string)}{cursor}>; rel="next"'
+
+
+@lru_cache(maxsize=1_024)
+def _next_page(path: str, query: bytes) -> str:
+    pairs = [(name, value) for name, value in read_query(query).items() if name != "cursor"]
+    return f"{path}?{urlencode([*pairs, ('cursor', '')])}"
 
 
 def check_request() -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from flask import current_app, request
 from itsdangerous import BadData, URLSafeSerializer
@@ -47,11 +47,12 @@ def _typed(key: Key, value: Any) -> Any:
 
 
 def _signer() -> URLSafeSerializer:
-    """Sign for this path and these filters alone: elsewhere the signature does not hold."""
-    filters = sorted((k, v) for k, v in request.args.items(multi=True) if k not in PAGING)
-    return _signer_of(current_app.config["CURSOR_KEY"], f"{request.path}?{urlencode(filters)}")
+    return _signer_of(current_app.config["CURSOR_KEY"], request.path, request.query_string)
 
 
 @lru_cache(maxsize=256)
-def _signer_of(key: str, where: str) -> URLSafeSerializer:
-    return URLSafeSerializer(key, salt=f"cursor {where}")
+def _signer_of(key: str, path: str, query: bytes) -> URLSafeSerializer:
+    """Sign for this path and these filters alone: elsewhere the signature does not hold."""
+    pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True)
+    filters = sorted((name, value) for name, value in pairs if name not in PAGING)
+    return URLSafeSerializer(key, salt=f"cursor {path}?{urlencode(filters)}")
