@@ -217,10 +217,8 @@ def test_a_write_that_redis_heard_of_leaves_nothing_in_the_outbox(client, worker
     assert waiting(worker) == 0
 
 
-def test_a_slow_reader_cannot_put_the_old_answer_back(worker, make_worker, book):
-    """It has read the database before the write, and fills the cache after it."""
-    emma = book()
-    slow = make_worker()
+def hold_first_read(app: Flask) -> tuple[Event, Event]:
+    """Hold the first read of a book after its query; return its sign, and the one it waits for."""
     read, written = Event(), Event()
 
     def hold(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -228,8 +226,16 @@ def test_a_slow_reader_cannot_put_the_old_answer_back(worker, make_worker, book)
             read.set()
             assert written.wait(5)
 
-    with slow.app_context():
+    with app.app_context():
         event.listen(db.engine, "after_cursor_execute", hold)
+    return read, written
+
+
+def test_a_slow_reader_cannot_put_the_old_answer_back(worker, make_worker, book):
+    """It has read the database before the write, and fills the cache after it."""
+    emma = book()
+    slow = make_worker()
+    read, written = hold_first_read(slow)
     with ThreadPoolExecutor() as pool:
         old = pool.submit(count_of, slow.test_client(), emma)
         assert read.wait(5)
@@ -267,15 +273,7 @@ def test_a_hundred_simultaneous_misses_cost_one_query(worker, book):
 def test_nobody_is_handed_the_answer_of_a_query_from_before_a_write_they_know_of(worker, book):
     """A second reader comes after the write, while the first one's query still runs."""
     emma = book()
-    read, written = Event(), Event()
-
-    def hold(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "FROM book" in statement and not read.is_set():
-            read.set()
-            assert written.wait(5)
-
-    with worker.app_context():
-        event.listen(db.engine, "after_cursor_execute", hold)
+    read, written = hold_first_read(worker)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(count_of, worker.test_client(), emma)
         assert read.wait(5)
