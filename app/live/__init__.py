@@ -1,0 +1,1 @@
+"""News for subscribers: events as one process receives them."""
