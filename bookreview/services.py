@@ -33,7 +33,8 @@ def add_review(book_id: int, rating: int, reviewer: str, text: str) -> Any:
         raise queries.no_book(book_id)
     values = {"book_id": book_id, "rating": rating, "reviewer": reviewer, "text": text}
     review = db.session.execute(insert(Review).values(values).returning(*queries.REVIEW)).one()
-    commit_and_forget("books", f"book:{book_id}", f"book:{book_id}:reviews")
+    reviews = f"book:{book_id}:reviews"
+    commit_and_forget("books", f"book:{book_id}", reviews, event=(reviews, review._asdict()))
     return review
 
 
