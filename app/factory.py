@@ -4,6 +4,7 @@ from flask import Flask
 
 from adsfetch.cli import ads
 from app import (
+    access,
     caching,
     contract,
     database,
@@ -64,4 +65,5 @@ def _add_manners(app: Flask, settings: Settings) -> None:
     contract.init_app(app)
     keys.init_app(app)
     limits.init_app(app, settings)
+    access.init_app(app, settings)
     health.init_app(app)
