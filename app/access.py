@@ -82,6 +82,10 @@ class Access:
         if client.key is None and self._key_required:
             raise Unauthorized("Send an API key as Authorization: Bearer.", presented=False)
 
+    def introspects(self, client: Client) -> bool:
+        """Tell whether who asks may see the schema of GraphQL: anybody, or who has a key."""
+        return client.key is not None or not self._key_required
+
     def check_scope(self, client: Client, needed: str | None) -> None:
         """Refuse a write of who may not do it."""
         self.check_key(client)
