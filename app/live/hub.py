@@ -7,60 +7,34 @@ nobody, and starting, resuming and going on are one and the same.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from http import HTTPStatus
-from typing import Any, NamedTuple, Protocol
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import events
-from app.errors import ApiError, BadRequest
-from app.events import Event, Head
+from app.errors import BadRequest, WindowPassed, is_away
+from app.events import Cursor, Event, Head
 from app.live.ring import Ring
 
 PAGE = 500
+AWAY_SECONDS = 1.0
 Waiter = asyncio.Future[int]
-
-
-class WindowPassed(ApiError):  # noqa: N818 - named as its kin
-    """What followed on a cursor is not kept any more."""
-
-    status = HTTPStatus.GONE
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The window of this cursor has passed: read the list again, and start from there."
-        )
-
-
-class Page(NamedTuple):
-    """A part of the table."""
-
-    events: Sequence[Event]
-    head: Head
-    """Of the table, looked at after the events."""
-
-
-class Log(Protocol):
-    """The log as it stands in the database; its methods wait, and are called in threads."""
-
-    def catch_up(self) -> None:
-        """Hand all that was committed before this call to the hub."""
-
-    def page(self, position: int, upto: int, topic: str | None, limit: int) -> Page:
-        """Read events after ``position`` and up to ``upto``."""
-
-
 Count = Callable[[], None]
-InThread = Callable[..., Awaitable[Any]]
+InThread = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class Hub:
     """The followers of one log. All its methods belong to one event loop."""
 
-    def __init__(self, log: Log, in_thread: InThread) -> None:
-        self._log = log
+    def __init__(self, catch_up: Callable[[], None], engine: Engine, in_thread: InThread) -> None:
+        self._catch_up = partial(in_thread, catch_up)
+        self._engine = engine
         self._in_thread = in_thread
         self._ring: Ring | None = None
-        self._look: asyncio.Task[None] | None = None
+        self._look: asyncio.Task[Any] | None = None
         self._waiting: dict[str | None, set[Waiter]] = defaultdict(set)
 
     def reset(self, head: Head, recent: Sequence[Event]) -> None:
@@ -88,30 +62,32 @@ class Hub:
         ring = self._known()
         position = ring.position if after is None else _place(after, ring)
         while True:
-            upto = self._same(ring.log).position
+            upto = self._same(ring.log, position).position
             found: Sequence[Event] | None = self._known().since(position, topic)
             if found is None:
-                found = await self._from_table(ring.log, position, upto, topic, count)
+                found = await self._from_table(Cursor(ring.log, position), upto, topic, count)
                 upto = found[-1].position if len(found) == PAGE else upto
             for event in found:
                 yield event
             position = upto
-            if position == self._same(ring.log).position:
+            if position == self._same(ring.log, position).position:
                 # Nothing of this topic lies between here and the event that wakes.
                 position = max(position, await self._next(topic) - 1)
 
-    def cursor(self, event: Event) -> str:
-        """Write the place of ``event``, for a client to come back to."""
-        return events.cursor_of(self._known().log, event.position)
+    @property
+    def log(self) -> str:
+        """Name the log."""
+        return self._known().log
 
     def _known(self) -> Ring:
         if self._ring is None:
             raise RuntimeError("no log was read yet")
         return self._ring
 
-    def _same(self, log: str) -> Ring:
+    def _same(self, log: str, position: int) -> Ring:
+        """Return the ring; raise WindowPassed if the database was replaced, or put back."""
         ring = self._known()
-        if ring.log != log:
+        if ring.log != log or ring.position < position:
             raise WindowPassed
         return ring
 
@@ -125,21 +101,23 @@ class Hub:
             look = self._look = asyncio.create_task(self._catch_up())
         await asyncio.shield(look)
 
-    async def _catch_up(self) -> None:
-        await self._in_thread(self._log.catch_up)
-
     async def _from_table(
-        self, log: str, position: int, upto: int, topic: str | None, count: Count
+        self, place: Cursor, upto: int, topic: str | None, count: Count
     ) -> Sequence[Event]:
-        def read() -> Page:
+        def read() -> Sequence[Event]:
             count()
-            return self._log.page(position, upto, topic, PAGE)
+            return events.after(self._engine, place, upto, topic, PAGE)
 
-        page = await self._in_thread(read)
-        # Looked at after the events: what was removed meanwhile is noticed.
-        if page.head.log != log or page.head.oldest > position + 1:
-            raise WindowPassed
-        return page.events
+        while True:
+            try:
+                found: Sequence[Event] = await self._in_thread(read)
+            except SQLAlchemyError as error:
+                if not is_away(error):
+                    raise
+                # Who is on the line already stays there, until the database is back.
+                await asyncio.sleep(AWAY_SECONDS)
+            else:
+                return found
 
     async def _next(self, topic: str | None) -> int:
         """Sleep until an event of ``topic`` is published, and return its position."""
@@ -162,9 +140,9 @@ class Hub:
 
 def _place(after: str, ring: Ring) -> int:
     try:
-        log, position = events.read_cursor(after)
+        place = events.read_cursor(after)
     except ValueError:
         raise BadRequest("This is no cursor of an event.") from None
-    if log != ring.log or position > ring.position:
+    if place.log != ring.log:
         raise WindowPassed
-    return position
+    return place.position

@@ -6,11 +6,11 @@ not read, or is gone, and to end a connection from our side.
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.gate import Client
+from app.access import Client
 
 PING = {"type": "websocket.send", "text": '{"type":"ping"}'}
 SLOW_SECONDS = 10.0
@@ -19,18 +19,26 @@ PING_SECONDS = 20.0
 """After so long a silence a WebSocket is asked whether it is alive."""
 SILENT_SECONDS = 40.0
 """After so long a silence it is cut."""
-REASON_MAX = 120
-"""Bytes that fit into a close frame."""
+LINE = "bookstall.line"
+"""Where a scope names its line."""
+
+
+class Calling(NamedTuple):
+    """What a connection tells of its client when it begins."""
+
+    request_id: str
+    address: str
+    presented: str | None
+    """Its Authorization; a WebSocket may show another when it is open."""
 
 
 class Line:
     """A connection. ``serve`` runs its protocol; the others are called from outside."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, client: Client) -> None:
-        self.scope = {**scope, "bookstall.line": self}
-        self.client = client
-        self.token: str | None = None
-        """The key with which the client has proved its name."""
+    def __init__(self, scope: Scope, receive: Receive, send: Send, calling: Calling) -> None:
+        self.scope = {**scope, LINE: self}
+        self.request_id, self.address, self.presented = calling
+        self.client = Client(f"address {self.address}")
         self.ended = "closed"
         """Why it ended, for the log."""
         self.is_socket = scope["type"] == "websocket"
@@ -65,6 +73,8 @@ class Line:
         """Send, while somebody watches how long that takes."""
         if self._leaving:
             return
+        if message["type"] == "websocket.close":
+            self.ended = str(message.get("code", 1000))
         if not self._waiting:
             self._sent_at = time.monotonic()
         self._waiting += 1
@@ -102,6 +112,13 @@ class Line:
         if self.is_socket and self._open and not self._waiting:
             await self._send({"type": "websocket.close", "code": code, "reason": reason})
         self.cut(reason)
+
+    async def turn_away(self, code: int, reason: str) -> None:
+        """Tell a WebSocket why it is not served. As a page cannot see a refusal, it is accepted."""
+        self.ended = str(code)
+        offered = self.scope["subprotocols"]
+        await self._send({"type": "websocket.accept", "subprotocol": next(iter(offered), None)})
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
     def cut(self, reason: str) -> None:
         """End the line at once, without a word to a client who would not read it."""

@@ -5,14 +5,14 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.access import Client
 from app.errors import ApiError
-from app.gate import Client
 from app.live.line import Line
 
 CONNECTIONS = 12_000
@@ -24,8 +24,8 @@ AGAIN_LATER = 1013
 FORBIDDEN = 4403
 log = logging.getLogger(__name__)
 
-Bad = Callable[[Iterable[str]], Awaitable[set[str]]]
-"""Which of these tokens are no good keys now."""
+Revoked = Callable[[set[str]], Awaitable[set[str]]]
+"""Says which of these Authorizations are no good any more."""
 
 
 class TooManyConnections(ApiError):  # noqa: N818 - named as its kin
@@ -41,7 +41,7 @@ class TooManyConnections(ApiError):  # noqa: N818 - named as its kin
 class Lines:
     """The connections of one process."""
 
-    def __init__(self, revoked: Bad) -> None:
+    def __init__(self, revoked: Revoked) -> None:
         self._revoked = revoked
         self._lines: set[Line] = set()
         self._clients: Counter[str] = Counter()
@@ -102,12 +102,10 @@ class Lines:
                 self._start(line.ping())
 
     async def _end_revoked(self) -> None:
-        tokens = {line.token for line in self._lines if line.token is not None}
-        if not tokens:
-            return
-        revoked = await self._revoked(tokens)
+        shown = {line.presented for line in self._lines if line.client.key and line.presented}
+        revoked = await self._revoked(shown) if shown else set()
         for line in list(self._lines):
-            if line.token in revoked:
+            if line.presented in revoked:
                 self._start(line.close(FORBIDDEN, "Forbidden"))
 
     def leave(self) -> None:

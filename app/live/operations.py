@@ -7,16 +7,17 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from flask import Flask
 from graphql import GraphQLSchema, OperationType
 from sqlalchemy.exc import SQLAlchemyError
+from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
 from app.access import access_to
-from app.errors import ApiError
+from app.errors import ApiError, BadRequest
 from app.events import Event
 from app.graphql import Caller, Prepared, execute, prepare
 from app.graphql_errors import Refused, from_failure
@@ -37,32 +38,37 @@ class Feed(Protocol):
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Raise ApiError if there is no such thing; this may read."""
 
-    def root(self, cursor: str, event: Event) -> Any:
-        """Make what an event is executed on."""
+    def root(self, log: str, event: Event) -> Any:
+        """Make what an event of ``log`` is executed on."""
+
+
+class Graph(NamedTuple):
+    """A schema, and what its subscriptions are about."""
+
+    schema: GraphQLSchema
+    feed: Feed
 
 
 @dataclass
 class Context:
-    """On whose line, and in which request, an operation is asked for."""
+    """On whose line an operation is asked for."""
 
     line: Line
-    request_id: str
     connection_params: dict[str, object] | None = None
 
 
 class Operations:
     """All operations of a schema; the library asks it as it would ask its own."""
 
-    def __init__(
-        self, app: Flask, schema: GraphQLSchema, feed: Feed, hub: Hub, in_thread: InThread
-    ) -> None:
+    config = StrawberryConfig()
+
+    def __init__(self, app: Flask, graph: Graph, hub: Hub, in_thread: InThread) -> None:
         self._app = app
-        self._schema = schema
-        self._feed = feed
+        self._schema, self._feed = graph
         self._hub = hub
         self._in_thread = in_thread
         self._access = access_to(app)
-        self._groups = Groups(lambda event: feed.root(hub.cursor(event), event))
+        self._groups = Groups(lambda event: graph.feed.root(hub.log, event))
 
     async def stream(
         self,
@@ -113,10 +119,12 @@ class Operations:
             yield _failed(failure, caller)
 
     def _caller(self, context: Context) -> Caller:
-        return Caller(context.line.client, context.request_id, self._access)
+        return Caller(context.line.client, context.line.request_id, self._access)
 
     def _prepare(self, query: str | None, name: str | None, caller: Caller) -> Prepared:
-        return prepare(self._schema, query or "", name, introspects=caller.introspects)
+        if not isinstance(query, str) or not isinstance(name, str | None):
+            raise BadRequest('An operation has the text "query", and perhaps "operationName".')
+        return prepare(self._schema, query, name, introspects=caller.introspects)
 
     async def _once(
         self, prepared: Prepared, variables: dict[str, Any], caller: Caller

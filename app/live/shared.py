@@ -27,12 +27,14 @@ from graphql import (
     get_argument_values,
     parse,
     print_ast,
+    separate_operations,
     visit,
 )
 from strawberry.types import ExecutionResult
 
 from app.errors import ApiError
 from app.events import Event
+from app.graphql import Prepared
 from app.graphql_errors import Refused, coded
 
 PLACE = "after"
@@ -54,7 +56,7 @@ class Asked(NamedTuple):
 
     key: bytes
     """The same for all whose results are the same, wherever they stand."""
-    executor: Executor
+    executor: Executor[Any]
     arguments: Mapping[str, Any]
     """Of its field, ``after`` among them."""
 
@@ -73,7 +75,9 @@ def asked(schema: GraphQLSchema, prepared: Prepared, variables: dict[str, Any]) 
     return Asked(key, executor, arguments)
 
 
-def _executor(schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any]) -> Executor:
+def _executor(
+    schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any]
+) -> Executor[Any]:
     made = Executor.build(schema, document, raw_variable_values=variables)
     if isinstance(made, list):
         raise Refused(*(coded(error, "") for error in made))
@@ -142,7 +146,7 @@ class _WithoutUnused(Visitor):
 class Group:
     """Everybody whose results are the same."""
 
-    def __init__(self, executor: Executor, root: Root) -> None:
+    def __init__(self, executor: Executor[Any], root: Root) -> None:
         self._executor = executor
         self._root = root
         self._results: OrderedDict[int, ExecutionResult] = OrderedDict()

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any, cast
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
@@ -16,13 +16,12 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
 )
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message
-from strawberry.types.unset import UNSET, UnsetType
+from strawberry.types.unset import UnsetType
 
-from app import observe
 from app.access import Access
 from app.errors import ApiError, Unauthorized
 from app.live.hub import InThread
-from app.live.line import Line
+from app.live.line import LINE, Line
 from app.live.lines import AGAIN_LATER, Lines
 from app.live.operations import Context, Operations
 
@@ -66,12 +65,22 @@ class View(GraphQL[Context, None]):
         self._lines = lines
         self._in_thread = in_thread
 
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for a stream; raise HTTPException for what is none of GraphQL."""
+        response = await self.run(Request(scope, receive))
+        response.headers["X-Request-ID"] = scope[LINE].request_id
+        await response(scope, receive, send)
+
+    def is_of_our_site(self, request: Request) -> bool:
+        """Tell whether no page of another site asks, but those of ALLOWED_ORIGINS."""
+        return self._check_websocket_origin(cast(WebSocket, request))
+
     async def get_context(
         self, request: Request | WebSocket, response: Response | WebSocket
     ) -> Context:
         """Name the line that the operations belong to."""
-        line: Line = request.scope["bookstall.line"]
-        return Context(line, request.scope[observe.ID])
+        line: Line = request.scope[LINE]
+        return Context(line)
 
     async def on_ws_connect(self, context: Context) -> UnsetType | dict[str, object] | None:
         """Let in who shows a good key, or needs none."""
@@ -82,12 +91,12 @@ class View(GraphQL[Context, None]):
             raise ConnectionRejectionError from None
         except ApiError as failure:  # too many, or the database is away
             await line.close(AGAIN_LATER, failure.detail)
-        return UNSET
+        return UnsetType()
 
     async def _identify(self, line: Line, params: Mapping[str, object]) -> None:
         shown = next((v for k, v in params.items() if k.lower() == "authorization"), None)
-        presented = line.presented if shown is None else str(shown)
-        client = await self._in_thread(self._access.client, presented, line.address)
+        line.presented = line.presented if shown is None else str(shown)
+        client = await self._in_thread(self._access.client, line.presented, line.address)
         self._access.check_key(client)
         self._lines.rename(line, client)
 
