@@ -14,6 +14,7 @@ from starlette.websockets import WebSocketDisconnected as WebSocketEnded
 from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.http.streaming import SSETransport
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
@@ -85,11 +86,21 @@ def _is_id(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+class EventStream(SSETransport):
+    """graphql-sse; a comment comes at once, as a server keeps the head until something follows."""
+
+    send_initial_heartbeat = True
+
+
+STREAMS = {GRAPHQL_SSE_PROTOCOL: EventStream}
+
+
 class View(GraphQL[Context, None]):
     """GraphQL for those who stay on the line."""
 
     graphql_transport_ws_handler_class = Protocol
     websocket_adapter_class = Adapter
+    stream_transport_classes_by_protocol = STREAMS
 
     def __init__(
         self,
