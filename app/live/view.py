@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import orjson
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -127,6 +128,13 @@ class View(GraphQL[Context, None]):
         response = await self.run(Request(scope, receive))
         response.headers["X-Request-ID"] = scope[LINE].request_id
         await response(scope, receive, send)
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> Any:
+        """Read a request; raise HTTPException for what is none."""
+        try:
+            return await super().parse_http_body(request)
+        except AttributeError:  # JSON, and no object
+            raise HTTPException(400, "A request of GraphQL is an object.") from None
 
     def is_of_our_site(self, request: Request) -> bool:
         """Tell whether no page of another site asks, but those of ALLOWED_ORIGINS."""
