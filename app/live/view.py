@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, cast
 
 import orjson
@@ -20,11 +21,12 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
 )
-from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message, SubscribeMessage
 from strawberry.types.unset import UnsetType
 
 from app.access import Access
 from app.errors import ApiError, Unauthorized
+from app.graphql_errors import from_failure
 from app.live.hub import InThread
 from app.live.line import LINE, Line
 from app.live.lines import AGAIN_LATER, Lines
@@ -34,6 +36,15 @@ INIT_SECONDS = 10
 OPERATIONS_OF_A_LINE = 50
 REASON_BYTES = 123
 """What fits into a frame that closes."""
+
+
+class TooManyOperations(ApiError):  # noqa: N818 - named as its kin
+    """A line has as many operations as it may have at a time."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self) -> None:
+        super().__init__(f"A line has at most {OPERATIONS_OF_A_LINE} operations at a time.")
 
 
 class Adapter(ASGIWebSocketAdapter):
@@ -67,6 +78,15 @@ class Protocol(BaseGraphQLTransportWSHandler[Context, None]):
             await super().handle_message(_read(message))
         except (AttributeError, KeyError, TypeError):
             await self.handle_invalid_message("Failed to parse message")
+
+    async def handle_subscribe(self, message: SubscribeMessage) -> None:
+        """Take an operation, unless there are as many as a line may have."""
+        is_new = self.connection_acknowledged and message["id"] not in self.operations
+        if not is_new or len(self.operations) < OPERATIONS_OF_A_LINE:
+            await super().handle_subscribe(message)
+            return
+        refused = from_failure(TooManyOperations(), self.context.line.request_id).formatted
+        await self.send_message({"id": message["id"], "type": "error", "payload": [refused]})
 
     async def handle_task_exception(self, error: Exception) -> None:
         """Log a failure; that the line has ended meanwhile is none."""
@@ -116,7 +136,7 @@ class View(GraphQL[Context, None]):
             graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
             connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
-            max_subscriptions_per_connection=OPERATIONS_OF_A_LINE,
+            max_subscriptions_per_connection=None,  # the protocol says it with a code
             allowed_origins=allowed_origins,
         )
         self._access = access
