@@ -161,6 +161,12 @@ def served(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         yield server
 
 
+@pytest.fixture(scope="session")
+def live_service() -> type[LiveGunicorn]:
+    """What serves GraphQL on the line, for modules that make their own."""
+    return LiveGunicorn
+
+
 @pytest.fixture(scope="module")
 def live_on_sqlite(
     migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory

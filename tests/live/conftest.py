@@ -185,6 +185,10 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def wait(self, seconds: float) -> None:
+        """Be more patient from here on."""
+        self._line.sock.settimeout(seconds)
+
     def close(self) -> None:
         """Go."""
         self.answer.close()

@@ -1,0 +1,104 @@
+"""What takes its time: clients that say nothing, do not read or stay too long, all at once."""
+
+import contextlib
+import json
+import socket as sockets
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from websockets.exceptions import InvalidHandshake
+
+from app.live.line import SLOW_SECONDS
+from app.live.view import INIT_SECONDS
+
+LONG = "\U0001f600" * 10_000
+"""40,000 bytes."""
+MANY = 40
+"""More of them than all buffers on the way hold."""
+HEARTBEAT_SECONDS = 15
+
+
+def unread(server):
+    """Make a connection that takes little in advance."""
+    connection = sockets.socket()
+    connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
+    connection.connect(("127.0.0.1", server.port))
+    return connection
+
+
+@pytest.fixture
+def ending(serve_live, sqlite_database):
+    """A service that may end."""
+    return serve_live(DATABASE_URL=sqlite_database)
+
+
+def test_the_slow_are_cut_the_silent_sent_away_and_others_served_promptly(
+    live_on_stack, socket, stream, book, review
+):
+    server, began = live_on_stack, time.monotonic()
+    one = book(server)
+    quiet = stream(server, book=book(server))
+    slow = [socket(server, sock=unread(server)).init().follow(book=one) for _ in range(2)]
+    query = "subscription { reviewAdded { review { text } } }"
+    body = json.dumps({"query": query}).encode()
+    slow_stream = unread(server)
+    head = b"POST /graphql/stream HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    accept = b"Accept: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
+    slow_stream.sendall(head + accept + body)
+    assert slow_stream.recv(12) == b"HTTP/1.1 200"
+    silent, idle = socket(server), unread(server)
+    quick = socket(server).init().follow(book=one)
+    for _ in range(MANY):
+        review(server, one, LONG)
+        assert quick.event()["review"]["text"] == LONG
+    posted = time.monotonic()
+
+    with ThreadPoolExecutor(1) as pool:
+        end = pool.submit(silent.end, 2 * INIT_SECONDS)
+        while server.log.read_text().count("does not read") < 3:
+            assert time.monotonic() < posted + SLOW_SECONDS + 15
+            time.sleep(0.1)
+        assert time.monotonic() > began + SLOW_SECONDS
+        assert end.result() == (4408, "Connection initialisation timeout")
+    review(server, one, "still there")
+    assert quick.texts(1) == ["still there"]
+    for line in slow:
+        assert line.end(30)[0] in {0, 1006, 1011}
+    slow_stream.settimeout(40)
+    received = len(LONG)
+    while more := drained(slow_stream):
+        received += len(more)
+    assert received < MANY * len(LONG.encode())
+    idle.close()
+    slow_stream.close()
+    quiet.wait(2 * HEARTBEAT_SECONDS)
+    comments = (line for line in quiet.lines() if line)
+    assert [next(comments) for _ in range(2)] == [": ping", ": ping"]
+    assert "Traceback" not in server.log.read_text()
+
+
+def drained(connection):
+    try:
+        return connection.recv(1_000_000)
+    except ConnectionResetError:
+        return b""
+
+
+def test_at_the_end_sockets_are_told_streams_break_off_and_nobody_is_let_in(
+    ending, socket, stream, book, review
+):
+    server, one = ending, book(ending)
+    lines = [socket(server).init().follow(book=one) for _ in range(10)]
+    streams = [stream(server, book=one, after=server.cursor()) for _ in range(10)]
+    silent = socket(server)
+    review(server, one, "the last")
+    for line in (*lines, *streams):
+        assert line.texts(1) == ["the last"]
+    server.terminate()
+    assert {line.end() for line in (*lines, silent)} == {(1012, "Service Restart")}
+    assert {events.next() for events in streams} == {("the end", None)}
+    with contextlib.suppress(OSError, InvalidHandshake):  # if nobody listens any more
+        assert socket(server).end()[0] == 1013
+    assert server.ended() == 0
+    assert "Traceback" not in server.log.read_text()
