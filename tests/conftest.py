@@ -167,17 +167,17 @@ def live_service() -> type[LiveGunicorn]:
     return LiveGunicorn
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def live_on_sqlite(
     migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LiveGunicorn]:
-    """One service with GraphQL on the line for all tests of a module, without Redis."""
+    """One service with GraphQL on the line for all tests, without Redis."""
     path = shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("live") / "bookstall.db")
     with LiveGunicorn(DATABASE_URL=f"sqlite:///{path}") as server:
         yield server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def live_on_stack(
     postgres_url: str, migrated_postgres: str, redis_url: str
 ) -> Iterator[LiveGunicorn]:
@@ -189,7 +189,7 @@ def live_on_stack(
         yield server
 
 
-@pytest.fixture(scope="module", params=["sqlite", "stack"])
+@pytest.fixture(scope="session", params=["sqlite", "stack"])
 def live(request: pytest.FixtureRequest) -> Any:
     """A service with GraphQL on the line, of both kinds in turn."""
     return request.getfixturevalue(f"live_on_{request.param}")
