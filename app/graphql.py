@@ -25,7 +25,7 @@ from graphql import (
 from app.access import Access, Client
 from app.errors import Unprocessable
 from app.extensions import db
-from app.graphql_bounds import COMMENTS_MAX, LENGTH_MAX, NODES_MAX, TOKENS_MAX, measure
+from app.graphql_bounds import COMMENTS_MAX, LENGTH_MAX, NODES_MAX, TOKENS_MAX, check_bounds
 from app.graphql_errors import (
     BAD_REQUEST,
     PARSE_FAILED,
@@ -50,7 +50,6 @@ class Prepared:
 
     document: DocumentNode
     operation: OperationDefinitionNode
-    root_fields: int
 
     @property
     def kind(self) -> OperationType:
@@ -124,7 +123,7 @@ def prepare(
 @lru_cache(maxsize=PREPARED_MOST)
 def _prepare(schema: GraphQLSchema, query: str, name: str | None, introspects: bool) -> Prepared:
     document = _parse(query)
-    measures = measure(document, introspects=introspects)
+    check_bounds(document, introspects=introspects)
     errors = validate(schema, document, max_errors=ERRORS_MOST, hide_suggestions=not introspects)
     if errors:
         raise Refused(*(refusal(error.message, VALIDATION_FAILED, error) for error in errors))
@@ -132,7 +131,7 @@ def _prepare(schema: GraphQLSchema, query: str, name: str | None, introspects: b
     if operation is None:
         words = "Name one of the operations of this document as operationName."
         raise Refused(refusal(words, VALIDATION_FAILED))
-    return Prepared(document, operation, measures[id(operation)].root_fields)
+    return Prepared(document, operation)
 
 
 def _parse(query: str) -> DocumentNode:
