@@ -4,27 +4,23 @@ How stale answers are kept out is told in docs/design.md, "How the cache stays r
 """
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from flask import Flask, current_app, g
-from sqlalchemy.exc import SQLAlchemyError
 
-from app import outbox
 from app.answer import Environ, takes_gzip
 from app.config import Settings
 from app.contract import View
 from app.database import unbegun
 from app.extensions import cache, db
 from app.read_through import ReadThrough
-from app.redis_cache import CacheAway, RedisCache
+from app.redis_cache import RedisCache
+from app.telling import News, Telling
 
 ROOT = Path(__file__).resolve().parent.parent
-log = logging.getLogger(__name__)
 HELD_BACK = "bookstall_held_back"
 
 
@@ -46,23 +42,28 @@ def tags_of(view: Callable[..., Any] | None) -> Sequence[str]:
     return cast(Sequence[str], getattr(view, "cache_tags", ()))
 
 
-def commit_and_forget(*tags: str) -> None:
+def commit_and_forget(*tags: str, event: News | None = None) -> None:
     """Commit the write at hand, and invalidate every cached answer that carries one of ``tags``.
 
-    What has committed never fails here: an invalidation that cannot be delivered stays in the
-    outbox, where the transaction of the write has put it.
+    ``event``, a topic and a payload, goes into the log with it. What has committed never fails
+    here: an invalidation that cannot be delivered stays in the outbox, where the transaction of
+    the write has put it.
     """
-    kept = read_through(current_app)
-    asks = kept is not None and kept.redis.breaker.allows(urgent=True)
-    row = outbox.put(tags, held=kept is not None and not asks)
-    held_back: list[Callable[[], None]] | None = g.get(HELD_BACK)
-    tell = partial(_tell, kept, asks, row, tags)
+    telling = Telling(read_through(current_app), tags, event)
+    held_back: list[Telling] | None = g.get(HELD_BACK)
     if held_back is None:
-        db.session.commit()
-        tell()
+        _commit([telling])
     else:
         db.session.flush()
-        held_back.append(tell)
+        held_back.append(telling)
+
+
+def _commit(tellings: Sequence[Telling]) -> None:
+    for telling in tellings:
+        telling.place()
+    db.session.commit()
+    for telling in tellings:
+        telling.tell()
 
 
 @contextmanager
@@ -72,29 +73,13 @@ def one_commit() -> Iterator[Callable[[], None]]:
     So more can be put into the transaction of a write, when its answer is made. A block that
     does not call leaves nothing behind.
     """
-    held_back: list[Callable[[], None]] = []
-
-    def commit() -> None:
-        db.session.commit()
-        for tell in held_back:
-            tell()
-
+    held_back: list[Telling] = []
     setattr(g, HELD_BACK, held_back)
     try:
-        yield commit
+        yield lambda: _commit(held_back)
     finally:
         g.pop(HELD_BACK)
         db.session.rollback()
-
-
-def _tell(kept: ReadThrough | None, asks: bool, row: int, tags: Sequence[str]) -> None:
-    try:
-        if kept is None:
-            outbox.purge_now_and_then(unbegun())
-        elif asks:
-            kept.deliver(row, tags)
-    except (CacheAway, SQLAlchemyError) as error:
-        log.warning("invalidation %d waits in the outbox: %s", row, error)
 
 
 def read_through(app: Flask) -> ReadThrough | None:

@@ -14,6 +14,7 @@ from app.answer import OK, Answer, pack, unpack
 from app.flights import Flights
 from app.lease import Lease
 from app.redis_cache import CacheAway, RedisCache
+from app.redis_link import Command
 
 Told = tuple[Answer, str]
 """An answer, and what Cache-Status says of it."""
@@ -89,10 +90,13 @@ class ReadThrough:
         self._lease.hold()
         self.redis.prove()
 
-    def deliver(self, row: int, tags: Sequence[str]) -> None:
-        """Invalidate what a write's outbox row names and remove it; or hold it and raise."""
+    def deliver(self, row: int, tags: Sequence[str], also: Sequence[Command] = ()) -> None:
+        """Invalidate what a write's outbox row names and remove it; or hold it and raise.
+
+        The commands ``also`` go along; Redis may refuse them.
+        """
         try:
-            self.redis.forget(tags)
+            self.redis.forget(tags, also)
         except CacheAway:
             outbox.hold(self._engine, row)
             raise

@@ -20,7 +20,7 @@ from flask import Flask
 from flask_caching.backends.base import BaseCache
 from redis.exceptions import ResponseError
 
-from app.redis_link import Link, RedisAway, RedisLink
+from app.redis_link import Command, Link, RedisAway, RedisLink
 
 EVERYTHING = "*"
 """A tag that every entry has."""
@@ -83,18 +83,21 @@ class RedisCache(BaseCache):
         command = ["SET", _entry(link, key), versions + entry, "EX", self._ttl]
         return not isinstance(self.server.ask(link, [command])[0], ResponseError)
 
-    def forget(self, tags: Iterable[str]) -> None:
-        """Invalidate all entries that carry one of ``tags``; all that there are, for many."""
+    def forget(self, tags: Iterable[str], also: Sequence[Command] = ()) -> None:
+        """Invalidate all entries that carry one of ``tags``; all that there are, for many.
+
+        The commands ``also`` go along in the same round trip; Redis may refuse them.
+        """
         distinct = fewer(tags)
-        self.server.insist(lambda: self._delete(distinct))
+        self.server.insist(lambda: self._delete(distinct, also))
 
     def prove(self) -> None:
         """Raise CacheAway unless Redis answers, as the master that it was."""
         self.server.prove()
 
-    def _delete(self, tags: Sequence[str]) -> None:
+    def _delete(self, tags: Sequence[str], also: Sequence[Command]) -> None:
         link = self.server.link()
-        self.server.need(link, ["DEL", *_tags(link, tags)])
+        self.server.need(link, ["DEL", *_tags(link, tags)], also)
 
 
 def fewer(tags: Iterable[str]) -> list[str]:

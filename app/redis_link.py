@@ -1,5 +1,6 @@
 """How one Redis is reached: time-outs, a breaker for all, a connection for each thread."""
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +16,8 @@ from redis.retry import Retry
 from app.breaker import Breaker
 
 TIMEOUT_SECONDS = 0.1
+Command = Sequence[Any]
+log = logging.getLogger(__name__)
 
 
 WHO = (("INFO", "server"), ("INFO", "replication"))
@@ -45,6 +48,7 @@ class RedisLink:
         self.on_lost: Callable[[], None] = lambda: None
         self._epoch = 0
         self._local = threading.local()
+        self.url = url
         # Only to read the URL: the pool counts the connections that it ever made.
         pool = ConnectionPool.from_url(
             url,
@@ -72,19 +76,36 @@ class RedisLink:
                 raise
             return exchange()
 
-    def need(self, link: Link, command: Sequence[Any]) -> Any:
-        """Return the answer to a command that Redis must not refuse."""
-        answer = self.ask(link, [command])[0]
+    def need(
+        self,
+        link: Link,
+        command: Command,
+        also: Sequence[Command] = (),
+        seconds: float | None = None,
+    ) -> Any:
+        """Return the answer to a command that Redis must not refuse.
+
+        ``also`` is sent in the same round trip, and may be refused.
+        """
+        answer, *others = self.ask(link, [command, *also], seconds)
+        for refusal in others:
+            if isinstance(refusal, ResponseError):
+                log.debug("refused by Redis: %s", refusal)
         if isinstance(answer, ResponseError):
             raise self._away("refused")
         return answer
 
-    def ask(self, link: Link, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        """Send ``commands`` at once and return their answers, refusals among them as values."""
+    def ask(
+        self, link: Link, commands: Sequence[Command], seconds: float | None = None
+    ) -> list[Any]:
+        """Send ``commands`` at once and return their answers, refusals among them as values.
+
+        Redis may take ``seconds`` for each, where they wait for something by themselves.
+        """
         connection = link.connection
         try:
             connection.send_packed_command(connection.pack_commands(commands))
-            answers = [_answer(connection) for _ in commands]
+            answers = [_answer(connection, seconds) for _ in commands]
         except (RedisTimeoutError, BusyLoadingError) as error:
             self._drop(connection)
             raise self._away(_word(error)) from error
@@ -94,6 +115,13 @@ class RedisLink:
             raise RedisAway("reconnecting") from error
         self.breaker.succeeded()
         return answers
+
+    def leave(self) -> None:
+        """Close this thread's connection, before the thread ends."""
+        link: Link | None = getattr(self._local, "link", None)
+        if link is not None:
+            self._local.link = None
+            link.connection.disconnect()
 
     def prove(self) -> None:
         """Raise RedisAway unless this is still the same run of the same master."""
@@ -133,8 +161,10 @@ class RedisLink:
         return RedisAway(reason)
 
 
-def _answer(connection: ConnectionInterface) -> Any:
+def _answer(connection: ConnectionInterface, seconds: float | None = None) -> Any:
     try:
+        if seconds is not None:
+            return connection.read_response(timeout=seconds)
         return connection.read_response()
     except ResponseError as refusal:
         return refusal

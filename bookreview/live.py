@@ -144,6 +144,25 @@ def review_event(log: str, event: events.Event) -> ReviewEvent:
     return ReviewEvent(cursor=events.cursor_of(log, event.position), review=review)
 
 
+class NewReviews:
+    """What ``reviewAdded`` follows."""
+
+    def topic(self, arguments: Mapping[str, Any]) -> str | None:
+        """Name the reviews of one book, or all."""
+        whose = arguments.get("bookId")
+        return None if whose is None else services.topic_of(known(whose))
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Raise NotFound for an unknown book."""
+        whose = arguments.get("bookId")
+        if whose is not None:
+            queries.book(known(whose))
+
+    def root(self, log: str, event: events.Event) -> ReviewEvent:
+        """Make what an event is executed on."""
+        return review_event(log, event)
+
+
 schema = strawberry.Schema(
     Query, Mutation, Subscription, config=StrawberryConfig(scalar_map={DateTime: DATE_TIME})
 )._schema
