@@ -25,9 +25,18 @@ from graphql import (
 from app.access import Access, Client
 from app.errors import Unprocessable
 from app.extensions import db
-from app.graphql_bounds import COMMENTS_MAX, LENGTH_MAX, NODES_MAX, TOKENS_MAX, check_bounds
+from app.graphql_bounds import (
+    CHARACTERS_MAX,
+    COMMENTS_MAX,
+    LENGTH_MAX,
+    NODES_MAX,
+    TOKENS_MAX,
+    characters,
+    check_bounds,
+)
 from app.graphql_errors import (
     BAD_REQUEST,
+    BAD_USER_INPUT,
     PARSE_FAILED,
     VALIDATION_FAILED,
     Refused,
@@ -42,6 +51,7 @@ ELSEWHERE = (
     "Subscribe by graphql-transport-ws at /graphql, or by graphql-sse at /graphql/stream: "
     "one answer cannot hold what is still to come."
 )
+TOO_LARGE = f"The answer has more than {CHARACTERS_MAX} characters: ask for less of it at once."
 
 
 @dataclass(frozen=True)
@@ -168,6 +178,8 @@ def execute(
         prepared.name,
         hide_suggestions=context is not None and not context.introspects,
     )
+    if characters(result.data) > CHARACTERS_MAX:
+        return ExecutionResult(None, [refusal(TOO_LARGE, BAD_USER_INPUT)])
     asked = context.request_id if context else ""
     errors = [coded(error, asked) for error in result.errors or ()]
     return ExecutionResult(result.data, errors or None)

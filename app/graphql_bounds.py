@@ -5,7 +5,7 @@ Validation itself compares fields of one name pair by pair, so it is bounded by 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from graphql import (
     DocumentNode,
@@ -39,6 +39,8 @@ NODES_MAX = 1_000
 """Things in all lists of an answer, as many as are asked for."""
 ANYWHERE = -TOKENS_MAX
 """A depth from which none is too deep."""
+CHARACTERS_MAX = 4_000_000
+"""Characters of all texts of an answer."""
 INTROSPECTION = frozenset({"__schema", "__type"})
 
 T = TypeVar("T")
@@ -107,6 +109,20 @@ def check_bounds(document: DocumentNode, *, introspects: bool) -> None:
         writes = operation.operation is OperationType.MUTATION
         if writes and measure.root_fields > WRITES_MAX:
             raise _beyond(operation, "A mutation writes one thing.")
+
+
+def characters(data: Any) -> int:
+    """Count the characters of all texts of an answer. One text of ours may stand in it often."""
+    total, waiting = 0, [data]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            total += len(part)
+        elif isinstance(part, dict):
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+    return total
 
 
 def _of(document: DocumentNode, kind: type[T]) -> Iterator[T]:
