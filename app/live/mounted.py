@@ -6,7 +6,7 @@ not be an error of ours: the door says what it thinks of it.
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote_from_bytes, urlsplit
 
 from a2wsgi import WSGIMiddleware
 from flask import Flask
@@ -44,5 +44,15 @@ class Mounted:
             ended = not message.get("more_body", False)
             return message
 
-        query = quote_from_bytes(scope["query_string"], safe=ASCII)
-        await self._middleware({**scope, "query_string": query.encode()}, body, send)  # type: ignore[arg-type]
+        plain = {**scope, "path": _path(scope), "query_string": _query(scope)}
+        await self._middleware(plain, body, send)  # type: ignore[arg-type]
+
+
+def _path(scope: Scope) -> str:
+    """Return the path, of a whole address too: so a client asks what it takes for a proxy."""
+    path: str = scope["path"]
+    return path if path.startswith("/") else urlsplit(path).path
+
+
+def _query(scope: Scope) -> bytes:
+    return quote_from_bytes(scope["query_string"], safe=ASCII).encode()
