@@ -76,6 +76,7 @@ class Siblings:
             call.ask_for(self.width * page.limit)
             self._pages[page.limit] = newest_reviews(self.book_ids, page.limit + 1)
         rows = self._pages[page.limit][book_id]
+        # That there is more is all that is asked: each edge writes its own cursor.
         return Page(rows[: page.limit], "more" if len(rows) > page.limit else None)
 
 
