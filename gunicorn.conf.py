@@ -5,6 +5,7 @@ For `gunicorn wsgi:app`, and for `gunicorn -k asgi --reuse-port asgi:app`.
 
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -56,7 +57,9 @@ loglevel = "warning"
 
 
 def on_starting(server: Any) -> None:
-    """Warn once, not in each worker."""
+    """Warn once, not in each worker; allow as many open connections as the host does."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     init_logging(_settings)
     for caution in cautions(_settings):
         logging.getLogger("app").warning(caution)

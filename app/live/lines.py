@@ -89,8 +89,10 @@ class Lines:
             try:
                 self._look_at_all(time.monotonic())
                 await self._end_revoked()
-            except SQLAlchemyError as error:  # who is in stays in, until it can be asked again
+            except (ApiError, SQLAlchemyError) as error:  # who is in stays in until it can be asked
                 log.warning("keys cannot be checked: %s", str(error).splitlines()[0])
+            except Exception:
+                log.exception("the watch over all lines goes on after a failure")
 
     def _look_at_all(self, now: float) -> None:
         for line in list(self._lines):
