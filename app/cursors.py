@@ -7,8 +7,10 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+import orjson
 from flask import current_app, request
-from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous import BadData, Signer
+from itsdangerous.encoding import base64_decode, base64_encode
 from sqlalchemy import Row
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -21,7 +23,7 @@ PAGING = frozenset({"limit", "cursor", "include_total"})
 def seal(row: Row[*tuple[Any, ...]], keys: Sequence[Key]) -> str:
     """Write the place of ``row`` in the order of ``keys``."""
     plain = [_plain(row._mapping[key.key]) for key in keys]
-    return str(_signer().dumps(plain))
+    return _signer().sign(base64_encode(orjson.dumps(plain))).decode()
 
 
 def _plain(value: Any) -> Any:
@@ -33,8 +35,8 @@ def _plain(value: Any) -> Any:
 def unseal(cursor: str, keys: Sequence[Key]) -> list[Any]:
     """Return the values of ``keys`` that ``seal`` wrote; raise BadRequest for any other text."""
     try:
-        plain = _signer().loads(cursor)
-    except BadData:
+        plain = orjson.loads(base64_decode(_signer().unsign(cursor)))
+    except (BadData, ValueError):
         raise BadRequest("The cursor does not belong to this list with these filters.") from None
     return [_typed(key, value) for key, value in zip(keys, plain, strict=True)]
 
@@ -46,13 +48,13 @@ def _typed(key: Key, value: Any) -> Any:
     return Decimal(value) if kind is Decimal else value
 
 
-def _signer() -> URLSafeSerializer:
+def _signer() -> Signer:
     return _signer_of(current_app.config["CURSOR_KEY"], request.path, request.query_string)
 
 
 @lru_cache(maxsize=256)
-def _signer_of(key: str, path: str, query: bytes) -> URLSafeSerializer:
+def _signer_of(key: str, path: str, query: bytes) -> Signer:
     """Sign for this path and these filters alone: elsewhere the signature does not hold."""
     pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True)
     filters = sorted((name, value) for name, value in pairs if name not in PAGING)
-    return URLSafeSerializer(key, salt=f"cursor {path}?{urlencode(filters)}")
+    return Signer(key, salt=f"cursor {path}?{urlencode(filters)}")
