@@ -144,7 +144,7 @@ def count_queries(app: Flask, hold: Callable[[], Any] = lambda: None) -> list[st
         hold()
 
     with app.app_context():
-        listening.listen(db.engine, "after_cursor_execute", note)
+        listening.listen(unbegun(), "after_cursor_execute", note)
     return asked
 
 

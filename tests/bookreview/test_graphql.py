@@ -229,7 +229,7 @@ class Statements(list):
     def __init__(self, app):
         super().__init__()
         with app.app_context():
-            self.engine = db.engine
+            self.engine = unbegun()
 
     def __enter__(self):
         event.listen(self.engine, "before_cursor_execute", self.note)
