@@ -8,11 +8,11 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from flask import Flask
@@ -48,6 +48,8 @@ END $$
 class Gunicorn(Server):
     """The service, with the settings that its environment gives it."""
 
+    served: ClassVar[Sequence[str]] = ("wsgi:app",)
+
     def __init__(self, **settings: str) -> None:
         super().__init__()
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -64,7 +66,8 @@ class Gunicorn(Server):
 
     def command(self) -> list[str]:
         config = str(ROOT / "gunicorn.conf.py")
-        return [sys.executable, "-m", "gunicorn", "--chdir", str(ROOT), "-c", config, "wsgi:app"]
+        how = ["--chdir", str(ROOT), "-c", config, *self.served]
+        return [sys.executable, "-m", "gunicorn", *how]
 
     def identity(self) -> Mapping[str, Any]:
         return {"env": self.environment}
@@ -112,13 +115,36 @@ class Gunicorn(Server):
         return self._process.wait(20)
 
 
+class LiveGunicorn(Gunicorn):
+    """The service with GraphQL on the line, as `make run` starts it."""
+
+    served = ("-k", "asgi", "--reuse-port", "asgi:app")
+
+    def cursor(self) -> str:
+        """Return the cursor of the newest event."""
+        status, _, body = self.ask("POST", "/graphql", b'{"query": "{ eventCursor }"}')
+        assert status == 200, body
+        return str(json.loads(body)["data"]["eventCursor"])
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Gunicorn]]:
     """A factory of running services."""
-    running: list[Gunicorn] = []
+    yield from factory_of(Gunicorn)
 
-    def start(**settings: str) -> Gunicorn:
-        running.append(Gunicorn(**settings))
+
+@pytest.fixture
+def serve_live() -> Iterator[Callable[..., LiveGunicorn]]:
+    """A factory of running services with GraphQL on the line."""
+    yield from factory_of(LiveGunicorn)
+
+
+def factory_of(kind: type[Server]) -> Iterator[Callable[..., Any]]:
+    """Give a function that starts servers of a kind, and end them all."""
+    running: list[Server] = []
+
+    def start(**settings: str) -> Server:
+        running.append(kind(**settings))
         running[-1].start()
         return running[-1]
 
@@ -133,6 +159,34 @@ def served(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     path = shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("served") / "bookstall.db")
     with Gunicorn(DATABASE_URL=f"sqlite:///{path}") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def live_on_sqlite(
+    migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveGunicorn]:
+    """One service with GraphQL on the line for all tests of a module, without Redis."""
+    path = shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("live") / "bookstall.db")
+    with LiveGunicorn(DATABASE_URL=f"sqlite:///{path}") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def live_on_stack(
+    postgres_url: str, migrated_postgres: str, redis_url: str
+) -> Iterator[LiveGunicorn]:
+    """The same on PostgreSQL and Redis."""
+    with (
+        copy_of(postgres_url, migrated_postgres) as url,
+        LiveGunicorn(DATABASE_URL=url, REDIS_URL=redis_url) as server,
+    ):
+        yield server
+
+
+@pytest.fixture(scope="module", params=["sqlite", "stack"])
+def live(request: pytest.FixtureRequest) -> Any:
+    """A service with GraphQL on the line, of both kinds in turn."""
+    return request.getfixturevalue(f"live_on_{request.param}")
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,23 @@ class Context:
     connection_params: dict[str, object] | None = None
 
 
+class Sent(NamedTuple):
+    """An operation as it came."""
+
+    query: Any
+    name: Any
+    variables: Any
+    allowed: Iterable[Any] | None
+    """The kinds of operations that may come this way; None for all."""
+
+    def check(self) -> None:
+        """Raise BadRequest where a member is of the wrong kind."""
+        if not isinstance(self.query, str) or not isinstance(self.name, str | None):
+            raise BadRequest('An operation has the text "query", and perhaps "operationName".')
+        if not isinstance(self.variables, dict | None):
+            raise BadRequest('"variables" are an object, if there are any.')
+
+
 class Operations:
     """All operations of a schema; the library asks it as it would ask its own."""
 
@@ -82,7 +99,8 @@ class Operations:
         allowed_operation_types: Iterable[Any] | None = None,
     ) -> Results:
         """Return the results of an operation: of a query one, of a subscription all to come."""
-        return self._told(query, variable_values or {}, context_value, operation_name)
+        sent = Sent(query, operation_name, variable_values, allowed_operation_types)
+        return self._told(sent, context_value)
 
     async def execute(
         self,
@@ -97,18 +115,18 @@ class Operations:
     ) -> ExecutionResult:
         """Return the one result of an operation, for a client that takes no stream."""
         caller = self._caller(context_value)
+        sent = Sent(query, operation_name, variable_values, allowed_operation_types)
         try:
-            prepared = self._prepare(query, operation_name, caller)
-            return await self._once(prepared, variable_values or {}, caller)
+            prepared = self._prepare(sent, caller)
+            return await self._once(prepared, sent.variables or {}, caller)
         except (Refused, ApiError, SQLAlchemyError) as failure:
             return _failed(failure, caller)
 
-    async def _told(
-        self, query: str | None, variables: dict[str, Any], context: Context, name: str | None
-    ) -> Results:
+    async def _told(self, sent: Sent, context: Context) -> Results:
         caller = self._caller(context)
         try:
-            prepared = self._prepare(query, name, caller)
+            prepared = self._prepare(sent, caller)
+            variables = sent.variables or {}
             if prepared.kind is not OperationType.SUBSCRIPTION:
                 yield await self._once(prepared, variables, caller)
                 return
@@ -121,10 +139,13 @@ class Operations:
     def _caller(self, context: Context) -> Caller:
         return Caller(context.line.client, context.line.request_id, self._access)
 
-    def _prepare(self, query: str | None, name: str | None, caller: Caller) -> Prepared:
-        if not isinstance(query, str) or not isinstance(name, str | None):
-            raise BadRequest('An operation has the text "query", and perhaps "operationName".')
-        return prepare(self._schema, query, name, introspects=caller.introspects)
+    def _prepare(self, sent: Sent, caller: Caller) -> Prepared:
+        sent.check()
+        prepared = prepare(self._schema, sent.query, sent.name, introspects=caller.introspects)
+        allowed = sent.allowed and {kind.value for kind in sent.allowed}
+        if allowed and prepared.kind.value not in allowed:
+            raise BadRequest(f"A {prepared.kind.value} is not sent this way; send it by POST.")
+        return prepared
 
     async def _once(
         self, prepared: Prepared, variables: dict[str, Any], caller: Caller

@@ -1,16 +1,21 @@
 """The library's view of GraphQL over WebSocket and event stream, with this service's manners."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, cast
 
 import orjson
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
-from strawberry.asgi import GraphQL
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnected as WebSocketEnded
+from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.exceptions import ConnectionRejectionError
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.http.streaming import SSETransport
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
@@ -27,6 +32,30 @@ from app.live.operations import Context, Operations
 
 INIT_SECONDS = 10
 OPERATIONS_OF_A_LINE = 50
+REASON_BYTES = 123
+"""What fits into a frame that closes."""
+
+
+class Adapter(ASGIWebSocketAdapter):
+    """A WebSocket; one that ends while something is sent is no fault."""
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        """Send a message."""
+        with _ending():
+            await super().send_json(message)
+
+    async def close(self, code: int, reason: str) -> None:
+        """End it. A reason, which may quote the client, must not be cut within a character."""
+        with _ending():
+            await super().close(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    try:
+        yield
+    except (WebSocketDisconnect, WebSocketEnded) as error:
+        raise WebSocketDisconnected from error
 
 
 class Protocol(BaseGraphQLTransportWSHandler[Context, None]):
@@ -35,15 +64,44 @@ class Protocol(BaseGraphQLTransportWSHandler[Context, None]):
     async def handle_message(self, message: Message) -> None:
         """Take one message."""
         try:
-            await super().handle_message(message)
-        except (AttributeError, TypeError):
+            await super().handle_message(_read(message))
+        except (AttributeError, KeyError, TypeError):
             await self.handle_invalid_message("Failed to parse message")
+
+    async def handle_task_exception(self, error: Exception) -> None:
+        """Log a failure; that the line has ended meanwhile is none."""
+        if not isinstance(error, WebSocketDisconnected):
+            await super().handle_task_exception(error)
+
+
+def _read(message: Any) -> Message:
+    """Return a message; raise KeyError or TypeError for what is none."""
+    if message["type"] in {"subscribe", "complete"} and not _is_id(message["id"]):
+        raise TypeError("an id is a text")
+    if message["type"] == "connection_init" and message.get("payload") is None:
+        return {"type": "connection_init"}
+    return cast(Message, message)
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+class EventStream(SSETransport):
+    """graphql-sse; a comment comes at once, as a server keeps the head until something follows."""
+
+    send_initial_heartbeat = True
+
+
+STREAMS = {GRAPHQL_SSE_PROTOCOL: EventStream}
 
 
 class View(GraphQL[Context, None]):
     """GraphQL for those who stay on the line."""
 
     graphql_transport_ws_handler_class = Protocol
+    websocket_adapter_class = Adapter
+    stream_transport_classes_by_protocol = STREAMS
 
     def __init__(
         self,
@@ -70,6 +128,13 @@ class View(GraphQL[Context, None]):
         response = await self.run(Request(scope, receive))
         response.headers["X-Request-ID"] = scope[LINE].request_id
         await response(scope, receive, send)
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> Any:
+        """Read a request; raise HTTPException for what is none."""
+        try:
+            return await super().parse_http_body(request)
+        except AttributeError:  # JSON, and no object
+            raise HTTPException(400, "A request of GraphQL is an object.") from None
 
     def is_of_our_site(self, request: Request) -> bool:
         """Tell whether no page of another site asks, but those of ALLOWED_ORIGINS."""

@@ -1,0 +1,214 @@
+"""One execution of an event for all who ask for the same: what counts as the same."""
+
+import json
+from contextlib import ExitStack
+
+import orjson
+import pytest
+
+from app.events import Event
+from app.graphql import prepare
+from app.graphql_errors import Refused
+from app.live.shared import GROUPS_OF_A_TOPIC, REMEMBERED, Groups, TooManyQueries, asked
+from bookreview.live import NewReviews, schema
+
+TOLD = {
+    "id": 3,
+    "book_id": 7,
+    "rating": 4,
+    "reviewer": "Ana",
+    "text": "Good.",
+    "created_at": "2026-01-01T00:00:00Z",
+}
+LOG = "0123456789abcdef"
+
+
+def event(position=1):
+    return Event(position, "book:7:reviews", json.dumps(TOLD).encode())
+
+
+def read(query, name=None, /, **variables):
+    return asked(schema, prepare(schema, query, name, introspects=True), variables)
+
+
+def groups():
+    made = []
+
+    def root(event):
+        made.append(event.position)
+        return NewReviews().root(LOG, event)
+
+    return Groups(root), made
+
+
+def shown(wanted, place=None):
+    """Return what an event looks like for who asks for this."""
+    with groups()[0].join(None, wanted) as group:
+        result = group.result(place or event())
+        assert not result.errors
+        return orjson.loads(orjson.dumps(result.data))
+
+
+SAME = [
+    ("subscription { reviewAdded { cursor } }", {}),
+    ('subscription { reviewAdded(after: "a") { cursor } }', {}),
+    ("subscription($after: String) { reviewAdded(after: $after) { cursor } }", {}),
+    ("subscription($after: String) { reviewAdded(after: $after) { cursor } }", {"after": "b"}),
+    ("subscription($after: String) { reviewAdded(after: $after) { cursor } }", {"after": None}),
+    ("subscription($p: String!) { reviewAdded(after: $p) { cursor } }", {"p": "c"}),
+    ('subscription($p: String = "d") { reviewAdded(after: $p) { cursor } }', {}),
+    ("subscription { reviewAdded { cursor } } # said", {"not": "declared"}),
+]
+
+
+@pytest.mark.parametrize(("query", "variables"), SAME)
+def test_where_a_subscriber_stands_makes_no_difference(query, variables):
+    assert read(query, **variables).key == read(SAME[0][0]).key
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "place"),
+    [
+        (*SAME[0], None),
+        (*SAME[1], "a"),
+        (*SAME[3], "b"),
+        (*SAME[5], "c"),
+        (*SAME[6], "d"),
+    ],
+)
+def test_the_place_is_found_wherever_it_is_given(query, variables, place):
+    assert read(query, **variables).arguments.get("after") == place
+
+
+ANY = """
+subscription($id: ID, $more: Boolean = true, $after: String) {
+    reviewAdded(bookId: $id, after: $after) { cursor review @include(if: $more) { text } }
+}
+"""
+
+
+def test_other_variables_make_another_group():
+    asking = [{"id": "7"}, {"id": "8"}, {"id": "7", "more": False}, {}]
+    keys = [read(ANY, **variables).key for variables in asking]
+    assert len(set(keys)) == 4
+    assert read(ANY, id="7", more=True, after="x").key == keys[0]
+    assert read(ANY, id=7).key == keys[0]
+
+
+def test_other_selections_make_another_group():
+    queries = [
+        "subscription { reviewAdded { cursor } }",
+        "subscription { a: reviewAdded { cursor } }",
+        "subscription { reviewAdded { c: cursor } }",
+        "subscription { reviewAdded(bookId: 7) { cursor } }",
+        "subscription { reviewAdded { cursor review { text } } }",
+    ]
+    assert len({read(query).key for query in queries}) == len(queries)
+
+
+def test_an_alias_is_kept():
+    query = "subscription { news: reviewAdded { place: cursor review { words: text } } }"
+    assert shown(read(query)) == {"news": {"place": f"{LOG}-1", "review": {"words": "Good."}}}
+
+
+def test_the_field_may_stand_in_fragments():
+    query = """
+        subscription($p: String, $id: ID) { ...Outer }
+        fragment Outer on Subscription { ... on Subscription { ...Inner } }
+        fragment Inner on Subscription { reviewAdded(bookId: $id, after: $p) { ...Words } }
+        fragment Words on ReviewEvent { review { ...Text } cursor }
+        fragment Text on Review { text bookId }
+    """
+    wanted = read(query, p="x", id="7")
+    assert wanted.arguments == {"bookId": "7", "after": "x"}
+    assert wanted.key == read(query, p="y", id="7").key
+    assert wanted.key != read(query, p="y", id="8").key
+    assert shown(wanted)["reviewAdded"]["review"] == {"text": "Good.", "bookId": "7"}
+
+
+def test_other_variables_count_beside_the_place():
+    both = """
+        subscription($x: String!, $b: Boolean!) {
+            reviewAdded(after: $x) { cursor @skip(if: $b) review { text } }
+        }
+    """
+    one, other = read(both, x="1", b=True), read(both, x="2", b=False)
+    assert one.key != other.key
+    assert shown(one) == {"reviewAdded": {"review": {"text": "Good."}}}
+    assert shown(other)["reviewAdded"]["cursor"] == f"{LOG}-1"
+
+
+def test_of_several_operations_only_the_one_that_is_named_counts():
+    many = """
+        subscription A($p: String) { reviewAdded(after: $p) { ...F } }
+        subscription B { reviewAdded(bookId: "7") { cursor } }
+        query C { __typename }
+        fragment F on ReviewEvent { cursor }
+    """
+    assert read(many, "A", p="x").arguments == {"after": "x"}
+    assert read(many, "B").arguments == {"bookId": "7"}
+    assert read(many, "A").key != read(many, "B").key
+    alone = 'subscription B { reviewAdded(bookId: "7") { cursor } }'
+    assert read(many, "B").key == read(alone).key
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"id": None}, {"id": [1]}, {"id": {}}, {"id": True}], ids=json.dumps
+)
+def test_variables_that_do_not_fit_are_refused(variables):
+    with pytest.raises(Refused):
+        read("subscription($id: ID!) { reviewAdded(bookId: $id) { cursor } }", **variables)
+
+
+def test_a_place_that_does_not_fit_is_refused_though_it_is_taken_out():
+    with pytest.raises(Refused):
+        read("subscription($p: String) { reviewAdded(after: $p) { cursor } }", p=5)
+    with pytest.raises(Refused):
+        read("subscription($p: String!) { reviewAdded(after: $p) { cursor } }")
+
+
+def test_an_event_is_executed_once_for_all_who_ask_for_the_same():
+    shared, made = groups()
+    one, other = read(*SAME[0][:1]), read(SAME[3][0], after="x")
+    with shared.join(None, one) as first, shared.join(None, other) as second:
+        assert first is second
+        assert first.result(event()) is second.result(event())
+        first.result(event(2))
+    assert made == [1, 2]
+
+
+def test_only_the_newest_results_are_remembered():
+    shared, made = groups()
+    with shared.join(None, read(SAME[0][0])) as group:
+        for position in range(1, REMEMBERED + 2):
+            group.result(event(position))
+        group.result(event(REMEMBERED + 1))
+        assert len(made) == REMEMBERED + 1
+        group.result(event(1))
+    assert len(made) == REMEMBERED + 2
+
+
+def test_who_leaves_last_leaves_nothing_behind():
+    shared, _ = groups()
+    wanted = read(SAME[0][0])
+    with shared.join("book:7:reviews", wanted):
+        with shared.join("book:7:reviews", wanted):
+            assert shared.know("book:7:reviews")
+        assert shared.know("book:7:reviews")
+        assert not shared.know(None)
+    assert not shared.know("book:7:reviews")
+
+
+def test_different_queries_of_a_topic_are_bounded_and_common_ones_are_not():
+    shared, _ = groups()
+
+    with ExitStack() as stack:
+        for number in range(GROUPS_OF_A_TOPIC):
+            query = f"subscription {{ a{number}: reviewAdded {{ cursor }} }}"
+            stack.enter_context(shared.join(None, read(query)))
+        with pytest.raises(TooManyQueries):
+            stack.enter_context(shared.join(None, read(SAME[0][0])))
+        stack.enter_context(shared.join(None, read(query)))
+        stack.enter_context(shared.join("book:7:reviews", read(SAME[0][0])))
+    with shared.join(None, read(SAME[0][0])):
+        assert shared.know(None)
