@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKED = $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r
 THIS = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-CODE := app bookreview inventory adsfetch stack bench migrations tests wsgi.py gunicorn.conf.py
+CODE := app bookreview inventory adsfetch stack bench migrations tests asgi.py wsgi.py gunicorn.conf.py
 RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header setup.cfg
 TESTS ?= tests
@@ -18,7 +18,7 @@ help: ## list the targets
 
 run: $(VENV)/service ## migrate, then serve on 127.0.0.1:8000 (SQLite and a sample, unless told otherwise)
 	@$(BIN)/flask prepare
-	@exec $(BIN)/gunicorn wsgi:app
+	@exec $(BIN)/gunicorn -k asgi --reuse-port asgi:app
 
 install: $(VENV)/developer ## make .venv with everything that the other targets use
 

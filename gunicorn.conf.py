@@ -1,8 +1,14 @@
-"""How gunicorn runs the service; HOST, PORT and WEB_CONCURRENCY come from the environment."""
+"""How gunicorn runs the service; HOST, PORT and WEB_CONCURRENCY come from the environment.
+
+For `gunicorn wsgi:app`, and for `gunicorn -k asgi --reuse-port asgi:app`.
+"""
 
 import logging
 import os
+import resource
 import shutil
+import signal
+import socket
 import sys
 import tempfile
 from typing import Any
@@ -13,16 +19,25 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     # This file is read again at each reload.
     os.environ["BOOKSTALL_METRICS_MADE_BY"] = str(os.getpid())
 
+from prometheus_client.multiprocess import mark_process_dead
+
 from app.config import THREADS, cautions, from_env
 from app.logs import init_logging
 
 _settings = from_env()
 
+# Taken over by the connections: how much a client that does not read lets pile up, and after how
+# many milliseconds without a sign from it the kernel gives it up.
+LINE_OPTIONS = {(socket.SOL_SOCKET, socket.SO_SNDBUF): 131_072}
+if hasattr(socket, "TCP_USER_TIMEOUT"):
+    LINE_OPTIONS[(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)] = 30_000
+
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 bind = f"{_host}:{_settings.port}"
 workers = _settings.web_concurrency
 worker_class = "gthread"
-threads = THREADS
+# The asgi worker has threads of its own, and warns of this setting.
+threads = 1 if "asgi:app" in sys.argv else THREADS
 # Kept open a little longer than the 60 s after which common proxies drop an idle connection.
 keepalive = 65
 # A worker that answers nobody for so long is replaced.
@@ -34,16 +49,41 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH1
 control_socket_disable = True
 # The longest that gunicorn takes: searches for long names beyond ASCII are long when encoded.
 limit_request_line = 8190
+# Of a WebSocket; a review of the longest text fits in.
+websocket_max_message_size = 131_072
 # The service writes its own line for each request.
 accesslog = None
 loglevel = "warning"
 
 
 def on_starting(server: Any) -> None:
-    """Warn once, not in each worker."""
+    """Warn once, not in each worker; allow as many open connections as the host does."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     init_logging(_settings)
     for caution in cautions(_settings):
         logging.getLogger("app").warning(caution)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let a worker of lines send its clients elsewhere before it ends, and bound what they hold."""
+    live = getattr(worker, "asgi", None)
+    if live is None:
+        return
+
+    def leave() -> None:
+        live.leave()
+        worker.handle_exit_signal()
+
+    worker.loop.add_signal_handler(signal.SIGTERM, leave)
+    for listener in worker.sockets:
+        for option, value in LINE_OPTIONS.items():
+            listener.sock.setsockopt(*option, value)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Count a worker's open lines no more."""
+    mark_process_dead(worker.pid)
 
 
 def when_ready(server: Any) -> None:

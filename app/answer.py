@@ -13,7 +13,13 @@ GZIP_LEAST_BYTES = 1_400
 GZIP_LEVEL = 5
 GZIPPED = "-gzip"
 """Ends the ETag of a compressed answer: other bytes, another ETag."""
-GZIP_TYPES = ("text/", "application/json", "application/problem+json", "image/svg")
+GZIP_TYPES = (
+    "text/",
+    "application/json",
+    "application/problem+json",
+    "application/graphql-response+json",
+    "image/svg",
+)
 KEPT = ("ETag", "Content-Encoding", "Vary", "Link")
 """The headers that a cached answer has beside those which follow from its body."""
 FOR_OTHER_BODIES = frozenset({"content-type", "content-length", "content-encoding"})

@@ -20,6 +20,7 @@ RATE_MAX = 1_000_000_000
 THREADS = 8
 """Requests that one process works on at once; each may need one database connection."""
 _DIGITS = re.compile(r"[0-9]{1,18}")
+_ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
 _NO_TIME = re.compile(r"(per|/)\s*0+\s*[a-z]", re.IGNORECASE)
 T = TypeVar("T")
 
@@ -58,6 +59,7 @@ class Settings:
     rate_limit_write: Rate | None = None
     cache_ttl: int = 300
     max_body_bytes: int = 1_048_576
+    allowed_origins: tuple[str, ...] = ()
     log_format: str = "text"
     testing: bool = False
 
@@ -78,6 +80,7 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
         rate_limit_write=read("RATE_LIMIT_WRITE", WRITE_RATE, rate),
         cache_ttl=read("CACHE_TTL", 300, whole(1, CACHE_TTL_MAX)),
         max_body_bytes=read("MAX_BODY_BYTES", 1_048_576, whole(1_024, 1_073_741_824)),
+        allowed_origins=read("ALLOWED_ORIGINS", (), origins),
         log_format=read("LOG_FORMAT", default_log_format(), one_of("text", "json")),
     )
 
@@ -166,6 +169,14 @@ def rate(text: str) -> Rate | None:
     if not 1 <= item.amount <= RATE_MAX or _NO_TIME.search(text):
         raise ValueError(complaint)
     return Rate(item.amount, item.get_expiry())
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Read the sites whose pages may open a WebSocket, apart from our own."""
+    found = tuple(part.strip() for part in text.split(","))
+    if not all(_ORIGIN.fullmatch(part) for part in found):
+        raise ValueError(f"must be sites such as https://shop.example, with commas, not {text!r}")
+    return found
 
 
 def one_of(*words: str) -> Callable[[str], str]:

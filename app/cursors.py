@@ -1,4 +1,7 @@
-"""Keyset cursors: opaque, signed, and bound to the list and the filters that they come from."""
+"""Keyset cursors: opaque, signed, and bound to the list and the filters that they come from.
+
+Of the list that a request's path and query ask for, unless the list has a name of its own.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,10 +21,10 @@ Key = InstrumentedAttribute[Any]
 PAGING = frozenset({"limit", "cursor", "include_total"})
 
 
-def seal(row: Row[*tuple[Any, ...]], keys: Sequence[Key]) -> str:
-    """Write the place of ``row`` in the order of ``keys``."""
+def seal(row: Row[*tuple[Any, ...]], keys: Sequence[Key], named: str | None = None) -> str:
+    """Write the place of ``row`` in the order of ``keys``, for the list ``named`` so."""
     plain = [_plain(row._mapping[key.key]) for key in keys]
-    return str(_signer().dumps(plain))
+    return str(_signer(named).dumps(plain))
 
 
 def _plain(value: Any) -> Any:
@@ -30,11 +33,11 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
 
 
-def unseal(cursor: str, keys: Sequence[Key]) -> list[Any]:
+def unseal(cursor: str, keys: Sequence[Key], named: str | None = None) -> list[Any]:
     """Return the values of ``keys`` that ``seal`` wrote; raise BadRequest for any other text."""
     try:
-        plain = _signer().loads(cursor)
-    except BadData:
+        plain = _signer(named).loads(cursor)
+    except (BadData, UnicodeEncodeError):  # half a character, which JSON can hold
         raise BadRequest("The cursor does not belong to this list with these filters.") from None
     return [_typed(key, value) for key, value in zip(keys, plain, strict=True)]
 
@@ -46,8 +49,17 @@ def _typed(key: Key, value: Any) -> Any:
     return Decimal(value) if kind is Decimal else value
 
 
-def _signer() -> URLSafeSerializer:
-    return _signer_of(current_app.config["CURSOR_KEY"], request.path, request.query_string)
+def _signer(named: str | None) -> URLSafeSerializer:
+    key = current_app.config["CURSOR_KEY"]
+    if named is not None:
+        return _signer_named(key, named)
+    return _signer_of(key, request.path, request.query_string)
+
+
+@lru_cache(maxsize=256)
+def _signer_named(key: str, name: str) -> URLSafeSerializer:
+    """Sign for the list of this name: no path is like it, as those begin with a slash."""
+    return URLSafeSerializer(key, salt=f"cursor of {name}")
 
 
 @lru_cache(maxsize=256)

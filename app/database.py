@@ -103,7 +103,7 @@ def engine_options(url: str) -> dict[str, Any]:
         f"-c idle_in_transaction_session_timeout={STATEMENT_MILLISECONDS} -c timezone=UTC"
     )
     return {
-        "pool_size": THREADS,
+        "pool_size": THREADS + 1,  # one for the reader of events
         "max_overflow": 0,
         # The one used last is the one that need not be asked whether it is alive.
         "pool_use_lifo": True,

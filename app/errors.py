@@ -7,6 +7,7 @@ ApiError
 ├── NotFound              404
 ├── NotAcceptable         406
 ├── Conflict              409
+├── WindowPassed          410  what followed on a cursor of an event is not kept any more
 ├── PreconditionFailed    412  If-Match lost
 ├── UnsupportedMediaType  415
 ├── Unprocessable         422  understood and wrong, field by field
@@ -97,6 +98,17 @@ class Conflict(ApiError):  # noqa: N818
     """The request is sound, and what is stored forbids it."""
 
     status = HTTPStatus.CONFLICT
+
+
+class WindowPassed(ApiError):  # noqa: N818
+    """The next event is no longer kept, or the cursor is of another log."""
+
+    status = HTTPStatus.GONE
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The window of this cursor has passed: read the list again, and go on from there."
+        )
 
 
 class PreconditionFailed(ApiError):  # noqa: N818

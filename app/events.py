@@ -29,6 +29,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.contract import encode
 from app.database import UtcDateTime, now
+from app.errors import WindowPassed
 from app.extensions import Base, db
 
 KEPT_FOR = timedelta(hours=24)
@@ -72,10 +73,6 @@ class Cursor(NamedTuple):
 
     log: str
     position: int
-
-
-class WindowPassed(Exception):  # noqa: N818 - a state of affairs, handled where it arises
-    """The next event is no longer kept, or the cursor is of another log."""
 
 
 class EventHead(Base):

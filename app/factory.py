@@ -4,9 +4,11 @@ from flask import Flask
 
 from adsfetch.cli import ads
 from app import (
+    access,
     caching,
     contract,
     database,
+    graphql_http,
     health,
     idempotency,
     keys,
@@ -22,6 +24,7 @@ from app.fields import IdConverter
 from app.key_commands import keys as key_commands
 from app.logs import init_logging
 from bookreview.commands import books, reviews
+from bookreview.live import schema
 from bookreview.views import bp as bookreview
 from inventory.commands import products
 from inventory.views import bp as inventory
@@ -45,7 +48,13 @@ def create_app(settings: Settings) -> Flask:
     db.init_app(app)
     migrate.init_app(app, db, directory=str(INSTANCE.parent / "migrations"))
     _add_manners(app, settings)
-    for blueprint in (openapi.bp, preparing.bp, bookreview, inventory):
+    for blueprint in (
+        openapi.bp,
+        preparing.bp,
+        bookreview,
+        inventory,
+        graphql_http.blueprint(schema),
+    ):
         app.register_blueprint(blueprint)
     for group in (ads, books, reviews, products, key_commands):
         app.cli.add_command(group)
@@ -64,4 +73,5 @@ def _add_manners(app: Flask, settings: Settings) -> None:
     contract.init_app(app)
     keys.init_app(app)
     limits.init_app(app, settings)
+    access.init_app(app, settings)
     health.init_app(app)

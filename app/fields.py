@@ -143,3 +143,8 @@ class IdConverter(IntegerConverter):
 
     # All of the bound: werkzeug takes a value that it has to refuse for a method not allowed.
     regex = _digits_up_to(str(ID_MAX))
+
+
+def id_of(text: str) -> int | None:
+    """Read an id as ``IdConverter`` takes it; None for what can be nobody's."""
+    return int(text) if re.fullmatch(IdConverter.regex, text) else None

@@ -1,16 +1,17 @@
-"""The gate in the door: who is asking, how often, and may they."""
+"""The gate in the door: holds each HTTP request to the rules of app/access.py."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.access import access_to
 from app.address import client_of
 from app.config import Settings
-from app.errors import ApiError, Forbidden, TooManyRequests, Unauthorized, away
-from app.keys import Key, keyring, scope_of
-from app.limits import Limiter, Limits
+from app.errors import ApiError, away
+from app.keys import admits_its_writes, scope_of
+from app.limits import Headers
 
 CLIENT = "bookstall.client"
 TOLD = "bookstall.limit_headers"
@@ -23,20 +24,11 @@ WsgiEnviron = dict[str, Any]
 View = Callable[..., Any]
 
 
-class Client(NamedTuple):
-    """Who is asking: a key, else an address."""
-
-    name: str
-    key: Key | None = None
-
-
 class Gate:
     """Checks each request before the cache or Flask is asked."""
 
     def __init__(self, app: Flask, settings: Settings) -> None:
-        self._keyring = keyring(app)
-        self._limits: Limits = app.extensions["bookstall_limits"]
-        self._key_required = settings.require_api_key
+        self._access = access_to(app)
         self._proxies = settings.trusted_proxies
         views = app.view_functions.items()
         self._unguarded = {view for endpoint, view in views if endpoint.startswith(UNGUARDED)}
@@ -54,33 +46,16 @@ class Gate:
         return None
 
     def _check(self, environ: WsgiEnviron, view: View | None) -> None:
-        presented = environ.get("HTTP_AUTHORIZATION")
-        key = None if presented is None else self._key(presented)
-        name = f"key {key.public}" if key else f"address {client_of(environ, self._proxies)}"
-        environ[CLIENT] = Client(name, key)
-        writes = environ["REQUEST_METHOD"] not in READS
-        # Before a bad key is refused: guessing is limited too, by address.
-        self._count(environ, name, self._limits.write if writes else self._limits.read)
-        if presented is not None and key is None:
-            raise Unauthorized("This is not a good API key.", presented=True)
-        if writes and view is not None:
-            self._check_scope(key, scope_of(view))
+        def tell(headers: Headers) -> None:
+            environ[TOLD] = headers
 
-    def _key(self, presented: str) -> Key | None:
-        scheme, _, token = presented.partition(" ")
-        return self._keyring.find(token.strip()) if scheme.lower() == "bearer" else None
-
-    def _count(self, environ: WsgiEnviron, name: str, limiter: Limiter | None) -> None:
-        if limiter is None:
-            return
-        admission = limiter.admit(name)
-        environ[TOLD] = admission.headers
-        if admission.retry_after is not None:
-            raise TooManyRequests(admission.retry_after)
-
-    def _check_scope(self, key: Key | None, needed: str | None) -> None:
-        if key is None:
-            if self._key_required:
-                raise Unauthorized("Send an API key as Authorization: Bearer.", presented=False)
-        elif needed is not None and needed not in key.scopes:
-            raise Forbidden(needed)
+        access, address = self._access, client_of(environ, self._proxies)
+        client = environ[CLIENT] = access.client(environ.get("HTTP_AUTHORIZATION"), address)
+        if environ["REQUEST_METHOD"] in READS or admits_its_writes(view):
+            access.count_read(client, tell)
+            access.known(client)
+        else:
+            access.count_write(client, tell)
+            access.known(client)
+            if view is not None:
+                access.check_scope(client, scope_of(view))

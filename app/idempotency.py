@@ -27,6 +27,7 @@ from app.errors import RETRY_AFTER_SECONDS, ApiError, BadRequest, Conflict
 from app.extensions import Base, db
 from app.gate import CLIENT
 
+KEY_HEADER = "Idempotency-Key"
 KEY = re.compile(r"[!-~]{1,255}")
 KEPT_FOR = timedelta(hours=24)
 PURGED_AT_ONCE = 10
@@ -80,12 +81,19 @@ def once(view: View) -> View:
 
     @wraps(view)
     def answered(**path: Any) -> Response:
-        key = request.headers.get("Idempotency-Key")
-        if key is None or request.method != "POST":
+        if KEY_HEADER not in request.headers or request.method != "POST":
             return view(**path)
-        return _first_or_again(_claimed_by(key), lambda: view(**path))
+        return once_for(lambda: (view(**path), True))
 
     return answered
+
+
+def once_for(make: Callable[[], tuple[Response, bool]]) -> Response:
+    """Answer the request at hand, which has an Idempotency-Key, by ``make`` or as the first time.
+
+    ``make`` says also whether its answer is to be kept; if not, what it wrote is taken back.
+    """
+    return _first_or_again(_claimed_by(request.headers[KEY_HEADER]), make)
 
 
 def _claimed_by(key: str) -> Claim:
@@ -96,13 +104,14 @@ def _claimed_by(key: str) -> Claim:
     return Claim(request.environ[CLIENT].name, key, fingerprint)
 
 
-def _first_or_again(claim: Claim, make: Callable[[], Response]) -> Response:
+def _first_or_again(claim: Claim, make: Callable[[], tuple[Response, bool]]) -> Response:
     with one_commit() as commit:
         if not _take(claim):
             return _again(claim)
-        answer = make()
-        _keep(claim, answer)
-        commit()
+        answer, kept = make()
+        if kept:
+            _keep(claim, answer)
+            commit()
     return answer
 
 

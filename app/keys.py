@@ -132,6 +132,17 @@ def scope_of(view: Callable[..., Any] | None) -> str | None:
     return cast("str | None", getattr(view, "scope", None))
 
 
+def admits_writes_itself(view: View) -> View:
+    """Declare that this view's POST is a read for the gate: what it writes, it admits itself."""
+    view.admits_its_writes = True  # type: ignore[attr-defined]
+    return view
+
+
+def admits_its_writes(view: Callable[..., Any] | None) -> bool:
+    """Tell whether ``admits_writes_itself`` marked ``view``."""
+    return getattr(view, "admits_its_writes", False)
+
+
 def scopes_of(app: Flask) -> list[str]:
     """Return all scopes that the routes of ``app`` declare."""
     return sorted({name for view in app.view_functions.values() if (name := scope_of(view))})

@@ -38,6 +38,8 @@ class PageRequest:
     limit: int = LIMIT_DEFAULT
     cursor: str | None = None
     include_total: bool = False
+    list_name: str | None = None
+    """What its cursors are bound to; None is the path and the filters of this HTTP request."""
 
 
 class PageQuery(QuerySchema):
@@ -99,9 +101,14 @@ def paginate(
     shaped = _page_of(statement, order, page.cursor is not None)
     found = rows(shaped, {**values, **_place(order, page), LIMIT: page.limit + 1})
     items = found[: page.limit]
-    following = seal(items[-1], order.keys) if len(found) > page.limit else None
-    total = rows(_count_of(statement), values)[0][0] if page.include_total else None
-    return Page(items, following, total)
+    more = len(found) > page.limit
+    following = seal(items[-1], order.keys, page.list_name) if more else None
+    return Page(items, following, count(statement, values) if page.include_total else None)
+
+
+def count(statement: Statement, values: Mapping[str, Any]) -> int:
+    """Return how many rows there are on all pages of ``statement``."""
+    return int(rows(_count_of(statement), values)[0][0])
 
 
 def paginate_scanning(
@@ -125,11 +132,12 @@ def paginate_scanning(
     found = rows(_wanted_to_end_of(statement, wanted, order, continued), {**placed, **end})
     if len(found) > page.limit:
         return _cut(found, order, page)
-    return Page(found, seal(last[0], order.keys))
+    return Page(found, seal(last[0], order.keys, page.list_name))
 
 
 def _cut(found: Sequence[Row[*tuple[Any, ...]]], order: Order, page: PageRequest) -> Page:
-    return Page(found[: page.limit], seal(found[page.limit - 1], order.keys))
+    end = seal(found[page.limit - 1], order.keys, page.list_name)
+    return Page(found[: page.limit], end)
 
 
 class _LastKey(FunctionElement[Any]):
@@ -193,7 +201,7 @@ def _after(statement: Statement, order: Order, continued: bool) -> Statement:
 def _place(order: Order, page: PageRequest) -> dict[str, Any]:
     if page.cursor is None:
         return {}
-    values = unseal(page.cursor, order.keys)
+    values = unseal(page.cursor, order.keys, page.list_name)
     return {_name(key): value for key, value in zip(order.keys, values, strict=True)}
 
 

@@ -1,6 +1,7 @@
 """Reads: columns in, plain rows out. Each statement is made once, for all calls."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy import Row, bindparam, select
 
 from app.database import rows
 from app.errors import NotFound
-from app.pagination import Order, Page, PageRequest, Statement, paginate
+from app.pagination import Order, Page, PageRequest, Statement, count, paginate
 from bookreview.models import Book, Review
 
 BOOK = (
@@ -57,13 +58,25 @@ def books(
     isbn: str | None = None,
 ) -> Page:
     """Return a page of the books that match all of the filters, by id."""
+    statement, asked = _books(q, author, isbn)
+    return paginate(statement, asked, BY_ID, page)
+
+
+def count_books(q: str | None = None, author: str | None = None, isbn: str | None = None) -> int:
+    """Count the books that match all of the filters."""
+    return count(*_books(q, author, isbn))
+
+
+def _books(
+    q: str | None, author: str | None, isbn: str | None
+) -> tuple[Statement, Mapping[str, Any]]:
     values = {
         "q": None if q is None else f"%{_literal(q)}%",
         "author": None if author is None else f"%\n%{_literal(author)}%",
         "isbn": isbn,
     }
     asked = {name: value for name, value in values.items() if value is not None}
-    return paginate(books_by(frozenset(asked)), asked, BY_ID, page)
+    return books_by(frozenset(asked)), asked
 
 
 def _literal(part: str) -> str:
@@ -86,6 +99,11 @@ def reviews(book_id: int, page: PageRequest) -> Page:
     if not found.items and not rows(BOOK_ID, whose):
         raise no_book(book_id)
     return found
+
+
+def count_reviews(book_id: int) -> int:
+    """Count a book's reviews."""
+    return count(REVIEWS_OF_A_BOOK, {"book_id": book_id})
 
 
 def no_book(book_id: int) -> NotFound:

@@ -33,9 +33,14 @@ def add_review(book_id: int, rating: int, reviewer: str, text: str) -> Any:
         raise queries.no_book(book_id)
     values = {"book_id": book_id, "rating": rating, "reviewer": reviewer, "text": text}
     review = db.session.execute(insert(Review).values(values).returning(*queries.REVIEW)).one()
-    reviews = f"book:{book_id}:reviews"
+    reviews = topic_of(book_id)
     commit_and_forget("books", f"book:{book_id}", reviews, event=(reviews, review._asdict()))
     return review
+
+
+def topic_of(book_id: int) -> str:
+    """Name the reviews of a book: the tag of what is cached of them, the topic of new ones."""
+    return f"book:{book_id}:reviews"
 
 
 def counted_in(book_id: int, rating: int) -> Any:

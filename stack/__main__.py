@@ -48,7 +48,7 @@ def serve(urls: dict[str, str]) -> int:
 def gunicorn(environment: dict[str, str]) -> int:
     """Run gunicorn, hand on the signals that end it, and return its exit code."""
     child = subprocess.Popen(  # noqa: S603  # our own words only
-        python("gunicorn", "wsgi:app"),
+        python("gunicorn", "-k", "asgi", "--reuse-port", "asgi:app"),
         env=environment,
         cwd=ROOT,
         start_new_session=True,  # or it would hear Ctrl-C twice, from the terminal and from us

@@ -1,1 +1,1 @@
-"""News for subscribers: events as one process receives them."""
+"""GraphQL beyond request and answer: WebSockets, event streams, and what goes out on them."""

@@ -18,12 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import events
 from app.caching import read_through
 from app.database import unbegun
-from app.events import Cursor, Event, Head, WindowPassed
+from app.errors import WindowPassed
+from app.events import Cursor, Event, Head
 from app.flights import Flights
+from app.live.ring import RECENT
 from app.live.stream import Stream
 from app.redis_link import RedisAway
 
-RECENT = 1_000
 LOOK_SECONDS = 1.0
 """So often the database is read beside the stream: for what a writer could not tell Redis."""
 WITHOUT_REDIS_SECONDS = 0.1

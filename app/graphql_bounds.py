@@ -1,0 +1,133 @@
+"""How much one GraphQL request may ask for: checked before a document is validated.
+
+Validation itself compares fields of one name pair by pair, so it is bounded by this too.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    InlineFragmentNode,
+    Node,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionNode,
+    SelectionSetNode,
+)
+
+from app.graphql_errors import UNAUTHENTICATED, VALIDATION_FAILED, Refused, refusal
+
+LENGTH_MAX = 10_000
+"""Characters of a document."""
+TOKENS_MAX = 1_000
+COMMENTS_MAX = 100
+SELECTIONS_MAX = 300
+"""Fields and spreads, with each fragment counted wherever it is spread."""
+DEPTH_MAX = 10
+ALIASES_MAX = 10
+"""Each is the same answer once more."""
+ROOT_FIELDS_MAX = 10
+WRITES_MAX = 1
+"""Of two, one could fail and take the answer of the other with it, and it was written."""
+NODES_MAX = 1_000
+"""Things in all lists of an answer, as many as are asked for."""
+ANYWHERE = -TOKENS_MAX
+"""A depth from which none is too deep."""
+CHARACTERS_MAX = 4_000_000
+"""Characters of all texts of an answer."""
+INTROSPECTION = frozenset({"__schema", "__type"})
+
+T = TypeVar("T")
+Fragments = dict[str, FragmentDefinitionNode]
+
+
+@dataclass
+class Measure:
+    """What one definition asks for."""
+
+    fragments: Fragments
+    introspects: bool
+    selections: int = 0
+    aliases: int = 0
+    root_fields: int = 0
+    open: set[str] = field(default_factory=set)
+
+    def take(self, selections: SelectionSetNode | None, depth: int) -> None:
+        """Count ``selections`` and all below them; raise Refused beyond the bounds."""
+        for node in selections.selections if selections else ():
+            self._within(node, "selections", SELECTIONS_MAX)
+            if isinstance(node, FieldNode):
+                self._take_field(node, depth)
+            else:
+                self._take_fragment(node, depth)
+
+    def _take_field(self, node: FieldNode, depth: int) -> None:
+        if node.alias is not None:
+            self._within(node, "aliases", ALIASES_MAX)
+        if depth == 1 and node.name.value != "__typename":
+            self._within(node, "root_fields", ROOT_FIELDS_MAX)
+        if depth > DEPTH_MAX:
+            raise _beyond(node, f"Fields are nested {DEPTH_MAX} deep at most.")
+        # What introspection asks has a rule of its own for its depth.
+        about_schema = node.name.value in INTROSPECTION
+        if about_schema and not self.introspects:
+            words = "Only who has an API key may ask for the schema."
+            raise Refused(refusal(words, UNAUTHENTICATED, GraphQLError("", node)))
+        self.take(node.selection_set, ANYWHERE if about_schema else depth + 1)
+
+    def _take_fragment(self, node: SelectionNode, depth: int) -> None:
+        if isinstance(node, InlineFragmentNode):
+            self.take(node.selection_set, depth)
+        elif isinstance(node, FragmentSpreadNode):
+            name = node.name.value
+            fragment = self.fragments.get(name)
+            if fragment is not None and name not in self.open:  # else validation will say it
+                self.open.add(name)
+                self.take(fragment.selection_set, depth)
+                self.open.discard(name)
+
+    def _within(self, node: SelectionNode, name: str, most: int) -> None:
+        setattr(self, name, getattr(self, name) + 1)
+        if getattr(self, name) > most:
+            raise _beyond(node, f"A request has at most {most} {name.replace('_', ' ')}.")
+
+
+def check_bounds(document: DocumentNode, *, introspects: bool) -> None:
+    """Raise Refused for a document that is beyond the bounds."""
+    fragments = {node.name.value: node for node in _of(document, FragmentDefinitionNode)}
+    for fragment in fragments.values():  # also one that nobody spreads is validated
+        Measure(fragments, introspects).take(fragment.selection_set, ANYWHERE)
+    for operation in _of(document, OperationDefinitionNode):
+        measure = Measure(fragments, introspects)
+        measure.take(operation.selection_set, 1)
+        writes = operation.operation is OperationType.MUTATION
+        if writes and measure.root_fields > WRITES_MAX:
+            raise _beyond(operation, "A mutation writes one thing.")
+
+
+def characters(data: Any) -> int:
+    """Count the characters of all texts of an answer. One text of ours may stand in it often."""
+    total, waiting = 0, [data]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            total += len(part)
+        elif isinstance(part, dict):
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+    return total
+
+
+def _of(document: DocumentNode, kind: type[T]) -> Iterator[T]:
+    return (node for node in document.definitions if isinstance(node, kind))
+
+
+def _beyond(node: Node, words: str) -> Refused:
+    return Refused(refusal(words, VALIDATION_FAILED, GraphQLError("", node)))
