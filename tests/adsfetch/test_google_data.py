@@ -107,7 +107,7 @@ def row():
 
 def cells(row, *paths):
     batch = Fields(row.DESCRIPTOR, paths).batch([row])
-    return dict(zip(batch.names, batch.rows[0], strict=True))
+    return dict(zip(batch.names, [column[0] for column in batch.columns], strict=True))
 
 
 def test_a_field_called_type_is_found_by_its_name_in_gaql(row):
@@ -120,15 +120,15 @@ def test_lists_are_joined_and_unknown_enums_stay_numbers(row):
     row.campaign.status = 99
     assert cells(row, "metrics.interaction_event_types", "campaign.status") == {
         "metrics.interaction_event_types": "CLICK;ENGAGEMENT",
-        "campaign.status": 99,
+        "campaign.status": "99",
     }
 
 
 def test_zero_is_not_nothing(row):
     row.metrics.clicks = 0
     assert cells(row, "metrics.clicks", "metrics.search_impression_share") == {
-        "metrics.clicks": 0,
-        "metrics.search_impression_share": None,
+        "metrics.clicks": "0",
+        "metrics.search_impression_share": "",
     }
 
 
@@ -138,6 +138,20 @@ def test_a_whole_message_is_one_cell(row):
     assert "Books" in cells(row, "ad_group_ad.ad.responsive_search_ad.headlines").popitem()[1]
 
 
+def test_text_that_may_be_left_out_is_blank_or_itself(row):
+    row.campaign.final_url_suffix = ""
+    assert cells(row, "campaign.name", "campaign.final_url_suffix") == {
+        "campaign.name": "",
+        "campaign.final_url_suffix": "",
+    }
+
+
+def test_fractions_of_micros_keep_their_digits(row):
+    row.metrics.hotel_average_lead_value_micros = 1234567.25
+    cell = cells(row, "metrics.hotel_average_lead_value_micros")
+    assert cell["metrics.hotel_average_lead_value"] == "1.23456725"
+
+
 def test_a_field_that_is_not_there_is_an_error(row):
     with pytest.raises(QueryError, match=r"campaign\.nope"):
         Fields(row.DESCRIPTOR, ["campaign.nope"])
@@ -145,7 +159,7 @@ def test_a_field_that_is_not_there_is_an_error(row):
 
 @pytest.mark.parametrize(
     ("micros", "amount"),
-    [(0, "0.000000"), (1, "0.000001"), (-1_500_000, "-1.500000"), (None, None)],
+    [(0, "0.000000"), (1, "0.000001"), (-1_500_000, "-1.500000")],
 )
 def test_money_is_exact(micros, amount):
     assert currency(micros) == amount
