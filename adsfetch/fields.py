@@ -28,6 +28,7 @@ class Fields:
         self._fields = [locate(row, path) for path in paths]
         self._parents = {field.parent: attrgetter(field.parent) for field in self._fields}
         self.names = tuple(name for field in self._fields for name in field.names)
+        self.places = tuple(field.place for field in self._fields)
 
     def batch(self, results: Iterable[Any]) -> Batch:
         """Return the cells of some rows.
@@ -48,6 +49,11 @@ class Field:
     path: str
     parent: str
     leaf: Any
+
+    @property
+    def place(self) -> str:
+        """Return the path of attributes that leads to it."""
+        return f"{self.parent}.{self.leaf.name}"
 
     @property
     def names(self) -> tuple[str, ...]:
