@@ -42,13 +42,19 @@ export class Feed {
     try {
       answer = await ask(this.key, FRESH, { book: this.book });
     } catch (error) {
-      return this.stopped || this.later(`${error.message} `);
+      return this.notLoaded(error);
     }
     if (this.stopped) return;
-    if (answer.code === 401 || answer.code === 403) return this.refuse();
     this.cursor = answer.data.eventCursor;
     this.shown.list(answer.data);
     this.connect(why);
+  }
+
+  notLoaded({ message, code }) {
+    if (this.stopped) return;
+    if (code === "UNAUTHENTICATED" || code === "FORBIDDEN") return this.refuse();
+    if (code === "NOT_FOUND") return this.shown.state("stopped", message);
+    this.later(`${message} Trying again`);
   }
 
   connect(why = "") {
@@ -98,7 +104,7 @@ export class Feed {
       this.missed = null;
       return this.fresh("Away for too long to resume; the list was loaded anew. ");
     }
-    this.later(`${errors[0]?.message ?? "The subscription failed."} `);
+    this.later(`${errors[0]?.message ?? "The subscription failed."} Trying again`);
   }
 
   async closed({ code, opened }) {
@@ -152,11 +158,20 @@ async function ask(key, query, variables) {
   const headers = { "Content-Type": "application/json", Accept: "application/json" };
   if (key) headers.Authorization = `Bearer ${key}`;
   const body = JSON.stringify({ query, variables });
-  const answer = await fetch("graphql", { method: "POST", headers, body }).catch(() => {
-    throw new Error("The service cannot be reached;");
-  });
-  if (answer.status === 401 || answer.status === 403) return { code: answer.status };
+  const answer = await fetch("graphql", { method: "POST", headers, body }).catch(() => null);
+  if (answer === null) throw new Failure("The service cannot be reached.");
   const said = await answer.json().catch(() => ({}));
-  if (!said.data?.eventCursor || said.errors) throw new Error(`${said.errors?.[0]?.message ?? said.detail ?? answer.status};`);
-  return said;
+  const error = said.errors?.[0];
+  if (error) throw new Failure(error.message, error.extensions?.code);
+  if (answer.ok && said.data) return said;
+  throw new Failure(said.detail ?? `The service answered ${answer.status}.`, REFUSED[answer.status]);
 }
+
+class Failure extends Error {
+  constructor(message, code) {
+    super(message);
+    this.code = code;
+  }
+}
+
+const REFUSED = { 401: "UNAUTHENTICATED", 403: "FORBIDDEN" };
