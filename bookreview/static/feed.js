@@ -13,16 +13,21 @@ const FRESH = `query ($book: ID!) {
 const ADDED = `subscription ($book: ID, $after: String) {
   reviewAdded(bookId: $book, after: $after) { cursor review { id bookId rating reviewer text createdAt } }
 }`;
-const LONGEST_WAIT = 30_000; // ms
+const LONGEST_WAIT = 10_000; // ms
 const QUIET = 400; // ms without an event: what was missed has come
 const BAD_KEY = 4403;
 const OVERLOADED = 1013;
+
+const REFUSED = { 401: "UNAUTHENTICATED", 403: "FORBIDDEN" };
+const NO_SOCKET =
+  "No WebSocket here, so new reviews are not pushed: the service was started as wsgi:app (asgi:app has it), " +
+  "or a proxy or ALLOWED_ORIGINS does not let this page through. Trying again";
 
 export class Feed {
   // `shown` has `list(data, why)`, `review(review)` (false if it was there already) and `state(name, words, until)`.
   constructor(book, key, shown) {
     Object.assign(this, { book, key, shown, tries: 0, refused: 0, missed: null, leave: () => {} });
-    this.online = () => this.timer && this.again();
+    this.online = () => this.now();
     addEventListener("online", this.online);
     this.fresh();
   }
@@ -129,6 +134,10 @@ export class Feed {
     this.wait(pause);
   }
 
+  now() {
+    if (this.timer) this.again();
+  }
+
   wait(pause) {
     clearTimeout(this.timer);
     this.timer = pause === null ? null : setTimeout(() => this.again(), pause);
@@ -142,9 +151,6 @@ export class Feed {
     this.connect();
   }
 }
-
-const NO_SOCKET =
-  "No WebSocket here, so new reviews are not pushed: the service was started as wsgi:app (asgi:app has it), or a proxy or its list of origins does not let us through. Trying again";
 
 async function answersHttp() {
   try {
@@ -173,5 +179,3 @@ class Failure extends Error {
     this.code = code;
   }
 }
-
-const REFUSED = { 401: "UNAUTHENTICATED", 403: "FORBIDDEN" };

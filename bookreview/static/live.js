@@ -50,6 +50,7 @@ const shown = {
   state(name, words, until = null) {
     $("state").dataset.state = name;
     $("said").textContent = words;
+    $("now").hidden = until === null;
     clearInterval(this.ticking);
     const tick = () => ($("countdown").textContent = `in ${Math.max(0, Math.ceil((until - Date.now()) / 1000))} s`);
     $("countdown").textContent = "";
@@ -132,6 +133,7 @@ $("search").addEventListener("submit", (event) => {
   event.preventDefault();
   findBooks();
 });
+$("now").addEventListener("click", () => feed.now());
 $("key").addEventListener("change", () => feed && watch(feed.book));
 $("add").addEventListener("submit", addReview);
 

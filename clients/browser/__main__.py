@@ -19,14 +19,14 @@ def main() -> int:
         return 1
     with Chromium(program) as browser, database() as url, Shop(url, WSGI) as other:
         with Shop(url) as shop:
-            look_at_live(browser, shop, other)
+            look_at_live(browser, shop, other, url)
             look_at_documents(browser, shop)
         look_at_access(browser, url, other)
     click.echo("all seen")
     return 0
 
 
-def look_at_live(browser: Chromium, shop: Shop, other: Shop) -> None:
+def look_at_live(browser: Chromium, shop: Shop, other: Shop, url: str) -> None:
     """See reviews arrive, before and after the server was away."""
     with browser.page() as page:
         watch = live.Watch(page, shop, other)
@@ -37,6 +37,8 @@ def look_at_live(browser: Chromium, shop: Shop, other: Shop) -> None:
         live.resumes(watch, shop.stop)
         click.echo("/live over a crash (SIGKILL), reviews posted meanwhile")
         live.resumes(watch, shop.crash)
+        click.echo("/live after more than is kept")
+        live.starts_anew(watch, url)
         click.echo("/live by keyboard alone")
         live.works_by_keyboard(watch)
 

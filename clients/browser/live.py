@@ -7,7 +7,9 @@ from collections.abc import Callable
 from itertools import count
 
 import click
+from sqlalchemy import text
 
+from bench.data import engine_of
 from clients.browser.chromium import Page, PageError
 from clients.shop import Shop, review
 
@@ -36,10 +38,10 @@ class Watch:
         self.book = other.post("/books", {"title": "The Tempest", "author": "Shakespeare"})["id"]
         self.posted: list[int] = []
 
-    def post(self, shop: Shop | None = None, text: str = "") -> int:
+    def post(self, shop: Shop | None = None, words: str = "") -> int:
         """Add a review through a service, and return its id."""
         path = f"/books/{self.book}/reviews"
-        self.posted.append((shop or self.shop).post(path, review(next(NUMBERS), text))["id"])
+        self.posted.append((shop or self.shop).post(path, review(next(NUMBERS), words))["id"])
         return self.posted[-1]
 
     def open(self) -> None:
@@ -75,10 +77,10 @@ def arrives_at_once(watch: Watch) -> None:
 
 def shows_markup_as_text(watch: Watch) -> None:
     """Post what would be a script if it were markup."""
-    text = "<img src=x onerror=\"document.title='run'\"> <b>bold</b>"
-    number = watch.post(text=text)
+    words = "<img src=x onerror=\"document.title='run'\"> <b>bold</b>"
+    number = watch.post(words=words)
     watch.page.wait(
-        f"document.querySelector('#review-{number} p').textContent === {json.dumps(text)}"
+        f"document.querySelector('#review-{number} p').textContent === {json.dumps(words)}"
     )
     if watch.page.value("document.querySelectorAll('#reviews img, #reviews b').length"):
         raise PageError("a review's text became markup")
@@ -97,6 +99,22 @@ def resumes(watch: Watch, end: Callable[[], None], missed: int = 7) -> None:
         f"  live {time.monotonic() - began:.1f} s after the start: “{watch.page.value(SAID)}”"
     )
     watch.page.wait(f"{SAID}.includes('{missed} missed')")
+    watch.all_there()
+    watch.post()
+    watch.all_there()
+
+
+def starts_anew(watch: Watch, url: str) -> None:
+    """Bring the server back when what followed on the page's cursor is not kept any more."""
+    watch.shop.stop()
+    watch.page.wait(f"{STATE} === 'waiting'")
+    watch.post(watch.other)
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM event"))
+    watch.post(watch.other)
+    watch.shop.start()
+    watch.page.wait(f"{STATE} === 'live' && {SAID}.includes('loaded anew')", 40)
     watch.all_there()
     watch.post()
     watch.all_there()
