@@ -15,6 +15,8 @@ const ADDED = `subscription ($book: ID, $after: String) {
 }`;
 const LONGEST_WAIT = 10_000; // ms
 const QUIET = 400; // ms without an event: what was missed has come
+const SETTLED = 3_000; // ms after which it has come even where events never pause
+const PATIENCE = 15_000; // ms for an answer by HTTP
 const BAD_KEY = 4403;
 const OVERLOADED = 1013;
 
@@ -24,7 +26,7 @@ const NO_SOCKET =
   "or a proxy or ALLOWED_ORIGINS does not let this page through. Trying again";
 
 export class Feed {
-  // `shown` has `list(data, why)`, `review(review)` (false if it was there already) and `state(name, words, until)`.
+  // `shown` has `list(data)`, `review(review)` (false if it was there already) and `state(name, words, until)`.
   constructor(book, key, shown) {
     Object.assign(this, { book, key, shown, tries: 0, refused: 0, missed: null, leave: () => {} });
     this.online = () => this.now();
@@ -47,7 +49,7 @@ export class Feed {
     try {
       answer = await ask(this.key, FRESH, { book: this.book });
     } catch (error) {
-      return this.notLoaded(error);
+      return this.refusedWith(error);
     }
     if (this.stopped) return;
     this.cursor = answer.data.eventCursor;
@@ -55,7 +57,7 @@ export class Feed {
     this.connect(why);
   }
 
-  notLoaded({ message, code }) {
+  refusedWith({ message, code }) {
     if (this.stopped) return;
     if (code === "UNAUTHENTICATED" || code === "FORBIDDEN") return this.refuse();
     if (code === "NOT_FOUND") return this.shown.state("stopped", message);
@@ -95,11 +97,12 @@ export class Feed {
   // After a resumption the missed ones come at once; when they have, their number is said.
   settle() {
     clearTimeout(this.quiet);
+    this.settled ??= Date.now() + SETTLED;
     this.quiet = setTimeout(() => {
       this.shown.state("live", `Live again: resumed, ${this.missed} missed while away.`);
       this.tries = 0;
       this.missed = null;
-    }, QUIET);
+    }, Math.min(QUIET, Math.max(0, this.settled - Date.now())));
   }
 
   failed(errors) {
@@ -109,7 +112,7 @@ export class Feed {
       this.missed = null;
       return this.fresh("Away for too long to resume; the list was loaded anew. ");
     }
-    this.later(`${errors[0]?.message ?? "The subscription failed."} Trying again`);
+    this.refusedWith(new Failure(errors[0]?.message ?? "The subscription failed.", errors[0]?.extensions?.code));
   }
 
   async closed({ code, opened }) {
@@ -147,6 +150,7 @@ export class Feed {
     this.wait(null);
     if (this.cursor === null) return this.fresh();
     this.missed ??= 0;
+    this.settled = null;
     this.shown.state("connecting", "Connecting again …");
     this.connect();
   }
@@ -154,7 +158,7 @@ export class Feed {
 
 async function answersHttp() {
   try {
-    return (await fetch("healthz", { cache: "no-store" })).ok;
+    return (await fetch("healthz", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) })).ok;
   } catch {
     return false;
   }
@@ -164,7 +168,8 @@ async function ask(key, query, variables) {
   const headers = { "Content-Type": "application/json", Accept: "application/json" };
   if (key) headers.Authorization = `Bearer ${key}`;
   const body = JSON.stringify({ query, variables });
-  const answer = await fetch("graphql", { method: "POST", headers, body }).catch(() => null);
+  const signal = AbortSignal.timeout(PATIENCE);
+  const answer = await fetch("graphql", { method: "POST", headers, body, signal }).catch(() => null);
   if (answer === null) throw new Failure("The service cannot be reached.");
   const said = await answer.json().catch(() => ({}));
   const error = said.errors?.[0];

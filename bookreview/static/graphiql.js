@@ -2,6 +2,7 @@
 
 const STARTER = `# Run one of these: the triangle above, or Ctrl-Enter, and choose by name.
 # An API key goes below, under Headers: {"Authorization": "Bearer ..."}
+# Where one is needed for the schema too, fetch that again then: the two arrows at the left.
 
 query NewestReviews {
   eventCursor

@@ -134,7 +134,10 @@ $("search").addEventListener("submit", (event) => {
   findBooks();
 });
 $("now").addEventListener("click", () => feed.now());
-$("key").addEventListener("change", () => feed && watch(feed.book));
+$("key").addEventListener("change", () => {
+  findBooks();
+  if (feed) watch(feed.book);
+});
 $("add").addEventListener("submit", addReview);
 
 const asked = new URLSearchParams(location.search).get("book");

@@ -92,8 +92,8 @@ def resumes(watch: Watch, end: Callable[[], None], missed: int = 7) -> None:
     watch.page.wait(f"{STATE} === 'waiting'")
     for _ in range(missed):
         watch.post(watch.other)
-    began = time.monotonic()
     watch.shop.start()
+    began = time.monotonic()
     watch.page.wait(f"{STATE} === 'live'", 40)
     click.echo(
         f"  live {time.monotonic() - began:.1f} s after the start: “{watch.page.value(SAID)}”"
