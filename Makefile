@@ -5,13 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKED = $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r
 THIS = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-CODE := app bookreview inventory adsfetch stack bench migrations tests asgi.py wsgi.py gunicorn.conf.py
+CODE := app bookreview inventory adsfetch stack bench clients migrations tests asgi.py wsgi.py gunicorn.conf.py
 RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header setup.cfg
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run install migrate revision test check lint format typecheck bench torture fuzz stack lock clean
+.PHONY: help run install migrate revision test check lint format typecheck bench torture fuzz clients browser stack lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 12
@@ -52,6 +52,12 @@ torture: $(VENV)/developer ## judge every answer while Redis and workers fail: m
 
 fuzz: $(VENV)/developer ## drive the whole OpenAPI document by schemathesis: make fuzz SECONDS=60 SEED=7
 	@$(BIN)/python -m bench.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+clients: $(VENV)/developer ## the reference clients graphql-ws and graphql-sse against a running service; needs node and npm
+	@$(BIN)/python -m clients
+
+browser: $(VENV)/developer ## the pages in a headless browser; needs Chromium, on the PATH or named by CHROMIUM
+	@$(BIN)/python -m clients.browser
 
 stack: $(VENV)/developer ## the service on a real PostgreSQL and Redis with several workers
 	@exec $(BIN)/python -m stack

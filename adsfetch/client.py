@@ -73,7 +73,7 @@ class GoogleAds:
         with self._connected() as connection:
             gaql = "SELECT customer.time_zone FROM customer LIMIT 1"
             for batch in connection.batches(gaql, ("customer.time_zone",), self._timeout):
-                return str(batch.rows[0][0])
+                return str(batch.columns[0][0])
         raise UsageError(f"Google Ads knows no account {self.account.customer_id}")
 
     def open(self) -> None:

@@ -18,8 +18,8 @@ from adsfetch import footprint
 from adsfetch.client import Account
 from adsfetch.credentials import SharedToken
 from adsfetch.errors import UsageError
-from adsfetch.fields import Fields
 from adsfetch.google_errors import translate
+from adsfetch.search import Search
 from adsfetch.table import Batch
 
 DEFAULT_VERSION: str = inspect.signature(GoogleAdsClient.get_service).parameters["version"].default
@@ -35,24 +35,16 @@ class Connection:
         self.version = client.version
         self.token = SharedToken(client.credentials)
         self._customer_id = customer_id
-        row = client.get_type("GoogleAdsRow").DESCRIPTOR
-        self._fields = cache(partial(Fields, row))
         client.credentials = self.token
         self._service = client.get_service("GoogleAdsService")
+        self._search = cache(partial(Search, client, self._service))
         footprint.settled()
 
     def batches(self, gaql: str, paths: Sequence[str], timeout: float) -> Iterator[Batch]:
         """Yield the rows of a query; nothing is tried twice here, the day as a whole is."""
-        fields = self._fields(tuple(paths))
+        search = self._search(tuple(paths))
         with self._translated():
-            stream = self._service.search_stream(
-                customer_id=self._customer_id, query=gaql, timeout=timeout, retry=None
-            )
-            try:
-                for answer in stream:
-                    yield fields.batch(answer.results)
-            finally:
-                stream.cancel()
+            yield from search.batches(self._customer_id, gaql, timeout)
 
     def renew(self, stale: str | None) -> None:
         """Replace a token that was refused, once for all who met the refusal."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
 from operator import attrgetter, methodcaller
 from typing import Any
 
@@ -26,6 +28,7 @@ class Fields:
         self._fields = [locate(row, path) for path in paths]
         self._parents = {field.parent: attrgetter(field.parent) for field in self._fields}
         self.names = tuple(name for field in self._fields for name in field.names)
+        self.places = tuple(field.place for field in self._fields)
 
     def batch(self, results: Iterable[Any]) -> Batch:
         """Return the cells of some rows.
@@ -36,7 +39,7 @@ class Fields:
         rows = list(results)
         parts = {parent: list(map(get, rows)) for parent, get in self._parents.items()}
         columns = [c for field in self._fields for c in field.columns(parts[field.parent])]
-        return Batch(self.names, list(zip(*columns, strict=True)))
+        return Batch(self.names, columns)
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,30 @@ class Field:
     leaf: Any
 
     @property
+    def place(self) -> str:
+        """Return the path of attributes that leads to it."""
+        return f"{self.parent}.{self.leaf.name}"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Return the names of its columns: two for money."""
         return (self.path, self.path.removesuffix(MICROS)) if self._is_money else (self.path,)
 
-    def columns(self, parts: Sequence[Any]) -> Iterator[list[Any]]:
-        """Yield its columns for the messages that hold it."""
+    def columns(self, parts: Sequence[Any]) -> Iterator[list[str]]:
+        """Yield its columns, as text, for the messages that hold it."""
         values = list(map(attrgetter(self.leaf.name), parts))
-        if self._may_be_absent and not all(values):
-            there = map(methodcaller("HasField", self.leaf.name), parts)
-            values = [v if known else None for v, known in zip(values, there, strict=True)]
-        show = reader(self.leaf)
-        yield list(map(show, values)) if show else values
-        if self._is_money:
-            yield list(map(currency, values))
+        absent = self._may_be_absent and not all(values)
+        there = list(map(methodcaller("HasField", self.leaf.name), parts)) if absent else None
+        for show in self._shows:
+            if there:
+                sure = zip(values, there, strict=True)
+                yield [(show or str)(value) if known else "" for value, known in sure]
+            else:
+                yield list(map(show, values)) if show else values
+
+    @cached_property
+    def _shows(self) -> list[Callable[[Any], str] | None]:
+        return [reader(self.leaf), amount(self.leaf)] if self._is_money else [reader(self.leaf)]
 
     @property
     def _is_money(self) -> bool:
@@ -85,27 +98,29 @@ def locate(row: Any, path: str) -> Field:
     return Field(path, ".".join(real[:-1]), leaf)
 
 
-def reader(leaf: Any) -> Callable[[Any], Any] | None:
+def reader(leaf: Any) -> Callable[[Any], str] | None:
     """Return what makes a value readable, or None where it already is."""
     show = one(leaf)
     if leaf.is_repeated:
-        return lambda values: ";".join(str(show(value) if show else value) for value in values)
+        return lambda values: ";".join(map(show, values) if show else values)
     return show
 
 
-def one(leaf: Any) -> Callable[[Any], Any] | None:
+def one(leaf: Any) -> Callable[[Any], str] | None:
     """Return the same for a single value."""
     if leaf.enum_type is not None:
         values = leaf.enum_type.values_by_number.items()
         return Names((number, value.name) for number, value in values).__getitem__
-    return as_json if leaf.message_type is not None else None
+    if leaf.message_type is not None:
+        return as_json
+    return None if leaf.type == leaf.TYPE_STRING else str
 
 
-class Names(dict[int, Any]):
+class Names(dict[int, str]):
     """The names of an enum; a number that is newer than this version stays a number."""
 
-    def __missing__(self, number: int) -> int:
-        return number
+    def __missing__(self, number: int) -> str:
+        return str(number)
 
 
 def as_json(message: Any) -> str:
@@ -115,10 +130,18 @@ def as_json(message: Any) -> str:
     return str(MessageToJson(message, indent=None, preserving_proto_field_name=True))
 
 
-def currency(micros: int | None) -> str | None:
+def amount(leaf: Any) -> Callable[[Any], str]:
+    """Return what turns micros into an amount; one field of the API has fractions of them."""
+    return currency if leaf.type == leaf.TYPE_INT64 else fraction
+
+
+def currency(micros: int) -> str:
     """Return millionths of a currency as an exact decimal number."""
-    if micros is None:
-        return None
     if micros < 0:
         return f"-{currency(-micros)}"
     return f"{micros // 1_000_000}.{micros % 1_000_000:06}"
+
+
+def fraction(micros: float) -> str:
+    """Return the same for an average, with all of its digits."""
+    return f"{Decimal(repr(micros)).scaleb(-6):f}"

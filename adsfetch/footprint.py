@@ -6,6 +6,7 @@ from contextlib import suppress
 
 M_ARENA_MAX = -8
 ARENAS = 2
+OBJECTS = 10_000
 
 
 def few_arenas() -> None:
@@ -19,5 +20,9 @@ def few_arenas() -> None:
 
 
 def settled() -> None:
-    """Spare every later collection the look at what is loaded by now and stays."""
+    """Spare every later collection the look at what is loaded by now and stays.
+
+    Rows are many objects and no cycles: there is little to collect, and that less often.
+    """
     gc.freeze()
+    gc.set_threshold(OBJECTS)

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,10 @@ class Entry:
     def held(self) -> bool:
         """Tell whether the day's file is there and good."""
         return not self.problem
+
+
+NAMES = tuple(field.name for field in fields(Entry))
+LINE = json.JSONEncoder(default=str)
 
 
 def load(path: Path) -> dict[date, Entry]:
@@ -66,7 +70,8 @@ def torn(file: Any) -> bool:
 
 def encoded(entry: Entry) -> bytes:
     """Return an entry as one line."""
-    return json.dumps(asdict(entry), default=str).encode() + b"\n"
+    record = {name: getattr(entry, name) for name in NAMES}
+    return LINE.encode(record).encode() + b"\n"
 
 
 def parsed(line: str) -> Entry | None:

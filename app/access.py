@@ -82,6 +82,14 @@ class Access:
         if client.key is None and self._key_required:
             raise Unauthorized("Send an API key as Authorization: Bearer.", presented=False)
 
+    def admit(self, presented: str | None, address: str) -> Client:
+        """Name who wants to stay on the line; refuse who may not, as ``check_key`` does."""
+        client = self.client(presented, address)
+        if client.bad_key:
+            self.count_read(client)
+        self.check_key(client)
+        return client
+
     def introspects(self, client: Client) -> bool:
         """Tell whether who asks may see the schema of GraphQL: anybody, or who has a key."""
         return client.key is not None or not self._key_required

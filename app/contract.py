@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
 from http import HTTPStatus
+from itertools import repeat
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -146,7 +147,7 @@ def _items(page: Any, names: set[str]) -> list[dict[str, Any]]:
         return []
     columns = [str(name) for name in page.items[0]._fields]
     if set(columns) == names:
-        return [dict(zip(columns, row, strict=True)) for row in page.items]
+        return list(map(dict, map(zip, repeat(columns), page.items)))
     if not names <= set(columns):
         raise TypeError(f"the query gives {columns}, and the contract asks for {names}")
     # Keys of the order that are nobody's business come after the fields.

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Engine,
     Row,
     TypeDecorator,
+    create_engine,
     event,
     make_url,
 )
@@ -103,7 +104,7 @@ def engine_options(url: str) -> dict[str, Any]:
         f"-c idle_in_transaction_session_timeout={STATEMENT_MILLISECONDS} -c timezone=UTC"
     )
     return {
-        "pool_size": THREADS,
+        "pool_size": THREADS + 1,  # one for the reader of events
         "max_overflow": 0,
         # The one used last is the one that need not be asked whether it is alive.
         "pool_use_lifo": True,
@@ -123,7 +124,7 @@ def init_app(app: Flask) -> None:
     """Prepare the engine: its listeners, and the folder of an SQLite file."""
     with app.app_context():
         engine = db.engine
-    app.extensions["bookstall_unbegun"] = engine.execution_options(unbegun=True)
+    app.extensions["bookstall_unbegun"] = _unbegun_beside(engine)
     event.listen(engine, "checkin", _note_use)
     if engine.dialect.name == "sqlite":
         _make_folder(str(engine.url))
@@ -131,13 +132,24 @@ def init_app(app: Flask) -> None:
         event.listen(engine, "begin", _begin_sqlite)
     else:
         limit_waiting()
-        event.listen(engine, "checkout", _ask_if_idle)
+        event.listen(engine, "checkout", _make_ready)
         event.listen(engine, "begin", _begin_postgres)
 
 
-def _is_unbegun(connection: Connection) -> bool:
-    options = connection.get_execution_options()
-    return "unbegun" in options or options.get("isolation_level") == "AUTOCOMMIT"
+def _unbegun_beside(engine: Engine) -> Engine:
+    """Make an engine on the same connections that tells nobody of a beginning or a statement.
+
+    ``execution_options`` would make one that passes all events on, which costs each read more
+    than they do themselves.
+    """
+    # Nothing is begun, so nothing is rolled back. Of SQLite's driver SQLAlchemy could not tell:
+    # it sees no transaction where we have begun one ourselves.
+    skips = engine.dialect.name != "sqlite"
+    return create_engine(engine.url, pool=engine.pool, skip_autocommit_rollback=skips)
+
+
+def _commits_each(connection: Connection) -> bool:
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 def _make_folder(url: str) -> None:
@@ -162,30 +174,32 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> N
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    if not _is_unbegun(connection):
+    if not _commits_each(connection):
         # Taken at once, the write lock is waited for; taken midway, it would be refused.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _begin_postgres(connection: Connection) -> None:
-    # Only a flag of the driver: SQLAlchemy's own AUTOCOMMIT costs a round trip to take back.
-    connection.connection.dbapi_connection.autocommit = _is_unbegun(connection)  # type: ignore[union-attr]
+    if not _commits_each(connection):
+        # Only a flag of the driver: SQLAlchemy's own AUTOCOMMIT costs a round trip to take back.
+        connection.connection.dbapi_connection.autocommit = False  # type: ignore[union-attr]
 
 
 def _note_use(_: Any, entry: ConnectionPoolEntry) -> None:
     entry.info["used"] = time.monotonic()
 
 
-def _ask_if_idle(connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
-    """Replace a connection that died while nobody used it, before a request meets it."""
+def _make_ready(connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
+    """Hand out a connection that is alive, and commits each statement until a ``begin``."""
     now_used = time.monotonic()
-    if now_used - entry.info.get("used", now_used) < ASK_AFTER_IDLE_SECONDS:
-        return
+    idle = now_used - entry.info.get("used", now_used)
     try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except Exception as error:
+        if not connection.autocommit:  # to set it costs, also where it is set already
+            connection.autocommit = True
+        if idle >= ASK_AFTER_IDLE_SECONDS:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+    except Exception as error:  # it died while nobody used it: the pool takes another
         raise DisconnectionError from error
 
 

@@ -104,13 +104,15 @@ NEWEST = select(func.max(StoredEvent.position)).scalar_subquery()
 HEAD = select(
     EventHead.log, EventHead.position, func.coalesce(OLDEST, EventHead.position + 1)
 ).where(EventHead.id == 1)
+# Of the tables, not the models: the line behind this statement waits for what comes after it.
+HEADS, STORED = EventHead.metadata.tables["event_head"], StoredEvent.metadata.tables["event"]
 TAKE_THE_NEXT = (
-    update(EventHead)
-    .where(EventHead.id == 1)
-    .values(position=EventHead.position + 1)
-    .returning(EventHead.log, EventHead.position)
-    .execution_options(synchronize_session=False)
+    update(HEADS)
+    .where(HEADS.c.id == 1)
+    .values(position=HEADS.c.position + 1)
+    .returning(HEADS.c.log, HEADS.c.position)
 )
+STORE = insert(STORED)
 EVENTS = select(StoredEvent.position, StoredEvent.topic, StoredEvent.payload)
 
 
@@ -120,13 +122,15 @@ def append(topic: str, payload: Mapping[str, Any]) -> tuple[str, Event]:
     All other events wait until this transaction ends: call it last before the commit.
     """
     written = encode(payload)
-    place = db.session.execute(TAKE_THE_NEXT).one_or_none()
+    db.session.flush()
+    connection = db.session.connection()
+    place = connection.execute(TAKE_THE_NEXT).one_or_none()
     if place is None:
-        _make_head(db.session.connection())
-        place = db.session.execute(TAKE_THE_NEXT).one()
+        _make_head(connection)
+        place = connection.execute(TAKE_THE_NEXT).one()
     event = Event(place.position, topic, written)
     values = {"position": event.position, "topic": topic, "payload": written.decode()}
-    db.session.execute(insert(StoredEvent).values(values))
+    connection.execute(STORE, values)
     return place.log, event
 
 

@@ -25,6 +25,7 @@ from app.key_commands import keys as key_commands
 from app.logs import init_logging
 from bookreview.commands import books, reviews
 from bookreview.live import schema
+from bookreview.pages import bp as pages
 from bookreview.views import bp as bookreview
 from inventory.commands import products
 from inventory.views import bp as inventory
@@ -52,6 +53,7 @@ def create_app(settings: Settings) -> Flask:
         openapi.bp,
         preparing.bp,
         bookreview,
+        pages,
         inventory,
         graphql_http.blueprint(schema),
     ):

@@ -25,9 +25,18 @@ from graphql import (
 from app.access import Access, Client
 from app.errors import Unprocessable
 from app.extensions import db
-from app.graphql_bounds import COMMENTS_MAX, LENGTH_MAX, NODES_MAX, TOKENS_MAX, measure
+from app.graphql_bounds import (
+    CHARACTERS_MAX,
+    COMMENTS_MAX,
+    LENGTH_MAX,
+    NODES_MAX,
+    TOKENS_MAX,
+    characters,
+    check_bounds,
+)
 from app.graphql_errors import (
     BAD_REQUEST,
+    BAD_USER_INPUT,
     PARSE_FAILED,
     VALIDATION_FAILED,
     Refused,
@@ -42,6 +51,7 @@ ELSEWHERE = (
     "Subscribe by graphql-transport-ws at /graphql, or by graphql-sse at /graphql/stream: "
     "one answer cannot hold what is still to come."
 )
+TOO_LARGE = f"The answer has more than {CHARACTERS_MAX} characters: ask for less of it at once."
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,6 @@ class Prepared:
 
     document: DocumentNode
     operation: OperationDefinitionNode
-    root_fields: int
 
     @property
     def kind(self) -> OperationType:
@@ -124,7 +133,7 @@ def prepare(
 @lru_cache(maxsize=PREPARED_MOST)
 def _prepare(schema: GraphQLSchema, query: str, name: str | None, introspects: bool) -> Prepared:
     document = _parse(query)
-    measures = measure(document, introspects=introspects)
+    check_bounds(document, introspects=introspects)
     errors = validate(schema, document, max_errors=ERRORS_MOST, hide_suggestions=not introspects)
     if errors:
         raise Refused(*(refusal(error.message, VALIDATION_FAILED, error) for error in errors))
@@ -132,7 +141,7 @@ def _prepare(schema: GraphQLSchema, query: str, name: str | None, introspects: b
     if operation is None:
         words = "Name one of the operations of this document as operationName."
         raise Refused(refusal(words, VALIDATION_FAILED))
-    return Prepared(document, operation, measures[id(operation)].root_fields)
+    return Prepared(document, operation)
 
 
 def _parse(query: str) -> DocumentNode:
@@ -169,6 +178,8 @@ def execute(
         prepared.name,
         hide_suggestions=context is not None and not context.introspects,
     )
+    if characters(result.data) > CHARACTERS_MAX:
+        return ExecutionResult(None, [refusal(TOO_LARGE, BAD_USER_INPUT)])
     asked = context.request_id if context else ""
     errors = [coded(error, asked) for error in result.errors or ()]
     return ExecutionResult(result.data, errors or None)

@@ -5,7 +5,7 @@ Validation itself compares fields of one name pair by pair, so it is bounded by 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from graphql import (
     DocumentNode,
@@ -14,7 +14,9 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLError,
     InlineFragmentNode,
+    Node,
     OperationDefinitionNode,
+    OperationType,
     SelectionNode,
     SelectionSetNode,
 )
@@ -31,10 +33,14 @@ DEPTH_MAX = 10
 ALIASES_MAX = 10
 """Each is the same answer once more."""
 ROOT_FIELDS_MAX = 10
+WRITES_MAX = 1
+"""Of two, one could fail and take the answer of the other with it, and it was written."""
 NODES_MAX = 1_000
 """Things in all lists of an answer, as many as are asked for."""
 ANYWHERE = -TOKENS_MAX
 """A depth from which none is too deep."""
+CHARACTERS_MAX = 4_000_000
+"""Characters of all texts of an answer."""
 INTROSPECTION = frozenset({"__schema", "__type"})
 
 T = TypeVar("T")
@@ -64,7 +70,7 @@ class Measure:
     def _take_field(self, node: FieldNode, depth: int) -> None:
         if node.alias is not None:
             self._within(node, "aliases", ALIASES_MAX)
-        if depth == 1:
+        if depth == 1 and node.name.value != "__typename":
             self._within(node, "root_fields", ROOT_FIELDS_MAX)
         if depth > DEPTH_MAX:
             raise _beyond(node, f"Fields are nested {DEPTH_MAX} deep at most.")
@@ -92,21 +98,36 @@ class Measure:
             raise _beyond(node, f"A request has at most {most} {name.replace('_', ' ')}.")
 
 
-def measure(document: DocumentNode, *, introspects: bool) -> dict[int, Measure]:
-    """Return what each operation asks for, by its node's id; raise Refused beyond the bounds."""
+def check_bounds(document: DocumentNode, *, introspects: bool) -> None:
+    """Raise Refused for a document that is beyond the bounds."""
     fragments = {node.name.value: node for node in _of(document, FragmentDefinitionNode)}
     for fragment in fragments.values():  # also one that nobody spreads is validated
         Measure(fragments, introspects).take(fragment.selection_set, ANYWHERE)
-    found = {}
     for operation in _of(document, OperationDefinitionNode):
-        found[id(operation)] = Measure(fragments, introspects)
-        found[id(operation)].take(operation.selection_set, 1)
-    return found
+        measure = Measure(fragments, introspects)
+        measure.take(operation.selection_set, 1)
+        writes = operation.operation is OperationType.MUTATION
+        if writes and measure.root_fields > WRITES_MAX:
+            raise _beyond(operation, "A mutation writes one thing.")
+
+
+def characters(data: Any) -> int:
+    """Count the characters of all texts of an answer. One text of ours may stand in it often."""
+    total, waiting = 0, [data]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            total += len(part)
+        elif isinstance(part, dict):
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+    return total
 
 
 def _of(document: DocumentNode, kind: type[T]) -> Iterator[T]:
     return (node for node in document.definitions if isinstance(node, kind))
 
 
-def _beyond(node: SelectionNode, words: str) -> Refused:
+def _beyond(node: Node, words: str) -> Refused:
     return Refused(refusal(words, VALIDATION_FAILED, GraphQLError("", node)))

@@ -58,11 +58,18 @@ def coded(error: GraphQLError, request_id: str) -> GraphQLError:
         return _of_api(cause, error)
     if isinstance(cause, SQLAlchemyError) and is_away(cause):
         return _of_api(away(cause), error)
-    # Of a variable, before any field was asked; or of an argument that a variable made wrong.
-    if error.path is None or (isinstance(cause, GraphQLError) and cause.nodes):
+    if _is_of_a_variable(error):
         return refusal(error.message, BAD_USER_INPUT, error)
     log.error("unexpected failure", exc_info=cause or error, extra={"request_id": request_id})
     return _said(OurFault().detail, {"code": INTERNAL, "requestId": request_id}, error)
+
+
+def _is_of_a_variable(error: GraphQLError) -> bool:
+    """Tell whether a variable is wrong: before any field was asked, or as an argument of one."""
+    cause = error.original_error
+    if error.path is None:
+        return cause is None or isinstance(cause, GraphQLError)
+    return isinstance(cause, GraphQLError) and bool(cause.nodes)
 
 
 def _of_api(failure: ApiError, error: GraphQLError) -> GraphQLError:

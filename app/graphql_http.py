@@ -24,12 +24,11 @@ from app.contract import JSON, encode, takes_json
 from app.errors import ApiError, BadRequest, NotAcceptable
 from app.gate import CLIENT, TOLD
 from app.graphql import Caller, execute, prepare, was_refused, written
-from app.graphql_errors import BAD_REQUEST, Refused, from_failure, refusal
+from app.graphql_errors import Refused, from_failure
 from app.idempotency import KEY_HEADER, once_for
 from app.keys import admits_writes_itself
 
 GRAPHQL_JSON = "application/graphql-response+json"
-ONE_WRITE = "With an Idempotency-Key a mutation writes one thing."
 
 
 class Asked(NamedTuple):
@@ -122,6 +121,4 @@ def _executed(schema: GraphQLSchema, asked: Asked, caller: Caller, write: Write)
 
     if prepared.kind is not OperationType.MUTATION or KEY_HEADER not in request.headers:
         return make()[0]
-    if prepared.root_fields > 1:  # some of them could fail, and the answer be kept for neither
-        raise Refused(refusal(ONE_WRITE, BAD_REQUEST))
     return once_for(make)

@@ -24,8 +24,8 @@ from app.openapi_parts import (
     PROBLEM,
     WHY,
     failure,
+    guard,
     page_of,
-    security,
     success_headers,
     tags_of,
 )
@@ -138,7 +138,7 @@ def _add(spec: APISpec, app: Flask, rule: Rule) -> None:
     path = PATH_NAME.sub(r"{\1}", rule.rule)
     operations = {
         method.lower(): _operation(view, rule, method)
-        | {"security": security(scope_of(view), method, app.config["REQUIRE_API_KEY"])}
+        | guard(scope_of(view), method, app.config["REQUIRE_API_KEY"])
         for method in sorted((rule.methods or set()) & FAILURES.keys())
     }
     spec.path(path, operations=operations, parameters=_path_parameters(rule))

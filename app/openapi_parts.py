@@ -47,7 +47,7 @@ WHY = {
     304: "The client has this answer already.",
     400: "The request cannot be read: no JSON, or a cursor that does not belong to this list.",
     401: "The API key is no good, or there is none where one is needed.",
-    403: "The API key lacks the scope that this operation needs.",
+    403: "The API key lacks the scope that this operation needs, its `x-scope`.",
     404: "There is no such thing.",
     406: "The client does not accept JSON.",
     409: "What is stored forbids it, or the first request with this Idempotency-Key still runs.",
@@ -139,10 +139,16 @@ def failure(status: int) -> dict[str, Any]:
     }
 
 
-def security(scope: str | None, method: str, required: bool) -> list[dict[str, list[str]]]:
-    """Say whether an operation needs a key, and with which scope; any takes one."""
-    needed = {"bearer": [scope] if scope and method not in READS else []}
-    return [needed] if required and method not in READS else [{}, needed]
+def guard(scope: str | None, method: str, required: bool) -> dict[str, Any]:
+    """Say whether an operation needs a key, and with which scope; any takes one.
+
+    The scope has a name of its own: beside ``bearer`` some linters take it for a mistake.
+    """
+    if method in READS:
+        return {"security": [{}, {"bearer": []}]}
+    optional: list[dict[str, list[str]]] = [] if required else [{}]
+    named = {"x-scope": scope} if scope else {}
+    return {"security": [*optional, {"bearer": []}], **named}
 
 
 def page_of(schema: type[Schema]) -> dict[str, Any]:

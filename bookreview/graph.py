@@ -1,17 +1,17 @@
 """The types of GraphQL: books, their reviews, and the lists of both."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NewType
 
 import orjson
 import strawberry
-from sqlalchemy import Row
 from strawberry import ID, UNSET, Info, Private
 
 from app.connections import Connection, Listed, page_of
 from app.graphql import Execution
-from app.pagination import Page, PageRequest, paginate
+from app.pagination import Order, Page, PageRequest, paginate
 from bookreview import queries
 from bookreview.batches import newest_reviews
 from bookreview.schemas import BookQuery, ReviewQuery
@@ -25,7 +25,7 @@ DATE_TIME = strawberry.scalar(
 BOOK_QUERY, REVIEW_QUERY = BookQuery(), ReviewQuery()
 
 Context = Info[Execution, Any]
-AnyRow = Row[*tuple[Any, ...]]
+Count = Callable[[], int]
 
 
 def moment(value: Any) -> DateTime:
@@ -76,6 +76,7 @@ class Siblings:
             call.ask_for(self.width * page.limit)
             self._pages[page.limit] = newest_reviews(self.book_ids, page.limit + 1)
         rows = self._pages[page.limit][book_id]
+        # That there is more is all that is asked: each edge writes its own cursor.
         return Page(rows[: page.limit], "more" if len(rows) > page.limit else None)
 
 
@@ -101,7 +102,7 @@ class Book:
         book_id = int(self.id)
         page, _ = page_of(REVIEW_QUERY, reviews_of(book_id), first, after)
         found = self.siblings.reviews(info.context, book_id, page)
-        return review_connection(found, page, book_id)
+        return review_connection(found, page, lambda: self.review_count)
 
     @classmethod
     def of(cls, row: Any, siblings: Siblings) -> "Book":
@@ -124,18 +125,18 @@ def reviews_of(book_id: int) -> str:
     return f"book {book_id} reviews"
 
 
-def review_connection(found: Page, page: PageRequest, book_id: int) -> Connection[Review]:
+def review_connection(found: Page, page: PageRequest, count: Count) -> Connection[Review]:
     """Show a page of a book's reviews."""
-    listed = _listed(found, queries.NEWEST_FIRST, page, lambda: queries.count_reviews(book_id))
+    listed = _listed(found, queries.NEWEST_FIRST, page, count)
     return Connection(nodes=[Review.of(row) for row in found.items], listed=listed)
 
 
-def book_connection(found: Page, page: PageRequest, **filters: Any) -> Connection[Book]:
+def book_connection(found: Page, page: PageRequest, count: Count) -> Connection[Book]:
     """Show a page of books."""
-    listed = _listed(found, queries.BY_ID, page, lambda: queries.count_books(**filters))
+    listed = _listed(found, queries.BY_ID, page, count)
     together = Siblings([row.id for row in found.items], page.limit)
     return Connection(nodes=[Book.of(row, together) for row in found.items], listed=listed)
 
 
-def _listed(found: Page, order: Any, page: PageRequest, count: Any) -> Listed:
-    return Listed(found.items, order, page, found.next_cursor is not None, count)
+def _listed(found: Page, order: Order, page: PageRequest, count: Count) -> Listed:
+    return Listed(found.items, order, page, found.next_cursor is not None, cache(count))

@@ -64,7 +64,8 @@ class Query:
         """Page through the books."""
         page, filters = page_of(BOOK_QUERY, "books", first, after, q=q, author=author, isbn=isbn)
         info.context.ask_for(page.limit)
-        return book_connection(queries.books(page, **filters), page, **filters)
+        found = queries.books(page, **filters)
+        return book_connection(found, page, lambda: queries.count_books(**filters))
 
     @strawberry.field(description="A book's reviews, newest first.")
     def reviews(
@@ -74,7 +75,8 @@ class Query:
         whose = known(book_id)
         page, _ = page_of(REVIEW_QUERY, reviews_of(whose), first, after)
         info.context.ask_for(page.limit)
-        return review_connection(queries.reviews(whose, page), page, whose)
+        found = queries.reviews(whose, page)
+        return review_connection(found, page, lambda: queries.count_reviews(whose))
 
     @strawberry.field(
         description="Where the events stand now: subscribe with it as `after`, and miss nothing "

@@ -17,10 +17,13 @@ MODULES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py
 OPERATIONAL = {
     "/docs",
     "/docs/<path:name>",
+    "/graphiql/<path:name>",
     "/graphql",
     "/healthz",
+    "/live",
     "/metrics",
     "/openapi.json",
+    "/pages/<path:name>",
     "/readyz",
     "/static/<path:filename>",
 }

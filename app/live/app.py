@@ -144,5 +144,4 @@ class Live:
             raise MethodNotAllowed(f"A stream is asked for by {METHODS}.")
         if not self._view.is_of_our_site(request):
             raise OtherSite("Pages of this site may not ask.")
-        line.client = await self.in_thread(self._access.client, line.presented, line.address)
-        self._access.check_key(line.client)
+        line.client = await self.in_thread(self._access.admit, line.presented, line.address)

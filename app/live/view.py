@@ -181,8 +181,7 @@ class View(GraphQL[Context, None]):
     async def _identify(self, line: Line, params: Mapping[str, object]) -> None:
         shown = next((v for k, v in params.items() if k.lower() == "authorization"), None)
         line.presented = line.presented if shown is None else str(shown)
-        client = await self._in_thread(self._access.client, line.presented, line.address)
-        self._access.check_key(client)
+        client = await self._in_thread(self._access.admit, line.presented, line.address)
         self._lines.rename(line, client)
 
     def encode_json(self, data: object) -> str:

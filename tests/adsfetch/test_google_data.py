@@ -1,12 +1,15 @@
 """What the real client brings home, as people read it."""
 
 import csv
+import subprocess
+import sys
 
 import pytest
 from adsserver.token_proxy import token_proxy
 
 from adsfetch import QueryError
 from adsfetch.fields import Fields, currency
+from adsfetch.narrow import narrowed
 
 google_ads = pytest.importorskip("google.ads.googleads.client")
 
@@ -99,15 +102,37 @@ def test_a_version_that_the_library_does_not_know_is_a_slip(google, ads):
     assert "v1" in answer.err
 
 
-@pytest.fixture
-def row():
-    client = google_ads.GoogleAdsClient(None, version="v26")
+OWN_METHOD = """
+import sys, yaml
+from google.ads.googleads.client import GoogleAdsClient
+settings = {**yaml.safe_load(open(sys.argv[1])), "use_proto_plus": False}
+service = GoogleAdsClient.load_from_dict(settings).get_service("GoogleAdsService")
+list(service.search_stream(customer_id="1234567890", query="segments.date = '2024-01-01'"))
+"""
+
+
+def test_a_call_has_the_headers_of_the_clients_own_method(google, ads):
+    google("fetch", "2024-01-01", "2024-01-01")
+    ours = ads.log()["headers"][0]
+    words = [sys.executable, "-c", OWN_METHOD, str(ads.config)]
+    subprocess.run(words, env=ads.environment, check=True, timeout=60)
+    assert ours == {**ads.log()["headers"][0], "authorization": ours["authorization"]}
+    assert "x-goog-request-params" in ours
+
+
+@pytest.fixture(params=["v23", "v26"])
+def row(request):
+    client = google_ads.GoogleAdsClient(None, version=request.param)
     return client.get_type("GoogleAdsRow")
 
 
 def cells(row, *paths):
-    batch = Fields(row.DESCRIPTOR, paths).batch([row])
-    return dict(zip(batch.names, batch.rows[0], strict=True))
+    """Return the cells of a row, which are the same if only the selected fields are unpacked."""
+    fields = Fields(row.DESCRIPTOR, paths)
+    batch = fields.batch([row])
+    narrow = narrowed(row.DESCRIPTOR, fields.places)
+    assert fields.batch([narrow.FromString(row.SerializeToString())]) == batch
+    return dict(zip(batch.names, [column[0] for column in batch.columns], strict=True))
 
 
 def test_a_field_called_type_is_found_by_its_name_in_gaql(row):
@@ -120,15 +145,15 @@ def test_lists_are_joined_and_unknown_enums_stay_numbers(row):
     row.campaign.status = 99
     assert cells(row, "metrics.interaction_event_types", "campaign.status") == {
         "metrics.interaction_event_types": "CLICK;ENGAGEMENT",
-        "campaign.status": 99,
+        "campaign.status": "99",
     }
 
 
 def test_zero_is_not_nothing(row):
     row.metrics.clicks = 0
     assert cells(row, "metrics.clicks", "metrics.search_impression_share") == {
-        "metrics.clicks": 0,
-        "metrics.search_impression_share": None,
+        "metrics.clicks": "0",
+        "metrics.search_impression_share": "",
     }
 
 
@@ -138,6 +163,36 @@ def test_a_whole_message_is_one_cell(row):
     assert "Books" in cells(row, "ad_group_ad.ad.responsive_search_ad.headlines").popitem()[1]
 
 
+def test_what_was_not_selected_is_not_unpacked(row):
+    narrow = narrowed(row.DESCRIPTOR, ["campaign.id", "campaign.name", "metrics.clicks"])
+    assert set(narrow.DESCRIPTOR.fields_by_name) == {"campaign", "metrics"}
+    assert set(narrow().campaign.DESCRIPTOR.fields_by_name) == {"id", "name"}
+    again = narrowed(row.DESCRIPTOR, ["metrics.clicks", "campaign.name", "campaign.id"])
+    assert again.DESCRIPTOR.full_name == narrow.DESCRIPTOR.full_name
+
+
+def test_a_message_and_a_field_in_it_may_both_be_selected(row):
+    row.campaign.network_settings.target_google_search = True
+    both = ("campaign.network_settings", "campaign.network_settings.target_google_search")
+    whole, inside = cells(row, *both).values()
+    assert "target_google_search" in whole
+    assert inside == "True"
+
+
+def test_text_that_may_be_left_out_is_blank_or_itself(row):
+    row.campaign.final_url_suffix = ""
+    assert cells(row, "campaign.name", "campaign.final_url_suffix") == {
+        "campaign.name": "",
+        "campaign.final_url_suffix": "",
+    }
+
+
+def test_fractions_of_micros_keep_their_digits(row):
+    row.metrics.hotel_average_lead_value_micros = 1234567.25
+    cell = cells(row, "metrics.hotel_average_lead_value_micros")
+    assert cell["metrics.hotel_average_lead_value"] == "1.23456725"
+
+
 def test_a_field_that_is_not_there_is_an_error(row):
     with pytest.raises(QueryError, match=r"campaign\.nope"):
         Fields(row.DESCRIPTOR, ["campaign.nope"])
@@ -145,7 +200,7 @@ def test_a_field_that_is_not_there_is_an_error(row):
 
 @pytest.mark.parametrize(
     ("micros", "amount"),
-    [(0, "0.000000"), (1, "0.000001"), (-1_500_000, "-1.500000"), (None, None)],
+    [(0, "0.000000"), (1, "0.000001"), (-1_500_000, "-1.500000")],
 )
 def test_money_is_exact(micros, amount):
     assert currency(micros) == amount

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adsfetch import DayError
-from adsfetch.table import Table, columns_of
+from adsfetch.table import Table, columns_of, encode
 
 DAY = date(2024, 2, 29)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -28,6 +28,22 @@ def read(content):
 @given(st.lists(st.fixed_dictionaries({"date": TEXT, "a": TEXT, "b": TEXT}), min_size=1))
 def test_any_text_comes_back_as_it_was(rows):
     assert read(written(rows)) == rows
+
+
+@given(st.lists(st.lists(TEXT, min_size=2, max_size=2), min_size=1))
+def test_the_bytes_are_those_of_the_csv_module(rows):
+    rows = [[cell.replace("\r", "") for cell in row] for row in rows]  # it leaves some of them bare
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(rows)
+    assert encode(list(zip(*rows, strict=True))) == lines.getvalue().encode()
+
+
+def test_an_empty_cell_that_is_alone_is_still_a_row():
+    assert written([{"date": ""}, {"date": "x"}]) == b'date\n""\nx\n'
+
+
+def test_no_rows_are_no_line():
+    assert encode([[], []]) == b""
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import event, text
 
 from app import patience
+from app.database import unbegun
 from app.extensions import db
 from stack.servers import Postgres
 
@@ -32,10 +33,12 @@ def faulty(app):
         raise ZeroDivisionError("a secret of our insides")
 
     with app.app_context():
-        engine = db.engine
-    event.listen(engine, "before_cursor_execute", fault)
+        engines = db.engine, unbegun()
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", fault)
     yield app.test_client()
-    event.remove(engine, "before_cursor_execute", fault)
+    for engine in engines:
+        event.remove(engine, "before_cursor_execute", fault)
 
 
 @pytest.mark.parametrize(

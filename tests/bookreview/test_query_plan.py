@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event, insert
 
+from app.database import unbegun
 from app.extensions import db
 from bookreview.models import Book, Review, fold
 
@@ -50,7 +51,7 @@ def asked(app, client):
             seen.append((statement, parameters))
 
         with app.app_context():
-            engine = db.engine
+            engine = unbegun()
         event.listen(engine, "before_cursor_execute", note)
         answer = client.get(path)
         event.remove(engine, "before_cursor_execute", note)

@@ -2,6 +2,7 @@ import pytest
 from sqlalchemy import event, text
 
 from app import pagination
+from app.database import unbegun
 from app.extensions import db
 
 
@@ -159,7 +160,7 @@ def test_a_search_goes_by_an_index(app, client, query):
             connection.execution_options(isolation_level="AUTOCOMMIT").execute(
                 text(TIDY[engine.dialect.name])
             )
-    asked = plans_of(engine, lambda: client.get(f"/products/search?{query}"))
+    asked = plans_of(app, lambda: client.get(f"/products/search?{query}"))
     assert PLANS[query][engine.dialect.name] in asked
     assert "Seq Scan" not in asked
     assert "SCAN product\n" not in asked
@@ -174,7 +175,7 @@ def test_a_page_amid_products_of_one_name_and_price_enters_the_index_at_its_prod
     with app.app_context():
         engine = db.engine
     cursor = client.get(f"/products?sort={sort}&limit=2").json["next_cursor"]
-    asked = plans_of(engine, lambda: client.get(f"/products?sort={sort}&limit=2&cursor={cursor}"))
+    asked = plans_of(app, lambda: client.get(f"/products?sort={sort}&limit=2&cursor={cursor}"))
     column = "folded" if "name" in sort else "price"
     sign = "<" if "-" in sort else ">"
     wanted = {
@@ -197,7 +198,7 @@ MANY = {
 }
 
 
-def plans_of(engine, act):
+def plans_of(app, act):
     """Return the plans of the product queries that ``act`` causes, as one text."""
     asked = []
 
@@ -205,6 +206,8 @@ def plans_of(engine, act):
         if "FROM product" in statement:
             asked.append((statement, parameters))
 
+    with app.app_context():
+        engine = unbegun()
     event.listen(engine, "before_cursor_execute", note)
     assert act().status_code == 200
     event.remove(engine, "before_cursor_execute", note)

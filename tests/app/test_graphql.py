@@ -1,0 +1,428 @@
+"""GraphQL over HTTP: what is taken, what is refused, and with which code."""
+
+import json
+import time
+
+import pytest
+from graphql import get_introspection_query
+from sqlalchemy import event, insert, text
+
+from app.config import Rate
+from app.extensions import db
+from app.graphql import prepare
+from app.graphql_bounds import ALIASES_MAX, DEPTH_MAX, ROOT_FIELDS_MAX, SELECTIONS_MAX
+from app.keys import LOOK_AGAIN_SECONDS
+from bookreview import services
+from bookreview.live import schema
+from bookreview.models import Review
+
+GRAPHQL_JSON = "application/graphql-response+json"
+BOOKS = "{ books { nodes { id } } }"
+ADD = 'mutation { addReview(bookId: 1, rating: 4, reviewer: "Ana", text: "Good.") { id } }'
+LOST = ADD.replace("bookId: 1", "bookId: 99")
+
+
+def ask(client, query, headers=None, **members):
+    return client.post("/graphql", json={"query": query, **members}, headers=headers)
+
+
+def codes(answer):
+    return [error["extensions"]["code"] for error in answer.json["errors"]]
+
+
+def refused(client, query, **members):
+    """Return the codes of a request that is not executed; 400 to who takes the answer's kind."""
+    answer = ask(client, query, **members)
+    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    assert "data" not in answer.json
+    exact = ask(client, query, {"Accept": GRAPHQL_JSON}, **members)
+    assert (exact.status_code, exact.mimetype) == (400, GRAPHQL_JSON)
+    assert exact.json == answer.json
+    return codes(answer)
+
+
+def make_key(app, *scopes):
+    words = [word for name in scopes for word in ("--scope", name)]
+    created = app.test_cli_runner().invoke(args=["keys", "create", "a test", *words])
+    time.sleep(LOOK_AGAIN_SECONDS)
+    return {"Authorization": f"Bearer {created.stdout.strip()}"}
+
+
+def reviews(app):
+    with app.app_context(), db.engine.connect() as connection:
+        return connection.execute(text("SELECT count(*) FROM review")).scalar()
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (None, "application/json"),
+        ("*/*", "application/json"),
+        ("application/json", "application/json"),
+        ("application/*", "application/json"),
+        (GRAPHQL_JSON, GRAPHQL_JSON),
+        (f"{GRAPHQL_JSON}; charset=utf-8, application/json; charset=utf-8", GRAPHQL_JSON),
+        (f"{GRAPHQL_JSON};q=0, application/json", "application/json"),
+    ],
+)
+def test_the_client_chooses_the_kind_of_answer(shared_client, accept, kind):
+    answer = ask(shared_client, BOOKS, {"Accept": accept} if accept else {})
+    assert (answer.status_code, answer.mimetype) == (200, kind)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "ETag" not in answer.headers
+
+
+def test_a_client_that_takes_neither_gets_a_406(shared_client):
+    answer = ask(shared_client, BOOKS, {"Accept": "text/html"})
+    assert (answer.status_code, answer.mimetype) == (406, "application/problem+json")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b'"{ books { nodes { id } } }"',
+        b"[]",
+        b'[{"query": "{ __typename }"}]',
+        b"{}",
+        b'{"query": null}',
+        b'{"query": 5}',
+        b'{"query": ["{ __typename }"]}',
+        b'{"query": "{ __typename }", "variables": []}',
+        b'{"query": "{ __typename }", "variables": "{}"}',
+        b'{"query": "{ __typename }", "operationName": 1}',
+        b'{"query": "{ __typename }", "extensions": 1}',
+        b'{"query": "{ __typename }", "query": "{ __typename }"}',
+        b'{"query": "{ __typename }", "variables": {"x": NaN}}',
+        b'{"query": "\xff"}',
+        b'{"query": "{ __typename }", "variables": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"query": "{ __typename }", "variables": ' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001,
+    ],
+)
+def test_what_is_no_request_of_graphql_is_a_problem(shared_client, body):
+    answer = shared_client.post("/graphql", data=body, content_type="application/json")
+    assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
+)
+def test_what_a_form_of_another_site_can_send_is_refused(shared_client, kind):
+    body = json.dumps({"query": BOOKS})
+    assert shared_client.post("/graphql", data=body, content_type=kind).status_code == 415
+
+
+def test_a_body_that_is_too_large_is_a_413(shared_client):
+    assert ask(shared_client, BOOKS, variables={"x": "x" * 1_048_577}).status_code == 413
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "{",
+        "nonsense",
+        "{ a \x00 }",
+        "{ a \ud800 }",
+        '{ book(id: "\ud800") { id } ',
+        "{ a }" + " " * 10_000,
+        "{ " + "a " * 1_001 + "}",
+        "#\n" * 101 + BOOKS,
+        "{a" * 2_000,
+        "{ book(id: " + "[" * 900 + " ",
+    ],
+)
+def test_what_cannot_be_parsed_says_so(shared_client, query):
+    assert refused(shared_client, query) == ["GRAPHQL_PARSE_FAILED"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ nonsense }",
+        "{ books }",
+        "{ book { id } }",
+        '{ books(first: "1") { nodes { id } } }',
+        "{ books(first: 99999999999) { nodes { id } } }",
+        "{ books(first: " + "9" * 5_000 + ") { nodes { id } } }",
+        "query ($x: Nonsense) { __typename }",
+        "query A { __typename } query A { __typename }",
+        "{ ...F } fragment F on Query { ...F }",
+        "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }",
+        "{ __typename @nonsense }",
+        "{ __typename @skip(if: true) @skip(if: true) }",
+        "type A { b: Int }",
+        "fragment F on Query { __typename }",
+        "subscription { a: reviewAdded { cursor } b: reviewAdded { cursor } }",
+        "{ books @stream { nodes { id } } }",
+        "query A { __typename } query B { __typename }",
+    ],
+)
+def test_what_is_not_valid_says_so(shared_client, query):
+    assert set(refused(shared_client, query)) == {"GRAPHQL_VALIDATION_FAILED"}
+
+
+def test_one_of_several_operations_is_chosen_by_its_name(shared_client):
+    query = "query A { a: __typename } query B { b: __typename }"
+    assert ask(shared_client, query, operationName="B").json == {"data": {"b": "Query"}}
+    for name in (None, "", "C", "\ud800"):
+        assert refused(shared_client, query, operationName=name) == ["GRAPHQL_VALIDATION_FAILED"]
+
+
+def nested(depth):
+    return "{ a " * depth + "}" * depth
+
+
+def fields(count):
+    return f"{{ book(id: 1) {{ {'id ' * count} }} }}"
+
+
+def aliases(count):
+    return f"{{ book(id: 1) {{ {' '.join(f'a{n}: id' for n in range(count))} }} }}"
+
+
+def roots(count):
+    return f"{{ {'eventCursor ' * count} }}"
+
+
+def bomb(levels):
+    """Spread twice at each level: 2 to the power of ``levels`` in the end."""
+    chain = " ".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(levels))
+    return f"{{ ...F0 }} {chain} fragment F{levels} on Query {{ __typename }}"
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        (nested(DEPTH_MAX + 1), "deep"),
+        (fields(SELECTIONS_MAX), "selections"),
+        (aliases(ALIASES_MAX + 1), "aliases"),
+        (roots(ROOT_FIELDS_MAX + 1), "root fields"),
+        (bomb(30), "selections"),
+        (f"{{ ...F ...F }} fragment F on Query {{ {'eventCursor ' * 6} }}", "root fields"),
+        (f"query A {BOOKS} query B {{ b: eventCursor {'eventCursor ' * 10} }}", "root fields"),
+        (f"{{ __typename }} fragment F on Book {{ {'id ' * 301} }}", "selections"),
+    ],
+)
+def test_what_asks_for_too_much_is_refused_soon(shared_client, query, words):
+    began = time.monotonic()
+    answer = ask(shared_client, query)
+    assert time.monotonic() - began < 1
+    assert codes(answer) == ["GRAPHQL_VALIDATION_FAILED"]
+    assert words in answer.json["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [fields(SELECTIONS_MAX - 1), aliases(ALIASES_MAX), roots(ROOT_FIELDS_MAX)],
+)
+def test_what_is_just_within_the_bounds_is_answered(shared_client, query):
+    assert "data" in ask(shared_client, query).json
+
+
+def test_the_slowest_document_within_the_bounds_takes_a_fraction_of_a_second():
+    spreads = " ".join(f"...F{n}" for n in range(100))
+    fragments = " ".join(f"fragment F{n} on Query {{ __typename }}" for n in range(100))
+    for query in (fields(SELECTIONS_MAX - 1), f"{{ {spreads} }} {fragments}"):
+        began = time.monotonic()
+        prepare(schema, query, introspects=True)
+        assert time.monotonic() - began < 0.5
+
+
+def test_a_document_that_comes_again_is_prepared_once():
+    assert prepare(schema, BOOKS, introspects=True) is prepare(schema, BOOKS, introspects=True)
+
+
+def test_an_answer_that_says_one_text_too_often_is_refused(client, app, book):
+    emma = book()
+    words = {"book_id": emma, "rating": 4, "reviewer": "Ana", "text": "\U0001f600" * 10_000}
+    with app.app_context():
+        db.session.execute(insert(Review), [words] * 90)
+        db.session.commit()
+    often = " ".join(f"a{n}: text" for n in range(4))
+    query = f"{{ reviews(bookId: {emma}, first: 90) {{ nodes {{ %s }} }} }}"
+    assert len(ask(client, query % "text").json["data"]["reviews"]["nodes"]) == 90
+    assert codes(ask(client, query % f"{often} text")) == ["BAD_USER_INPUT"]
+
+
+INTROSPECTION = get_introspection_query(
+    specified_by_url=True, directive_is_repeatable=True, input_value_deprecation=True
+)
+
+
+def test_where_keys_are_not_required_anybody_sees_the_schema(shared_client):
+    found = ask(shared_client, INTROSPECTION).json["data"]["__schema"]
+    assert "BookConnection" in {kind["name"] for kind in found["types"]}
+
+
+def test_where_keys_are_required_the_schema_is_for_who_has_one(make_app, sqlite_database):
+    app = make_app(sqlite_database, require_api_key=True)
+    client = app.test_client()
+    for query in (
+        INTROSPECTION,
+        '{ a: __type(name: "Book") { name } }',
+        "{ ... { __schema {a} } }",
+    ):
+        assert refused(client, query) == ["UNAUTHENTICATED"]
+    key = make_key(app)
+    assert ask(client, INTROSPECTION, key).json["data"]["__schema"]
+    assert "Did you mean" in ask(client, "{ bookz { id } }", key).json["errors"][0]["message"]
+    assert "Did you mean" not in ask(client, "{ bookz { id } }").json["errors"][0]["message"]
+    assert ask(client, BOOKS).json == {"data": {"books": {"nodes": []}}}
+    assert ask(client, "{ __typename }").json == {"data": {"__typename": "Query"}}
+
+
+def test_introspection_does_not_go_round_in_circles(shared_client):
+    round_ = "fields { type " * 4
+    query = (
+        f"{{ __schema {{ types {{ {round_.replace('type ', 'type { ')} name {'} }' * 4} }} }} }}"
+    )
+    assert "GRAPHQL_VALIDATION_FAILED" in refused(shared_client, query)
+
+
+def test_a_mutation_needs_what_rest_needs(make_app, database):
+    app = make_app(database, require_api_key=True)
+    client = app.test_client()
+    both = make_key(app, "reviews:write", "books:write")
+    client.post("/books", json={"title": "Emma", "author": "Jane Austen"}, headers=both)
+    assert codes(ask(client, ADD)) == ["UNAUTHENTICATED"]
+    assert codes(ask(client, ADD, make_key(app, "books:write"))) == ["FORBIDDEN"]
+    assert reviews(app) == 0
+    answer = ask(client, ADD, make_key(app, "reviews:write"))
+    assert answer.json == {"data": {"addReview": {"id": "1"}}}
+    wrong = ask(client, BOOKS, {"Authorization": "Bearer nonsense"})
+    assert (wrong.status_code, wrong.mimetype) == (401, "application/problem+json")
+
+
+def test_a_query_counts_as_a_read_and_a_mutation_as_a_write_besides(make_app, sqlite_database):
+    limits = {"rate_limit_read": Rate(4, 3_600), "rate_limit_write": Rate(2, 3_600)}
+    app = make_app(sqlite_database, web_concurrency=1, **limits)
+    client = app.test_client()
+    client.post("/books", json={"title": "Emma", "author": "Jane Austen"})
+    assert ask(client, BOOKS).headers["RateLimit"].startswith('"read";r=3;')
+    written = ask(client, ADD)
+    assert written.json["data"]
+    assert written.headers["RateLimit"].startswith('"write";r=0;')
+    answer = ask(client, ADD)
+    (error,) = answer.json["errors"]
+    assert (answer.status_code, error["extensions"]["code"]) == (200, "TOO_MANY_REQUESTS")
+    assert error["extensions"]["retryAfter"] > 0
+    assert ask(client, BOOKS).status_code == 200
+    beyond = ask(client, BOOKS)
+    assert (beyond.status_code, beyond.mimetype) == (429, "application/problem+json")
+    assert reviews(app) == 1
+
+
+def test_the_same_key_gives_the_first_answer_again(app, client, book):
+    book()
+    first, again = (ask(client, ADD, {"Idempotency-Key": "k"}) for _ in range(2))
+    assert first.data == again.data
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert reviews(app) == 1
+    other = ask(client, ADD.replace("4", "5"), {"Idempotency-Key": "k"})
+    assert codes(other) == ["BAD_USER_INPUT"]
+    assert codes(ask(client, ADD, {"Idempotency-Key": "a key"})) == ["BAD_REQUEST"]
+    assert reviews(app) == 1
+
+
+def test_an_answer_with_errors_is_not_kept(app, client, book):
+    book()
+    for query, code in [
+        (LOST, "NOT_FOUND"),
+        (ADD.replace("4", "9"), "BAD_USER_INPUT"),
+        ("mutation {", "GRAPHQL_PARSE_FAILED"),
+    ]:
+        assert codes(ask(client, query, {"Idempotency-Key": "k"})) == [code]
+    assert ask(client, ADD, {"Idempotency-Key": "k"}).json["data"]
+    assert reviews(app) == 1
+
+
+def test_a_query_takes_no_notice_of_a_key(client, book):
+    empty = ask(client, BOOKS, {"Idempotency-Key": "k"})
+    book()
+    full = ask(client, BOOKS, {"Idempotency-Key": "k"})
+    assert len(full.json["data"]["books"]["nodes"]) == len(empty.json["data"]["books"]["nodes"]) + 1
+
+
+def test_a_commit_that_fails_is_no_answer(app, client, book, caplog):
+    book()
+    failing = [True]
+
+    def fail(_):
+        if failing:
+            failing.clear()
+            raise RuntimeError("a secret of our insides")
+
+    with app.app_context():
+        event.listen(db.engine, "commit", fail)
+    answer = ask(client, ADD)
+    assert codes(answer) == ["INTERNAL"]
+    assert answer.json["data"] is None
+    assert reviews(app) == 0
+    assert ask(client, ADD).json["data"]
+    assert reviews(app) == 1
+
+
+def test_a_fault_of_ours_tells_nothing_but_the_request(app, client, monkeypatch, caplog):
+    def fault(*_, **__):
+        raise ZeroDivisionError("a secret of our insides")
+
+    monkeypatch.setattr(services, "add_review", fault)
+    answer = ask(client, ADD, {"X-Request-ID": "a-1"})
+    (error,) = answer.json["errors"]
+    assert error["extensions"] == {"code": "INTERNAL", "requestId": "a-1"}
+    assert "secret" not in answer.text
+    assert "a secret of our insides" in caplog.text
+    assert "a-1" in {getattr(record, "request_id", None) for record in caplog.records}
+
+
+@pytest.mark.parametrize("query", [BOOKS, "{ book(id: 1) { id } }", "{ eventCursor }", ADD])
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "k"}])
+def test_without_a_database_the_code_is_unavailable(make_app, query, key):
+    client = make_app("postgresql://u@127.0.0.1:1/none").test_client()
+    answer = ask(client, query, key)
+    assert answer.status_code in (200, 503)
+    (error,) = answer.json["errors"]
+    assert error["extensions"] == {"code": "UNAVAILABLE", "retryAfter": 2}
+    assert "127.0.0.1" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("declared", "value"),
+    [
+        ("ID!", None),
+        ("ID!", {"a": 1}),
+        ("ID!", ["\ud800"]),
+        ("ID!", True),
+        ("Int", "\ud800"),
+        ("Int", 1.0),
+        ("Int", 10**4_000),
+        ("Int", [[[[[[1]]]]]]),
+    ],
+)
+def test_a_variable_of_a_wrong_kind_is_named(shared_client, declared, value):
+    field = "book(id: $x) { id }" if "ID" in declared else "books(first: $x) { nodes { id } }"
+    answer = ask(shared_client, f"query ($x: {declared}) {{ {field} }}", variables={"x": value})
+    assert codes(answer) == ["BAD_USER_INPUT"]
+    assert "$x" in answer.json["errors"][0]["message"]
+    assert len(answer.data) < 10_000
+
+
+def test_null_for_an_argument_that_needs_a_value_is_the_callers_fault(shared_client):
+    query = 'query ($x: ID = "1") { book(id: $x) { id } }'
+    assert codes(ask(shared_client, query, variables={"x": None})) == ["BAD_USER_INPUT"]
+
+
+def test_variables_that_nobody_declared_are_let_pass(shared_client):
+    answer = ask(shared_client, BOOKS, variables={"a": "\ud800", "b": [1.5, None]}, other=1)
+    assert "errors" not in answer.json
+
+
+def test_the_schema_can_be_printed(app):
+    printed = app.test_cli_runner().invoke(args=["graphql-schema"])
+    assert printed.exit_code == 0
+    assert "reviewAdded(bookId: ID, after: String): ReviewEvent!" in printed.stdout

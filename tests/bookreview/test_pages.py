@@ -1,0 +1,88 @@
+"""The pages for people: what they load, and what they may not."""
+
+import re
+
+import pytest
+
+PAGES = ("/live", "/graphql")
+KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+def directives(page):
+    parts = page.headers["Content-Security-Policy"].split("; ")
+    return {name: words.split() for name, _, words in (part.partition(" ") for part in parts)}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_loads_nothing_from_elsewhere(shared_client, path):
+    page = shared_client.get(path)
+    assert (page.status_code, page.mimetype) == (200, "text/html")
+    assert "//" not in page.text
+    allowed = directives(page)
+    assert allowed["default-src"] == ["'none'"]
+    for name in ("script-src", "connect-src", "img-src"):
+        assert allowed[name] == ["'self'"]
+    for name in ("base-uri", "form-action", "frame-ancestors"):
+        assert allowed[name] == ["'none'"]
+    page.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_has_neither_scripts_nor_styles_of_its_own(shared_client, path):
+    with shared_client.get(path) as page:
+        assert re.findall(r"<style|<script>| style=| on\w+=", page.text) == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_all_that_a_page_names_is_here(shared_client, path):
+    with shared_client.get(path) as page:
+        names = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(names) >= 3
+    for name in names:
+        with shared_client.get(f"/{name}") as answer:
+            kind = KINDS[name.rpartition(".")[2]]
+            assert (answer.status_code, answer.mimetype) == (200, kind), name
+
+
+def test_the_modules_of_the_live_page_find_each_other(shared_client):
+    found = ["live.js"]
+    for name in found:
+        with shared_client.get(f"/pages/{name}") as module:
+            assert module.status_code == 200
+            found += re.findall(r'^import .* from "./(.+)";', module.text, re.MULTILINE)
+    assert set(found) == {"live.js", "feed.js", "wire.js"}
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/pages/live.js", "/graphiql/graphiql.min.js"])
+def test_what_has_not_changed_is_not_sent_again(shared_client, path):
+    with shared_client.get(path) as first:
+        tag = first.headers["ETag"]
+    with shared_client.get(path, headers={"If-None-Match": tag}) as again:
+        assert (again.status_code, again.data) == (304, b"")
+
+
+@pytest.mark.parametrize("accept", ["text/html", "text/html,*/*;q=0.8", "*/*", None])
+def test_graphiql_is_shown_to_who_takes_html(shared_client, accept):
+    with shared_client.get("/graphql", headers={"Accept": accept} if accept else {}) as page:
+        assert page.mimetype == "text/html"
+        assert "Accept" in page.headers["Vary"]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json"])
+def test_who_wants_an_operations_answer_by_get_is_told_to_post(shared_client, accept):
+    answer = shared_client.get("/graphql", headers={"Accept": accept})
+    assert answer.status_code == 406
+    assert "POST" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/pages/none.js", "/pages/../pages.py", "/graphiql/../views.py", "/graphiql/%2e%2e/x"]
+)
+def test_a_page_gives_nothing_but_its_files(shared_client, path):
+    assert shared_client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_head_of_a_page_is_its_get_without_a_body(shared_client, path):
+    with shared_client.head(path) as head:
+        assert (head.status_code, head.data, head.mimetype) == (200, b"", "text/html")
