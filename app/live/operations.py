@@ -165,7 +165,10 @@ class Operations:
         topic = self._feed.topic(wanted.arguments)
         if not self._groups.know(topic):
             await self._in_thread(self._check, wanted.arguments)
-        with self._groups.join(topic, wanted) as group, SUBSCRIPTIONS.track_inprogress():
+        with (
+            self._groups.join(topic, wanted, caller.client.name) as group,
+            SUBSCRIPTIONS.track_inprogress(),
+        ):
             count = partial(self._access.count_read, caller.client)
             after = wanted.arguments.get(PLACE)
             async with aclosing(self._hub.follow(topic, after, count)) as followed:

@@ -42,6 +42,8 @@ PLACE = "after"
 REMEMBERED = 64
 """Results that a group keeps: those who resume at about the same time share them too."""
 GROUPS_OF_A_TOPIC = 200
+GROUPS_OF_A_CLIENT = 20
+"""Of one topic: so that nobody uses up the others' share of different queries."""
 Root = Callable[[Event], Any]
 
 
@@ -146,7 +148,9 @@ class _WithoutUnused(Visitor):
 class Group:
     """Everybody whose results are the same."""
 
-    def __init__(self, executor: Executor[Any], root: Root) -> None:
+    def __init__(self, executor: Executor[Any], root: Root, beginner: str) -> None:
+        self.beginner = beginner
+        """The client who was the first to ask for this."""
         self._executor = executor
         self._root = root
         self._results: OrderedDict[int, ExecutionResult] = OrderedDict()
@@ -182,10 +186,10 @@ class Groups:
         return topic in self._of_topic
 
     @contextmanager
-    def join(self, topic: str | None, asked: Asked) -> Iterator[Group]:
+    def join(self, topic: str | None, asked: Asked, client: str) -> Iterator[Group]:
         """Be a member of the group that asks for the same; raise TooManyQueries."""
         groups = self._of_topic.setdefault(topic, {})
-        group = groups.get(asked.key) or self._new(groups, asked)
+        group = groups.get(asked.key) or self._new(groups, asked, client)
         group.members += 1
         try:
             yield group
@@ -196,8 +200,9 @@ class Groups:
             if not groups:
                 del self._of_topic[topic]
 
-    def _new(self, groups: dict[bytes, Group], asked: Asked) -> Group:
-        if len(groups) >= GROUPS_OF_A_TOPIC:
+    def _new(self, groups: dict[bytes, Group], asked: Asked, client: str) -> Group:
+        begun = sum(group.beginner == client for group in groups.values())
+        if len(groups) >= GROUPS_OF_A_TOPIC or begun >= GROUPS_OF_A_CLIENT:
             raise TooManyQueries("Too many different queries follow this; send a common one.")
-        group = groups[asked.key] = Group(asked.executor, self._root)
+        group = groups[asked.key] = Group(asked.executor, self._root, client)
         return group

@@ -75,9 +75,11 @@ class Protocol(BaseGraphQLTransportWSHandler[Context, None]):
     async def handle_message(self, message: Message) -> None:
         """Take one message."""
         try:
-            await super().handle_message(_read(message))
-        except (AttributeError, KeyError, TypeError):
+            read = _read(message)
+        except (KeyError, TypeError):
             await self.handle_invalid_message("Failed to parse message")
+        else:
+            await super().handle_message(read)
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Take an operation, unless there are as many as a line may have."""
@@ -98,6 +100,8 @@ def _read(message: Any) -> Message:
     """Return a message; raise KeyError or TypeError for what is none."""
     if message["type"] in {"subscribe", "complete"} and not _is_id(message["id"]):
         raise TypeError("an id is a text")
+    if message["type"] == "subscribe" and "query" not in dict(message["payload"]):
+        raise TypeError("a payload is an object with a query")
     if message["type"] == "connection_init" and message.get("payload") is None:
         return {"type": "connection_init"}
     return cast(Message, message)

@@ -9,7 +9,14 @@ import pytest
 from app.events import Event
 from app.graphql import prepare
 from app.graphql_errors import Refused
-from app.live.shared import GROUPS_OF_A_TOPIC, REMEMBERED, Groups, TooManyQueries, asked
+from app.live.shared import (
+    GROUPS_OF_A_CLIENT,
+    GROUPS_OF_A_TOPIC,
+    REMEMBERED,
+    Groups,
+    TooManyQueries,
+    asked,
+)
 from bookreview.live import NewReviews, schema
 
 TOLD = {
@@ -21,6 +28,7 @@ TOLD = {
     "created_at": "2026-01-01T00:00:00Z",
 }
 LOG = "0123456789abcdef"
+ANA = "key 5f0c3a9be1d2"
 
 
 def event(position=1):
@@ -43,7 +51,7 @@ def groups():
 
 def shown(wanted, place=None):
     """Return what an event looks like for who asks for this."""
-    with groups()[0].join(None, wanted) as group:
+    with groups()[0].join(None, wanted, ANA) as group:
         result = group.result(place or event())
         assert not result.errors
         return orjson.loads(orjson.dumps(result.data))
@@ -170,7 +178,7 @@ def test_a_place_that_does_not_fit_is_refused_though_it_is_taken_out():
 def test_an_event_is_executed_once_for_all_who_ask_for_the_same():
     shared, made = groups()
     one, other = read(*SAME[0][:1]), read(SAME[3][0], after="x")
-    with shared.join(None, one) as first, shared.join(None, other) as second:
+    with shared.join(None, one, ANA) as first, shared.join(None, other, ANA) as second:
         assert first is second
         assert first.result(event()) is second.result(event())
         first.result(event(2))
@@ -179,7 +187,7 @@ def test_an_event_is_executed_once_for_all_who_ask_for_the_same():
 
 def test_only_the_newest_results_are_remembered():
     shared, made = groups()
-    with shared.join(None, read(SAME[0][0])) as group:
+    with shared.join(None, read(SAME[0][0]), ANA) as group:
         for position in range(1, REMEMBERED + 2):
             group.result(event(position))
         group.result(event(REMEMBERED + 1))
@@ -191,12 +199,16 @@ def test_only_the_newest_results_are_remembered():
 def test_who_leaves_last_leaves_nothing_behind():
     shared, _ = groups()
     wanted = read(SAME[0][0])
-    with shared.join("book:7:reviews", wanted):
-        with shared.join("book:7:reviews", wanted):
+    with shared.join("book:7:reviews", wanted, ANA):
+        with shared.join("book:7:reviews", wanted, ANA):
             assert shared.know("book:7:reviews")
         assert shared.know("book:7:reviews")
         assert not shared.know(None)
     assert not shared.know("book:7:reviews")
+
+
+def different(number):
+    return read(f"subscription {{ a{number}: reviewAdded {{ cursor }} }}")
 
 
 def test_different_queries_of_a_topic_are_bounded_and_common_ones_are_not():
@@ -204,11 +216,22 @@ def test_different_queries_of_a_topic_are_bounded_and_common_ones_are_not():
 
     with ExitStack() as stack:
         for number in range(GROUPS_OF_A_TOPIC):
-            query = f"subscription {{ a{number}: reviewAdded {{ cursor }} }}"
-            stack.enter_context(shared.join(None, read(query)))
+            stack.enter_context(shared.join(None, different(number), f"address {number}"))
         with pytest.raises(TooManyQueries):
-            stack.enter_context(shared.join(None, read(SAME[0][0])))
-        stack.enter_context(shared.join(None, read(query)))
-        stack.enter_context(shared.join("book:7:reviews", read(SAME[0][0])))
-    with shared.join(None, read(SAME[0][0])):
+            stack.enter_context(shared.join(None, read(SAME[0][0]), ANA))
+        stack.enter_context(shared.join(None, different(0), ANA))
+        stack.enter_context(shared.join("book:7:reviews", read(SAME[0][0]), ANA))
+    with shared.join(None, read(SAME[0][0]), ANA):
         assert shared.know(None)
+
+
+def test_one_client_does_not_use_up_the_different_queries_of_all():
+    shared, _ = groups()
+
+    with ExitStack() as stack:
+        for number in range(GROUPS_OF_A_CLIENT):
+            stack.enter_context(shared.join(None, different(number), ANA))
+        with pytest.raises(TooManyQueries):
+            stack.enter_context(shared.join(None, read(SAME[0][0]), ANA))
+        stack.enter_context(shared.join(None, read(SAME[0][0]), "address 127.0.0.1"))
+        stack.enter_context(shared.join(None, read(SAME[0][0]), ANA))
