@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,8 @@ class Service(Server):
     def answers(self) -> bool:
         """Ask for anything; any answer will do."""
         try:
-            wire = Wire(self.port)
-            wire.ask(get("/healthz"))
-            wire.close()
+            with closing(Wire(self.port)) as wire:
+                wire.ask(get("/healthz"))
         except OSError:
             return False
         return True
