@@ -46,6 +46,14 @@ class Service(Server):
         """Tell the master to replace all workers when they have answered."""
         self._master().send_signal(signal.SIGHUP)
 
+    def terminate(self) -> None:
+        """Tell the master to end, and do not wait for it."""
+        self._master().send_signal(signal.SIGTERM)
+
+    def ended(self) -> int:
+        """Wait for the end, and return the exit code."""
+        return self._master().wait(self.patience + 10)
+
     def _master(self) -> "subprocess.Popen[bytes]":
         if self._process is None:
             raise RuntimeError("the service is not running")

@@ -32,10 +32,15 @@ class Account:
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
     drops: int = 0
-    ends: Counter[str] = field(default_factory=Counter)
-    """Connections that ended from the other side, by how."""
+    ended: list[tuple[float, str]] = field(default_factory=list)
+    """Connections that ended from the other side: when, and how."""
     errors: list[str] = field(default_factory=list)
     """Codes of the errors that a subscription was answered with."""
+
+    @property
+    def ends(self) -> Counter[str]:
+        """Count how connections ended."""
+        return Counter(how for _, how in self.ended)
 
 
 @dataclass(frozen=True, slots=True)

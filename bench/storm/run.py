@@ -59,8 +59,8 @@ def storm(
     application = "bench.storm.broken:app" if broken else "asgi:app"
     settings = {"BROKEN": broken} if broken else {}
     with ExitStack() as stack:
-        url = stack.enter_context(_database(sqlite=sqlite, given=database))
-        books = _shelve(url)
+        url = stack.enter_context(new_database(sqlite=sqlite, given=database))
+        books = shelve(url)
         settings["DATABASE_URL"] = url
         server = stack.enter_context(Redis()) if redis else None
         if server is not None:
@@ -87,7 +87,8 @@ def storm(
 
 
 @contextmanager
-def _database(*, sqlite: bool, given: str | None) -> Iterator[str]:
+def new_database(*, sqlite: bool, given: str | None = None) -> Iterator[str]:
+    """Give the URL of a migrated database, or the one that is given."""
     if given:
         yield given
     elif sqlite:
@@ -102,7 +103,8 @@ def _database(*, sqlite: bool, given: str | None) -> Iterator[str]:
             yield url
 
 
-def _shelve(url: str) -> Sequence[int]:
+def shelve(url: str) -> Sequence[int]:
+    """Add the books, and return their ids."""
     engine = engine_of(url)
     with engine.begin() as connection:
         for number in range(BOOKS):

@@ -56,7 +56,7 @@ class Subscriber:
             try:
                 await self._once()
             except Away as away:
-                self.account.ends[str(away)] += 1
+                self.account.ended.append((time.monotonic(), str(away)))
             await asyncio.sleep(self._chance.uniform(0, JITTER))
 
     async def _once(self) -> None:
@@ -158,7 +158,9 @@ class Subscriber:
                         raise Away("complete")
                     yield orjson.loads(data)
             raise Away("end")
-        except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
+        except asyncio.IncompleteReadError:
+            raise Away("end") from None
+        except (OSError, TimeoutError) as error:
             raise Away(type(error).__name__) from None
         finally:
             writer.transport.abort()
