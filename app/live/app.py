@@ -31,6 +31,7 @@ from app.live.view import View
 
 SOCKET = "/graphql"
 STREAM = "/graphql/stream"
+LEAVE_SECONDS = 0.02
 log = logging.getLogger(__name__)
 
 
@@ -62,8 +63,9 @@ class Live:
             await self._mounted(scope, receive, send)
 
     def leave(self) -> None:
-        """Send everybody away who is on the line: this process is about to end."""
+        """Send everybody away: this process is about to end."""
         self._lines.leave()
+        self._mounted.is_leaving = True
 
     async def in_thread(self, call: Callable[..., Any], *words: Any) -> Any:
         """Call what waits for a server, on the threads that answer requests too."""
@@ -79,6 +81,8 @@ class Live:
         await receive()
         watch.cancel()
         await asyncio.to_thread(self._reader.stop)
+        while self._mounted.at_work:  # who came in last; nobody else waits for them
+            await asyncio.sleep(LEAVE_SECONDS)
         await send({"type": "lifespan.shutdown.complete"})
 
     def _take(self, new: Sequence[Event]) -> None:

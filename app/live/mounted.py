@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 ASCII = bytes(range(0x80))
+LAST = (b"connection", b"close")
 
 
 class Mounted:
@@ -31,9 +32,20 @@ class Mounted:
 
         self._middleware = WSGIMiddleware(whole, workers=THREADS)  # type: ignore[arg-type]
         self.threads = self._middleware.executor
+        self.at_work = 0
+        """Requests that are not answered yet."""
+        self.is_leaving = False
+        """Every answer is the last of its connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        self.at_work += 1
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self.at_work -= 1
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         ended = False
 
         async def body() -> Message:
@@ -44,5 +56,10 @@ class Mounted:
             ended = not message.get("more_body", False)
             return message
 
+        async def answer(message: Message) -> None:
+            if self.is_leaving and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], LAST]}
+            await send(message)
+
         query = quote_from_bytes(scope["query_string"], safe=ASCII)
-        await self._middleware({**scope, "query_string": query.encode()}, body, send)  # type: ignore[arg-type]
+        await self._middleware({**scope, "query_string": query.encode()}, body, answer)  # type: ignore[arg-type]
