@@ -1,6 +1,7 @@
 """The ASGI application: GraphQL on the line, and the whole Flask application beside it."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -31,7 +32,8 @@ from app.live.view import View
 
 SOCKET = "/graphql"
 STREAM = "/graphql/stream"
-LEAVE_SECONDS = 0.02
+LAST_SECONDS = 5.0
+"""So long the requests may take that came in last of all: nobody else waits for them."""
 log = logging.getLogger(__name__)
 
 
@@ -81,8 +83,8 @@ class Live:
         await receive()
         watch.cancel()
         await asyncio.to_thread(self._reader.stop)
-        while self._mounted.at_work:  # who came in last; nobody else waits for them
-            await asyncio.sleep(LEAVE_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._mounted.at_rest(), LAST_SECONDS)
         await send({"type": "lifespan.shutdown.complete"})
 
     def _take(self, new: Sequence[Event]) -> None:

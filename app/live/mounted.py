@@ -4,6 +4,7 @@ A body that breaks off must not look like a whole one, and an address that is no
 not be an error of ours: the door says what it thinks of it.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_from_bytes
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 ASCII = bytes(range(0x80))
+REST_SECONDS = 0.02
 LAST = (b"connection", b"close")
 
 
@@ -32,18 +34,22 @@ class Mounted:
 
         self._middleware = WSGIMiddleware(whole, workers=THREADS)  # type: ignore[arg-type]
         self.threads = self._middleware.executor
-        self.at_work = 0
-        """Requests that are not answered yet."""
+        self._at_work = 0
         self.is_leaving = False
         """Every answer is the last of its connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        self.at_work += 1
+        self._at_work += 1
         try:
             await self._answer(scope, receive, send)
         finally:
-            self.at_work -= 1
+            self._at_work -= 1
+
+    async def at_rest(self) -> None:
+        """Return when every request is answered."""
+        while self._at_work:
+            await asyncio.sleep(REST_SECONDS)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         ended = False

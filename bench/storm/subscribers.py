@@ -159,7 +159,7 @@ class Subscriber:
                     yield orjson.loads(data)
             raise Away("end")
         except asyncio.IncompleteReadError:
-            raise Away("end") from None
+            raise Away("torn") from None
         except (OSError, TimeoutError) as error:
             raise Away(type(error).__name__) from None
         finally:

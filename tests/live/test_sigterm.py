@@ -5,11 +5,12 @@ import signal
 import socket
 import time
 
+import orjson
 import pytest
 
 from bench.storm.leaving import leave
 from bench.storm.run import LiveService
-from bench.wire import Wire, get
+from bench.wire import Wire, get, send
 
 GRACEFUL = 30
 
@@ -79,6 +80,22 @@ def test_who_has_connected_and_asks_for_nothing_is_not_waited_for(service):
     for connection in silent:
         assert connection.recv(1) == b""
         connection.close()
+
+
+def test_a_stream_that_is_sent_away_ends_whole_and_is_no_error(service):
+    stream = Wire(service.port)
+    words = {"query": "subscription { reviewAdded { cursor } }"}
+    request = send("POST", "/graphql/stream", orjson.dumps(words), Accept="text/event-stream")
+    stream.socket.sendall(request)
+    heard = stream.socket.recv(65_536)
+    assert b" 200 " in heard
+    service.terminate()
+    while piece := stream.socket.recv(65_536):
+        heard += piece
+    stream.close()
+    assert heard.endswith(b"\r\n0\r\n\r\n")
+    assert service.ended() == 0
+    assert "ERROR" not in service.log.read_text()
 
 
 def test_told_again_and_again_it_ends_as_well(service):
