@@ -11,7 +11,7 @@ RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help run install migrate revision test check lint format typecheck bench torture fuzz clients browser stack lock clean
+.PHONY: help run install migrate revision test check lint format typecheck bench torture storm fuzz clients browser stack lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 12
@@ -49,6 +49,9 @@ bench: $(VENV)/developer ## measure, and print ratios against plain services in 
 
 torture: $(VENV)/developer ## judge every answer while Redis and workers fail: make torture SECONDS=300 SEED=7
 	@$(BIN)/python -m bench.torture $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+storm: $(VENV)/developer ## judge what subscribers see while workers and Redis fail: make storm REVIEWS=500 SEED=7
+	@$(BIN)/python -m bench.storm $(if $(REVIEWS),--reviews $(REVIEWS)) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/developer ## drive the whole OpenAPI document by schemathesis: make fuzz SECONDS=60 SEED=7
 	@$(BIN)/python -m bench.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))

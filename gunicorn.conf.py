@@ -22,6 +22,7 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
 from prometheus_client.multiprocess import mark_process_dead
 
 from app.config import THREADS, cautions, from_env
+from app.live.leaving import Leaving
 from app.logs import init_logging
 
 _settings = from_env()
@@ -70,12 +71,7 @@ def post_worker_init(worker: Any) -> None:
     live = getattr(worker, "asgi", None)
     if live is None:
         return
-
-    def leave() -> None:
-        live.leave()
-        worker.handle_exit_signal()
-
-    worker.loop.add_signal_handler(signal.SIGTERM, leave)
+    worker.loop.add_signal_handler(signal.SIGTERM, Leaving(worker, live).begin)
     for listener in worker.sockets:
         for option, value in LINE_OPTIONS.items():
             listener.sock.setsockopt(*option, value)

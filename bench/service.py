@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,14 @@ class Service(Server):
         """Tell the master to replace all workers when they have answered."""
         self._master().send_signal(signal.SIGHUP)
 
+    def terminate(self) -> None:
+        """Tell the master to end, and do not wait for it."""
+        self._master().send_signal(signal.SIGTERM)
+
+    def ended(self) -> int:
+        """Wait for the end, and return the exit code."""
+        return self._master().wait(self.patience + 10)
+
     def _master(self) -> "subprocess.Popen[bytes]":
         if self._process is None:
             raise RuntimeError("the service is not running")
@@ -53,9 +62,8 @@ class Service(Server):
     def answers(self) -> bool:
         """Ask for anything; any answer will do."""
         try:
-            wire = Wire(self.port)
-            wire.ask(get("/healthz"))
-            wire.close()
+            with closing(Wire(self.port)) as wire:
+                wire.ask(get("/healthz"))
         except OSError:
             return False
         return True

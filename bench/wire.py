@@ -51,6 +51,11 @@ class Wire:
         return self._missing == 0
 
     @property
+    def begun(self) -> bool:
+        """Tell whether anything of the answer has arrived."""
+        return bool(self._parts)
+
+    @property
     def status(self) -> int:
         """Return the status of the whole answer."""
         return int(self.head[9:12])

@@ -1,6 +1,7 @@
 """The ASGI application: GraphQL on the line, and the whole Flask application beside it."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -31,6 +32,8 @@ from app.live.view import View
 
 SOCKET = "/graphql"
 STREAM = "/graphql/stream"
+LAST_SECONDS = 5.0
+"""So long the requests may take that came in last of all: nobody else waits for them."""
 log = logging.getLogger(__name__)
 
 
@@ -62,8 +65,9 @@ class Live:
             await self._mounted(scope, receive, send)
 
     def leave(self) -> None:
-        """Send everybody away who is on the line: this process is about to end."""
+        """Send everybody away: this process is about to end."""
         self._lines.leave()
+        self._mounted.is_leaving = True
 
     async def in_thread(self, call: Callable[..., Any], *words: Any) -> Any:
         """Call what waits for a server, on the threads that answer requests too."""
@@ -79,6 +83,8 @@ class Live:
         await receive()
         watch.cancel()
         await asyncio.to_thread(self._reader.stop)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._mounted.at_rest(), LAST_SECONDS)
         await send({"type": "lifespan.shutdown.complete"})
 
     def _take(self, new: Sequence[Event]) -> None:

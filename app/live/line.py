@@ -5,6 +5,7 @@ not read, or is gone, and to end a connection from our side.
 """
 
 import asyncio
+import contextlib
 import time
 from typing import Any, NamedTuple
 
@@ -12,11 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import Client
 
+BEGINNINGS = ("websocket.accept", "http.response.start")
+END = {"type": "http.response.body", "body": b"", "more_body": False}
 PING = {"type": "websocket.send", "text": '{"type":"ping"}'}
 SLOW_SECONDS = 10.0
 """So long a message may wait for its client to read; then the line is cut."""
 PING_SECONDS = 20.0
 """After so long a silence a WebSocket is asked whether it is alive."""
+CLOSE_SECONDS = 6.0
+"""After so long a line that is told to end is cut; a WebSocket is to answer within 5."""
 SILENT_SECONDS = 40.0
 """After so long a silence it is cut."""
 LINE = "bookstall.line"
@@ -47,7 +52,7 @@ class Line:
         self._task: asyncio.Task[Any] | None = None
         self._waiting = 0
         self._sent_at = self._heard_at = self._pinged_at = time.monotonic()
-        self._open = not self.is_socket
+        self._open = False
         self._leaving = False
 
     async def serve(self, protocol: ASGIApp) -> None:
@@ -83,7 +88,7 @@ class Line:
         finally:
             self._waiting -= 1
             self._sent_at = time.monotonic()
-        self._open = self._open or message["type"] == "websocket.accept"
+        self._open = self._open or message["type"] in BEGINNINGS
 
     def is_slow(self, now: float) -> bool:
         """Tell whether the client has let a message wait for too long."""
@@ -104,13 +109,16 @@ class Line:
         await self.send(PING)
 
     async def close(self, code: int, reason: str) -> None:
-        """End the line from our side; a WebSocket hears why."""
+        """End the line from our side; a WebSocket hears why, a stream ends whole."""
         if self._leaving:
             return
         self.ended = reason
         self._leaving = True
-        if self.is_socket and self._open and not self._waiting:
-            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        if self._open and not self._waiting:
+            told = {"type": "websocket.close", "code": code, "reason": reason}
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._send(told if self.is_socket else END)
         self.cut(reason)
 
     async def turn_away(self, code: int, reason: str) -> None:

@@ -4,6 +4,7 @@ A body that breaks off must not look like a whole one, and an address that is no
 not be an error of ours: the door says what it thinks of it.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_from_bytes, urlsplit
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 ASCII = bytes(range(0x80))
+REST_SECONDS = 0.02
+LAST = (b"connection", b"close")
 
 
 class Mounted:
@@ -31,9 +34,24 @@ class Mounted:
 
         self._middleware = WSGIMiddleware(whole, workers=THREADS)  # type: ignore[arg-type]
         self.threads = self._middleware.executor
+        self._at_work = 0
+        self.is_leaving = False
+        """Every answer is the last of its connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        self._at_work += 1
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._at_work -= 1
+
+    async def at_rest(self) -> None:
+        """Return when every request is answered."""
+        while self._at_work:
+            await asyncio.sleep(REST_SECONDS)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         ended = False
 
         async def body() -> Message:
@@ -44,8 +62,13 @@ class Mounted:
             ended = not message.get("more_body", False)
             return message
 
+        async def answer(message: Message) -> None:
+            if self.is_leaving and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], LAST]}
+            await send(message)
+
         plain = {**scope, "path": _path(scope), "query_string": _query(scope)}
-        await self._middleware(plain, body, send)  # type: ignore[arg-type]
+        await self._middleware(plain, body, answer)  # type: ignore[arg-type]
 
 
 def _path(scope: Scope) -> str:
