@@ -11,6 +11,7 @@ SECTIONS = {
     "depth": "bench.depth",
     "products": "bench.products",
     "outages": "bench.outages",
+    "live": "bench.live",
     "ads": "bench.ads",
 }
 
