@@ -147,6 +147,7 @@ class Operations:
         with self._groups.join(topic, wanted) as group, SUBSCRIPTIONS.track_inprogress():
             count = partial(self._access.count_read, caller.client)
             after = wanted.arguments.get(PLACE)
+            del wanted  # with an executor that would be kept as long: the group has one for all
             async with aclosing(self._hub.follow(topic, after, count)) as followed:
                 async for event in followed:
                     yield group.result(event)
