@@ -3,6 +3,7 @@
 For `gunicorn wsgi:app`, and for `gunicorn -k asgi --reuse-port asgi:app`.
 """
 
+import gc
 import logging
 import os
 import resource
@@ -68,6 +69,9 @@ def on_starting(server: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Let a worker of lines send its clients elsewhere before it ends, and bound what they hold."""
+    # What is loaded stays: without this each full collection would walk through all of it.
+    gc.collect()
+    gc.freeze()
     live = getattr(worker, "asgi", None)
     if live is None:
         return

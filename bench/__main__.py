@@ -12,6 +12,7 @@ SECTIONS = {
     "products": "bench.products",
     "outages": "bench.outages",
     "events": "bench.events",
+    "live": "bench.live",
     "ads": "bench.ads",
 }
 

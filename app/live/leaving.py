@@ -68,7 +68,8 @@ class Leaving:
                 self._made[connection] = time.monotonic()
                 return connection
 
-            return create_server(note, **how)
+            # asyncio listens anew, and would make the queue short.
+            return create_server(note, backlog=self._worker.cfg.backlog, **how)
 
         return create
 

@@ -6,6 +6,7 @@ not read, or is gone, and to end a connection from our side.
 
 import asyncio
 import contextlib
+import random
 import time
 from typing import Any, NamedTuple
 
@@ -19,7 +20,9 @@ PING = {"type": "websocket.send", "text": '{"type":"ping"}'}
 SLOW_SECONDS = 10.0
 """So long a message may wait for its client to read; then the line is cut."""
 PING_SECONDS = 20.0
-"""After so long a silence a WebSocket is asked whether it is alive."""
+"""After so long a silence at most a WebSocket is asked whether it is alive."""
+PING_SPREAD = 0.5
+"""Those who came together, as after a restart, are asked in this part of the time before."""
 CLOSE_SECONDS = 6.0
 """After so long a line that is told to end is cut; a WebSocket is to answer within 5."""
 SILENT_SECONDS = 40.0
@@ -52,6 +55,7 @@ class Line:
         self._task: asyncio.Task[Any] | None = None
         self._waiting = 0
         self._sent_at = self._heard_at = self._pinged_at = time.monotonic()
+        self._patience = PING_SECONDS * (1 - PING_SPREAD * random.random())  # noqa: S311
         self._open = False
         self._leaving = False
 
@@ -100,7 +104,7 @@ class Line:
 
     def wants_ping(self, now: float) -> bool:
         """Tell whether it is time to ask a WebSocket whether it is alive."""
-        silent = now - max(self._heard_at, self._pinged_at) > PING_SECONDS
+        silent = now - max(self._heard_at, self._pinged_at) > self._patience
         return self.is_socket and self._open and silent and not self._waiting
 
     async def ping(self) -> None:

@@ -1,22 +1,21 @@
-"""The Flask application inside of the ASGI one: a2wsgi, with what it leaves out.
+"""The Flask application inside of the ASGI one: a2wsgi's way in, and a short way out.
 
-A body that breaks off must not look like a whole one, and an address that is no ASCII must
-not be an error of ours: the door says what it thinks of it.
+The door answers with one whole body. So an answer goes back to the loop in one step, where a2wsgi
+would wait for the loop with each part of it. Beside that two things are seen to: a body that breaks
+off must not look like a whole one, and an address that is no ASCII must not be an error of
+ours: the door says what it thinks of it.
 """
 
 import asyncio
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 from urllib.parse import quote_from_bytes, urlsplit
 
-from a2wsgi import WSGIMiddleware
+from a2wsgi.wsgi import Body, build_environ
 from flask import Flask
 from starlette.types import Message, Receive, Scope, Send
 
 from app.config import THREADS
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse
 
 ASCII = bytes(range(0x80))
 REST_SECONDS = 0.02
@@ -27,13 +26,8 @@ class Mounted:
     """``app`` for ASGI, on a bounded number of threads."""
 
     def __init__(self, app: Flask) -> None:
-        def whole(environ: dict[str, Any], start: "StartResponse") -> Iterable[bytes]:
-            # Chunks end where the server says: without this werkzeug reads none.
-            environ["wsgi.input_terminated"] = True
-            return app.wsgi_app(environ, start)
-
-        self._middleware = WSGIMiddleware(whole, workers=THREADS)  # type: ignore[arg-type]
-        self.threads = self._middleware.executor
+        self._app = app
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="requests")
         self._at_work = 0
         self.is_leaving = False
         """Every answer is the last of its connection."""
@@ -42,7 +36,11 @@ class Mounted:
         """Answer one request."""
         self._at_work += 1
         try:
-            await self._answer(scope, receive, send)
+            head, body = await self._ask(scope, receive)
+            if self.is_leaving:
+                head["headers"].append(LAST)
+            await send(head)
+            await send(body)
         finally:
             self._at_work -= 1
 
@@ -51,24 +49,26 @@ class Mounted:
         while self._at_work:
             await asyncio.sleep(REST_SECONDS)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ended = False
+    async def _ask(self, scope: Scope, receive: Receive) -> tuple[Message, Message]:
+        loop = asyncio.get_running_loop()
+        asked: Any = {**scope, "path": _path(scope), "query_string": _query(scope)}
+        environ: Any = build_environ(asked, Body(loop, cast(Any, _unbroken(receive))))
+        # Chunks end where the server says: without this werkzeug reads none.
+        environ["wsgi.input_terminated"] = True
+        return await loop.run_in_executor(self.threads, self._answer, environ)
 
-        async def body() -> Message:
-            nonlocal ended
-            message = await receive()
-            if message["type"] == "http.disconnect" and not ended:
-                raise ConnectionResetError("the client has gone before its body ended")
-            ended = not message.get("more_body", False)
-            return message
+    def _answer(self, environ: Any) -> tuple[Message, Message]:
+        """Have the whole answer made by one thread: a hand-over for each part would cost more."""
+        head: Message = {"type": "http.response.start"}
 
-        async def answer(message: Message) -> None:
-            if self.is_leaving and message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], LAST]}
-            await send(message)
+        def start(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:
+            head["status"] = int(status[:3])
+            head["headers"] = [
+                (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
+            ]
 
-        plain = {**scope, "path": _path(scope), "query_string": _query(scope)}
-        await self._middleware(plain, body, answer)  # type: ignore[arg-type]
+        body = b"".join(self._app.wsgi_app(environ, start))
+        return head, {"type": "http.response.body", "body": body}
 
 
 def _path(scope: Scope) -> str:
@@ -79,3 +79,18 @@ def _path(scope: Scope) -> str:
 
 def _query(scope: Scope) -> bytes:
     return quote_from_bytes(scope["query_string"], safe=ASCII).encode()
+
+
+def _unbroken(receive: Receive) -> Receive:
+    """Read a body; raise ConnectionResetError if it breaks off."""
+    ended = False
+
+    async def body() -> Message:
+        nonlocal ended
+        message = await receive()
+        if message["type"] == "http.disconnect" and not ended:
+            raise ConnectionResetError("the client has gone before its body ended")
+        ended = not message.get("more_body", False)
+        return message
+
+    return body

@@ -171,6 +171,7 @@ class Operations:
         ):
             count = partial(self._access.count_read, caller.client)
             after = wanted.arguments.get(PLACE)
+            del wanted  # with an executor that would be kept as long: the group has one for all
             async with aclosing(self._hub.follow(topic, after, count)) as followed:
                 async for event in followed:
                     yield group.result(event)

@@ -189,14 +189,15 @@ class Groups:
     def join(self, topic: str | None, asked: Asked, client: str) -> Iterator[Group]:
         """Be a member of the group that asks for the same; raise TooManyQueries."""
         groups = self._of_topic.setdefault(topic, {})
-        group = groups.get(asked.key) or self._new(groups, asked, client)
+        group, key = groups.get(asked.key) or self._new(groups, asked, client), asked.key
+        del asked  # with an executor that would be kept as long as its member
         group.members += 1
         try:
             yield group
         finally:
             group.members -= 1
             if not group.members:
-                del groups[asked.key]
+                del groups[key]
             if not groups:
                 del self._of_topic[topic]
 
