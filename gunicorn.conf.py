@@ -3,6 +3,7 @@
 For `gunicorn wsgi:app`, and for `gunicorn -k asgi --reuse-port asgi:app`.
 """
 
+import asyncio
 import logging
 import os
 import resource
@@ -11,7 +12,8 @@ import signal
 import socket
 import sys
 import tempfile
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 # Set before anything imports prometheus_client, which looks at it once.
 if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
@@ -19,6 +21,8 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     # This file is read again at each reload.
     os.environ["BOOKSTALL_METRICS_MADE_BY"] = str(os.getpid())
 
+from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.workers import gasgi
 from prometheus_client.multiprocess import mark_process_dead
 
 from app.config import THREADS, cautions, from_env
@@ -65,6 +69,24 @@ def on_starting(server: Any) -> None:
         logging.getLogger("app").warning(caution)
 
 
+class _Known(ASGIProtocol):  # type: ignore[misc]
+    """A connection that can be found again while it waits for a request."""
+
+    open: ClassVar[WeakSet["_Known"]] = WeakSet()
+
+    def connection_made(self, transport: Any) -> None:
+        self.open.add(self)
+        super().connection_made(transport)
+
+
+def _close_idle(loop: asyncio.AbstractEventLoop) -> None:
+    """Close what only waits for a request: the worker would wait for it as for one at work."""
+    for connection in list(_Known.open):
+        if connection._awaiting_request:
+            connection._keepalive_timeout()
+    loop.call_later(1, _close_idle, loop)  # some come until the worker has ceased to listen
+
+
 def post_worker_init(worker: Any) -> None:
     """Let a worker of lines send its clients elsewhere before it ends, and bound what they hold."""
     live = getattr(worker, "asgi", None)
@@ -74,7 +96,10 @@ def post_worker_init(worker: Any) -> None:
     def leave() -> None:
         live.leave()
         worker.handle_exit_signal()
+        # Not at once: a request that is on its way is answered first, and its connection ends then.
+        worker.loop.call_later(1, _close_idle, worker.loop)
 
+    gasgi.ASGIProtocol = _Known  # the worker listens only after this
     worker.loop.add_signal_handler(signal.SIGTERM, leave)
     for listener in worker.sockets:
         for option, value in LINE_OPTIONS.items():
