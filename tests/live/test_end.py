@@ -1,0 +1,23 @@
+"""How the service with GraphQL on the line ends."""
+
+import http.client
+import shutil
+from contextlib import closing
+
+import pytest
+
+
+@pytest.mark.parametrize("asked", [0, 1])
+def test_a_connection_that_only_waits_does_not_hold_up_the_end(
+    serve_live, migrated_sqlite, tmp_path, asked
+):
+    path = shutil.copy(migrated_sqlite, tmp_path / "bookstall.db")
+    server = serve_live(DATABASE_URL=f"sqlite:///{path}")
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as idle:
+        idle.connect()
+        for _ in range(asked):
+            idle.request("GET", "/healthz")
+            assert idle.getresponse().read()
+        server.terminate()
+        assert server.ended() == 0
+        assert idle.sock.recv(1) == b""
