@@ -23,7 +23,7 @@ from app.events import Event, Head
 from app.live.figures import EVENTS, Watched
 from app.live.hub import Hub
 from app.live.line import Calling, Line
-from app.live.lines import AGAIN_LATER, Lines, TooManyConnections
+from app.live.lines import Lines, TooManyConnections
 from app.live.mounted import Mounted
 from app.live.operations import Graph, Operations
 from app.live.reader import Reader
@@ -115,7 +115,7 @@ class Live:
                 with self._lines.hold(line):
                     await line.serve(self._view)
             except TooManyConnections as error:
-                await line.turn_away(AGAIN_LATER, error.detail)
+                await line.turn_away(error.code, error.detail)
 
     async def _serve_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         line = self._line(scope, within(receive, self._settings.max_body_bytes), send)

@@ -19,13 +19,13 @@ END = {"type": "http.response.body", "body": b"", "more_body": False}
 PING = {"type": "websocket.send", "text": '{"type":"ping"}'}
 SLOW_SECONDS = 10.0
 """So long a message may wait for its client to read; then the line is cut."""
-PING_SECONDS = 20.0
+PING_SECONDS = 30.0
 """After so long a silence at most a WebSocket is asked whether it is alive."""
-PING_SPREAD = 0.5
+PING_SPREAD = 0.3
 """Those who came together, as after a restart, are asked in this part of the time before."""
 CLOSE_SECONDS = 6.0
 """After so long a line that is told to end is cut; a WebSocket is to answer within 5."""
-SILENT_SECONDS = 40.0
+SILENT_SECONDS = 50.0
 """After so long a silence it is cut."""
 LINE = "bookstall.line"
 """Where a scope names its line."""

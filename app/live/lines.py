@@ -33,9 +33,20 @@ class TooManyConnections(ApiError):  # noqa: N818 - named as its kin
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
+    code = AGAIN_LATER
+    """With which a WebSocket is closed."""
+    seconds = 5
+
     def headers(self) -> dict[str, str]:
         """Tell when to come back."""
-        return {"Retry-After": "5"}
+        return {"Retry-After": str(self.seconds)}
+
+
+class EndsSoon(TooManyConnections):
+    """This process takes no connection any more; another does."""
+
+    code = RESTART
+    seconds = 1
 
 
 class Lines:
@@ -55,7 +66,7 @@ class Lines:
     def hold(self, line: Line) -> Iterator[None]:
         """Count ``line`` while the block runs; raise TooManyConnections."""
         if self.is_leaving:
-            raise TooManyConnections("This process is about to end; please connect again.")
+            raise EndsSoon("This process is about to end; please connect again.")
         if len(self._lines) >= CONNECTIONS:
             raise TooManyConnections("This process has as many connections as it takes.")
         self._count(line.client)

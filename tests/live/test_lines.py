@@ -9,10 +9,20 @@ import pytest
 from app.access import Client
 from app.keys import Key
 from app.live import lines as bounds
-from app.live.line import PING_SECONDS, SILENT_SECONDS, SLOW_SECONDS, Calling, Line
+from app.live.line import (
+    PING_SECONDS,
+    PING_SPREAD,
+    SILENT_SECONDS,
+    SLOW_SECONDS,
+    Calling,
+    Line,
+)
 from app.live.lines import AGAIN_LATER, FORBIDDEN, RESTART, Lines, TooManyConnections
 
 KEY = Key("0123456789ab", b"", frozenset())
+
+SOON = PING_SECONDS * (1 - PING_SPREAD)
+"""The earliest that a line may be asked."""
 
 
 class Wire:
@@ -73,7 +83,7 @@ def test_a_silent_socket_is_asked_whether_it_lives_and_then_cut():
         wire, lines = Wire(), Lines(nobody)
         line = wire.line()
         async with served(lines, line) as task:
-            look(lines, line, PING_SECONDS - 1)
+            look(lines, line, SOON - 1)
             await settled()
             assert wire.sent == [{"type": "websocket.accept"}]
             look(lines, line, PING_SECONDS + 1)
@@ -98,7 +108,7 @@ def test_whoever_sends_anything_is_not_asked():
             line._heard_at -= SILENT_SECONDS
             await wire.inbox.put({"type": "websocket.receive", "text": "{}"})
             await settled()
-            look(lines, line, PING_SECONDS - 1)
+            look(lines, line, SOON - 1)
             await settled()
             assert wire.sent == [{"type": "websocket.accept"}]
 

@@ -99,6 +99,6 @@ def test_at_the_end_sockets_are_told_streams_break_off_and_nobody_is_let_in(
     assert {line.end() for line in (*lines, silent)} == {(1012, "Service Restart")}
     assert {events.next() for events in streams} == {("the end", None)}
     with contextlib.suppress(OSError, InvalidHandshake):  # if nobody listens any more
-        assert socket(server).end()[0] == 1013
+        assert socket(server).end()[0] == 1012
     assert server.ended() == 0
     assert "Traceback" not in server.log.read_text()
