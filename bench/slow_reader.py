@@ -1,8 +1,9 @@
 """One subscriber that stops to read, among two hundred that go on."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from bench.asgi import BOOK, Asgi, Poster
 from bench.crowd import Crowd
@@ -14,7 +15,7 @@ COUNT = 200
 EVERY = 0.1
 TEXT = "It is a long story. " * 400
 CUT = 'bookstall_live_ends_total{kind="socket",why="does not read"}'
-PATIENCE = 60.0
+MOST = 600
 
 
 @dataclass
@@ -40,14 +41,13 @@ def measure(settings: Mapping[str, str], quick: bool) -> None:
     ):
         alone_for = 50 if quick else 150
         poster.wait_for_subscriptions(COUNT)
-        for _ in range(rounds):
-            alone.add(crowd, poster.post_steadily(alone_for, EVERY))
+        for done in range(rounds):
+            alone.add(crowd, steadily(poster, lambda count, _: count >= alone_for))
             stuck = stuck_follower(service.port)
             poster.wait_for_subscriptions(COUNT + 1)
-            sent = until_cut(poster)
+            sent = steadily(poster, partial(one_more, done))
+            cuts.append(time.monotonic() - min(sent.values()))
             beside.add(crowd, sent)
-            began = min(sent.values())
-            cuts.append(time.monotonic() - began)
             filled.append(len(sent))
             stuck.socket.close()
             poster.wait_for_subscriptions(COUNT)
@@ -62,16 +62,20 @@ def stuck_follower(port: int) -> Follower:
     return stuck
 
 
-def until_cut(poster: Poster) -> dict[int, float]:
-    """Post steadily until the service says that it has cut one more."""
-    before, sent = poster.figure(CUT), dict[int, float]()
-    deadline = time.monotonic() + PATIENCE
-    while poster.figure(CUT) == before:
-        if time.monotonic() > deadline:
-            raise SystemExit(f"not cut in {PATIENCE:.0f} s")
+def steadily(poster: Poster, enough: Callable[[int, float], bool]) -> dict[int, float]:
+    """Post until so many events, or so many subscribers that were cut, are enough."""
+    sent = dict[int, float]()
+    while not enough(len(sent), poster.figure(CUT)):
+        if len(sent) > MOST:
+            raise SystemExit(f"not cut after {MOST} events")
         sent |= poster.post_steadily(5, EVERY)
         time.sleep(EVERY)
     return sent
+
+
+def one_more(done: int, _: int, cut: float) -> bool:
+    """Tell whether one more has been cut than were before."""
+    return cut > done
 
 
 def _print(alone: Others, beside: Others, cuts: list[float], events: list[int]) -> None:
