@@ -41,5 +41,24 @@ const fetcher = (operation, options) => {
   return inner(operation, options);
 };
 
-const editor = { fetcher, defaultQuery: STARTER, shouldPersistHeaders: false };
+// GraphiQL's history would keep the headers too, so the key: what goes into the browser's storage is freed of them.
+function withoutHeaders(value) {
+  try {
+    return JSON.stringify(JSON.parse(value, (name, kept) => (name === "headers" ? null : kept)));
+  } catch {
+    return value; // no JSON: the text of a query, a width
+  }
+}
+
+const storage = {
+  getItem: (name) => localStorage.getItem(name),
+  setItem: (name, value) => localStorage.setItem(name, withoutHeaders(value)),
+  removeItem: (name) => localStorage.removeItem(name),
+  clear: () => localStorage.clear(),
+  get length() {
+    return localStorage.length;
+  },
+};
+
+const editor = { fetcher, storage, defaultQuery: STARTER, shouldPersistHeaders: false };
 ReactDOM.render(React.createElement(GraphiQL, editor), document.getElementById("graphiql"));

@@ -65,6 +65,8 @@ def look_at_access(browser: Chromium, url: str, plain: Shop) -> None:
     with Shop(url, REQUIRE_API_KEY="true") as shop, browser.page() as page:
         click.echo("/live asks for a key")
         live.asks_for_a_key(page, shop, key, 1)
+        click.echo("/graphql takes a key, and does not keep it")
+        offline.takes_a_key(page, shop, key, 1)
     with browser.page() as page:
         click.echo("/live says that wsgi:app has no WebSocket")
         live.says_that_there_is_no_websocket(page, plain, 1)

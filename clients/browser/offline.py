@@ -8,6 +8,14 @@ from clients.shop import Shop, review
 
 QUERY = "document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror"
 RESULT = "document.querySelector('.result-window .CodeMirror').CodeMirror.getValue()"
+HEADERS = """
+[...document.querySelectorAll('.graphiql-editor-tools button')]
+  .find((button) => button.innerText === 'Headers').click();
+"""
+LAST = "[...document.querySelectorAll('.graphiql-editor-tool .CodeMirror')].at(-1).CodeMirror"
+FETCH = "document.querySelector('[aria-label=\"Re-fetch GraphQL schema\"]').click()"
+DOCS = "document.querySelector('[aria-label=\"Show Documentation Explorer\"]').click()"
+SCHEMA = "document.querySelector('.graphiql-doc-explorer').innerText.includes('Subscription')"
 RUN = "document.querySelector('.graphiql-execute-button').click()"
 
 
@@ -22,8 +30,8 @@ def opens_graphiql(page: Page, shop: Shop, book: int) -> None:
     """Open GraphiQL, see the schema, and run one operation of each kind."""
     page.open(f"{shop.address}/graphql")
     page.wait(f"Boolean({QUERY})")
-    page.value("document.querySelector('[aria-label=\"Show Documentation Explorer\"]').click()")
-    page.wait("document.querySelector('.graphiql-doc-explorer').innerText.includes('Subscription')")
+    page.value(DOCS)
+    page.wait(SCHEMA)
     runs(page, "{ __schema { queryType { name } } eventCursor }", "eventCursor")
     adds = f'addReview(bookId: {book}, rating: 4, reviewer: "Ana", text: "By GraphiQL") {{ id }}'
     runs(page, f"mutation {{ {adds} }}", '"id"')
@@ -31,6 +39,23 @@ def opens_graphiql(page: Page, shop: Shop, book: int) -> None:
     runs(page, f"subscription {{ {wanted} }}", None)
     arrives(page, shop, book)
     stays_here(page, shop)
+
+
+def takes_a_key(page: Page, shop: Shop, key: str, book: int) -> None:
+    """Give GraphiQL a key: it must go along with all, and not into the browser's storage."""
+    page.open(f"{shop.address}/graphql")
+    page.wait(f"Boolean({QUERY})")
+    page.value(HEADERS)
+    shown = json.dumps({"Authorization": f"Bearer {key}"})
+    page.value(f"{LAST}.setValue({json.dumps(shown)})")
+    time.sleep(0.5)
+    page.value(FETCH)
+    page.value(DOCS)
+    page.wait(SCHEMA)
+    runs(page, f"subscription {{ reviewAdded(bookId: {book}) {{ review {{ text }} }} }}", None)
+    arrives(page, shop, book, key)
+    if key in page.value("JSON.stringify(Object.entries(localStorage))"):
+        raise PageError("GraphiQL keeps the key")
 
 
 def runs(page: Page, operation: str, answer: str | None) -> None:
@@ -43,10 +68,10 @@ def runs(page: Page, operation: str, answer: str | None) -> None:
         page.wait(f"{RESULT}.includes({json.dumps(answer)})")
 
 
-def arrives(page: Page, shop: Shop, book: int) -> None:
+def arrives(page: Page, shop: Shop, book: int, key: str = "") -> None:
     """Post until the subscription, which takes a moment to stand, shows one."""
     for number in range(20):
-        shop.post(f"/books/{book}/reviews", review(number, "For GraphiQL"))
+        shop.post(f"/books/{book}/reviews", review(number, "For GraphiQL"), key)
         try:
             page.wait(f"{RESULT}.includes('For GraphiQL')", 0.5)
         except PageError:

@@ -2,7 +2,7 @@
 
 import http.client
 import shutil
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 
@@ -20,4 +20,5 @@ def test_a_connection_that_only_waits_does_not_hold_up_the_end(
             assert idle.getresponse().read()
         server.terminate()
         assert server.ended() == 0
-        assert idle.sock.recv(1) == b""
+        with suppress(ConnectionResetError):  # so ends what no worker had taken yet
+            assert idle.sock.recv(1) == b""
