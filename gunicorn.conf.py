@@ -3,6 +3,7 @@
 For `gunicorn wsgi:app`, and for `gunicorn -k asgi --reuse-port asgi:app`.
 """
 
+import contextlib
 import gc
 import logging
 import os
@@ -61,7 +62,8 @@ loglevel = "warning"
 def on_starting(server: Any) -> None:
     """Warn once, not in each worker; allow as many open connections as the host does."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with contextlib.suppress(ValueError, OSError):  # macOS names no bound, and takes none so large
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     init_logging(_settings)
     for caution in cautions(_settings):
         logging.getLogger("app").warning(caution)

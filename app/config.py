@@ -19,6 +19,8 @@ CACHE_TTL_MAX = 86_400
 RATE_MAX = 1_000_000_000
 THREADS = 8
 """Requests that one process works on at once; each may need one database connection."""
+LINE_THREADS = 2
+"""Beside them, under asgi.py: for what the lines need; and one more reads the events."""
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
 _NO_TIME = re.compile(r"(per|/)\s*0+\s*[a-z]", re.IGNORECASE)

@@ -25,7 +25,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql import Select
 
-from app.config import THREADS, BadSetting
+from app.config import LINE_THREADS, THREADS, BadSetting
 from app.extensions import db
 from app.patience import CONNECT_SECONDS, limit_waiting
 
@@ -104,7 +104,7 @@ def engine_options(url: str) -> dict[str, Any]:
         f"-c idle_in_transaction_session_timeout={STATEMENT_MILLISECONDS} -c timezone=UTC"
     )
     return {
-        "pool_size": THREADS + 1,  # one for the reader of events
+        "pool_size": THREADS + LINE_THREADS + 1,
         "max_overflow": 0,
         # The one used last is the one that need not be asked whether it is alive.
         "pool_use_lifo": True,

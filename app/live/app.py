@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -16,22 +17,24 @@ from starlette.types import Receive, Scope, Send
 from app import observe
 from app.access import access_to
 from app.address import client_of
-from app.config import Settings
+from app.config import LINE_THREADS, Settings
 from app.database import unbegun
 from app.errors import ApiError, BadRequest
 from app.events import Event, Head
+from app.live.event_stream import OtherSite, check, refused, within
 from app.live.figures import EVENTS, Watched
 from app.live.hub import Hub
 from app.live.line import Calling, Line
-from app.live.lines import Lines, TooManyConnections
+from app.live.lines import Lines, TooMany
 from app.live.mounted import Mounted
-from app.live.operations import Graph, Operations
+from app.live.operations import Graph, Operations, Threads
 from app.live.reader import Reader
-from app.live.streams import METHODS, MethodNotAllowed, OtherSite, refused, within
 from app.live.view import View
 
 SOCKET = "/graphql"
 STREAM = "/graphql/stream"
+TURNED_AWAY = 100
+"""So many at once are told why; who comes besides is refused without a word."""
 LAST_SECONDS = 5.0
 """So long the requests may take that came in last of all: nobody else waits for them."""
 log = logging.getLogger(__name__)
@@ -42,15 +45,18 @@ class Live:
 
     def __init__(self, app: Flask, graph: Graph, settings: Settings) -> None:
         self._settings = settings
-        self._mounted = Mounted(app)
+        self._mounted = Mounted(app, settings.max_body_bytes)
+        self._line_threads = ThreadPoolExecutor(LINE_THREADS, thread_name_prefix="lines")
         self._access = access_to(app)
         self._reader = Reader(app, self._take, self._reset)
         with app.app_context():
-            self._hub = Hub(self._reader.catch_up, unbegun(), self.in_thread)
+            self._hub = Hub(self._reader.catch_up, unbegun(), self._for_lines)
         self._lines = Lines(self._revoked)
-        operations = Operations(app, graph, self._hub, self.in_thread)
+        threads = Threads(self._with_requests, self._for_lines)
+        operations = Operations(app, graph, self._hub, self._lines, threads)
         origins = settings.allowed_origins
-        self._view = View(operations, self._access, self._lines, self.in_thread, origins)
+        self._view = View(operations, self._access, self._lines, self._for_lines, origins)
+        self._turning_away = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,10 +75,14 @@ class Live:
         self._lines.leave()
         self._mounted.is_leaving = True
 
-    async def in_thread(self, call: Callable[..., Any], *words: Any) -> Any:
-        """Call what waits for a server, on the threads that answer requests too."""
+    async def _with_requests(self, call: Callable[..., Any], *words: Any) -> Any:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._mounted.threads, partial(call, *words))
+
+    async def _for_lines(self, call: Callable[..., Any], *words: Any) -> Any:
+        """Call what the lines need, on threads that no request can hold."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._line_threads, partial(call, *words))
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -88,8 +98,15 @@ class Live:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _take(self, new: Sequence[Event]) -> None:
+        self._in_loop(self._publish, new)
+
+    def _publish(self, new: Sequence[Event]) -> None:
+        try:
+            self._hub.publish(new)
+        except ValueError:  # one was lost on its way here: never again would one follow
+            log.exception("the hub has to be told all events anew")
+            self._reader.begin_anew()
         EVENTS.inc(len(new))
-        self._in_loop(self._hub.publish, new)
 
     def _reset(self, head: Head, recent: Sequence[Event]) -> None:
         self._in_loop(self._hub.reset, head, recent)
@@ -102,11 +119,11 @@ class Live:
         def find() -> set[str]:
             return {text for text in shown if self._access.client(text, "").key is None}
 
-        revoked: set[str] = await self.in_thread(find)
+        revoked: set[str] = await self._for_lines(find)
         return revoked
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] != SOCKET:
+        if scope["path"] != SOCKET or self._turning_away >= TURNED_AWAY:
             await send({"type": "websocket.close"})  # before it was accepted: a refusal
             return
         line = self._line(scope, receive, send)
@@ -114,13 +131,21 @@ class Live:
             try:
                 with self._lines.hold(line):
                     await line.serve(self._view)
-            except TooManyConnections as error:
-                await line.turn_away(error.code, error.detail)
+            except TooMany as error:
+                await self._turn_away(line, error)
+
+    async def _turn_away(self, line: Line, error: TooMany) -> None:
+        self._turning_away += 1
+        try:
+            await line.turn_away(error.code, error.detail)
+        finally:
+            self._turning_away -= 1
 
     async def _serve_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         line = self._line(scope, within(receive, self._settings.max_body_bytes), send)
         with Watched(line):
             try:
+                check(Request(line.scope))
                 await self._admit(line)
                 with self._lines.hold(line):
                     await line.serve(self._view.answer)
@@ -145,9 +170,6 @@ class Live:
 
     async def _admit(self, line: Line) -> None:
         """Check who asks for a stream, as the gate does for every other request."""
-        request = Request(line.scope)
-        if request.method not in METHODS.split(", "):
-            raise MethodNotAllowed(f"A stream is asked for by {METHODS}.")
-        if not self._view.is_of_our_site(request):
+        if not self._view.is_of_our_site(Request(line.scope)):
             raise OtherSite("Pages of this site may not ask.")
-        line.client = await self.in_thread(self._access.admit, line.presented, line.address)
+        line.client = await self._for_lines(self._access.admit, line.presented, line.address)

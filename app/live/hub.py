@@ -52,8 +52,8 @@ class Hub:
 
     async def follow(
         self, topic: str | None, after: str | None, count: Count
-    ) -> AsyncGenerator[Event, None]:
-        """Give every event of ``topic``, or of all, after a cursor or from now on.
+    ) -> AsyncGenerator[tuple[str, Event], None]:
+        """Give every event of ``topic``, or of all, with its log: after a cursor or from now on.
 
         ``count`` is called, in a thread, before the table is read. Raise BadRequest for what is
         no cursor, and WindowPassed when events after it are gone.
@@ -68,16 +68,11 @@ class Hub:
                 found = await self._from_table(Cursor(ring.log, position), upto, topic, count)
                 upto = found[-1].position if len(found) == PAGE else upto
             for event in found:
-                yield event
+                yield ring.log, event
             position = upto
             if position == self._same(ring.log, position).position:
                 # Nothing of this topic lies between here and the event that wakes.
                 position = max(position, await self._next(topic) - 1)
-
-    @property
-    def log(self) -> str:
-        """Name the log."""
-        return self._known().log
 
     def _known(self) -> Ring:
         if self._ring is None:
@@ -99,15 +94,16 @@ class Hub:
         look = self._look
         if look is None or look is running:
             look = self._look = asyncio.create_task(self._catch_up())
+            look.add_done_callback(_seen)
         await asyncio.shield(look)
 
     async def _from_table(
         self, place: Cursor, upto: int, topic: str | None, count: Count
     ) -> Sequence[Event]:
         def read() -> Sequence[Event]:
-            count()
             return events.after(self._engine, place, upto, topic, PAGE)
 
+        await self._in_thread(count)
         while True:
             try:
                 found: Sequence[Event] = await self._in_thread(read)
@@ -136,6 +132,12 @@ class Hub:
         for waiter in self._waiting.pop(topic, ()):
             if not waiter.done():
                 waiter.set_result(position)
+
+
+def _seen(look: asyncio.Task[Any]) -> None:
+    """Take note of a failure that nobody waits for any more."""
+    if not look.cancelled():
+        look.exception()
 
 
 def _place(after: str, ring: Ring) -> int:

@@ -27,6 +27,7 @@ CLOSE_SECONDS = 6.0
 """After so long a line that is told to end is cut; a WebSocket is to answer within 5."""
 SILENT_SECONDS = 50.0
 """After so long a silence it is cut."""
+PILED_BYTES = 1_048_576
 LINE = "bookstall.line"
 """Where a scope names its line."""
 
@@ -52,6 +53,7 @@ class Line:
         self.is_socket = scope["type"] == "websocket"
         self._receive = receive
         self._send = send
+        self._transport = _transport_of(send)
         self._task: asyncio.Task[Any] | None = None
         self._waiting = 0
         self._sent_at = self._heard_at = self._pinged_at = time.monotonic()
@@ -95,8 +97,8 @@ class Line:
         self._open = self._open or message["type"] in BEGINNINGS
 
     def is_slow(self, now: float) -> bool:
-        """Tell whether the client has let a message wait for too long."""
-        return bool(self._waiting) and now - self._sent_at > SLOW_SECONDS
+        """Tell whether the client has let a message wait for too long, or too much pile up."""
+        return self._piled_up() or (bool(self._waiting) and now - self._sent_at > SLOW_SECONDS)
 
     def is_silent(self, now: float) -> bool:
         """Tell whether a WebSocket has not even answered to a ping."""
@@ -116,14 +118,13 @@ class Line:
         """End the line from our side; a WebSocket hears why, a stream ends whole."""
         if self._leaving:
             return
-        self.ended = reason
         self._leaving = True
         if self._open and not self._waiting:
             told = {"type": "websocket.close", "code": code, "reason": reason}
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._send(told if self.is_socket else END)
-        self.cut(reason)
+        self.cut(str(code))
 
     async def turn_away(self, code: int, reason: str) -> None:
         """Tell a WebSocket why it is not served. As a page cannot see a refusal, it is accepted."""
@@ -132,9 +133,22 @@ class Line:
         await self._send({"type": "websocket.accept", "subprotocol": next(iter(offered), None)})
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
-    def cut(self, reason: str) -> None:
+    def cut(self, why: str) -> None:
         """End the line at once, without a word to a client who would not read it."""
-        self.ended = reason
+        self.ended = why
         self._leaving = True
         if self._task is not None:
             self._task.cancel()
+        if self._transport is not None:
+            self._transport.abort()  # to close it would wait for what it does not read
+
+    def _piled_up(self) -> bool:
+        # The server answers the pings of WebSocket itself, however little of that is read.
+        transport = self._transport
+        return transport is not None and transport.get_write_buffer_size() > PILED_BYTES
+
+
+def _transport_of(send: Send) -> asyncio.WriteTransport | None:
+    """Find what a WebSocket of gunicorn writes to, which ASGI does not tell."""
+    found = getattr(getattr(send, "__self__", None), "transport", None)
+    return found if isinstance(found, asyncio.WriteTransport) else None

@@ -16,9 +16,10 @@ from app.errors import ApiError
 from app.live.line import Line
 
 CONNECTIONS = 12_000
-OF_ONE_CLIENT = CONNECTIONS // 2
-"""Half: whatever one client does, there is room for others."""
+SUBSCRIPTIONS = 24_000
+"""Each takes some 12 kB."""
 WATCH_SECONDS = 1.0
+STALL_SECONDS = 5.0
 RESTART = 1012
 AGAIN_LATER = 1013
 FORBIDDEN = 4403
@@ -28,11 +29,10 @@ Revoked = Callable[[set[str]], Awaitable[set[str]]]
 """Says which of these Authorizations are no good any more."""
 
 
-class TooManyConnections(ApiError):  # noqa: N818 - named as its kin
-    """This process has as many connections as it takes, from all or from this client."""
+class TooMany(ApiError):  # noqa: N818 - named as its kin
+    """This process has as many as it takes, from all or from this client."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-
     code = AGAIN_LATER
     """With which a WebSocket is closed."""
     seconds = 5
@@ -42,11 +42,48 @@ class TooManyConnections(ApiError):  # noqa: N818 - named as its kin
         return {"Retry-After": str(self.seconds)}
 
 
-class EndsSoon(TooManyConnections):
+class EndsSoon(TooMany):
     """This process takes no connection any more; another does."""
 
     code = RESTART
     seconds = 1
+
+
+class Quota:
+    """So many of something for all clients, and half as many for each.
+
+    Half: whatever one client does, there is room for others.
+    """
+
+    def __init__(self, what: str, most: int) -> None:
+        self._what, self._most = what, most
+        self._of_client: Counter[str] = Counter()
+        self._all = 0
+
+    def take(self, client: str) -> None:
+        """Count one of ``client``; raise TooMany."""
+        if self._all >= self._most:
+            raise TooMany(f"This process has as many {self._what} as it takes.")
+        if self._of_client[client] >= self._most // 2:
+            raise TooMany(f"You have as many {self._what} here as one client may have.")
+        self._of_client[client] += 1
+        self._all += 1
+
+    def give_back(self, client: str) -> None:
+        """Count one of ``client`` no more."""
+        self._all -= 1
+        self._of_client[client] -= 1
+        if not self._of_client[client]:
+            del self._of_client[client]
+
+    @contextmanager
+    def hold(self, client: str) -> Iterator[None]:
+        """Count one of ``client`` while the block runs; raise TooMany."""
+        self.take(client)
+        try:
+            yield
+        finally:
+            self.give_back(client)
 
 
 class Lines:
@@ -55,8 +92,10 @@ class Lines:
     def __init__(self, revoked: Revoked) -> None:
         self._revoked = revoked
         self._lines: set[Line] = set()
-        self._clients: Counter[str] = Counter()
+        self._connections = Quota("connections", CONNECTIONS)
+        self.subscriptions = Quota("subscriptions", SUBSCRIPTIONS)
         self._endings: set[asyncio.Task[None]] = set()
+        self._looked_at = time.monotonic()
         self.is_leaving = False
 
     def __len__(self) -> int:
@@ -64,46 +103,37 @@ class Lines:
 
     @contextmanager
     def hold(self, line: Line) -> Iterator[None]:
-        """Count ``line`` while the block runs; raise TooManyConnections."""
+        """Count ``line`` while the block runs; raise TooMany."""
         if self.is_leaving:
             raise EndsSoon("This process is about to end; please connect again.")
-        if len(self._lines) >= CONNECTIONS:
-            raise TooManyConnections("This process has as many connections as it takes.")
-        self._count(line.client)
+        self._connections.take(line.client.name)
         self._lines.add(line)
         try:
             yield
         finally:
             self._lines.discard(line)
-            self._discount(line.client)
+            self._connections.give_back(line.client.name)
 
     def rename(self, line: Line, client: Client) -> None:
         """Count ``line`` for another client: it has shown a key."""
-        self._count(client)
-        self._discount(line.client)
+        self._connections.give_back(line.client.name)
+        try:
+            self._connections.take(client.name)
+        except TooMany:
+            self._connections.take(line.client.name)
+            raise
         line.client = client
-
-    def _count(self, client: Client) -> None:
-        if self._clients[client.name] >= OF_ONE_CLIENT:
-            raise TooManyConnections("You have as many connections here as one client may have.")
-        self._clients[client.name] += 1
-
-    def _discount(self, client: Client) -> None:
-        self._clients[client.name] -= 1
-        if not self._clients[client.name]:
-            del self._clients[client.name]
 
     async def watch(self) -> None:
         """Look after all lines, once a second, for ever."""
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            try:
-                self._look_at_all(time.monotonic())
-                await self._end_revoked()
-            except (ApiError, SQLAlchemyError) as error:  # who is in stays in until it can be asked
-                log.warning("keys cannot be checked: %s", str(error).splitlines()[0])
-            except Exception:
-                log.exception("the watch over all lines goes on after a failure")
+        # Apart: the keys are asked of a database, and who does not read has to end all the same.
+        await asyncio.gather(_every_second(self._look), _every_second(self._end_revoked))
+
+    async def _look(self) -> None:
+        now, before, self._looked_at = time.monotonic(), self._looked_at, time.monotonic()
+        # Where this process itself stood still, nobody could show a sign of life.
+        if now - before < STALL_SECONDS:
+            self._look_at_all(now)
 
     def _look_at_all(self, now: float) -> None:
         for line in list(self._lines):
@@ -135,3 +165,14 @@ class Lines:
         task = asyncio.create_task(run())
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
+
+
+async def _every_second(look: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        try:
+            await look()
+        except (ApiError, SQLAlchemyError) as error:  # who is in stays in until it can be asked
+            log.warning("keys cannot be checked: %s", str(error).splitlines()[0])
+        except Exception:
+            log.exception("the watch over all lines goes on after a failure")

@@ -1,9 +1,8 @@
 """The Flask application inside of the ASGI one: a2wsgi's way in, and a short way out.
 
-The door answers with one whole body. So an answer goes back to the loop in one step, where a2wsgi
-would wait for the loop with each part of it. Beside that two things are seen to: a body that breaks
-off must not look like a whole one, and an address that is no ASCII must not be an error of
-ours: the door says what it thinks of it.
+A body is read by the event loop, and a thread is taken when it is whole: who sends it slowly keeps
+nobody from being served. The door answers with one whole body, so an answer goes back to the loop
+in one step.
 """
 
 import asyncio
@@ -11,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 from urllib.parse import quote_from_bytes, urlsplit
 
-from a2wsgi.wsgi import Body, build_environ
+from a2wsgi.wsgi import build_environ
 from flask import Flask
 from starlette.types import Message, Receive, Scope, Send
 
 from app.config import THREADS
+from app.live.bodies import Bodies, Body
 
 ASCII = bytes(range(0x80))
 REST_SECONDS = 0.02
@@ -25,8 +25,9 @@ LAST = (b"connection", b"close")
 class Mounted:
     """``app`` for ASGI, on a bounded number of threads."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, most: int) -> None:
         self._app = app
+        self._bodies = Bodies(most)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="requests")
         self._at_work = 0
         self.is_leaving = False
@@ -36,11 +37,12 @@ class Mounted:
         """Answer one request."""
         self._at_work += 1
         try:
-            head, body = await self._ask(scope, receive)
+            async with self._bodies.reading(scope, receive) as body:
+                head, content = await self._ask(scope, body)
             if self.is_leaving:
                 head["headers"].append(LAST)
             await send(head)
-            await send(body)
+            await send(content)
         finally:
             self._at_work -= 1
 
@@ -49,16 +51,15 @@ class Mounted:
         while self._at_work:
             await asyncio.sleep(REST_SECONDS)
 
-    async def _ask(self, scope: Scope, receive: Receive) -> tuple[Message, Message]:
-        loop = asyncio.get_running_loop()
+    async def _ask(self, scope: Scope, body: Body) -> tuple[Message, Message]:
         asked: Any = {**scope, "path": _path(scope), "query_string": _query(scope)}
-        environ: Any = build_environ(asked, Body(loop, cast(Any, _unbroken(receive))))
+        environ: Any = build_environ(asked, cast(Any, body))
         # Chunks end where the server says: without this werkzeug reads none.
         environ["wsgi.input_terminated"] = True
+        loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.threads, self._answer, environ)
 
     def _answer(self, environ: Any) -> tuple[Message, Message]:
-        """Have the whole answer made by one thread: a hand-over for each part would cost more."""
         head: Message = {"type": "http.response.start"}
 
         def start(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:
@@ -79,18 +80,3 @@ def _path(scope: Scope) -> str:
 
 def _query(scope: Scope) -> bytes:
     return quote_from_bytes(scope["query_string"], safe=ASCII).encode()
-
-
-def _unbroken(receive: Receive) -> Receive:
-    """Read a body; raise ConnectionResetError if it breaks off."""
-    ended = False
-
-    async def body() -> Message:
-        nonlocal ended
-        message = await receive()
-        if message["type"] == "http.disconnect" and not ended:
-            raise ConnectionResetError("the client has gone before its body ended")
-        ended = not message.get("more_body", False)
-        return message
-
-    return body

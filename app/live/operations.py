@@ -3,6 +3,7 @@
 A query or a mutation runs in a thread, as a request would; a subscription follows the hub.
 """
 
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -16,16 +17,20 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
-from app.access import access_to
+from app.access import Client, access_to
 from app.errors import ApiError, BadRequest
 from app.events import Event
-from app.graphql import Caller, Prepared, execute, prepare
+from app.graphql import Caller, Prepared, execute, prepare, was_refused
 from app.graphql_errors import Refused, from_failure
+from app.live.asked import PLACE, Reading
 from app.live.figures import SUBSCRIPTIONS
 from app.live.hub import Hub, InThread
 from app.live.line import Line
-from app.live.shared import PLACE, Groups, asked
+from app.live.lines import Lines
+from app.live.shared import Groups
 
+READINGS = 1_024
+"""Documents of subscriptions that are kept: to come with one of them costs nothing."""
 Results = AsyncGenerator[ExecutionResult, None]
 
 
@@ -73,19 +78,35 @@ class Sent(NamedTuple):
         if not isinstance(self.variables, dict | None):
             raise BadRequest('"variables" are an object, if there are any.')
 
+    def check_kind(self, kind: str) -> None:
+        """Raise BadRequest for a kind that may not come this way."""
+        if self.allowed and kind not in {allowed.value for allowed in self.allowed}:
+            raise BadRequest(f"A {kind} is not sent this way; send it by POST.")
+
+
+class Threads(NamedTuple):
+    """Where what has to wait is done."""
+
+    requests: InThread
+    """With the requests: what a client's operation costs."""
+    lines: InThread
+    """Apart from them, and quick: what the lines themselves need."""
+
 
 class Operations:
     """All operations of a schema; the library asks it as it would ask its own."""
 
     config = StrawberryConfig()
 
-    def __init__(self, app: Flask, graph: Graph, hub: Hub, in_thread: InThread) -> None:
+    def __init__(self, app: Flask, graph: Graph, hub: Hub, lines: Lines, threads: Threads) -> None:
         self._app = app
         self._schema, self._feed = graph
         self._hub = hub
-        self._in_thread = in_thread
+        self._lines = lines
+        self._threads = threads
         self._access = access_to(app)
-        self._groups = Groups(lambda event: graph.feed.root(hub.log, event))
+        self._groups = Groups(self._feed.root)
+        self._readings: OrderedDict[tuple[str, str | None], Reading] = OrderedDict()
 
     async def stream(
         self,
@@ -117,20 +138,23 @@ class Operations:
         caller = self._caller(context_value)
         sent = Sent(query, operation_name, variable_values, allowed_operation_types)
         try:
-            prepared = self._prepare(sent, caller)
-            return await self._once(prepared, sent.variables or {}, caller)
+            prepared = await self._prepared(sent, caller)
+            return await self._once(prepared, sent, caller)
         except (Refused, ApiError, SQLAlchemyError) as failure:
             return _failed(failure, caller)
 
     async def _told(self, sent: Sent, context: Context) -> Results:
         caller = self._caller(context)
         try:
-            prepared = self._prepare(sent, caller)
-            variables = sent.variables or {}
-            if prepared.kind is not OperationType.SUBSCRIPTION:
-                yield await self._once(prepared, variables, caller)
-                return
-            async with aclosing(self._follow(prepared, variables, caller)) as results:
+            sent.check()
+            reading = self._readings.get((sent.query, sent.name))
+            if reading is None:
+                prepared = await self._prepared(sent, caller)
+                if prepared.kind is not OperationType.SUBSCRIPTION:
+                    yield await self._once(prepared, sent, caller)
+                    return
+                reading = await self._read(prepared, sent)
+            async with aclosing(self._follow(reading, sent, caller)) as results:
                 async for result in results:
                     yield result
         except (Refused, ApiError, SQLAlchemyError) as failure:
@@ -139,44 +163,53 @@ class Operations:
     def _caller(self, context: Context) -> Caller:
         return Caller(context.line.client, context.line.request_id, self._access)
 
-    def _prepare(self, sent: Sent, caller: Caller) -> Prepared:
-        sent.check()
-        prepared = prepare(self._schema, sent.query, sent.name, introspects=caller.introspects)
-        allowed = sent.allowed and {kind.value for kind in sent.allowed}
-        if allowed and prepared.kind.value not in allowed:
-            raise BadRequest(f"A {prepared.kind.value} is not sent this way; send it by POST.")
-        return prepared
+    async def _prepared(self, sent: Sent, caller: Caller) -> Prepared:
+        """Count an operation, and prepare it: in a thread, as this may take a while."""
 
-    async def _once(
-        self, prepared: Prepared, variables: dict[str, Any], caller: Caller
-    ) -> ExecutionResult:
+        def prepared() -> Prepared:
+            self._access.count_read(caller.client)
+            return prepare(self._schema, sent.query, sent.name, introspects=caller.introspects)
+
+        sent.check()
+        found: Prepared = await self._threads.requests(prepared)
+        sent.check_kind(found.kind.value)
+        return found
+
+    async def _read(self, prepared: Prepared, sent: Sent) -> Reading:
+        reading: Reading = await self._threads.requests(Reading, self._schema, prepared)
+        self._readings[sent.query, sent.name] = reading
+        if len(self._readings) > READINGS:
+            self._readings.popitem(last=False)
+        return reading
+
+    async def _once(self, prepared: Prepared, sent: Sent, caller: Caller) -> ExecutionResult:
         def run() -> Any:
             with self._app.app_context():
-                self._access.count_read(caller.client)
-                return execute(self._schema, prepared, variables, context=caller)
+                return execute(self._schema, prepared, sent.variables, context=caller)
 
-        result = await self._in_thread(run)
+        result = await self._threads.requests(run)
+        if was_refused(result):
+            return PreExecutionError(None, result.errors)
         return ExecutionResult(result.data, result.errors)
 
-    async def _follow(
-        self, prepared: Prepared, variables: dict[str, Any], caller: Caller
-    ) -> Results:
-        wanted = asked(self._schema, prepared, variables)
-        topic = self._feed.topic(wanted.arguments)
-        if not self._groups.know(topic):
-            await self._in_thread(self._check, wanted.arguments)
+    async def _follow(self, reading: Reading, sent: Sent, caller: Caller) -> Results:
+        wanted, client = reading.asked(sent.variables or {}), caller.client
+        topic, after = self._feed.topic(wanted.arguments), wanted.arguments.get(PLACE)
+        if topic is not None and not self._groups.know(topic):
+            await self._threads.lines(self._check, client, wanted.arguments)
         with (
-            self._groups.join(topic, wanted, caller.client.name) as group,
+            self._lines.subscriptions.hold(client.name),
+            self._groups.join(topic, wanted, client.name) as group,
             SUBSCRIPTIONS.track_inprogress(),
         ):
-            count = partial(self._access.count_read, caller.client)
-            after = wanted.arguments.get(PLACE)
-            del wanted  # with an executor that would be kept as long: the group has one for all
+            del wanted  # its executor is the group's
+            count = partial(self._access.count_read, client)
             async with aclosing(self._hub.follow(topic, after, count)) as followed:
-                async for event in followed:
-                    yield group.result(event)
+                async for log, event in followed:
+                    yield group.result(log, event)
 
-    def _check(self, arguments: Mapping[str, Any]) -> None:
+    def _check(self, client: Client, arguments: Mapping[str, Any]) -> None:
+        self._access.count_read(client)
         with self._app.app_context():
             self._feed.check(arguments)
 

@@ -21,8 +21,8 @@ from app.database import unbegun
 from app.errors import WindowPassed
 from app.events import Cursor, Event, Head
 from app.flights import Flights
+from app.live.redis_stream import Stream
 from app.live.ring import RECENT
-from app.live.stream import Stream
 from app.redis_link import RedisAway
 
 LOOK_SECONDS = 1.0
@@ -56,6 +56,7 @@ class Reader:
         self._proved: str | None = None
         self._read_at = float("-inf")
         self._away = False
+        self._anew = False
         self._lock = Lock()
         self._flights = Flights()
         self._stopping = Sign()
@@ -85,10 +86,14 @@ class Reader:
         while self._read_at < asked:
             self._flights.fly("log", self._read)
 
+    def begin_anew(self) -> None:
+        """Forget what was delivered: ``reset`` is called at the next look. Never waits."""
+        self._anew = True
+
     def _read(self) -> None:
         with self._lock:
             began, head = time.monotonic(), events.head(self._engine)
-            place = self._place
+            place, self._anew = None if self._anew else self._place, False
             if place is None or place.log != head.log or place.position > head.position:
                 self._begin(head)
             else:

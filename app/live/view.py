@@ -151,6 +151,7 @@ class View(GraphQL[Context, None]):
         """Answer a request for a stream; raise HTTPException for what is none of GraphQL."""
         response = await self.run(Request(scope, receive))
         response.headers["X-Request-ID"] = scope[LINE].request_id
+        response.headers.setdefault("Cache-Control", "no-store")
         await response(scope, receive, send)
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> Any:

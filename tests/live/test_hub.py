@@ -61,10 +61,14 @@ class Followed:
         await asyncio.to_thread(self.reader.catch_up)
 
     def cursor(self, position: int) -> str:
-        return events.cursor_of(self.hub.log, position)
+        return events.cursor_of(events.head(self.reader._engine).log, position)
 
-    def follow(self, after: str | None = None, topic: str | None = TOPIC) -> Any:
-        return self.hub.follow(topic, after, lambda: None)
+    async def follow(
+        self, after: str | None = None, topic: str | None = TOPIC, count: Any = lambda: None
+    ) -> Any:
+        async with aclosing(self.hub.follow(topic, after, count)) as followed:
+            async for _, event in followed:
+                yield event
 
     async def positions(self, followed: Any, count: int) -> list[int]:
         async with asyncio.timeout(10):
@@ -142,7 +146,7 @@ def test_each_look_into_the_table_is_counted(hub):
         log.write(RECENT + 2 * PAGE)
         await log.look()
         counted = []
-        followed = log.hub.follow(TOPIC, log.cursor(0), lambda: counted.append(1))
+        followed = log.follow(log.cursor(0), TOPIC, lambda: counted.append(1))
         async with aclosing(followed):
             await log.positions(followed, RECENT + 2 * PAGE)
         assert 2 <= len(counted) <= 5
@@ -295,7 +299,7 @@ def test_many_who_come_at_once_share_a_look(hub):
         await log.look()
         found = [shared.follow(TOPIC, log.cursor(0), lambda: None) for _ in range(50)]
         first = await asyncio.gather(*map(anext, found))
-        assert {event.position for event in first} == {1}
+        assert {event.position for _, event in first} == {1}
         assert looks <= 2
         for followed in found:
             await followed.aclose()

@@ -17,7 +17,7 @@ from app.live.line import (
     Calling,
     Line,
 )
-from app.live.lines import AGAIN_LATER, FORBIDDEN, RESTART, Lines, TooManyConnections
+from app.live.lines import AGAIN_LATER, FORBIDDEN, RESTART, Lines, TooMany
 
 KEY = Key("0123456789ab", b"", frozenset())
 
@@ -163,7 +163,7 @@ def test_a_process_that_leaves_tells_everybody_and_takes_nobody():
                 "code": RESTART,
                 "reason": "Service Restart",
             }
-            with pytest.raises(TooManyConnections), lines.hold(wire.line()):
+            with pytest.raises(TooMany), lines.hold(wire.line()):
                 pass
 
     asyncio.run(story())
@@ -181,7 +181,6 @@ def test_who_is_turned_away_is_told_why():
 
 def test_connections_are_bounded_for_all_and_for_each_client(monkeypatch):
     monkeypatch.setattr(bounds, "CONNECTIONS", 4)
-    monkeypatch.setattr(bounds, "OF_ONE_CLIENT", 2)
 
     def line(name):
         made = Wire().line()
@@ -193,20 +192,20 @@ def test_connections_are_bounded_for_all_and_for_each_client(monkeypatch):
         with contextlib.ExitStack() as stack:
             for name in ("a", "a", "b"):
                 stack.enter_context(lines.hold(line(name)))
-            with pytest.raises(TooManyConnections, match="You have"):
+            with pytest.raises(TooMany, match="You have"):
                 stack.enter_context(lines.hold(line("a")))
             stack.enter_context(lines.hold(line("b")))
-            with pytest.raises(TooManyConnections, match="This process"):
+            with pytest.raises(TooMany, match="This process"):
                 stack.enter_context(lines.hold(line("c")))
             assert len(lines) == 4
         assert len(lines) == 0
-        assert not lines._clients
+        assert not lines._connections._of_client
 
     asyncio.run(story())
 
 
 def test_who_shows_a_key_is_counted_by_it_from_then_on(monkeypatch):
-    monkeypatch.setattr(bounds, "OF_ONE_CLIENT", 1)
+    monkeypatch.setattr(bounds, "CONNECTIONS", 2)
 
     async def story():
         lines = Lines(nobody)
@@ -215,11 +214,11 @@ def test_who_shows_a_key_is_counted_by_it_from_then_on(monkeypatch):
             stack.enter_context(lines.hold(one))
             lines.rename(one, Client("key 1", KEY))
             stack.enter_context(lines.hold(two))  # the address is free again
-            with pytest.raises(TooManyConnections):
+            with pytest.raises(TooMany):
                 lines.rename(two, Client("key 1", KEY))
-            with pytest.raises(TooManyConnections):
+            with pytest.raises(TooMany):
                 stack.enter_context(lines.hold(three))
-        assert not lines._clients
+        assert not lines._connections._of_client
 
     asyncio.run(story())
 

@@ -6,16 +6,16 @@ from contextlib import ExitStack
 import orjson
 import pytest
 
+import app.live.shared as bounds
 from app.events import Event
 from app.graphql import prepare
 from app.graphql_errors import Refused
+from app.live.asked import Reading
 from app.live.shared import (
     GROUPS_OF_A_CLIENT,
     GROUPS_OF_A_TOPIC,
-    REMEMBERED,
     Groups,
     TooManyQueries,
-    asked,
 )
 from bookreview.live import NewReviews, schema
 
@@ -36,15 +36,15 @@ def event(position=1):
 
 
 def read(query, name=None, /, **variables):
-    return asked(schema, prepare(schema, query, name, introspects=True), variables)
+    return Reading(schema, prepare(schema, query, name, introspects=True)).asked(variables)
 
 
 def groups():
     made = []
 
-    def root(event):
+    def root(log, event):
         made.append(event.position)
-        return NewReviews().root(LOG, event)
+        return NewReviews().root(log, event)
 
     return Groups(root), made
 
@@ -52,7 +52,7 @@ def groups():
 def shown(wanted, place=None):
     """Return what an event looks like for who asks for this."""
     with groups()[0].join(None, wanted, ANA) as group:
-        result = group.result(place or event())
+        result = group.result(LOG, place or event())
         assert not result.errors
         return orjson.loads(orjson.dumps(result.data))
 
@@ -180,20 +180,30 @@ def test_an_event_is_executed_once_for_all_who_ask_for_the_same():
     one, other = read(*SAME[0][:1]), read(SAME[3][0], after="x")
     with shared.join(None, one, ANA) as first, shared.join(None, other, ANA) as second:
         assert first is second
-        assert first.result(event()) is second.result(event())
-        first.result(event(2))
+        assert first.result(LOG, event()) is second.result(LOG, event())
+        first.result(LOG, event(2))
     assert made == [1, 2]
 
 
-def test_only_the_newest_results_are_remembered():
+def test_results_are_remembered_up_to_so_many_bytes_those_used_last(monkeypatch):
     shared, made = groups()
     with shared.join(None, read(SAME[0][0]), ANA) as group:
-        for position in range(1, REMEMBERED + 2):
-            group.result(event(position))
-        group.result(event(REMEMBERED + 1))
-        assert len(made) == REMEMBERED + 1
-        group.result(event(1))
-    assert len(made) == REMEMBERED + 2
+        size = len(bytes(orjson.dumps(group.result(LOG, event(1)).data)))
+        monkeypatch.setattr(bounds, "REMEMBERED_BYTES", 3 * size)
+        for position in (2, 3, 1, 4, 1):
+            group.result(LOG, event(position))
+        assert made == [1, 2, 3, 4]
+        group.result(LOG, event(2))
+    assert made == [1, 2, 3, 4, 2]
+
+
+def test_events_of_another_log_are_executed_anew():
+    shared, made = groups()
+    with shared.join(None, read(SAME[0][0]), ANA) as group:
+        mine, other = (group.result(log, event()) for log in (LOG, LOG[::-1]))
+    assert made == [1, 1]
+    assert LOG[::-1] in orjson.dumps(other.data).decode()
+    assert LOG in orjson.dumps(mine.data).decode()
 
 
 def test_who_leaves_last_leaves_nothing_behind():

@@ -2,13 +2,16 @@
 
 from http import HTTPStatus
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
-from app.errors import ApiError, BadRequest
+from app.contract import JSON, takes_json
+from app.errors import ApiError, BadRequest, NotAcceptable, UnsupportedMediaType
 from app.problems import refusal
 
 METHODS = "GET, POST"
+STREAM = "text/event-stream"
 
 
 class MethodNotAllowed(ApiError):  # noqa: N818 - named as its kin
@@ -31,6 +34,20 @@ class OtherSite(ApiError):  # noqa: N818
     """A page of another site asks."""
 
     status = HTTPStatus.FORBIDDEN
+
+
+def check(request: Request) -> None:
+    """Raise ApiError for what could not be answered, as on every route."""
+    if request.method not in METHODS.split(", "):
+        raise MethodNotAllowed(f"A stream is asked for by {METHODS}.")
+    accept = request.headers.get("accept", "")
+    if not (takes_json(accept) or STREAM in accept):
+        raise NotAcceptable(f"This resource is available as {STREAM}, and answers as {JSON}.")
+    if request.method == "GET":
+        if "query" not in request.query_params:
+            raise BadRequest('A request of GraphQL has a "query".')
+    elif request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        raise UnsupportedMediaType("Send JSON, declared as Content-Type: application/json.")
 
 
 def within(receive: Receive, most: int) -> Receive:
