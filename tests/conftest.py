@@ -153,11 +153,13 @@ def factory_of(kind: type[Server]) -> Iterator[Callable[..., Any]]:
         server.close()
 
 
-@pytest.fixture(scope="module")
-def served(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gunicorn]:
-    """One running service with two workers for all tests of a module."""
+@pytest.fixture(scope="module", params=[Gunicorn, LiveGunicorn], ids=["wsgi", "asgi"])
+def served(
+    request: pytest.FixtureRequest, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gunicorn]:
+    """One running service of each kind, with two workers, for all tests of a module."""
     path = shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("served") / "bookstall.db")
-    with Gunicorn(DATABASE_URL=f"sqlite:///{path}") as server:
+    with request.param(DATABASE_URL=f"sqlite:///{path}") as server:
         yield server
 
 
