@@ -106,6 +106,8 @@ def test_a_client_that_takes_neither_gets_a_406(shared_client):
         b'{"query": "{ __typename }", "extensions": 1}',
         b'{"query": "{ __typename }", "query": "{ __typename }"}',
         b'{"query": "{ __typename }", "variables": {"x": NaN}}',
+        b'{"query": "{ __typename }", "variables": {"x": 1e999}}',
+        b'{"query": "{ __typename }", "variables": {"x": 1, "x": 2}}',
         b'{"query": "\xff"}',
         b'{"query": "{ __typename }", "variables": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"query": "{ __typename }", "variables": ' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001,
@@ -532,6 +534,22 @@ def test_without_a_database_the_code_is_unavailable(make_app, query, key):
 
 
 @pytest.mark.parametrize(
+    ("number", "rating"), [("5", 5), ("5.0", 5), ("0.5e1", 5), ("5.5", None), ("-0", None)]
+)
+def test_a_number_is_whole_by_its_value_however_it_is_written(client, book, number, rating):
+    book()
+    query = ADD.replace("mutation", "mutation ($r: Int!)").replace("4", "$r")
+    body = f'{{"query": {json.dumps(query)}, "variables": {{"r": {number}}}}}'
+    answer = client.post("/graphql", data=body, content_type="application/json")
+    assert "Decimal" not in answer.text
+    if rating:
+        query = "{ reviews(bookId: 1) { nodes { rating } } }"
+        assert ask(client, query).json["data"]["reviews"]["nodes"] == [{"rating": rating}]
+    else:
+        assert codes(answer) == ["BAD_USER_INPUT"]
+
+
+@pytest.mark.parametrize(
     ("declared", "value"),
     [
         ("ID!", None),
@@ -539,7 +557,7 @@ def test_without_a_database_the_code_is_unavailable(make_app, query, key):
         ("ID!", ["\ud800"]),
         ("ID!", True),
         ("Int", "\ud800"),
-        ("Int", 1.0),
+        ("Int", 1.5),
         ("Int", 10**4_000),
         ("Int", [[[[[[1]]]]]]),
     ],
