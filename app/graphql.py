@@ -30,6 +30,7 @@ from app.graphql_bounds import (
     COMMENTS_MAX,
     LENGTH_MAX,
     NODES_MAX,
+    RULES,
     TOKENS_MAX,
     characters,
     check_bounds,
@@ -134,7 +135,7 @@ def prepare(
 def _prepare(schema: GraphQLSchema, query: str, name: str | None, introspects: bool) -> Prepared:
     document = _parse(query)
     check_bounds(document, introspects=introspects)
-    errors = validate(schema, document, max_errors=ERRORS_MOST, hide_suggestions=not introspects)
+    errors = validate(schema, document, RULES, ERRORS_MOST, hide_suggestions=not introspects)
     if errors:
         raise Refused(*(refusal(error.message, VALIDATION_FAILED, error) for error in errors))
     operation = get_operation_ast(document, name)

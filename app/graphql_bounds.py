@@ -1,6 +1,7 @@
 """How much one GraphQL request may ask for: checked before a document is validated.
 
-Validation itself compares fields of one name pair by pair, so it is bounded by this too.
+Validation visits what is written, which this bounds, and compares fields of one name pair by
+pair, each pair with all below it: that has a bound of its own, counted while it is done.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,11 @@ from graphql import (
     OperationType,
     SelectionNode,
     SelectionSetNode,
+    ValidationContext,
+    specified_rules,
 )
+from graphql.validation import ASTValidationRule, OverlappingFieldsCanBeMergedRule
+from graphql.validation.validate import ValidationAbortedError
 
 from app.graphql_errors import UNAUTHENTICATED, VALIDATION_FAILED, Refused, refusal
 
@@ -27,8 +32,12 @@ LENGTH_MAX = 10_000
 """Characters of a document."""
 TOKENS_MAX = 1_000
 COMMENTS_MAX = 100
+DEFINITIONS_MAX = 50
+"""Operations and fragments."""
 SELECTIONS_MAX = 300
-"""Fields and spreads, with each fragment counted wherever it is spread."""
+"""Fields and spreads of all operations, with each fragment counted wherever it is spread."""
+COMPARISONS_MAX = 5_000
+"""In the units of graphql-core, which takes two for a pair of fields."""
 DEPTH_MAX = 10
 ALIASES_MAX = 10
 """Each is the same answer once more."""
@@ -42,6 +51,7 @@ ANYWHERE = -TOKENS_MAX
 CHARACTERS_MAX = 4_000_000
 """Characters of all texts of an answer."""
 INTROSPECTION = frozenset({"__schema", "__type"})
+TOO_ALIKE = "Too many fields of one name have to be compared: ask for each once."
 
 T = TypeVar("T")
 Fragments = dict[str, FragmentDefinitionNode]
@@ -49,7 +59,7 @@ Fragments = dict[str, FragmentDefinitionNode]
 
 @dataclass
 class Measure:
-    """What one definition asks for."""
+    """What a document asks for, and of it the operation that is taken."""
 
     fragments: Fragments
     introspects: bool
@@ -57,6 +67,15 @@ class Measure:
     aliases: int = 0
     root_fields: int = 0
     open: set[str] = field(default_factory=set)
+    met: set[str] = field(default_factory=set)
+
+    def take_operation(self, operation: OperationDefinitionNode) -> None:
+        """Count an operation; raise Refused beyond the bounds."""
+        self.aliases = self.root_fields = 0
+        self.take(operation.selection_set, 1)
+        writes = operation.operation is OperationType.MUTATION
+        if writes and self.root_fields > WRITES_MAX:
+            raise _beyond(operation, "A mutation writes one thing.")
 
     def take(self, selections: SelectionSetNode | None, depth: int) -> None:
         """Count ``selections`` and all below them; raise Refused beyond the bounds."""
@@ -89,6 +108,7 @@ class Measure:
             fragment = self.fragments.get(name)
             if fragment is not None and name not in self.open:  # else validation will say it
                 self.open.add(name)
+                self.met.add(name)
                 self.take(fragment.selection_set, depth)
                 self.open.discard(name)
 
@@ -100,15 +120,39 @@ class Measure:
 
 def check_bounds(document: DocumentNode, *, introspects: bool) -> None:
     """Raise Refused for a document that is beyond the bounds."""
+    if len(document.definitions) > DEFINITIONS_MAX:
+        words = f"A document has at most {DEFINITIONS_MAX} operations and fragments."
+        raise _beyond(document.definitions[DEFINITIONS_MAX], words)
     fragments = {node.name.value: node for node in _of(document, FragmentDefinitionNode)}
-    for fragment in fragments.values():  # also one that nobody spreads is validated
-        Measure(fragments, introspects).take(fragment.selection_set, ANYWHERE)
+    measure = Measure(fragments, introspects)
     for operation in _of(document, OperationDefinitionNode):
-        measure = Measure(fragments, introspects)
-        measure.take(operation.selection_set, 1)
-        writes = operation.operation is OperationType.MUTATION
-        if writes and measure.root_fields > WRITES_MAX:
-            raise _beyond(operation, "A mutation writes one thing.")
+        measure.take_operation(operation)
+    for fragment in _of(document, FragmentDefinitionNode):
+        # Also one that nobody spreads is validated, and each of several of one name.
+        if fragment.name.value not in measure.met or fragments[fragment.name.value] is not fragment:
+            measure.take(fragment.selection_set, ANYWHERE)
+
+
+class Comparisons(OverlappingFieldsCanBeMergedRule):
+    """The library's rule with a bound of ours: its own allows seconds."""
+
+    def __init__(self, context: ValidationContext) -> None:
+        super().__init__(context)
+        self.rule_context.remaining_complexity_budget = COMPARISONS_MAX
+
+    def enter_selection_set(self, *args: Any) -> None:
+        """Compare the fields of a selection."""
+        try:
+            super().enter_selection_set(*args)
+        except ValidationAbortedError:
+            if self.rule_context.remaining_complexity_budget >= 0:
+                raise  # of too many errors
+            raise ValidationAbortedError(TOO_ALIKE) from None
+
+
+RULES: tuple[type[ASTValidationRule], ...] = tuple(
+    Comparisons if rule is OverlappingFieldsCanBeMergedRule else rule for rule in specified_rules
+)
 
 
 def characters(data: Any) -> int:

@@ -19,7 +19,7 @@ from werkzeug.http import parse_accept_header
 
 from app import observe
 from app.access import access_to
-from app.body import read_body
+from app.body import read_body_with_floats
 from app.contract import JSON, encode, takes_json
 from app.errors import ApiError, BadRequest, NotAcceptable
 from app.gate import CLIENT, TOLD
@@ -48,7 +48,7 @@ def blueprint(schema: GraphQLSchema) -> Blueprint:
     def graphql() -> Response:
         """Answer a request of GraphQL."""
         write = _writer(request.environ.get("HTTP_ACCEPT", ""))
-        return _answer(schema, _asked(read_body()), write)
+        return _answer(schema, _asked(read_body_with_floats()), write)
 
     @bp.after_request
     def never_store(answer: Response) -> Response:

@@ -26,7 +26,8 @@ const NO_SOCKET =
   "or a proxy or ALLOWED_ORIGINS does not let this page through. Trying again";
 
 export class Feed {
-  // `shown` has `list(data)`, `review(review)` (false if it was there already) and `state(name, words, until)`.
+  // `shown` has `list(data)`, `review(review)` (false if it was there already), `nothing(why)` in place of both, and
+  // `state(name, words, until)`.
   constructor(book, key, shown) {
     Object.assign(this, { book, key, shown, tries: 0, refused: 0, missed: null, leave: () => {} });
     this.online = () => this.now();
@@ -60,8 +61,14 @@ export class Feed {
   refusedWith({ message, code }) {
     if (this.stopped) return;
     if (code === "UNAUTHENTICATED" || code === "FORBIDDEN") return this.refuse();
-    if (code === "NOT_FOUND") return this.shown.state("stopped", message);
+    if (code === "NOT_FOUND") return this.none(message);
     this.later(`${message} Trying again`);
+  }
+
+  // To try again would find none again.
+  none(message) {
+    this.shown.nothing(message);
+    this.shown.state("stopped", message);
   }
 
   connect(why = "") {

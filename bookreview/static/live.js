@@ -3,6 +3,7 @@
 import { Feed } from "./feed.js";
 
 const MOST = 200; // reviews shown
+const PATIENCE = 15_000; // ms for an answer
 const $ = (id) => document.getElementById(id);
 const key = () => $("key").value.trim();
 let feed = null;
@@ -30,9 +31,16 @@ function card(review, attributes = {}) {
 }
 
 const shown = {
+  // In place of a book, so that nothing is added to one that is not in view.
+  nothing(why) {
+    $("title").textContent = why;
+    $("add").hidden = $("none").hidden = true;
+    $("reviews").replaceChildren();
+  },
+
   list({ book, reviews }) {
-    $("title").textContent = book ? `${book.title}, by ${book.author}` : "There is no such book.";
-    $("add").hidden = !book;
+    $("title").textContent = `${book.title}, by ${book.author}`;
+    $("add").hidden = false;
     $("reviews").setAttribute("aria-live", "off"); // only what is new is read out
     $("reviews").replaceChildren(...reviews.nodes.map((review) => card(review)));
     $("none").hidden = reviews.nodes.length > 0;
@@ -63,6 +71,7 @@ const shown = {
 function watch(id) {
   feed?.stop();
   $("book").hidden = false;
+  shown.nothing(`Book ${id}`);
   $("added").textContent = "";
   history.replaceState(null, "", `?book=${encodeURIComponent(id)}`);
   for (const button of $("books").querySelectorAll("button")) mark(button, id);
@@ -80,8 +89,8 @@ async function findBooks() {
   const mine = ++search;
   const wanted = new URLSearchParams({ limit: "10" });
   if ($("q").value.trim()) wanted.set("q", $("q").value.trim());
-  const answer = await fetch(`books?${wanted}`, { headers: authorization() }).catch(() => null);
-  const found = answer?.ok ? (await answer.json()).items : null;
+  const answer = await send(`books?${wanted}`, { headers: authorization() });
+  const found = answer?.ok ? (await answer.json().catch(() => null))?.items : null;
   if (mine === search) listBooks(found);
 }
 
@@ -105,22 +114,25 @@ function bookLine(book) {
 
 const authorization = () => (key() ? { Authorization: `Bearer ${key()}` } : {});
 
+// Null where no answer came; a server that hangs gives none.
+const send = (path, request) => fetch(path, { ...request, signal: AbortSignal.timeout(PATIENCE) }).catch(() => null);
+
 async function addReview(event) {
   event.preventDefault();
   const form = event.target;
   const { rating, reviewer, text } = Object.fromEntries(new FormData(form));
   $("added").textContent = "";
-  const answer = await fetch(`books/${feed.book}/reviews`, {
+  const answer = await send(`books/${feed.book}/reviews`, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...authorization() },
     body: JSON.stringify({ rating: Number(rating), reviewer, text }),
-  }).catch(() => null);
+  });
   $("added").textContent = answer?.ok ? "Added." : await whyNot(answer);
   if (answer?.ok) form.elements.text.value = "";
 }
 
 async function whyNot(answer) {
-  const problem = (await answer?.json().catch(() => null)) ?? { detail: "The service cannot be reached." };
+  const problem = (await answer?.json().catch(() => null)) ?? { detail: "No answer came; it may have been added." };
   return problem.errors?.map(({ pointer, detail }) => `${pointer.slice(1)}: ${detail}`).join(" ") ?? problem.detail;
 }
 

@@ -53,6 +53,26 @@ def test_the_modules_of_the_live_page_find_each_other(shared_client):
     assert set(found) == {"live.js", "feed.js", "wire.js"}
 
 
+def test_the_live_page_learns_by_a_code_that_there_is_no_book(client, book):
+    with client.get("/pages/feed.js") as module:
+        query = re.search(r"FRESH = `([^`]+)`", module.text)[1]
+        code = re.search(r'"(\w+)"\) return this.none', module.text)[1]
+    asked = {"query": query, "variables": {"book": str(book())}}
+    found = client.post("/graphql", json=asked).json
+    assert found["data"]["book"]
+    for unknown in ("99", "abc"):
+        answer = client.post("/graphql", json={**asked, "variables": {"book": unknown}}).json
+        # The list is not null, so nothing is left beside the errors, and the first is looked at.
+        assert answer["data"] is None
+        assert {error["extensions"]["code"] for error in answer["errors"]} == {code}
+
+
+@pytest.mark.parametrize("name", ["live.js", "feed.js"])
+def test_no_page_waits_for_ever(shared_client, name):
+    with shared_client.get(f"/pages/{name}") as module:
+        assert module.text.count("fetch(") == module.text.count("AbortSignal.timeout(") > 0
+
+
 @pytest.mark.parametrize("path", [*PAGES, "/pages/live.js", "/graphiql/graphiql.min.js"])
 def test_what_has_not_changed_is_not_sent_again(shared_client, path):
     with shared_client.get(path) as first:
