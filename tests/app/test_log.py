@@ -1,12 +1,14 @@
 """What the running service writes: one line for each request, which no client can forge."""
 
+import io
 import json
 import logging
 import re
+import time
 
 import pytest
 
-from app.logs import JsonFormatter, TextFormatter
+from app.logs import GatheringHandler, JsonFormatter, TextFormatter
 
 FORGED = "/books%0A%7B%22message%22%3A%22forged%22%7D%0D%1B%5B31m%E2%80%A8%C2%85"
 
@@ -87,3 +89,63 @@ def test_json_holds_lone_surrogates_and_errors_on_one_line():
 def test_text_writes_out_what_would_begin_a_line():
     line = TextFormatter().format(record("one\ntwo\r\u2028three"))
     assert line.endswith("one\\ntwo\\r\\u2028three")
+
+
+class Written(io.StringIO):
+    """A stream that remembers how often it was written to."""
+
+    def __init__(self):
+        super().__init__()
+        self.times = 0
+
+    def write(self, text):
+        self.times += 1
+        return super().write(text)
+
+
+def told(level, message):
+    return logging.LogRecord("bookstall.request", level, "path", 1, message, (), None)
+
+
+def test_lines_of_requests_are_written_together_and_in_order():
+    handler = GatheringHandler(stream := Written())
+    for number in range(100):
+        handler.handle(told(logging.INFO, str(number)))
+    handler.flush()
+    assert stream.getvalue().split() == [str(number) for number in range(100)]
+    assert stream.times <= 2
+
+
+def test_a_warning_is_written_at_once_after_what_was_told_before():
+    handler = GatheringHandler(stream := Written())
+    handler.handle(told(logging.INFO, "before"))
+    handler.handle(told(logging.WARNING, "now"))
+    assert stream.getvalue().split() == ["before", "now"]
+
+
+def test_lines_come_soon_by_themselves():
+    handler = GatheringHandler(stream := Written())
+    handler.handle(told(logging.INFO, "alone"))
+    deadline = time.monotonic() + 10
+    while not stream.getvalue():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert stream.getvalue() == "alone\n"
+
+
+def test_what_waits_for_a_stream_is_bounded(monkeypatch):
+    monkeypatch.setattr("app.logs.GATHERED_MOST", 10)
+    monkeypatch.setattr("app.logs.GATHER_SECONDS", 60)
+    handler = GatheringHandler(stream := Written())
+    for number in range(11):
+        handler.handle(told(logging.INFO, str(number)))
+    assert len(stream.getvalue().split()) == 11
+
+
+def test_a_record_that_cannot_be_written_does_not_end_the_log(capsys):
+    handler = GatheringHandler(stream := Written())
+    handler.handle(logging.LogRecord("app", logging.INFO, "path", 1, "%d", ("no number",), None))
+    handler.handle(told(logging.INFO, "next"))
+    handler.flush()
+    assert stream.getvalue() == "next\n"
+    assert "no number" in capsys.readouterr().err
