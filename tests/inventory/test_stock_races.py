@@ -57,12 +57,6 @@ def ledger(served, path):
     return shown(served, f"{path}/stock-adjustments?limit=100")[1]["items"]
 
 
-def workers_that_answered(served):
-    """Return how many processes wrote into the log that they answered a change."""
-    lines = [line for line in served.log.read_text().splitlines() if line.startswith("{")]
-    return {entry.get("pid") for entry in map(json.loads, lines)}
-
-
 def test_of_fifty_simultaneous_changes_of_one_version_exactly_one_wins(served, product):
     path = product(stock_level=5)
     headers, before = shown(served, path)
