@@ -3,7 +3,9 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-LOCKED = $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r
+# The locks are complete. --no-deps: pip before 23.3 resolves an extra such as coverage[toml] again,
+# and stops at a release that came out after the lock was written.
+LOCKED = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 THIS = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 CODE := app bookreview inventory adsfetch stack bench clients migrations tests asgi.py wsgi.py gunicorn.conf.py
 RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
