@@ -7,22 +7,15 @@ import time
 from pathlib import Path
 from typing import Self
 
-from bench.service import Service
+from bench.service import LiveService
 from bench.wire import Wire, get, post
 
 TICKS = os.sysconf("SC_CLK_TCK")
 BOOK = 1
 
 
-class Asgi(Service):
+class Asgi(LiveService):
     """The service with its WebSockets."""
-
-    def __init__(self, application: str = "asgi:app", **settings: str) -> None:
-        super().__init__(application, **settings)
-
-    def command(self) -> list[str]:
-        """Return the words that start gunicorn."""
-        return [*super().command(), "-k", "asgi", "--threads", "1"]
 
     def cpu(self) -> float:
         """Return the seconds of CPU that the worker has used."""

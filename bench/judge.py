@@ -12,12 +12,14 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import orjson
 
 from bench.caller import Caller
+from bench.crew import Crew
 from bench.wire import Wire, get, post
 
 BOOKS = 3
@@ -78,7 +80,7 @@ def all_books(author: str) -> tuple[bytes, Callable[[bytes], Mapping[int, int]]]
     return get(f"/books?author={author}"), shown
 
 
-class Clients:
+class Clients(Crew):
     """Readers and writers in threads, until stopped; clear ``writing`` to hold up the writers."""
 
     def __init__(self, port: int, readers: int = 4, writers: int = 2) -> None:
@@ -88,21 +90,17 @@ class Clients:
         self.writing.set()
         self._port = port
         self._author = secrets.token_hex(8)
-        self._stop = threading.Event()
         roles = [self._read] * readers + [self._write] * writers
-        self._threads = [threading.Thread(target=role, args=(at,)) for at, role in enumerate(roles)]
+        super().__init__(*(partial(role, at) for at, role in enumerate(roles)))
 
-    def __enter__(self) -> "Clients":
+    def __enter__(self) -> Self:
         self._books = self._new_books()
-        for thread in self._threads:
-            thread.start()
-        return self
+        return super().__enter__()
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
+    def __exit__(self, *error: object) -> None:
+        self.stopping.set()
         self.writing.set()
-        for thread in self._threads:
-            thread.join()
+        super().__exit__(*error)
 
     def _new_books(self) -> list[int]:
         """Add books without reviews, so that both ways to count them begin at zero."""
@@ -130,7 +128,7 @@ class Clients:
         pause: float,
     ) -> None:
         caller = Caller(self._port)
-        while not self._stop.is_set():
+        while not self.stopping.is_set():
             at += 1
             words, wrote, shown = asks[at % len(asks)]
             if wrote is not None:

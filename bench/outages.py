@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from app.lease import LEASE_SECONDS
 from bench import doomed, stampede
 from bench.data import fill
+from bench.faults import restrict
 from bench.judge import Answer, Clients
 from bench.service import Service
 from bench.table import percentile, show
-from bench.torture.faults import restrict
 from stack.servers import Postgres, Redis
 
 FIRST = 0.5

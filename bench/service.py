@@ -69,6 +69,19 @@ class Service(Server):
         return True
 
 
+class LiveService(Service):
+    """Run asgi.py, or another application of its kind; its workers share the port."""
+
+    def __init__(self, application: str = "asgi:app", workers: int = 1, **settings: str) -> None:
+        super().__init__(application, workers, **settings)
+
+    def command(self) -> list[str]:
+        """Return the words that start gunicorn."""
+        *words, application = super().command()
+        # The setting of threads is for the other worker: gunicorn would warn of it.
+        return [*words, "-k", "asgi", "--reuse-port", "--threads", "1", application]
+
+
 def environment(**settings: str) -> dict[str, str]:
     """Return the environment with ``settings``, and none that the caller happens to have."""
     kept = {name: value for name, value in os.environ.items() if name not in CLEARED}

@@ -14,8 +14,10 @@ from functools import partial
 import click
 import orjson
 
+from bench.crew import Crew
+from bench.service import LiveService
 from bench.storm.records import Account
-from bench.storm.run import LiveService, new_database, shelve
+from bench.storm.run import new_database, shelve
 from bench.storm.subscribers import Crowd, Subscriber
 from bench.wire import Wire, get, post
 
@@ -62,39 +64,27 @@ class Loss:
         )
 
 
-class Load:
+class Load(Crew):
     """Clients that ask without end, over kept and over new connections; some rest in between."""
 
     def __init__(self, port: int, seed: int) -> None:
         self.met: Counter[str] = Counter()
         self._port = port
-        self._stop = threading.Event()
         pauses = [0.003] * BUSY + [0.03] * CALM + [0.7] * IDLE + [NEVER] * ASLEEP
         roles = [partial(self._keep, pause=pause) for pause in pauses] + [self._renew] * FRESH
         chances = [random.Random(f"{seed} {at}") for at in range(len(roles))]
-        self._threads = [
-            threading.Thread(target=role, args=(chance,))
-            for role, chance in zip(roles, chances, strict=True)
-        ]
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(
+            *(partial(role, chance) for role, chance in zip(roles, chances, strict=True))
+        )
 
     def _keep(self, chance: random.Random, pause: float) -> None:
-        while not self._stop.is_set():
+        while not self.stopping.is_set():
             wire = self._wire()
             if wire is None:
                 continue
             with closing(wire):
                 answers = 0
-                while not self._stop.is_set():
+                while not self.stopping.is_set():
                     if readable(wire.socket):
                         self.met["closed while idle"] += 1
                         break
@@ -102,15 +92,15 @@ class Load:
                     if not self._ask(wire, kind, chance) or _says_close(wire):
                         break
                     answers += 1
-                    self._stop.wait(chance.uniform(0, 2 * pause))
+                    self.stopping.wait(chance.uniform(0, 2 * pause))
 
     def _renew(self, chance: random.Random) -> None:
-        while not self._stop.is_set():
+        while not self.stopping.is_set():
             wire = self._wire()
             if wire is not None:
                 with closing(wire):
                     self._ask(wire, "a new", chance)
-            self._stop.wait(chance.uniform(0, 0.004))
+            self.stopping.wait(chance.uniform(0, 0.004))
 
     def _wire(self) -> Wire | None:
         try:
@@ -118,7 +108,7 @@ class Load:
         except OSError as error:
             refused = isinstance(error, ConnectionRefusedError)
             self.met["refused" if refused else f"not connected: {type(error).__name__}"] += 1
-            self._stop.wait(0.05)
+            self.stopping.wait(0.05)
             return None
 
     def _ask(self, wire: Wire, kind: str, chance: random.Random) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select
 
 from app.events import EventHead, StoredEvent
 from bench.data import engine_of, migrate
-from bench.service import Service
+from bench.service import LiveService, Service
 from bench.storm.faults import Faults
 from bench.storm.judge import Told, Truth, Verdict, judge
 from bench.storm.records import Account, Records
@@ -24,15 +24,6 @@ from stack.servers import Postgres, Redis
 
 BOOKS = 4
 PATIENCE = 30.0
-
-
-class LiveService(Service):
-    """The asgi workers; they share one port."""
-
-    def command(self) -> list[str]:
-        """Return the words that start gunicorn."""
-        *words, application = super().command()
-        return [*words, "-k", "asgi", "--reuse-port", application]
 
 
 def storm(
@@ -81,7 +72,7 @@ def storm(
                 writers.post(reviews, seed)
             calm.set()
             _wait_for_the_last(url, records, patience)
-        verdict = judge(records, made.made, _truth(url))
+        verdict = judge(records, [fault.kind for fault in made.made], _truth(url))
     print(verdict, flush=True)
     return verdict
 

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from bench.caller import Caller
+from bench.crew import Crew
 from bench.torture.asks import Reader, Things
 from bench.torture.records import Records, Write
 from bench.wire import post, send
@@ -23,7 +24,7 @@ PRICES = count(1)
 """In cents. No price is set twice, so that none can be taken for another."""
 
 
-class Clients:
+class Clients(Crew):
     """Readers and writers in threads, until stopped.
 
     ``rest`` stops the writers for good; while ``writing`` is clear, they wait.
@@ -32,26 +33,18 @@ class Clients:
     def __init__(self, port: int, seed: int, readers: int = 5, writers: int = 4) -> None:
         self.records = Records()
         self._port = port
-        self._resting, self._stop = threading.Event(), threading.Event()
+        self._resting = threading.Event()
         self.writing = threading.Event()
         self.writing.set()
         self.things = _new_things(port)
         roles = [self._read] * readers + [self._write] * writers
-        self._threads = [
-            threading.Thread(target=role, args=(random.Random(f"{seed} {at}"),))
-            for at, role in enumerate(roles)
-        ]
+        super().__init__(
+            *(partial(role, random.Random(f"{seed} {at}")) for at, role in enumerate(roles))
+        )
 
-    def __enter__(self) -> "Clients":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self.rest()
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__exit__(*error)
 
     def rest(self) -> None:
         """Let nothing be written any more."""
@@ -59,7 +52,7 @@ class Clients:
 
     def _read(self, chance: random.Random) -> None:
         caller, reader = Caller(self._port, LASTS), Reader(self.things, chance)
-        while not self._stop.is_set():
+        while not self.stopping.is_set():
             words, read = reader.next()
             began = time.monotonic()
             reply = caller.ask(words)

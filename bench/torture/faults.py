@@ -1,16 +1,11 @@
 """What happens to Redis and to the workers, in an order that the seed chooses."""
 
-import contextlib
-import os
 import random
-import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 
-import redis as redis_py
-
+from bench.faults import Deck, Faulty, Kinds, end_workers, restrict
 from bench.service import Service
 from stack.servers import Redis
 
@@ -21,16 +16,7 @@ CALM = 1.5
 """Seconds after which the cache is surely in use again, and so has something to remember."""
 
 
-@dataclass(frozen=True)
-class Fault:
-    """One fault, from its beginning until it was mended."""
-
-    kind: str
-    began: float
-    ended: float
-
-
-class Faults:
+class Faults(Faulty):
     """Makes faults, one of Redis and one of the workers at a time, until told to stop."""
 
     def __init__(
@@ -41,22 +27,16 @@ class Faults:
         seed: int,
         only: Collection[str] = (),
     ) -> None:
-        self.made: list[Fault] = []
         self._redis, self._service, self._writing = redis, service, writing
-        self._stop = threading.Event()
-        self._failed: list[BaseException] = []
-        self._threads = [
-            threading.Thread(
-                target=self._go_on, args=(chosen, random.Random(f"{seed} {name}"), gap)
-            )
-            for name, kinds, gap in (
-                ("redis", self._redis_faults(), (1.0, 3.0)),
-                ("workers", self._worker_faults(), (1.5, 4.0)),
-            )
-            if (chosen := {kind: kinds[kind] for kind in kinds if not only or kind in only})
-        ]
 
-    def _redis_faults(self) -> dict[str, Callable[[random.Random], None]]:
+        def chosen(kinds: Kinds) -> Kinds:
+            return {kind: kinds[kind] for kind in kinds if not only or kind in only}
+
+        redis_deck = Deck(chosen(self._redis_faults()), (1.0, 3.0))
+        workers_deck = Deck(chosen(self._worker_faults()), (1.5, 4.0))
+        super().__init__(seed, {"redis": redis_deck, "workers": workers_deck})
+
+    def _redis_faults(self) -> Kinds:
         return {
             "killed": self._kill,
             "frozen": self._freeze,
@@ -67,40 +47,12 @@ class Faults:
             "full": self._fill,
         }
 
-    def _worker_faults(self) -> dict[str, Callable[[random.Random], None]]:
+    def _worker_faults(self) -> Kinds:
         return {
-            "worker killed": lambda chance: self._kill_workers(chance, 1),
-            "all workers killed": lambda chance: self._kill_workers(chance, 99),
+            "worker killed": lambda chance: end_workers(self._service, chance, 1),
+            "all workers killed": lambda chance: end_workers(self._service, chance, 99),
             "workers replaced (HUP)": lambda _: self._service.reload(),
         }
-
-    def __enter__(self) -> "Faults":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-        if self._failed:
-            raise self._failed[0]
-
-    def _go_on(
-        self,
-        kinds: dict[str, Callable[[random.Random], None]],
-        chance: random.Random,
-        gap: tuple[float, float],
-    ) -> None:
-        try:
-            for kind in _decks(list(kinds), chance):
-                if self._stop.wait(chance.uniform(*gap)):
-                    return
-                began = time.monotonic()
-                kinds[kind](chance)
-                self.made.append(Fault(kind, began, time.monotonic()))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is heard
-            self._failed.append(error)
 
     def _kill(self, chance: random.Random) -> None:
         self._redis.kill()
@@ -144,22 +96,3 @@ class Faults:
         restrict(self._redis, 1)
         time.sleep(chance.uniform(0.3, 1.5))
         restrict(self._redis, 0)
-
-    def _kill_workers(self, chance: random.Random, most: int) -> None:
-        workers = self._service.workers()
-        for worker in chance.sample(workers, min(most, len(workers))):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(worker, signal.SIGKILL)
-
-
-def restrict(server: Redis, bytes_: int) -> None:
-    """Let Redis hold no more than so much, and refuse what would need more; 0 is no limit."""
-    with redis_py.Redis.from_url(server.url) as client:
-        client.config_set("maxmemory-policy", "noeviction")
-        client.config_set("maxmemory", bytes_)
-
-
-def _decks(kinds: Sequence[str], chance: random.Random) -> Iterator[str]:
-    """Give all kinds in a random order, again and again, so that a short run meets each."""
-    while True:
-        yield from chance.sample(kinds, len(kinds))

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import orjson
 
 from app.lease import LEASE_SECONDS
+from bench.faults import Fault
 from bench.judge import Acknowledged
 from bench.torture import truth as truths
-from bench.torture.faults import PARTIAL, Fault
+from bench.torture.faults import PARTIAL
 from bench.torture.records import Moment, Read, Records, Thing, Write
 from bench.torture.truth import Truth
 

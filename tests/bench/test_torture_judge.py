@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from bench.caller import Reply
-from bench.torture.faults import Fault
+from bench.faults import Fault
 from bench.torture.judge import judge
 from bench.torture.records import Read, Records, Write
 from bench.torture.truth import Truth

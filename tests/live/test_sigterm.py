@@ -8,8 +8,8 @@ import time
 import orjson
 import pytest
 
+from bench.service import LiveService
 from bench.storm.leaving import leave
-from bench.storm.run import LiveService
 from bench.wire import Wire, get, send
 
 GRACEFUL = 30
