@@ -14,7 +14,7 @@ from flask import Flask, current_app, g
 from app.answer import Environ, takes_gzip
 from app.config import Settings
 from app.contract import View
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.extensions import cache, db
 from app.read_through import ReadThrough
 from app.redis_cache import RedisCache

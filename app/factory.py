@@ -7,7 +7,6 @@ from app import (
     access,
     caching,
     contract,
-    database,
     graphql_http,
     health,
     idempotency,
@@ -18,6 +17,7 @@ from app import (
     problems,
 )
 from app.config import INSTANCE, Settings
+from app.db import engine as database
 from app.door import Door
 from app.extensions import db, migrate
 from app.fields import IdConverter

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.caching import read_through
 from app.contract import encode
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.extensions import migrate
 from app.redis_cache import CacheAway
 

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.body import read_bytes
 from app.caching import one_commit
 from app.contract import View
-from app.database import UtcDateTime, now
+from app.db.engine import UtcDateTime, now
 from app.errors import RETRY_AFTER_SECONDS, ApiError, BadRequest, Conflict
 from app.extensions import Base, db
 from app.gate import CLIENT

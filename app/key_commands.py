@@ -8,7 +8,7 @@ from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy import func, select
 
-from app.database import now
+from app.db.engine import now
 from app.extensions import db
 from app.keys import NAME_MAX, ApiKey, new_token, scopes_of
 

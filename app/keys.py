@@ -18,7 +18,7 @@ from sqlalchemy import JSON, Engine, LargeBinary, String, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.contract import View
-from app.database import UtcDateTime, now, unbegun
+from app.db.engine import UtcDateTime, now, unbegun
 from app.extensions import Base
 from app.flights import Flights
 

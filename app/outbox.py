@@ -15,7 +15,7 @@ from sqlalchemy import JSON, ColumnElement, Engine, delete, insert, select, upda
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.config import CACHE_TTL_MAX
-from app.database import UtcDateTime, now
+from app.db.engine import UtcDateTime, now
 from app.extensions import Base, db
 from app.redis_cache import fewer
 

@@ -22,7 +22,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from app.cursors import PAGING, Key, seal, unseal
-from app.database import rows
+from app.db.engine import rows
 from app.fields import Flag, QuerySchema, Whole
 
 LIMIT_MAX = 100

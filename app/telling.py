@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import events, outbox
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.events import Event
 from app.read_through import ReadThrough
 from app.redis_cache import CacheAway

@@ -7,8 +7,8 @@ from sqlalchemy import Row as SqlRow
 from sqlalchemy import Select, Table, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
-from app import database
 from app.csv_rows import Row
+from app.db import engine as database
 from app.extensions import Base, db
 
 Stored = Mapping[str, Any]

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 
 from app.config import Settings, database_url
 from app.cursors import seal
-from app.database import rows
+from app.db.engine import rows
 from app.extensions import db
 from app.factory import create_app
 from app.pagination import PageRequest

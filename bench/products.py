@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from flask import Flask
 from sqlalchemy import select
 
-from app import database
 from app.config import Settings, database_url
 from app.cursors import seal
-from app.database import rows
+from app.db import engine as database
+from app.db.engine import rows
 from app.extensions import db
 from app.factory import create_app
 from app.pagination import PageRequest

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import CompoundSelect, Integer, Row, bindparam, select, union_all
 
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.pagination import LIMIT
 from bookreview.models import Review
 from bookreview.queries import NEWEST_FIRST, REVIEW

@@ -10,7 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from app import events
 from app.connections import Connection, loaded, page_of
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.errors import NotFound
 from app.fields import id_of
 from bookreview import queries, services

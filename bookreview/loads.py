@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from app.cells import Moment
 from app.csv_rows import LoadError, Row
-from app.database import now, rows
+from app.db.engine import now, rows
 from app.extensions import db
 from app.fields import ID_MAX, Text, Whole
 from app.loading import Target

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Computed, Float, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import UtcDateTime, now
+from app.db.engine import UtcDateTime, now
 from app.extensions import Base
 
 TITLE_MAX = 500

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from app.csv_rows import Row
-from app.database import now
+from app.db.engine import now
 from app.extensions import db
 from app.fields import Price, Text, Whole
 from app.loading import Target

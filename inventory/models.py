@@ -6,7 +6,7 @@ from decimal import Decimal
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Money, UtcDateTime, now
+from app.db.engine import Money, UtcDateTime, now
 from app.extensions import Base
 
 SKU_MAX = 40

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, select
 
-from app.database import rows
+from app.db.engine import rows
 from app.errors import NotFound
 from app.pagination import Order, Page, PageRequest, paginate
 from inventory.models import Product, StockAdjustment

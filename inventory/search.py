@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, select, text
 
-from app.database import dialect
+from app.db.engine import dialect
 from app.errors import Unprocessable
 from app.pagination import Page, PageRequest, Statement, Wanted, paginate, paginate_scanning
 from inventory.models import Product, fold

@@ -9,7 +9,7 @@ from werkzeug.datastructures import ETags
 
 from app.answer import GZIPPED
 from app.caching import commit_and_forget
-from app.database import now
+from app.db.engine import now
 from app.errors import ApiError, Conflict, PreconditionFailed
 from app.extensions import db
 from inventory.models import STOCK_MAX, Product, StockAdjustment, fold

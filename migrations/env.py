@@ -3,7 +3,7 @@
 from alembic import context
 from flask import current_app
 
-from app.patience import wait_for_ever
+from app.db.timeouts import wait_for_ever
 
 config = context.config
 db = current_app.extensions["migrate"].db

@@ -18,7 +18,7 @@ from app import observe
 from app.access import access_to
 from app.address import client_of
 from app.config import LINE_THREADS, Settings
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.errors import ApiError, BadRequest
 from app.events import Event, Head
 from app.live.event_stream import OtherSite, check, refused, within

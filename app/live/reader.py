@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import events
 from app.caching import read_through
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.errors import WindowPassed
 from app.events import Cursor, Event, Head
 from app.flights import Flights

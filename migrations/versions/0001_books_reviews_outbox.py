@@ -6,7 +6,7 @@ Revision: 0001
 import sqlalchemy as sa
 from alembic import op
 
-from app.database import UtcDateTime
+from app.db.engine import UtcDateTime
 
 revision = "0001"
 down_revision = None

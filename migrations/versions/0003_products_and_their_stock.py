@@ -6,7 +6,7 @@ Revision: 0003, after 0002
 import sqlalchemy as sa
 from alembic import op
 
-from app.database import Money, UtcDateTime
+from app.db.engine import Money, UtcDateTime
 
 revision = "0003"
 down_revision = "0002"

@@ -6,7 +6,7 @@ Revision: 0005, after 0004
 import sqlalchemy as sa
 from alembic import op
 
-from app.database import UtcDateTime
+from app.db.engine import UtcDateTime
 
 revision = "0005"
 down_revision = "0004"

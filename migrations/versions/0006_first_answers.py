@@ -6,7 +6,7 @@ Revision: 0006, after 0005
 import sqlalchemy as sa
 from alembic import op
 
-from app.database import UtcDateTime
+from app.db.engine import UtcDateTime
 
 revision = "0006"
 down_revision = "0005"

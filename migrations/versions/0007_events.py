@@ -8,7 +8,7 @@ import secrets
 import sqlalchemy as sa
 from alembic import op
 
-from app.database import UtcDateTime
+from app.db.engine import UtcDateTime
 
 revision = "0007"
 down_revision = "0006"

@@ -18,7 +18,7 @@ from sqlalchemy import event
 
 from app.breaker import OPEN_SECONDS
 from app.caching import commit_and_forget
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.extensions import db
 from app.lease import HOLD_SECONDS, LEASE_SECONDS
 from app.redis_cache import VERSION_BYTES

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import events
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.events import Event, Head
 from app.extensions import db
 from app.live.reader import LOOK_SECONDS, RECENT, Reader

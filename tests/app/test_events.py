@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import event, text
 
 from app import events
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.events import PURGE_EVERY, PURGED_AT_ONCE, Cursor, Event, Head, WindowPassed
 from app.extensions import db
 from stack.servers import Redis

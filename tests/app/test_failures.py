@@ -7,8 +7,8 @@ import psutil
 import pytest
 from sqlalchemy import event, text
 
-from app import patience
-from app.database import unbegun
+from app.db import timeouts as patience
+from app.db.engine import unbegun
 from app.extensions import db
 from stack.servers import Postgres
 

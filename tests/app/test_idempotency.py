@@ -15,7 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, text
 
-from app.database import LOCK_MILLISECONDS
+from app.db.engine import LOCK_MILLISECONDS
 from app.extensions import db
 from app.keys import LOOK_AGAIN_SECONDS
 from bookreview import services

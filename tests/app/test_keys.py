@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, text
 
 from app import key_commands
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.extensions import db
 from app.keys import LOOK_AGAIN_SECONDS, admits_its_writes, new_token, scope_of
 

@@ -5,7 +5,7 @@ from graphql import execute_sync, parse
 from sqlalchemy import event, text
 
 from app import events
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.extensions import db
 from app.graphql import execute, prepare, written
 from app.pagination import PageRequest

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event, insert
 
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.extensions import db
 from bookreview.models import Book, Review, fold
 

@@ -2,7 +2,7 @@ import pytest
 from sqlalchemy import event, text
 
 from app import pagination
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.extensions import db
 
 

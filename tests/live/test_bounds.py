@@ -11,7 +11,7 @@ from sqlalchemy import NullPool, create_engine, insert, update
 from websockets.exceptions import InvalidStatus
 
 from app.config import database_url
-from app.database import now
+from app.db.engine import now
 from app.keys import TOKEN, ApiKey, new_token
 from app.live.view import OPERATIONS_OF_A_LINE
 

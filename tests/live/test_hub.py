@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import insert, text, update
 
 from app import events
-from app.database import unbegun
+from app.db.engine import unbegun
 from app.errors import BadRequest, WindowPassed
 from app.events import Event, EventHead, Head, StoredEvent
 from app.extensions import db

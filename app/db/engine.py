@@ -26,8 +26,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql import Select
 
 from app.config import LINE_THREADS, THREADS, BadSetting
+from app.db.timeouts import CONNECT_SECONDS, limit_waiting
 from app.extensions import db
-from app.patience import CONNECT_SECONDS, limit_waiting
 
 BUSY_SECONDS = 5
 STATEMENT_MILLISECONDS = 5_000
