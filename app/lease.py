@@ -17,9 +17,9 @@ from threading import Lock
 from sqlalchemy import Engine
 
 from app import outbox
-from app.breaker import OPEN_SECONDS
+from app.redis.circuit_breaker import OPEN_SECONDS
+from app.redis.client import TIMEOUT_SECONDS
 from app.redis_cache import CacheAway, RedisCache
-from app.redis_link import TIMEOUT_SECONDS
 
 LEASE_SECONDS = 0.5
 """For so long at most can an answer be stale whose invalidation only its writer could not tell."""

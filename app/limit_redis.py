@@ -7,9 +7,9 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from app.breaker import Breaker
 from app.limit_window import SHARE, Grant, Unspent, Window
-from app.redis_link import RedisAway, RedisLink
+from app.redis.circuit_breaker import Breaker
+from app.redis.client import RedisAway, RedisLink
 
 # A hash for each client, a field for each slice in which it took tokens, all on Redis's own
 # clock. It is as large as the slices in use, 62 at most, and goes when all of them count no more.

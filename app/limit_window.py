@@ -10,7 +10,7 @@ from math import ceil
 from typing import NamedTuple, Protocol
 
 from app.config import Rate
-from app.redis_link import TIMEOUT_SECONDS
+from app.redis.client import TIMEOUT_SECONDS
 
 SLICES = 60
 LEASE_MOST_SECONDS = 1.0

@@ -18,7 +18,7 @@ from app.config import Rate, Settings
 from app.limit_memory import MemoryStore
 from app.limit_redis import RedisStore
 from app.limit_window import Grant, Store, Unspent, Window
-from app.redis_link import RedisAway
+from app.redis.client import RedisAway
 
 FIRST_ASK = 4
 ASK_MOST = 1_000

@@ -13,8 +13,8 @@ from app import outbox
 from app.answer import OK, Answer, pack, unpack
 from app.flights import Flights
 from app.lease import Lease
+from app.redis.client import Command
 from app.redis_cache import CacheAway, RedisCache
-from app.redis_link import Command
 
 Told = tuple[Answer, str]
 """An answer, and what Cache-Status says of it."""

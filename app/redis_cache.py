@@ -20,7 +20,7 @@ from flask import Flask
 from flask_caching.backends.base import BaseCache
 from redis.exceptions import ResponseError
 
-from app.redis_link import Command, Link, RedisAway, RedisLink
+from app.redis.client import Command, Link, RedisAway, RedisLink
 
 EVERYTHING = "*"
 """A tag that every entry has."""

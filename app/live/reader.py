@@ -23,7 +23,7 @@ from app.events import Cursor, Event, Head
 from app.flights import Flights
 from app.live.redis_stream import Stream
 from app.live.ring import RECENT
-from app.redis_link import RedisAway
+from app.redis.client import RedisAway
 
 LOOK_SECONDS = 1.0
 """So often the database is read beside the stream: for what a writer could not tell Redis."""

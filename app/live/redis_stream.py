@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.events import Event, stream_key
-from app.redis_link import TIMEOUT_SECONDS, RedisLink
+from app.redis.client import TIMEOUT_SECONDS, RedisLink
 
 BLOCK_SECONDS = 0.5
 AT_ONCE = 500

@@ -16,13 +16,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event
 
-from app.breaker import OPEN_SECONDS
 from app.caching import commit_and_forget
 from app.db.engine import unbegun
 from app.extensions import db
 from app.lease import HOLD_SECONDS, LEASE_SECONDS
+from app.redis.circuit_breaker import OPEN_SECONDS
+from app.redis.client import TIMEOUT_SECONDS, RedisLink
 from app.redis_cache import VERSION_BYTES
-from app.redis_link import TIMEOUT_SECONDS, RedisLink
 from stack.servers import Redis
 
 ROOT = Path(__file__).parents[2]

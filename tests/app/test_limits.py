@@ -23,7 +23,7 @@ from app.limit_memory import MemoryStore
 from app.limit_redis import RedisStore
 from app.limit_window import Window
 from app.limits import Limiter
-from app.redis_link import RedisLink
+from app.redis.client import RedisLink
 from stack.servers import Redis
 
 TEN = Rate(10, 60)

@@ -13,7 +13,7 @@ from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from app.breaker import Breaker
+from app.redis.circuit_breaker import Breaker
 
 TIMEOUT_SECONDS = 0.1
 Command = Sequence[Any]
