@@ -11,11 +11,11 @@ from typing import Any, cast
 
 from flask import Flask, current_app, g
 
-from app.answer import Environ, takes_gzip
 from app.config import Settings
 from app.contract import View
 from app.db.engine import unbegun
 from app.extensions import cache, db
+from app.http.response import Environ, takes_gzip
 from app.read_through import ReadThrough
 from app.redis_cache import RedisCache
 from app.telling import News, Telling

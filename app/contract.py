@@ -14,9 +14,9 @@ from marshmallow import Schema, ValidationError
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
-from app.body import read_body, read_query
 from app.errors import NotAcceptable, Unprocessable
 from app.fields import QuerySchema
+from app.http.request import read_body, read_query
 
 JSON = "application/json"
 View = Callable[..., Response]

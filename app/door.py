@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from app import observe
-from app.answer import Answer, finish, if_changed
 from app.caching import key_of, read_through, release, tags_of
 from app.config import Settings
 from app.contract import takes_json
 from app.errors import OurFault
 from app.gate import TOLD, Gate
-from app.problems import refusal
+from app.http import instrumentation as observe
+from app.http.problems import refusal
+from app.http.response import Answer, finish, if_changed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse

@@ -1,4 +1,4 @@
-"""What a client can be told that went wrong; app/problems.py writes it.
+"""What a client can be told that went wrong; app/http/problems.py writes it.
 
 ApiError
 ├── BadRequest            400  not JSON, a cursor that is not ours

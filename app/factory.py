@@ -14,13 +14,13 @@ from app import (
     limits,
     openapi,
     preparing,
-    problems,
 )
 from app.config import INSTANCE, Settings
 from app.db import engine as database
 from app.door import Door
 from app.extensions import db, migrate
 from app.fields import IdConverter
+from app.http import problems
 from app.key_commands import keys as key_commands
 from app.logs import init_logging
 from bookreview.commands import books, reviews

@@ -19,13 +19,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.body import read_bytes
 from app.caching import one_commit
 from app.contract import View
 from app.db.engine import UtcDateTime, now
 from app.errors import RETRY_AFTER_SECONDS, ApiError, BadRequest, Conflict
 from app.extensions import Base, db
 from app.gate import CLIENT
+from app.http.request import read_bytes
 
 KEY_HEADER = "Idempotency-Key"
 KEY = re.compile(r"[!-~]{1,255}")

@@ -10,8 +10,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import outbox
-from app.answer import OK, Answer, pack, unpack
 from app.flights import Flights
+from app.http.response import OK, Answer, pack, unpack
 from app.lease import Lease
 from app.redis.client import Command
 from app.redis_cache import CacheAway, RedisCache

@@ -7,11 +7,11 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from werkzeug.datastructures import ETags
 
-from app.answer import GZIPPED
 from app.caching import commit_and_forget
 from app.db.engine import now
 from app.errors import ApiError, Conflict, PreconditionFailed
 from app.extensions import db
+from app.http.response import GZIPPED
 from inventory.models import STOCK_MAX, Product, StockAdjustment, fold
 from inventory.queries import PRODUCT, no_product
 

@@ -14,13 +14,13 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from app import observe
 from app.access import access_to
 from app.address import client_of
 from app.config import LINE_THREADS, Settings
 from app.db.engine import unbegun
 from app.errors import ApiError, BadRequest
 from app.events import Event, Head
+from app.http import instrumentation as observe
 from app.live.event_stream import OtherSite, check, refused, within
 from app.live.figures import EVENTS, Watched
 from app.live.hub import Hub

@@ -8,7 +8,7 @@ from starlette.types import Message, Receive
 
 from app.contract import JSON, takes_json
 from app.errors import ApiError, BadRequest, NotAcceptable, UnsupportedMediaType
-from app.problems import refusal
+from app.http.problems import refusal
 
 METHODS = "GET, POST"
 STREAM = "text/event-stream"

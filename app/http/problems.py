@@ -11,9 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
-from app import observe
-from app.answer import Answer
 from app.errors import ApiError, OurFault, away, is_away
+from app.http import instrumentation as observe
+from app.http.response import Answer
 
 PROBLEM = "application/problem+json"
 log = logging.getLogger(__name__)

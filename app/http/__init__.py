@@ -1,0 +1,1 @@
+"""HTTP basics: request bodies, responses, problem documents, instrumentation."""
