@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from flask import Flask, current_app, g
 
+from app.api.contract import View
 from app.config import Settings
-from app.contract import View
 from app.db.engine import unbegun
 from app.extensions import cache, db
 from app.http.response import Environ, takes_gzip

@@ -1,4 +1,4 @@
-"""Lists of GraphQL in the form of Relay, over the pages of app/pagination.py."""
+"""Lists of GraphQL in the form of Relay, over the pages of app/api/pagination.py."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +10,9 @@ from marshmallow import Schema, ValidationError
 from sqlalchemy import Row
 from strawberry import UNSET
 
-from app.cursors import seal
+from app.api.cursors import seal
+from app.api.pagination import LIMIT_DEFAULT, Order, PageQuery, PageRequest
 from app.errors import Unprocessable
-from app.pagination import LIMIT_DEFAULT, Order, PageQuery, PageRequest
 
 NAMES = {"limit": "first", "cursor": "after"}
 """What the names of paging are called here."""

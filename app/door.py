@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from app.api.contract import takes_json
 from app.caching import key_of, read_through, release, tags_of
 from app.config import Settings
-from app.contract import takes_json
 from app.errors import OurFault
 from app.gate import TOLD, Gate
 from app.http import instrumentation as observe

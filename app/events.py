@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.contract import encode
+from app.api.contract import encode
 from app.db.engine import UtcDateTime, now
 from app.errors import WindowPassed
 from app.extensions import Base, db

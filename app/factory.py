@@ -3,23 +3,13 @@
 from flask import Flask
 
 from adsfetch.cli import ads
-from app import (
-    access,
-    caching,
-    contract,
-    graphql_http,
-    health,
-    idempotency,
-    keys,
-    limits,
-    openapi,
-    preparing,
-)
+from app import access, caching, graphql_http, health, keys, limits, preparing
+from app.api import contract, idempotency, openapi
+from app.api.fields import IdConverter
 from app.config import INSTANCE, Settings
 from app.db import engine as database
 from app.door import Door
 from app.extensions import db, migrate
-from app.fields import IdConverter
 from app.http import problems
 from app.key_commands import keys as key_commands
 from app.logs import init_logging

@@ -10,8 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.api.contract import encode
 from app.caching import read_through
-from app.contract import encode
 from app.db.engine import unbegun
 from app.extensions import migrate
 from app.redis_cache import CacheAway

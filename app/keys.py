@@ -17,7 +17,7 @@ from flask import Flask
 from sqlalchemy import JSON, Engine, LargeBinary, String, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.contract import View
+from app.api.contract import View
 from app.db.engine import UtcDateTime, now, unbegun
 from app.extensions import Base
 from app.flights import Flights

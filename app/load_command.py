@@ -8,9 +8,9 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
+from app.api.fields import Price
 from app.cells import Cells, name_columns
 from app.csv_rows import LoadError, Row, holds_bytes, open_text, read_rows
-from app.fields import Price
 from app.loading import Load, Report, Target
 from app.rejects import Rejects
 

@@ -8,12 +8,12 @@ from statistics import median
 from flask import Flask
 from sqlalchemy import select, text
 
+from app.api.cursors import seal
+from app.api.pagination import PageRequest
 from app.config import Settings, database_url
-from app.cursors import seal
 from app.db.engine import rows
 from app.extensions import db
 from app.factory import create_app
-from app.pagination import PageRequest
 from bench.data import engine_of, fill
 from bench.service import SECRET
 from bench.table import percentile, show

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from flask import Flask
 from sqlalchemy import select
 
+from app.api.cursors import seal
+from app.api.pagination import PageRequest
 from app.config import Settings, database_url
-from app.cursors import seal
 from app.db import engine as database
 from app.db.engine import rows
 from app.extensions import db
 from app.factory import create_app
-from app.pagination import PageRequest
 from bench.many_products import RARE, fill
 from bench.service import SECRET
 from bench.table import percentile, show

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import CompoundSelect, Integer, Row, bindparam, select, union_all
 
+from app.api.pagination import LIMIT
 from app.db.engine import unbegun
-from app.pagination import LIMIT
 from bookreview.models import Review
 from bookreview.queries import NEWEST_FIRST, REVIEW
 

@@ -9,9 +9,9 @@ import orjson
 import strawberry
 from strawberry import ID, UNSET, Info, Private
 
+from app.api.pagination import Order, Page, PageRequest, paginate
 from app.connections import Connection, Listed, page_of
 from app.graphql import Execution
-from app.pagination import Order, Page, PageRequest, paginate
 from bookreview import queries
 from bookreview.batches import newest_reviews
 from bookreview.schemas import BookQuery, ReviewQuery

@@ -9,10 +9,10 @@ from strawberry import ID, UNSET
 from strawberry.schema.config import StrawberryConfig
 
 from app import events
+from app.api.fields import id_of
 from app.connections import Connection, loaded, page_of
 from app.db.engine import unbegun
 from app.errors import NotFound
-from app.fields import id_of
 from bookreview import queries, services
 from bookreview.graph import (
     BOOK_QUERY,

@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 from sqlalchemy import select, update
 
+from app.api.fields import ID_MAX, Text, Whole
 from app.cells import Moment
 from app.csv_rows import LoadError, Row
 from app.db.engine import now, rows
 from app.extensions import db
-from app.fields import ID_MAX, Text, Whole
 from app.loading import Target
 from app.upserts import Change, upsert
 from bookreview.isbn import Isbn

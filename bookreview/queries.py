@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, select
 
+from app.api.pagination import Order, Page, PageRequest, Statement, count, paginate
 from app.db.engine import rows
 from app.errors import NotFound
-from app.pagination import Order, Page, PageRequest, Statement, count, paginate
 from bookreview.models import Book, Review
 
 BOOK = (

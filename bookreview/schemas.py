@@ -2,8 +2,8 @@
 
 from marshmallow import Schema, fields
 
-from app.fields import ID_MAX, Text, Whole
-from app.pagination import PageQuery
+from app.api.fields import ID_MAX, Text, Whole
+from app.api.pagination import PageQuery
 from bookreview.isbn import Isbn
 from bookreview.models import (
     AUTHOR_MAX,

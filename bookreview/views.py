@@ -4,10 +4,10 @@ from typing import Any
 
 from flask import Blueprint
 
+from app.api.contract import arguments, response
+from app.api.pagination import Page
 from app.caching import cached
-from app.contract import arguments, response
 from app.keys import scope
-from app.pagination import Page
 from bookreview import queries, services
 from bookreview.schemas import (
     BookQuery,

@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
+from app.api.fields import Price, Text, Whole
 from app.csv_rows import Row
 from app.db.engine import now
 from app.extensions import db
-from app.fields import Price, Text, Whole
 from app.loading import Target
 from app.upserts import Change, upsert
 from inventory.models import NAME_MAX, PRICE_MAX, STOCK_MAX, Product, StockAdjustment, fold

@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, select
 
+from app.api.pagination import Order, Page, PageRequest, paginate
 from app.db.engine import rows
 from app.errors import NotFound
-from app.pagination import Order, Page, PageRequest, paginate
 from inventory.models import Product, StockAdjustment
 
 PRODUCT = (

@@ -4,8 +4,8 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from app.fields import ID_MAX, Price, Text, Whole
-from app.pagination import PageQuery
+from app.api.fields import ID_MAX, Price, Text, Whole
+from app.api.pagination import PageQuery
 from inventory.models import NAME_MAX, PRICE_MAX, REASON_MAX, SKU_MAX, STOCK_MAX
 
 SORTS = ("id", "name", "-name", "price", "-price")

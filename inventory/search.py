@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, select, text
 
+from app.api.pagination import Page, PageRequest, Statement, Wanted, paginate, paginate_scanning
 from app.db.engine import dialect
 from app.errors import Unprocessable
-from app.pagination import Page, PageRequest, Statement, Wanted, paginate, paginate_scanning
 from inventory.models import Product, fold
 from inventory.queries import ORDERS, PRODUCT
 

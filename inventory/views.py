@@ -4,10 +4,10 @@ from typing import Any
 
 from flask import Blueprint, request
 
+from app.api.contract import arguments, response
+from app.api.pagination import Page
 from app.caching import cached
-from app.contract import arguments, response
 from app.keys import scope
-from app.pagination import Page
 from inventory import queries, search, services
 from inventory.schemas import (
     AdjustmentQuery,

@@ -22,10 +22,10 @@ from jsonschema import Draft202012Validator
 from sqlalchemy import NullPool, create_engine, make_url, text
 from werkzeug.exceptions import HTTPException
 
+from app.api.openapi import written
 from app.config import Settings, database_url
 from app.extensions import db
 from app.factory import create_app
-from app.openapi import written
 from stack.process import Server
 from stack.servers import Postgres, Redis
 

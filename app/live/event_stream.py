@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
-from app.contract import JSON, takes_json
+from app.api.contract import JSON, takes_json
 from app.errors import ApiError, BadRequest, NotAcceptable, UnsupportedMediaType
 from app.http.problems import refusal
 

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from app.api.contract import contract_of
 from app.config import Settings
-from app.contract import contract_of
 from app.factory import create_app
 
 ANY_SETTINGS = Settings(database_url="sqlite://", secret_key="any secret at all", testing=True)

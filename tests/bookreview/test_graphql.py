@@ -5,10 +5,10 @@ from graphql import execute_sync, parse
 from sqlalchemy import event, text
 
 from app import events
+from app.api.pagination import PageRequest
 from app.db.engine import unbegun
 from app.extensions import db
 from app.graphql import execute, prepare, written
-from app.pagination import PageRequest
 from bookreview import live, queries
 from bookreview.batches import _of, newest_reviews
 

@@ -1,7 +1,7 @@
 import pytest
 from sqlalchemy import event, text
 
-from app import pagination
+from app.api import pagination
 from app.db.engine import unbegun
 from app.extensions import db
 

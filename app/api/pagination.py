@@ -21,9 +21,9 @@ from sqlalchemy.sql import Select
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from app.cursors import PAGING, Key, seal, unseal
+from app.api.cursors import PAGING, Key, seal, unseal
+from app.api.fields import Flag, QuerySchema, Whole
 from app.db.engine import rows
-from app.fields import Flag, QuerySchema, Whole
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20

@@ -19,8 +19,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.api.contract import View
 from app.caching import one_commit
-from app.contract import View
 from app.db.engine import UtcDateTime, now
 from app.errors import RETRY_AFTER_SECONDS, ApiError, BadRequest, Conflict
 from app.extensions import Base, db

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Flask
 from marshmallow import Schema
 
-from app.contract import Contract
+from app.api.contract import Contract
 from app.errors import RETRY_AFTER_SECONDS
 from app.gate import READS
 

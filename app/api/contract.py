@@ -1,4 +1,4 @@
-"""What a view accepts and returns, said once: checked here, read back by app/openapi.py."""
+"""What a view accepts and returns, said once: checked here, read back by app/api/openapi.py."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ from marshmallow import Schema, ValidationError
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
+from app.api.fields import QuerySchema
 from app.errors import NotAcceptable, Unprocessable
-from app.fields import QuerySchema
 from app.http.request import read_body, read_query
 
 JSON = "application/json"

@@ -14,10 +14,9 @@ from flask import Blueprint, Flask, Response, current_app, send_from_directory
 from marshmallow import Schema
 from werkzeug.routing import Rule
 
-from app.contract import Contract, contract_of, encode
-from app.fields import ID_MAX
-from app.keys import scope_of
-from app.openapi_parts import (
+from app.api.contract import Contract, contract_of, encode
+from app.api.fields import ID_MAX
+from app.api.openapi_components import (
     BEARER,
     IDEMPOTENCY_KEY,
     INFO,
@@ -29,6 +28,7 @@ from app.openapi_parts import (
     success_headers,
     tags_of,
 )
+from app.keys import scope_of
 
 bp = Blueprint("openapi", __name__, cli_group=None)
 PATH_NAME = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -46,7 +46,7 @@ def document() -> Response:
 @bp.get("/docs")
 def docs() -> Response:
     """Show the description in Swagger UI."""
-    page = send_from_directory(Path(__file__).parent / "static", "docs.html")
+    page = send_from_directory(Path(__file__).parent.parent / "static", "docs.html")
     page.headers["Content-Security-Policy"] = PROTECTION
     return page
 

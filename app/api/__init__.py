@@ -1,0 +1,1 @@
+"""The REST conventions: contracts of views, fields, pagination, idempotency, OpenAPI."""
