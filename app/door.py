@@ -15,10 +15,10 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from app.api.contract import takes_json
+from app.auth.guard import TOLD, Gate
 from app.caching import key_of, read_through, release, tags_of
 from app.config import Settings
 from app.errors import OurFault
-from app.gate import TOLD, Gate
 from app.http import instrumentation as observe
 from app.http.problems import refusal
 from app.http.response import Answer, finish, if_changed

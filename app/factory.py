@@ -3,15 +3,17 @@
 from flask import Flask
 
 from adsfetch.cli import ads
-from app import access, caching, graphql_http, health, keys, limits, preparing
+from app import caching, graphql_http, health, limits, preparing
 from app.api import contract, idempotency, openapi
 from app.api.fields import IdConverter
+from app.auth import api_keys as keys
+from app.auth import policy as access
+from app.auth.commands import keys as key_commands
 from app.config import INSTANCE, Settings
 from app.db import engine as database
 from app.door import Door
 from app.extensions import db, migrate
 from app.http import problems
-from app.key_commands import keys as key_commands
 from app.logs import init_logging
 from bookreview.commands import books, reviews
 from bookreview.live import schema

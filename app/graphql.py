@@ -22,7 +22,7 @@ from graphql import (
     validate,
 )
 
-from app.access import Access, Client
+from app.auth.policy import Access, Client
 from app.errors import Unprocessable
 from app.extensions import db
 from app.graphql_bounds import (

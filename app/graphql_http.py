@@ -17,16 +17,16 @@ from graphql import ExecutionResult, GraphQLSchema, OperationType, print_schema
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.http import parse_accept_header
 
-from app.access import access_to
 from app.api.contract import JSON, encode, takes_json
 from app.api.idempotency import KEY_HEADER, once_for
+from app.auth.api_keys import admits_writes_itself
+from app.auth.guard import CLIENT, TOLD
+from app.auth.policy import access_to
 from app.errors import ApiError, BadRequest, NotAcceptable
-from app.gate import CLIENT, TOLD
 from app.graphql import Caller, execute, prepare, was_refused, written
 from app.graphql_errors import Refused, from_failure
 from app.http import instrumentation as observe
 from app.http.request import read_body_with_floats
-from app.keys import admits_writes_itself
 
 GRAPHQL_JSON = "application/graphql-response+json"
 

@@ -6,8 +6,8 @@ from flask import Blueprint
 
 from app.api.contract import arguments, response
 from app.api.pagination import Page
+from app.auth.api_keys import scope
 from app.caching import cached
-from app.keys import scope
 from bookreview import queries, services
 from bookreview.schemas import (
     BookQuery,

@@ -28,7 +28,7 @@ from app.api.openapi_components import (
     success_headers,
     tags_of,
 )
-from app.keys import scope_of
+from app.auth.api_keys import scope_of
 
 bp = Blueprint("openapi", __name__, cli_group=None)
 PATH_NAME = re.compile(r"<(?:\w+:)?(\w+)>")

@@ -7,8 +7,8 @@ from flask import Flask
 from marshmallow import Schema
 
 from app.api.contract import Contract
+from app.auth.guard import READS
 from app.errors import RETRY_AFTER_SECONDS
-from app.gate import READS
 
 TEXT = {"type": "string"}
 PROBLEM = {

@@ -14,8 +14,8 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from app.access import access_to
-from app.address import client_of
+from app.auth.client_address import client_of
+from app.auth.policy import access_to
 from app.config import LINE_THREADS, Settings
 from app.db.engine import unbegun
 from app.errors import ApiError, BadRequest

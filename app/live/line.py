@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.access import Client
+from app.auth.policy import Client
 
 BEGINNINGS = ("websocket.accept", "http.response.start")
 END = {"type": "http.response.body", "body": b"", "more_body": False}

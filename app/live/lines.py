@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.access import Client
+from app.auth.policy import Client
 from app.errors import ApiError
 from app.live.line import Line
 

@@ -17,7 +17,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
-from app.access import Client, access_to
+from app.auth.policy import Client, access_to
 from app.errors import ApiError, BadRequest
 from app.events import Event
 from app.graphql import Caller, Prepared, execute, prepare, was_refused

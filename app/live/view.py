@@ -24,7 +24,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message, SubscribeMessage
 from strawberry.types.unset import UnsetType
 
-from app.access import Access
+from app.auth.policy import Access
 from app.errors import ApiError, Unauthorized
 from app.graphql_errors import from_failure
 from app.live.hub import InThread

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from app.access import access_to
+from app.auth.api_keys import LOOK_AGAIN_SECONDS, new_token
+from app.auth.policy import access_to
 from app.config import Rate
 from app.errors import Forbidden, TooManyRequests, Unauthorized, Unavailable
-from app.keys import LOOK_AGAIN_SECONDS, new_token
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from graphql import get_introspection_query
 from sqlalchemy import event, insert, text
 
+from app.auth.api_keys import LOOK_AGAIN_SECONDS
 from app.config import Rate
 from app.extensions import db
 from app.graphql import prepare
@@ -20,7 +21,6 @@ from app.graphql_bounds import (
     SELECTIONS_MAX,
 )
 from app.graphql_errors import Refused
-from app.keys import LOOK_AGAIN_SECONDS
 from bookreview import services
 from bookreview.live import schema
 from bookreview.models import Review

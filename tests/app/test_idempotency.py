@@ -15,9 +15,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, text
 
+from app.auth.api_keys import LOOK_AGAIN_SECONDS
 from app.db.engine import LOCK_MILLISECONDS
 from app.extensions import db
-from app.keys import LOOK_AGAIN_SECONDS
 from bookreview import services
 
 ROOT = Path(__file__).parents[2]

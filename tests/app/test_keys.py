@@ -10,10 +10,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, text
 
-from app import key_commands
+from app.auth import commands as key_commands
+from app.auth.api_keys import LOOK_AGAIN_SECONDS, admits_its_writes, new_token, scope_of
 from app.db.engine import unbegun
 from app.extensions import db
-from app.keys import LOOK_AGAIN_SECONDS, admits_its_writes, new_token, scope_of
 
 BOOK = {"title": "Emma", "author": "Jane Austen"}
 SAYS_WRONG = 'Bearer realm="bookstall", error="invalid_token"'

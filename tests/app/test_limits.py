@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import limit_memory, limits
-from app.address import network
+from app.auth.api_keys import LOOK_AGAIN_SECONDS
+from app.auth.client_address import network
 from app.config import BadSetting, Rate, from_env
-from app.keys import LOOK_AGAIN_SECONDS
 from app.limit_memory import MemoryStore
 from app.limit_redis import RedisStore
 from app.limit_window import Window

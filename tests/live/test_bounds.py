@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import NullPool, create_engine, insert, update
 from websockets.exceptions import InvalidStatus
 
+from app.auth.api_keys import TOKEN, ApiKey, new_token
 from app.config import database_url
 from app.db.engine import now
-from app.keys import TOKEN, ApiKey, new_token
 from app.live.view import OPERATIONS_OF_A_LINE
 
 NAME = "{ __typename }"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.access import Client
-from app.keys import Key
+from app.auth.api_keys import Key
+from app.auth.policy import Client
 from app.live import lines as bounds
 from app.live.line import (
     PING_SECONDS,

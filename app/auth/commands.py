@@ -8,9 +8,9 @@ from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy import func, select
 
+from app.auth.api_keys import NAME_MAX, ApiKey, new_token, scopes_of
 from app.db.engine import now
 from app.extensions import db
-from app.keys import NAME_MAX, ApiKey, new_token, scopes_of
 
 KEYS_MAX = 10_000
 """Every process holds all good keys in memory."""

@@ -1,6 +1,6 @@
 """Who is asking, how often, and may they: the rules, whatever a request comes by.
 
-app/gate.py holds each HTTP request to them. What comes by another way asks here itself, in this
+app/auth/guard.py holds each HTTP request to them. What comes by another way asks here itself, in this
 order: ``client``, a count, ``known``, and for a write ``check_scope``.
 """
 
@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, cast
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.auth.api_keys import Key, keyring
 from app.config import Settings
 from app.errors import Forbidden, TooManyRequests, Unauthorized, away
-from app.keys import Key, keyring
 from app.limits import Headers, Limiter, Limits
 
 Tell = Callable[[Headers], Any]

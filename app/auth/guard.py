@@ -1,4 +1,4 @@
-"""The gate in the door: holds each HTTP request to the rules of app/access.py."""
+"""The gate in the door: holds each HTTP request to the rules of app/auth/policy.py."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.access import access_to
-from app.address import client_of
+from app.auth.api_keys import admits_its_writes, scope_of
+from app.auth.client_address import client_of
+from app.auth.policy import access_to
 from app.config import Settings
 from app.errors import ApiError, away
-from app.keys import admits_its_writes, scope_of
 from app.limits import Headers
 
 CLIENT = "bookstall.client"

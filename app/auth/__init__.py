@@ -1,0 +1,1 @@
+"""Who calls and what they may do: API keys, client address, policy, request guard."""
