@@ -3,7 +3,7 @@
 from flask import Flask
 
 from adsfetch.cli import ads
-from app import caching, graphql_http, health, limits, preparing
+from app import caching, graphql_http, health, preparing
 from app.api import contract, idempotency, openapi
 from app.api.fields import IdConverter
 from app.auth import api_keys as keys
@@ -15,6 +15,7 @@ from app.door import Door
 from app.extensions import db, migrate
 from app.http import problems
 from app.logs import init_logging
+from app.ratelimit import limiter as limits
 from bookreview.commands import books, reviews
 from bookreview.live import schema
 from bookreview.pages import bp as pages

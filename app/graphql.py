@@ -44,7 +44,7 @@ from app.graphql_errors import (
     coded,
     refusal,
 )
-from app.limits import Headers
+from app.ratelimit.limiter import Headers
 
 PREPARED_MOST = 128
 ERRORS_MOST = 20

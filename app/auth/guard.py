@@ -11,7 +11,7 @@ from app.auth.client_address import client_of
 from app.auth.policy import access_to
 from app.config import Settings
 from app.errors import ApiError, away
-from app.limits import Headers
+from app.ratelimit.limiter import Headers
 
 CLIENT = "bookstall.client"
 TOLD = "bookstall.limit_headers"

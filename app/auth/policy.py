@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.auth.api_keys import Key, keyring
 from app.config import Settings
 from app.errors import Forbidden, TooManyRequests, Unauthorized, away
-from app.limits import Headers, Limiter, Limits
+from app.ratelimit.limiter import Headers, Limiter, Limits
 
 Tell = Callable[[Headers], Any]
 """Takes what a client is to be told of its limit."""

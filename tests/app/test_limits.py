@@ -15,14 +15,15 @@ from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import limit_memory, limits
 from app.auth.api_keys import LOOK_AGAIN_SECONDS
 from app.auth.client_address import network
 from app.config import BadSetting, Rate, from_env
-from app.limit_memory import MemoryStore
-from app.limit_redis import RedisStore
-from app.limit_window import Window
-from app.limits import Limiter
+from app.ratelimit import limiter as limits
+from app.ratelimit import memory as limit_memory
+from app.ratelimit.limiter import Limiter
+from app.ratelimit.memory import MemoryStore
+from app.ratelimit.redis import RedisStore
+from app.ratelimit.window import Window
 from app.redis.client import RedisLink
 from stack.servers import Redis
 

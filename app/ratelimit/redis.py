@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from app.limit_window import SHARE, Grant, Unspent, Window
+from app.ratelimit.window import SHARE, Grant, Unspent, Window
 from app.redis.circuit_breaker import Breaker
 from app.redis.client import RedisAway, RedisLink
 

@@ -4,7 +4,7 @@ import time
 from array import array
 from threading import Lock
 
-from app.limit_window import SHARE, Grant, Unspent, Window
+from app.ratelimit.window import SHARE, Grant, Unspent, Window
 
 CLIENTS_MOST = 20_000
 """About 500 bytes each."""

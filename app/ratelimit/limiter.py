@@ -15,9 +15,9 @@ from flask import Flask
 
 from app.caching import read_through
 from app.config import Rate, Settings
-from app.limit_memory import MemoryStore
-from app.limit_redis import RedisStore
-from app.limit_window import Grant, Store, Unspent, Window
+from app.ratelimit.memory import MemoryStore
+from app.ratelimit.redis import RedisStore
+from app.ratelimit.window import Grant, Store, Unspent, Window
 from app.redis.client import RedisAway
 
 FIRST_ASK = 4

@@ -1,0 +1,1 @@
+"""Rate limits: token leases, windows, storage in memory and Redis."""
