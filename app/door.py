@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.api.contract import takes_json
 from app.auth.guard import TOLD, Gate
-from app.caching import key_of, read_through, release, tags_of
+from app.cache.tags import key_of, read_through, release, tags_of
 from app.config import Settings
 from app.errors import OurFault
 from app.http import instrumentation as observe

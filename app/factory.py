@@ -3,12 +3,13 @@
 from flask import Flask
 
 from adsfetch.cli import ads
-from app import caching, graphql_http, health, preparing
+from app import graphql_http, health, preparing
 from app.api import contract, idempotency, openapi
 from app.api.fields import IdConverter
 from app.auth import api_keys as keys
 from app.auth import policy as access
 from app.auth.commands import keys as key_commands
+from app.cache import tags as caching
 from app.config import INSTANCE, Settings
 from app.db import engine as database
 from app.door import Door

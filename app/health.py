@@ -11,10 +11,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.contract import encode
-from app.caching import read_through
+from app.cache.backend import CacheAway
+from app.cache.tags import read_through
 from app.db.engine import unbegun
 from app.extensions import migrate
-from app.redis_cache import CacheAway
 
 bp = Blueprint("health", __name__)
 

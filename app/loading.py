@@ -16,7 +16,7 @@ from marshmallow import Schema
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
-from app.caching import commit_and_forget
+from app.cache.tags import commit_and_forget
 from app.cells import Cells
 from app.csv_rows import Row
 from app.errors import is_away

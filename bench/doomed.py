@@ -11,8 +11,8 @@ import threading
 import time
 from typing import NoReturn
 
-from app.lease import LEASE_SECONDS
-from app.redis_cache import RedisCache
+from app.cache.backend import RedisCache
+from app.cache.lease import LEASE_SECONDS
 from bench.judge import Answer, one_book
 from bench.load import ROOT
 from bench.service import environment

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from app.lease import LEASE_SECONDS
+from app.cache.lease import LEASE_SECONDS
 from bench import doomed, stampede
 from bench.data import fill
 from bench.faults import restrict

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
-from app.caching import commit_and_forget
+from app.cache.tags import commit_and_forget
 from app.errors import Conflict
 from app.extensions import db
 from bookreview import queries

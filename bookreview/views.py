@@ -7,7 +7,7 @@ from flask import Blueprint
 from app.api.contract import arguments, response
 from app.api.pagination import Page
 from app.auth.api_keys import scope
-from app.caching import cached
+from app.cache.tags import cached
 from bookreview import queries, services
 from bookreview.schemas import (
     BookQuery,

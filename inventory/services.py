@@ -7,7 +7,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from werkzeug.datastructures import ETags
 
-from app.caching import commit_and_forget
+from app.cache.tags import commit_and_forget
 from app.db.engine import now
 from app.errors import ApiError, Conflict, PreconditionFailed
 from app.extensions import db

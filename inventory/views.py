@@ -7,7 +7,7 @@ from flask import Blueprint, request
 from app.api.contract import arguments, response
 from app.api.pagination import Page
 from app.auth.api_keys import scope
-from app.caching import cached
+from app.cache.tags import cached
 from inventory import queries, search, services
 from inventory.schemas import (
     AdjustmentQuery,

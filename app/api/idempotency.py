@@ -21,7 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.api.contract import View
 from app.auth.guard import CLIENT
-from app.caching import one_commit
+from app.cache.tags import one_commit
 from app.db.engine import UtcDateTime, now
 from app.errors import RETRY_AFTER_SECONDS, ApiError, BadRequest, Conflict
 from app.extensions import Base, db

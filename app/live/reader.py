@@ -16,7 +16,7 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import events
-from app.caching import read_through
+from app.cache.tags import read_through
 from app.db.engine import unbegun
 from app.errors import WindowPassed
 from app.events import Cursor, Event, Head

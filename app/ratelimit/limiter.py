@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from flask import Flask
 
-from app.caching import read_through
+from app.cache.tags import read_through
 from app.config import Rate, Settings
 from app.ratelimit.memory import MemoryStore
 from app.ratelimit.redis import RedisStore

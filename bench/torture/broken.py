@@ -7,9 +7,9 @@ BROKEN names what is missing: ``forget`` the invalidation, ``lease`` the look at
 import os
 from typing import Any
 
-from app import redis_cache
-from app.lease import Lease
-from app.redis_cache import RedisCache
+from app.cache import backend as redis_cache
+from app.cache.backend import RedisCache
+from app.cache.lease import Lease
 from wsgi import app
 
 __all__ = ["app"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from app.lease import LEASE_SECONDS
+from app.cache.lease import LEASE_SECONDS
 from bench.faults import Fault
 from bench.judge import Acknowledged
 from bench.torture import truth as truths

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine, Row, select
 
-from app.outbox import Outbox
+from app.cache.outbox import Outbox
 from bench.torture.asks import Things, adds_up
 from bench.torture.records import Write
 from bookreview.models import Book, Review

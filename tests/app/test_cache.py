@@ -16,13 +16,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event
 
-from app.caching import commit_and_forget
+from app.cache.backend import VERSION_BYTES
+from app.cache.lease import HOLD_SECONDS, LEASE_SECONDS
+from app.cache.tags import commit_and_forget
 from app.db.engine import unbegun
 from app.extensions import db
-from app.lease import HOLD_SECONDS, LEASE_SECONDS
 from app.redis.circuit_breaker import OPEN_SECONDS
 from app.redis.client import TIMEOUT_SECONDS, RedisLink
-from app.redis_cache import VERSION_BYTES
 from stack.servers import Redis
 
 ROOT = Path(__file__).parents[2]
@@ -432,7 +432,7 @@ DYING_WRITER = """
 import os, signal, sys
 from app.config import Settings, database_url
 from app.factory import create_app
-from app.redis_cache import RedisCache
+from app.cache.backend import RedisCache
 
 RedisCache.forget = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 url, redis_url, book = sys.argv[1:]

@@ -1,7 +1,7 @@
 """Read-through: from Redis what is proved to be fresh, else from the view, once for all who wait.
 
 Three things keep an old answer from being served after a write was acknowledged: the versions
-of the tags (app/redis_cache.py), the outbox (app/outbox.py) and the lease (app/lease.py).
+of the tags (app/cache/backend.py), the outbox (app/cache/outbox.py) and the lease (app/cache/lease.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import outbox
+from app.cache import outbox
+from app.cache.backend import CacheAway, RedisCache
+from app.cache.lease import Lease
 from app.flights import Flights
 from app.http.response import OK, Answer, pack, unpack
-from app.lease import Lease
 from app.redis.client import Command
-from app.redis_cache import CacheAway, RedisCache
 
 Told = tuple[Answer, str]
 """An answer, and what Cache-Status says of it."""

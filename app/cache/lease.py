@@ -16,10 +16,10 @@ from threading import Lock
 
 from sqlalchemy import Engine
 
-from app import outbox
+from app.cache import outbox
+from app.cache.backend import CacheAway, RedisCache
 from app.redis.circuit_breaker import OPEN_SECONDS
 from app.redis.client import TIMEOUT_SECONDS
-from app.redis_cache import CacheAway, RedisCache
 
 LEASE_SECONDS = 0.5
 """For so long at most can an answer be stale whose invalidation only its writer could not tell."""

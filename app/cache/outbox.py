@@ -14,10 +14,10 @@ from flask import current_app
 from sqlalchemy import JSON, ColumnElement, Engine, delete, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.cache.backend import fewer
 from app.config import CACHE_TTL_MAX
 from app.db.engine import UtcDateTime, now
 from app.extensions import Base, db
-from app.redis_cache import fewer
 
 BATCH = 5_000
 PURGE_EVERY_SECONDS = 3_600.0
@@ -40,7 +40,7 @@ class Outbox(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     tags: Mapped[list[str]] = mapped_column(JSON)
-    # Its writer did not ask Redis, and will not for up to a second: see app/read_through.py.
+    # Its writer did not ask Redis, and will not for up to a second: see app/cache/read_through.py.
     held: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
 

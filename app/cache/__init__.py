@@ -1,0 +1,1 @@
+"""The response cache: tags, read-through, Redis backend, lease, outbox."""
