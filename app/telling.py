@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import events
 from app.cache import outbox
 from app.cache.backend import CacheAway
 from app.cache.read_through import ReadThrough
 from app.db.engine import unbegun
-from app.events import Event
+from app.events.log import log as events
+from app.events.log.log import Event
 
 log = logging.getLogger(__name__)
 News = tuple[str, Mapping[str, Any]]

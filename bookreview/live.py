@@ -8,11 +8,11 @@ import strawberry
 from strawberry import ID, UNSET
 from strawberry.schema.config import StrawberryConfig
 
-from app import events
 from app.api.fields import id_of
 from app.connections import Connection, loaded, page_of
 from app.db.engine import unbegun
 from app.errors import NotFound
+from app.events.log import log as events
 from bookreview import queries, services
 from bookreview.graph import (
     BOOK_QUERY,

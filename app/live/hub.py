@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import events
 from app.errors import BadRequest, WindowPassed, is_away
-from app.events import Cursor, Event, Head
+from app.events.log import log as events
+from app.events.log.log import Cursor, Event, Head
 from app.live.ring import Ring
 
 PAGE = 500

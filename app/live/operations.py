@@ -19,7 +19,7 @@ from strawberry.types.execution import PreExecutionError
 
 from app.auth.policy import Client, access_to
 from app.errors import ApiError, BadRequest
-from app.events import Event
+from app.events.log.log import Event
 from app.graphql import Caller, Prepared, execute, prepare, was_refused
 from app.graphql_errors import Refused, from_failure
 from app.live.asked import PLACE, Reading

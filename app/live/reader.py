@@ -15,13 +15,13 @@ from threading import Lock, Thread
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import events
 from app.cache.tags import read_through
 from app.db.engine import unbegun
 from app.errors import WindowPassed
-from app.events import Cursor, Event, Head
+from app.events.log import log as events
+from app.events.log.log import Cursor, Event, Head
+from app.events.log.stream import Stream
 from app.flights import Flights
-from app.live.redis_stream import Stream
 from app.live.ring import RECENT
 from app.redis.client import RedisAway
 

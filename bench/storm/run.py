@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from threading import Event as Sign
 
 import orjson
+from app.events.log.log import EventHead, StoredEvent
 from sqlalchemy import insert, select
 
-from app.events import EventHead, StoredEvent
 from bench.data import engine_of, migrate
 from bench.service import LiveService, Service
 from bench.storm.faults import Faults

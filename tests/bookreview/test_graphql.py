@@ -4,9 +4,9 @@ import pytest
 from graphql import execute_sync, parse
 from sqlalchemy import event, text
 
-from app import events
 from app.api.pagination import PageRequest
 from app.db.engine import unbegun
+from app.events.log import log as events
 from app.extensions import db
 from app.graphql import execute, prepare, written
 from bookreview import live, queries

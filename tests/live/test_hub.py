@@ -7,13 +7,13 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from app.events.log.log import Event, EventHead, Head, StoredEvent
 from flask import Flask
 from sqlalchemy import insert, text, update
 
-from app import events
 from app.db.engine import unbegun
 from app.errors import BadRequest, WindowPassed
-from app.events import Event, EventHead, Head, StoredEvent
+from app.events.log import log as events
 from app.extensions import db
 from app.live.hub import PAGE, Hub
 from app.live.reader import Reader

@@ -5,9 +5,9 @@ from contextlib import ExitStack
 
 import orjson
 import pytest
+from app.events.log.log import Event
 
 import app.live.shared as bounds
-from app.events import Event
 from app.graphql import prepare
 from app.graphql_errors import Refused
 from app.live.asked import Reading

@@ -1,0 +1,1 @@
+"""The event log in the database and its Redis Stream."""
