@@ -3,7 +3,7 @@
 from flask import Flask
 
 from adsfetch.cli import ads
-from app import graphql_http, health, preparing
+from app import health, preparing
 from app.api import contract, idempotency, openapi
 from app.api.fields import IdConverter
 from app.auth import api_keys as keys
@@ -14,6 +14,7 @@ from app.config import INSTANCE, Settings
 from app.db import engine as database
 from app.door import Door
 from app.extensions import db, migrate
+from app.graphql.execution import views as graphql_http
 from app.http import problems
 from app.logs import init_logging
 from app.ratelimit import limiter as limits

@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import strawberry
+from app.graphql.execution.relay import Connection, loaded, page_of
 from strawberry import ID, UNSET
 from strawberry.schema.config import StrawberryConfig
 
 from app.api.fields import id_of
-from app.connections import Connection, loaded, page_of
 from app.db.engine import unbegun
 from app.errors import NotFound
 from app.events.log import log as events

@@ -20,8 +20,8 @@ from strawberry.types.execution import PreExecutionError
 from app.auth.policy import Client, access_to
 from app.errors import ApiError, BadRequest
 from app.events.log.log import Event
-from app.graphql import Caller, Prepared, execute, prepare, was_refused
-from app.graphql_errors import Refused, from_failure
+from app.graphql.execution.errors import Refused, from_failure
+from app.graphql.execution.execution import Caller, Prepared, execute, prepare, was_refused
 from app.live.asked import PLACE, Reading
 from app.live.figures import SUBSCRIPTIONS
 from app.live.hub import Hub, InThread

@@ -26,7 +26,7 @@ from strawberry.types.unset import UnsetType
 
 from app.auth.policy import Access
 from app.errors import ApiError, Unauthorized
-from app.graphql_errors import from_failure
+from app.graphql.execution.errors import from_failure
 from app.live.hub import InThread
 from app.live.line import LINE, Line
 from app.live.lines import AGAIN_LATER, Lines

@@ -6,21 +6,21 @@ import time
 from itertools import count, cycle, islice
 
 import pytest
-from graphql import get_introspection_query
-from sqlalchemy import event, insert, text
-
-from app.auth.api_keys import LOOK_AGAIN_SECONDS
-from app.config import Rate
-from app.extensions import db
-from app.graphql import prepare
-from app.graphql_bounds import (
+from app.graphql.execution.errors import Refused
+from app.graphql.execution.execution import prepare
+from app.graphql.execution.limits import (
     ALIASES_MAX,
     DEFINITIONS_MAX,
     DEPTH_MAX,
     ROOT_FIELDS_MAX,
     SELECTIONS_MAX,
 )
-from app.graphql_errors import Refused
+from graphql import get_introspection_query
+from sqlalchemy import event, insert, text
+
+from app.auth.api_keys import LOOK_AGAIN_SECONDS
+from app.config import Rate
+from app.extensions import db
 from bookreview import services
 from bookreview.live import schema
 from bookreview.models import Review

@@ -1,6 +1,7 @@
 """Books and reviews by GraphQL: the same as by REST, field by field and rule by rule."""
 
 import pytest
+from app.graphql.execution.execution import execute, prepare, written
 from graphql import execute_sync, parse
 from sqlalchemy import event, text
 
@@ -8,7 +9,6 @@ from app.api.pagination import PageRequest
 from app.db.engine import unbegun
 from app.events.log import log as events
 from app.extensions import db
-from app.graphql import execute, prepare, written
 from bookreview import live, queries
 from bookreview.batches import _of, newest_reviews
 

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 import orjson
 import pytest
 from app.events.log.log import Event
+from app.graphql.execution.errors import Refused
+from app.graphql.execution.execution import prepare
 
 import app.live.shared as bounds
-from app.graphql import prepare
-from app.graphql_errors import Refused
 from app.live.asked import Reading
 from app.live.shared import (
     GROUPS_OF_A_CLIENT,

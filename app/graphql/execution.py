@@ -25,7 +25,16 @@ from graphql import (
 from app.auth.policy import Access, Client
 from app.errors import Unprocessable
 from app.extensions import db
-from app.graphql_bounds import (
+from app.graphql.execution.errors import (
+    BAD_REQUEST,
+    BAD_USER_INPUT,
+    PARSE_FAILED,
+    VALIDATION_FAILED,
+    Refused,
+    coded,
+    refusal,
+)
+from app.graphql.execution.limits import (
     CHARACTERS_MAX,
     COMMENTS_MAX,
     LENGTH_MAX,
@@ -34,15 +43,6 @@ from app.graphql_bounds import (
     TOKENS_MAX,
     characters,
     check_bounds,
-)
-from app.graphql_errors import (
-    BAD_REQUEST,
-    BAD_USER_INPUT,
-    PARSE_FAILED,
-    VALIDATION_FAILED,
-    Refused,
-    coded,
-    refusal,
 )
 from app.ratelimit.limiter import Headers
 

@@ -1,0 +1,1 @@
+"""GraphQL over HTTP: execution, query limits, errors, Relay connections, views."""
