@@ -2,7 +2,7 @@
 
 from app.config import from_env
 from app.factory import create_app
-from app.live.app import Live
+from app.live.asgi import Live
 from app.live.operations import Graph
 from bookreview.live import NewReviews, schema
 

@@ -24,7 +24,7 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
 from prometheus_client.multiprocess import mark_process_dead
 
 from app.config import THREADS, cautions, from_env
-from app.live.leaving import Leaving
+from app.live.gunicorn_shutdown import Leaving
 from app.logs import init_logging
 
 _settings = from_env()

@@ -22,12 +22,12 @@ from app.errors import ApiError, BadRequest
 from app.events.log.log import Event
 from app.graphql.execution.errors import Refused, from_failure
 from app.graphql.execution.execution import Caller, Prepared, execute, prepare, was_refused
-from app.live.asked import PLACE, Reading
-from app.live.figures import SUBSCRIPTIONS
+from app.live.connection import Line
 from app.live.hub import Hub, InThread
-from app.live.line import Line
-from app.live.lines import Lines
-from app.live.shared import Groups
+from app.live.metrics import SUBSCRIPTIONS
+from app.live.registry import Lines
+from app.live.shared_execution import Groups
+from app.live.subscription_query import PLACE, Reading
 
 READINGS = 1_024
 """Documents of subscriptions that are kept: to come with one of them costs nothing."""

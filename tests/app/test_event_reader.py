@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.engine import unbegun
 from app.events.log import log as events
 from app.extensions import db
-from app.live.reader import LOOK_SECONDS, RECENT, Reader
+from app.live.event_reader import LOOK_SECONDS, RECENT, Reader
 from stack.servers import Postgres, Redis
 
 BOOK = {"title": "Emma", "author": "Jane Austen"}

@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from app.auth.api_keys import TOKEN, ApiKey, new_token
 from app.config import database_url
 from app.db.engine import now
-from app.live.view import OPERATIONS_OF_A_LINE
+from app.live.protocols import OPERATIONS_OF_A_LINE
 
 NAME = "{ __typename }"
 ADD = """

@@ -15,8 +15,8 @@ from app.db.engine import unbegun
 from app.errors import BadRequest, WindowPassed
 from app.events.log import log as events
 from app.extensions import db
+from app.live.event_reader import Reader
 from app.live.hub import PAGE, Hub
-from app.live.reader import Reader
 from app.live.ring import RECENT, Ring
 
 TOPIC = "book:1:reviews"

@@ -8,8 +8,8 @@ import pytest
 
 from app.auth.api_keys import Key
 from app.auth.policy import Client
-from app.live import lines as bounds
-from app.live.line import (
+from app.live import registry as bounds
+from app.live.connection import (
     PING_SECONDS,
     PING_SPREAD,
     SILENT_SECONDS,
@@ -17,7 +17,7 @@ from app.live.line import (
     Calling,
     Line,
 )
-from app.live.lines import AGAIN_LATER, FORBIDDEN, RESTART, Lines, TooMany
+from app.live.registry import AGAIN_LATER, FORBIDDEN, RESTART, Lines, TooMany
 
 KEY = Key("0123456789ab", b"", frozenset())
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from websockets.exceptions import InvalidHandshake
 
-from app.live.line import SLOW_SECONDS
-from app.live.view import INIT_SECONDS
+from app.live.connection import SLOW_SECONDS
+from app.live.protocols import INIT_SECONDS
 
 LONG = "\U0001f600" * 10_000
 """40,000 bytes."""

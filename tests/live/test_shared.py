@@ -9,14 +9,9 @@ from app.events.log.log import Event
 from app.graphql.execution.errors import Refused
 from app.graphql.execution.execution import prepare
 
-import app.live.shared as bounds
-from app.live.asked import Reading
-from app.live.shared import (
-    GROUPS_OF_A_CLIENT,
-    GROUPS_OF_A_TOPIC,
-    Groups,
-    TooManyQueries,
-)
+import app.live.shared_execution as bounds
+from app.live.shared_execution import GROUPS_OF_A_CLIENT, GROUPS_OF_A_TOPIC, Groups, TooManyQueries
+from app.live.subscription_query import Reading
 from bookreview.live import NewReviews, schema
 
 TOLD = {

@@ -13,7 +13,7 @@ from strawberry.types import ExecutionResult
 
 from app.errors import ApiError
 from app.events.log.log import Event
-from app.live.asked import Asked
+from app.live.subscription_query import Asked
 
 REMEMBERED_BYTES = 16_777_216
 """Of results: so those who come for one a moment later, or resume after a restart, share it too."""

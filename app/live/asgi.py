@@ -21,15 +21,15 @@ from app.db.engine import unbegun
 from app.errors import ApiError, BadRequest
 from app.events.log.log import Event, Head
 from app.http import instrumentation as observe
-from app.live.event_stream import OtherSite, check, refused, within
-from app.live.figures import EVENTS, Watched
+from app.live.connection import Calling, Line
+from app.live.event_reader import Reader
 from app.live.hub import Hub
-from app.live.line import Calling, Line
-from app.live.lines import Lines, TooMany
-from app.live.mounted import Mounted
+from app.live.metrics import EVENTS, Watched
 from app.live.operations import Graph, Operations, Threads
-from app.live.reader import Reader
-from app.live.view import View
+from app.live.protocols import View
+from app.live.registry import Lines, TooMany
+from app.live.sse import OtherSite, check, refused, within
+from app.live.wsgi_bridge import Mounted
 
 SOCKET = "/graphql"
 STREAM = "/graphql/stream"

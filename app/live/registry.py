@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.policy import Client
 from app.errors import ApiError
-from app.live.line import Line
+from app.live.connection import Line
 
 CONNECTIONS = 12_000
 SUBSCRIPTIONS = 24_000

@@ -6,7 +6,7 @@ from types import TracebackType
 
 from prometheus_client import Counter, Gauge
 
-from app.live.line import Line
+from app.live.connection import Line
 
 CONNECTIONS = Gauge(
     "bookstall_live_connections", "Lines that are open", ["kind"], multiprocess_mode="livesum"

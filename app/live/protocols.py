@@ -27,10 +27,10 @@ from strawberry.types.unset import UnsetType
 from app.auth.policy import Access
 from app.errors import ApiError, Unauthorized
 from app.graphql.execution.errors import from_failure
+from app.live.connection import LINE, Line
 from app.live.hub import InThread
-from app.live.line import LINE, Line
-from app.live.lines import AGAIN_LATER, Lines
 from app.live.operations import Context, Operations
+from app.live.registry import AGAIN_LATER, Lines
 
 INIT_SECONDS = 10
 OPERATIONS_OF_A_LINE = 50
