@@ -141,7 +141,7 @@ def test_two_new_rows_of_one_file_cannot_have_the_same_isbn(load, path):
 
 def test_a_value_taken_since_it_was_looked_up_costs_its_row_only(load, path, book, monkeypatch):
     """The look-up is made to see nothing, as if the other book came right after it."""
-    monkeypatch.setattr("app.upserts._reject_taken", lambda *_: None)
+    monkeypatch.setattr("app.loading.upsert._reject_taken", lambda *_: None)
     book(isbn="9780141439587")
     rows = [f"Book {n},Somebody,,,b{n}\n" for n in range(9)]
     result = load(HEAD + "".join([*rows[:5], EMMA, *rows[5:]]), "--key", "source_id")

@@ -12,8 +12,8 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy import text
 
-from app import upserts
 from app.extensions import db
+from app.loading.loader import upsert as upserts
 
 DATA = Path(__file__).parent.parent / "data"
 SAMPLE = Path(__file__).parent.parent.parent / "sample" / "products.csv"

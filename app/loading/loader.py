@@ -17,12 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
 from app.cache.tags import commit_and_forget
-from app.cells import Cells
-from app.csv_rows import Row
 from app.errors import is_away
 from app.extensions import db
-from app.rejects import Rejects
-from app.seen_keys import SeenKeys
+from app.loading.loader.columns import Cells
+from app.loading.loader.csv_files import Row
+from app.loading.loader.duplicates import SeenKeys
+from app.loading.loader.rejects import Rejects
 
 BATCH_ROWS = 1_000
 BATCH_CHARACTERS = 4_000_000

@@ -7,9 +7,9 @@ from sqlalchemy import Row as SqlRow
 from sqlalchemy import Select, Table, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
-from app.csv_rows import Row
 from app.db import engine as database
 from app.extensions import Base, db
+from app.loading.loader.csv_files import Row
 
 Stored = Mapping[str, Any]
 Finish = Callable[[Stored, Stored | None], dict[str, Any]]

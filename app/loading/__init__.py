@@ -1,0 +1,1 @@
+"""Loading CSV files: commands, reader, columns, upsert."""
