@@ -25,7 +25,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from app.config import THREADS, cautions, from_env
 from app.live.gunicorn_shutdown import Leaving
-from app.logs import init_logging
+from app.logging import init_logging
 
 _settings = from_env()
 

@@ -3,7 +3,8 @@
 from flask import Flask
 
 from adsfetch.cli import ads
-from app import health, preparing
+from app import commands as preparing
+from app import health
 from app.api import contract, idempotency, openapi
 from app.api.fields import IdConverter
 from app.auth import api_keys as keys
@@ -12,11 +13,11 @@ from app.auth.commands import keys as key_commands
 from app.cache import tags as caching
 from app.config import INSTANCE, Settings
 from app.db import engine as database
-from app.door import Door
 from app.extensions import db, migrate
 from app.graphql.execution import views as graphql_http
 from app.http import problems
-from app.logs import init_logging
+from app.logging import init_logging
+from app.middleware import Door
 from app.ratelimit import limiter as limits
 from bookreview.commands import books, reviews
 from bookreview.live import schema

@@ -11,7 +11,7 @@ from unittest.mock import patch
 from flask import Flask
 from flask_migrate import upgrade
 
-from app import telling
+from app import unit_of_work as telling
 from app.config import Settings, database_url
 from app.extensions import db
 from app.factory import create_app

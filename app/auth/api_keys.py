@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.api.contract import View
 from app.db.engine import UtcDateTime, now, unbegun
 from app.extensions import Base
-from app.flights import Flights
+from app.single_flight import Flights
 
 TOKEN = re.compile(r"bks_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 SECRET_BYTES = 32

@@ -12,9 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.cache import outbox
 from app.cache.backend import CacheAway, RedisCache
 from app.cache.lease import Lease
-from app.flights import Flights
 from app.http.response import OK, Answer, pack, unpack
 from app.redis.client import Command
+from app.single_flight import Flights
 
 Told = tuple[Answer, str]
 """An answer, and what Cache-Status says of it."""

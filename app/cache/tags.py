@@ -18,7 +18,7 @@ from app.config import Settings
 from app.db.engine import unbegun
 from app.extensions import cache, db
 from app.http.response import Environ, takes_gzip
-from app.telling import News, Telling
+from app.unit_of_work import News, Telling
 
 ROOT = Path(__file__).resolve().parents[2]
 HELD_BACK = "bookstall_held_back"

@@ -21,9 +21,9 @@ from app.errors import WindowPassed
 from app.events.log import log as events
 from app.events.log.log import Cursor, Event, Head
 from app.events.log.stream import Stream
-from app.flights import Flights
 from app.live.ring import RECENT
 from app.redis.client import RedisAway
+from app.single_flight import Flights
 
 LOOK_SECONDS = 1.0
 """So often the database is read beside the stream: for what a writer could not tell Redis."""

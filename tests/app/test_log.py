@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from app.logs import GatheringHandler, JsonFormatter, TextFormatter
+from app.logging import GatheringHandler, JsonFormatter, TextFormatter
 
 FORGED = "/books%0A%7B%22message%22%3A%22forged%22%7D%0D%1B%5B31m%E2%80%A8%C2%85"
 
@@ -134,8 +134,8 @@ def test_lines_come_soon_by_themselves():
 
 
 def test_what_waits_for_a_stream_is_bounded(monkeypatch):
-    monkeypatch.setattr("app.logs.GATHERED_MOST", 10)
-    monkeypatch.setattr("app.logs.GATHER_SECONDS", 60)
+    monkeypatch.setattr("app.logging.GATHERED_MOST", 10)
+    monkeypatch.setattr("app.logging.GATHER_SECONDS", 60)
     handler = GatheringHandler(stream := Written())
     for number in range(11):
         handler.handle(told(logging.INFO, str(number)))

@@ -10,7 +10,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from app import config, preparing
+from app import commands as preparing
+from app import config
 from app.extensions import db
 from app.factory import create_app
 
