@@ -20,7 +20,7 @@ from app.logging import init_logging
 from app.middleware import Door
 from app.ratelimit import limiter as limits
 from bookreview.commands import books, reviews
-from bookreview.live import schema
+from bookreview.graphql_schema import schema
 from bookreview.pages import bp as pages
 from bookreview.views import bp as bookreview
 from inventory.commands import products

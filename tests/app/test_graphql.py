@@ -22,7 +22,7 @@ from app.auth.api_keys import LOOK_AGAIN_SECONDS
 from app.config import Rate
 from app.extensions import db
 from bookreview import services
-from bookreview.live import schema
+from bookreview.graphql_schema import schema
 from bookreview.models import Review
 
 GRAPHQL_JSON = "application/graphql-response+json"

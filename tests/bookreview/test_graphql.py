@@ -9,7 +9,8 @@ from app.api.pagination import PageRequest
 from app.db.engine import unbegun
 from app.events.log import log as events
 from app.extensions import db
-from bookreview import live, queries
+from bookreview import graphql_schema as live
+from bookreview import queries
 from bookreview.batches import _of, newest_reviews
 
 BOOK = "id title author isbn publishedYear reviewCount averageRating createdAt"

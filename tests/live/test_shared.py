@@ -12,7 +12,7 @@ from app.graphql.execution.execution import prepare
 import app.live.shared_execution as bounds
 from app.live.shared_execution import GROUPS_OF_A_CLIENT, GROUPS_OF_A_TOPIC, Groups, TooManyQueries
 from app.live.subscription_query import Reading
-from bookreview.live import NewReviews, schema
+from bookreview.graphql_schema import NewReviews, schema
 
 TOLD = {
     "id": 3,

@@ -14,7 +14,7 @@ from app.db.engine import unbegun
 from app.errors import NotFound
 from app.events.log import log as events
 from bookreview import queries, services
-from bookreview.graph import (
+from bookreview.graphql_types import (
     BOOK_QUERY,
     DATE_TIME,
     REVIEW_QUERY,
