@@ -12,7 +12,7 @@ from adsfetch import report
 from adsfetch.client import Account, GoogleAds
 from adsfetch.dates import parse_day, today_in, zone
 from adsfetch.errors import UsageError
-from adsfetch.retry import Retry
+from adsfetch.fetch.pool.retry import Retry
 from adsfetch.run import Settings
 from adsfetch.sources import Function, Source
 

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 from adsfetch.dataset import Dataset
 from adsfetch.dates import today_in, zone
-from adsfetch.gate import Gate
+from adsfetch.fetch.pool.metrics import Meter
+from adsfetch.fetch.pool.retry import Retry
+from adsfetch.fetch.pool.throttle import Gate
 from adsfetch.lock import only_one
-from adsfetch.meter import Meter
 from adsfetch.plan import Plan, Scope, plan
-from adsfetch.retry import Retry
 from adsfetch.sources import Source
 from adsfetch.store import Store
 from adsfetch.summary import Summary

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from adsfetch.errors import UsageError
-from adsfetch.fetch import FetchData
+from adsfetch.fetch.pool.pool import FetchData
 from adsfetch.table import Batch, Row
 
 

@@ -5,8 +5,8 @@ from datetime import date
 from typing import Any
 
 from adsfetch.errors import FatalError
-from adsfetch.meter import Meter
-from adsfetch.outcome import DayFailure
+from adsfetch.fetch.pool.metrics import Meter
+from adsfetch.fetch.pool.outcome import DayFailure
 
 INTERRUPTED = 130
 SHOWN = 10

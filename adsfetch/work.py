@@ -8,11 +8,11 @@ from datetime import date
 from adsfetch.aggregate import aggregate
 from adsfetch.drafts import Draft, Drafts
 from adsfetch.errors import FatalError, StoreError
-from adsfetch.fetch import Outcome, fetch_days
-from adsfetch.gate import Gate
-from adsfetch.outcome import DayFailure
+from adsfetch.fetch.pool.outcome import DayFailure
+from adsfetch.fetch.pool.pool import Outcome, fetch_days
+from adsfetch.fetch.pool.retry import Retry
+from adsfetch.fetch.pool.throttle import Gate
 from adsfetch.progress import progress
-from adsfetch.retry import Retry
 from adsfetch.sources import Source
 from adsfetch.store import Store
 from adsfetch.summary import Summary

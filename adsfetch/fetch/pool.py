@@ -9,12 +9,12 @@ from datetime import date
 from itertools import islice
 from typing import Any, Generic
 
-from adsfetch.deadline import Calls
 from adsfetch.errors import DayError, FatalError, RateLimitError
-from adsfetch.gate import Gate, Stopped
-from adsfetch.meter import Meter
-from adsfetch.outcome import DayFailure, DayReport, Kept
-from adsfetch.retry import Retry
+from adsfetch.fetch.pool.deadline import Calls
+from adsfetch.fetch.pool.metrics import Meter
+from adsfetch.fetch.pool.outcome import DayFailure, DayReport, Kept
+from adsfetch.fetch.pool.retry import Retry
+from adsfetch.fetch.pool.throttle import Gate, Stopped
 
 FetchData = Callable[[date], Iterable[Any]]
 Outcome = DayReport[Kept] | DayFailure

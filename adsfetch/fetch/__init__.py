@@ -1,0 +1,1 @@
+"""Fetching days in parallel: pool, retries, throttle, deadlines, metrics."""
