@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
-from adsfetch import report
-from adsfetch.client import Account, GoogleAds
 from adsfetch.dates import parse_day, today_in, zone
 from adsfetch.errors import UsageError
 from adsfetch.fetch.pool.retry import Retry
+from adsfetch.google import report
+from adsfetch.google.source import Account, GoogleAds
 from adsfetch.run import Settings
 from adsfetch.sources import Function, Source
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 from google.ads.googleads.client import GoogleAdsClient
 
-from adsfetch import report
+from adsfetch.google import report
 
 
 def main() -> None:

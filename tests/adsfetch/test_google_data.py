@@ -8,8 +8,8 @@ import pytest
 from adsserver.token_proxy import token_proxy
 
 from adsfetch import QueryError
-from adsfetch.fields import Fields, currency
-from adsfetch.narrow import narrowed
+from adsfetch.google.fields import Fields, currency
+from adsfetch.google.narrow import narrowed
 
 google_ads = pytest.importorskip("google.ads.googleads.client")
 

@@ -4,7 +4,8 @@ from datetime import date
 
 import pytest
 
-from adsfetch import UsageError, report
+from adsfetch import UsageError
+from adsfetch.google import report
 
 DAY = date(2024, 2, 29)
 

@@ -14,12 +14,12 @@ from typing import Any
 import yaml
 from google.ads.googleads.client import GoogleAdsClient
 
-from adsfetch import footprint
-from adsfetch.client import Account
-from adsfetch.credentials import SharedToken
 from adsfetch.errors import UsageError
-from adsfetch.google_errors import translate
-from adsfetch.search import Search
+from adsfetch.google import footprint
+from adsfetch.google.credentials import SharedToken
+from adsfetch.google.errors import translate
+from adsfetch.google.search import Search
+from adsfetch.google.source import Account
 from adsfetch.table import Batch
 
 DEFAULT_VERSION: str = inspect.signature(GoogleAdsClient.get_service).parameters["version"].default

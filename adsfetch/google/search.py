@@ -8,8 +8,8 @@ from typing import Any
 
 from google.api_core.gapic_v1 import client_info, method, routing_header
 
-from adsfetch.fields import Fields
-from adsfetch.narrow import narrowed
+from adsfetch.google.fields import Fields
+from adsfetch.google.narrow import narrowed
 from adsfetch.table import Batch
 
 PATH = "/google.ads.googleads.{}.services.GoogleAdsService/SearchStream"

@@ -11,7 +11,6 @@ from google.ads.googleads.util import convert_proto_plus_to_protobuf
 from google.api_core import exceptions as api
 from google.auth.exceptions import GoogleAuthError
 
-from adsfetch.credentials import is_refusal
 from adsfetch.errors import (
     AdsError,
     AuthorizationError,
@@ -23,6 +22,7 @@ from adsfetch.errors import (
     TokenExpiredError,
     TransientError,
 )
+from adsfetch.google.credentials import is_refusal
 
 STALE_TOKENS = {"OAUTH_TOKEN_EXPIRED", "OAUTH_TOKEN_INVALID", "GOOGLE_ACCOUNT_COOKIE_INVALID"}
 CURES = {

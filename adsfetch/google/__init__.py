@@ -1,0 +1,1 @@
+"""The Google Ads source: credentials, connection, queries, errors."""
