@@ -10,7 +10,7 @@ from importlib.resources import files
 from itertools import groupby
 from string import Template
 
-from adsfetch.store import EMPTY, FAILED, FINAL, MISSING, PROVISIONAL
+from adsfetch.storage.store import EMPTY, FAILED, FINAL, MISSING, PROVISIONAL
 
 MARKS = {FINAL: "#", EMPTY: "o", PROVISIONAL: "~", FAILED: "x", MISSING: "."}
 

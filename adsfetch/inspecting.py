@@ -8,16 +8,16 @@ from typing import Any
 
 import click
 
-from adsfetch import aggregate as put_together
 from adsfetch.calendar import Calendar
 from adsfetch.dates import days_between, parse_day, today_in, zone
-from adsfetch.durable import replace
 from adsfetch.errors import UsageError
 from adsfetch.group import examples, say, show
-from adsfetch.lock import only_one
 from adsfetch.options import DATASET, FILE, JSON, LOCK, LOOKBACK, OUT, TODAY, Day, apply, folder_of
 from adsfetch.plan import unfinished
-from adsfetch.store import Store
+from adsfetch.storage import aggregate as put_together
+from adsfetch.storage.atomic import replace
+from adsfetch.storage.lock import only_one
+from adsfetch.storage.store import Store
 
 range_options = apply(
     click.argument("start", type=Day(), required=False),

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from adsfetch.dates import days_between, parse_day, years_before
 from adsfetch.errors import UsageError
-from adsfetch.store import EMPTY, FINAL, Store
+from adsfetch.storage.store import EMPTY, FINAL, Store
 
 
 @dataclass(frozen=True)

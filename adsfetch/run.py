@@ -8,15 +8,15 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from adsfetch.dataset import Dataset
 from adsfetch.dates import today_in, zone
 from adsfetch.fetch.pool.metrics import Meter
 from adsfetch.fetch.pool.retry import Retry
 from adsfetch.fetch.pool.throttle import Gate
-from adsfetch.lock import only_one
 from adsfetch.plan import Plan, Scope, plan
 from adsfetch.sources import Source
-from adsfetch.store import Store
+from adsfetch.storage.dataset import Dataset
+from adsfetch.storage.lock import only_one
+from adsfetch.storage.store import Store
 from adsfetch.summary import Summary
 from adsfetch.work import Work
 

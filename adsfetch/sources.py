@@ -10,7 +10,7 @@ from typing import Protocol
 
 from adsfetch.errors import UsageError
 from adsfetch.fetch.pool.pool import FetchData
-from adsfetch.table import Batch, Row
+from adsfetch.storage.csv import Batch, Row
 
 
 class Source(Protocol):

@@ -5,8 +5,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 
-from adsfetch.aggregate import aggregate
-from adsfetch.drafts import Draft, Drafts
 from adsfetch.errors import FatalError, StoreError
 from adsfetch.fetch.pool.outcome import DayFailure
 from adsfetch.fetch.pool.pool import Outcome, fetch_days
@@ -14,7 +12,9 @@ from adsfetch.fetch.pool.retry import Retry
 from adsfetch.fetch.pool.throttle import Gate
 from adsfetch.progress import progress
 from adsfetch.sources import Source
-from adsfetch.store import Store
+from adsfetch.storage.aggregate import aggregate
+from adsfetch.storage.staging import Draft, Drafts
+from adsfetch.storage.store import Store
 from adsfetch.summary import Summary
 
 

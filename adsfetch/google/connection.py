@@ -20,7 +20,7 @@ from adsfetch.google.credentials import SharedToken
 from adsfetch.google.errors import translate
 from adsfetch.google.search import Search
 from adsfetch.google.source import Account
-from adsfetch.table import Batch
+from adsfetch.storage.csv import Batch
 
 DEFAULT_VERSION: str = inspect.signature(GoogleAdsClient.get_service).parameters["version"].default
 

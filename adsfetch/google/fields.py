@@ -10,7 +10,7 @@ from operator import attrgetter, methodcaller
 from typing import Any
 
 from adsfetch.errors import QueryError
-from adsfetch.table import Batch
+from adsfetch.storage.csv import Batch
 
 MICROS = "_micros"
 

@@ -10,7 +10,7 @@ from google.api_core.gapic_v1 import client_info, method, routing_header
 
 from adsfetch.google.fields import Fields
 from adsfetch.google.narrow import narrowed
-from adsfetch.table import Batch
+from adsfetch.storage.csv import Batch
 
 PATH = "/google.ads.googleads.{}.services.GoogleAdsService/SearchStream"
 AT_ONCE = 250  # as many rows as stay in the caches of a processor

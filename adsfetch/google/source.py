@@ -17,7 +17,7 @@ from adsfetch.errors import (
     UsageError,
 )
 from adsfetch.google.report import Report
-from adsfetch.table import Batch
+from adsfetch.storage.csv import Batch
 
 if TYPE_CHECKING:
     from adsfetch.google.connection import Connection

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adsfetch import DayError
-from adsfetch.table import Table, columns_of, encode
+from adsfetch.storage.csv import Table, columns_of, encode
 
 DAY = date(2024, 2, 29)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

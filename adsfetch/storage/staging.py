@@ -8,8 +8,8 @@ from datetime import date
 from itertools import chain
 from pathlib import Path
 
-from adsfetch import durable
-from adsfetch.table import Batch, Row, Table, columns_of
+from adsfetch.storage import atomic as durable
+from adsfetch.storage.csv import Batch, Row, Table, columns_of
 
 
 @dataclass(frozen=True, slots=True)

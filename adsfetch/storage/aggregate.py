@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adsfetch import durable
-from adsfetch.manifest import Entry
-from adsfetch.store import Store
-from adsfetch.table import Table, copy_body
+from adsfetch.storage import atomic as durable
+from adsfetch.storage.csv import Table, copy_body
+from adsfetch.storage.manifest import Entry
+from adsfetch.storage.store import Store
 
 
 def aggregate(store: Store) -> bool:

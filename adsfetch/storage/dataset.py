@@ -6,8 +6,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from adsfetch import durable
 from adsfetch.errors import StoreError, UsageError
+from adsfetch.storage import atomic as durable
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from adsfetch import durable
+from adsfetch.storage import atomic as durable
 
 
 @dataclass(frozen=True, slots=True)

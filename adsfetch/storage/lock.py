@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from adsfetch.durable import disk_errors
 from adsfetch.errors import UsageError
+from adsfetch.storage.atomic import disk_errors
 
 PATIENCE_STEP = 0.2
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import date, datetime, tzinfo
 from pathlib import Path
 
-from adsfetch.manifest import Entry
-from adsfetch.table import read_rows
+from adsfetch.storage.csv import read_rows
+from adsfetch.storage.manifest import Entry
 
 DELETED = "its file was deleted"
 CHANGED = "its file was cut or edited"

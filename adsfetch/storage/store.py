@@ -4,10 +4,12 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from adsfetch import audit, dataset, durable, manifest
 from adsfetch.dates import zone
-from adsfetch.drafts import Draft, Drafts
-from adsfetch.manifest import Entry
+from adsfetch.storage import atomic as durable
+from adsfetch.storage import dataset, manifest
+from adsfetch.storage import verify as audit
+from adsfetch.storage.manifest import Entry
+from adsfetch.storage.staging import Draft, Drafts
 
 FINAL, EMPTY, PROVISIONAL, FAILED, MISSING = "final", "empty", "provisional", "failed", "missing"
 

@@ -1,0 +1,1 @@
+"""A dataset on disk: CSV files, manifest, lock, verification, aggregate."""
