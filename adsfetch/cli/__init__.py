@@ -2,9 +2,9 @@
 
 import click
 
-from adsfetch.fetching import backfill, fetch, update
-from adsfetch.group import AdsGroup
-from adsfetch.inspecting import aggregate, missing, status, verify
+from adsfetch.cli.fetch import backfill, fetch, update
+from adsfetch.cli.inspect import aggregate, missing, status, verify
+from adsfetch.cli.output import AdsGroup
 
 
 @click.group(cls=AdsGroup)

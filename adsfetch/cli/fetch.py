@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
+from adsfetch.cli.options import Day, folder_of, run_options, settings_of, source_of, source_options
+from adsfetch.cli.output import examples, say, show
 from adsfetch.dates import days_between, parse_day, today_in
-from adsfetch.group import examples, say, show
-from adsfetch.options import Day, folder_of, run_options, settings_of, source_of, source_options
 from adsfetch.plan import Plan, Scope, daily, named, past
 from adsfetch.run import Run
 

@@ -8,11 +8,22 @@ from typing import Any
 
 import click
 
-from adsfetch.calendar import Calendar
+from adsfetch.cli.calendar_view import Calendar
+from adsfetch.cli.options import (
+    DATASET,
+    FILE,
+    JSON,
+    LOCK,
+    LOOKBACK,
+    OUT,
+    TODAY,
+    Day,
+    apply,
+    folder_of,
+)
+from adsfetch.cli.output import examples, say, show
 from adsfetch.dates import days_between, parse_day, today_in, zone
 from adsfetch.errors import UsageError
-from adsfetch.group import examples, say, show
-from adsfetch.options import DATASET, FILE, JSON, LOCK, LOOKBACK, OUT, TODAY, Day, apply, folder_of
 from adsfetch.plan import unfinished
 from adsfetch.storage import aggregate as put_together
 from adsfetch.storage.atomic import replace
