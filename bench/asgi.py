@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Self
 
-from bench.service import LiveService
-from bench.wire import Wire, get, post
+from stress.http_client import Wire, get, post
+from stress.service import LiveService
 
 TICKS = os.sysconf("SC_CLK_TCK")
 BOOK = 1

@@ -14,12 +14,12 @@ from app.config import Settings, database_url
 from app.db.engine import rows
 from app.extensions import db
 from app.factory import create_app
-from bench.data import engine_of, fill
-from bench.service import SECRET
 from bench.table import percentile, show
 from bench.timing import DATABASES, interleaved, tidy, timed
 from bookreview import queries
 from bookreview.models import Review
+from stress.data import engine_of, fill
+from stress.service import SECRET
 
 LIMIT = 50
 LIST = f"/books/1/reviews?limit={LIMIT}"

@@ -13,12 +13,12 @@ from typing import NoReturn
 
 from app.cache.backend import RedisCache
 from app.cache.lease import LEASE_SECONDS
-from bench.judge import Answer, one_book
 from bench.load import ROOT
-from bench.service import environment
 from bench.table import percentile
-from bench.wire import Wire
 from bookreview import services
+from stress.http_client import Wire
+from stress.service import environment
+from stress.staleness import Answer, one_book
 
 BOOK = 4
 AFTER = 1.5

@@ -6,8 +6,8 @@ from statistics import median
 
 from bench import load
 from bench.asgi import Asgi
-from bench.service import Service
 from bench.table import show, spread
+from stress.service import Service
 
 PATHS = ("/books?limit=50", "/books/1")
 CONNECTIONS = 8

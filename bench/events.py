@@ -15,10 +15,10 @@ from app import unit_of_work as telling
 from app.config import Settings, database_url
 from app.extensions import db
 from app.factory import create_app
-from bench.service import SECRET
 from bench.table import show
 from bookreview import services
 from stack.servers import Postgres
+from stress.service import SECRET
 
 THREADS = 8
 WORDS: dict[str, Any] = {"rating": 4, "reviewer": "Ana", "text": "Read in one night. " * 10}

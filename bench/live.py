@@ -2,8 +2,8 @@
 
 from bench import entries, fan_out, many_subscribers, slow_reader
 from bench.crowd import raise_limit
-from bench.data import fill
 from stack.servers import Postgres, Redis
+from stress.data import fill
 
 
 def run(quick: bool) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.table import percentile
-from bench.wire import Wire, get
+from stress.http_client import Wire, get
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -4,9 +4,9 @@ import io
 import random
 from collections.abc import Iterator
 
-from bench.data import engine_of, migrate
 from bench.timing import tidy
 from inventory.models import fold
+from stress.data import engine_of, migrate
 
 
 def words(text: str) -> list[str]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from app.cache.lease import LEASE_SECONDS
 from bench import doomed, stampede
-from bench.data import fill
-from bench.faults import restrict
-from bench.judge import Answer, Clients
-from bench.service import Service
 from bench.table import percentile, show
 from stack.servers import Postgres, Redis
+from stress.data import fill
+from stress.faults import restrict
+from stress.service import Service
+from stress.staleness import Answer, Clients
 
 FIRST = 0.5
 """Seconds after the beginning of a fault that are shown by themselves."""

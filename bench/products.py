@@ -18,12 +18,12 @@ from app.db.engine import rows
 from app.extensions import db
 from app.factory import create_app
 from bench.many_products import RARE, fill
-from bench.service import SECRET
 from bench.table import percentile, show
 from bench.timing import DATABASES, interleaved, timed
 from inventory import queries, search
 from inventory.models import Product
 from inventory.schemas import SORTS
+from stress.service import SECRET
 
 LIMIT = 20
 DEPTH_MOST, RARE_MOST = 1.5, 5.0

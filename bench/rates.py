@@ -6,12 +6,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
-from bench.data import fill
 from bench.load import Rate, measure
-from bench.service import Service
 from bench.table import show, spread
-from bench.wire import Wire, get
 from stack.servers import Postgres, Redis
+from stress.data import fill
+from stress.http_client import Wire, get
+from stress.service import Service
 
 PATHS = {
     "books": "/books?limit=50",

@@ -5,9 +5,9 @@ from collections import Counter
 
 from sqlalchemy import text
 
-from bench.data import engine_of
-from bench.wire import Wire, get
 from stack.servers import Postgres, Redis
+from stress.data import engine_of
+from stress.http_client import Wire, get
 
 REQUESTS = 200
 PATH = "/books?limit=37"

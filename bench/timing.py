@@ -10,8 +10,8 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import text
 
-from bench.data import engine_of
 from stack.servers import Postgres
+from stress.data import engine_of
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.data import migrate
 from bench.load import ROOT
-from bench.service import Service, environment
+from stress.data import migrate
+from stress.service import Service, environment
 
 ASGI = "asgi:app"
 WSGI = "wsgi:app"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.fuzz.run import DATABASES, fuzz
+from stress.fuzz.run import DATABASES, fuzz
 
 CLEAN = "No issues found"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.storm.judge import Told, Truth, judge
-from bench.storm.records import Account, Posted, Records, Seen
-from bench.storm.run import storm
+from stress.subscriptions.records import Account, Posted, Records, Seen
+from stress.subscriptions.run import storm
+from stress.subscriptions.verdict import Told, Truth, judge
 
 
 def test_who_resumes_sees_every_review_in_order_once_while_workers_and_redis_fail(postgres_copy):

@@ -1,6 +1,6 @@
 """The short form of `make torture`, and proof that its judge sees what it should."""
 
-from bench.torture.run import torture
+from stress.consistency.run import torture
 
 
 def test_what_was_acknowledged_is_seen_and_kept_while_redis_and_workers_fail(postgres_copy):

@@ -9,9 +9,9 @@ from itertools import count
 import click
 from sqlalchemy import text
 
-from bench.data import engine_of
 from clients.browser.chromium import Page, PageError
 from clients.shop import Shop, review
+from stress.data import engine_of
 
 STATE = "document.getElementById('state').dataset.state"
 SAID = "document.getElementById('said').textContent"

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.judge import Answer, Clients
+from stress.staleness import Answer, Clients
 
 
 def write(began: float, ended: float, status: int = 201) -> Answer:

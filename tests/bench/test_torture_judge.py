@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
-from bench.caller import Reply
-from bench.faults import Fault
-from bench.torture.judge import judge
-from bench.torture.records import Read, Records, Write
-from bench.torture.truth import Truth
+from stress.caller import Reply
+from stress.consistency.expected import Truth
+from stress.consistency.records import Read, Records, Write
+from stress.consistency.verdict import judge
+from stress.faults import Fault
 
 
 def reply(began: float, ended: float, status: int = 200, version: int = 2, **body: object) -> Reply:

@@ -8,9 +8,9 @@ import time
 import orjson
 import pytest
 
-from bench.service import LiveService
-from bench.storm.leaving import leave
-from bench.wire import Wire, get, send
+from stress.http_client import Wire, get, send
+from stress.service import LiveService
+from stress.subscriptions.shutdown import leave
 
 GRACEFUL = 30
 

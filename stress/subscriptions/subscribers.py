@@ -13,9 +13,9 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from bench.caller import Caller
-from bench.storm.records import Account, Seen
-from bench.wire import post, send
+from stress.caller import Caller
+from stress.http_client import post, send
+from stress.subscriptions.records import Account, Seen
 
 SUBSCRIBE = """subscription New($book: ID, $after: String) {
   reviewAdded(bookId: $book, after: $after) { cursor review { id bookId text } }

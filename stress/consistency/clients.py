@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
-from bench.caller import Caller
-from bench.crew import Crew
-from bench.torture.asks import Reader, Things
-from bench.torture.records import Records, Write
-from bench.wire import post, send
+from stress.caller import Caller
+from stress.consistency.records import Records, Write
+from stress.consistency.requests import Reader, Things
+from stress.http_client import post, send
+from stress.threads import Crew
 
 LASTS = 40
 """Answers on one connection: the next is often another worker's."""

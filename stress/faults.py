@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import redis as redis_py
 
-from bench.crew import Crew
-from bench.service import Service
 from stack.servers import Redis
+from stress.service import Service
+from stress.threads import Crew
 
 Kinds = Mapping[str, Callable[[random.Random], None]]
 

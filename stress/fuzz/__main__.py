@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from bench.fuzz.run import DATABASES, fuzz
+from stress.fuzz.run import DATABASES, fuzz
 
 
 @click.command()

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from bench.wire import Wire
+from stress.http_client import Wire
 
 
 @dataclass(frozen=True, slots=True)

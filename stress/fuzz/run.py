@@ -5,10 +5,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.data import migrate
 from bench.load import ROOT
-from bench.service import Service, environment
 from stack.servers import Postgres
+from stress.data import migrate
+from stress.service import Service, environment
 
 HERE = Path(__file__).parent
 DATABASES = ("sqlite", "postgresql")
@@ -36,7 +36,7 @@ def _drive(url: str, seconds: int, seed: int) -> subprocess.CompletedProcess[str
                 *("--max-time", str(seconds), "--seed", str(seed)),
                 *("--generation-database", "none", "--warnings", "off"),
             ],
-            env=environment(SCHEMATHESIS_HOOKS="bench.fuzz.hooks"),
+            env=environment(SCHEMATHESIS_HOOKS="stress.fuzz.hooks"),
             cwd=ROOT,
             capture_output=True,
             text=True,

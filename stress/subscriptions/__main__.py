@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from bench.storm.run import storm
+from stress.subscriptions.run import storm
 
 
 @click.command()

@@ -18,9 +18,9 @@ from typing import Any, Protocol, Self
 
 import orjson
 
-from bench.caller import Caller
-from bench.crew import Crew
-from bench.wire import Wire, get, post
+from stress.caller import Caller
+from stress.http_client import Wire, get, post
+from stress.threads import Crew
 
 BOOKS = 3
 REVIEW = orjson.dumps({"rating": 4, "reviewer": "Ana", "text": "Read in one night."})

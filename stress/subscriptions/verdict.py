@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from bench.storm.records import Account, Posted, Records
 from bench.table import percentile
+from stress.subscriptions.records import Account, Posted, Records
 
 
 class Told(NamedTuple):

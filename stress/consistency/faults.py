@@ -5,9 +5,9 @@ import threading
 import time
 from collections.abc import Collection
 
-from bench.faults import Deck, Faulty, Kinds, end_workers, restrict
-from bench.service import Service
 from stack.servers import Redis
+from stress.faults import Deck, Faulty, Kinds, end_workers, restrict
+from stress.service import Service
 
 PARTIAL = frozenset({"frozen", "stutters of 0.05 s", "stutters of 0.15 s"})
 """Some may reach Redis while others do not: for these alone a bound is stated."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.caller import Reply
+from stress.caller import Reply
 
 Thing = tuple[str, int]
 """``product`` (a version), ``ledger`` and ``reviews`` (the id of the newest row), ``book`` (a

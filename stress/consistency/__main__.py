@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from bench.torture.run import torture
+from stress.consistency.run import torture
 
 
 @click.command()

@@ -4,13 +4,13 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from bench.data import engine_of, migrate
-from bench.service import Service
-from bench.torture import truth
-from bench.torture.clients import Clients
-from bench.torture.faults import Faults
-from bench.torture.judge import Verdict, judge
 from stack.servers import Postgres, Redis
+from stress.consistency import expected as truth
+from stress.consistency.clients import Clients
+from stress.consistency.faults import Faults
+from stress.consistency.verdict import Verdict, judge
+from stress.data import engine_of, migrate
+from stress.service import Service
 
 SETTLE = 3.0
 """Longer than a breaker's period and a held row's: after it, the cache is in use again."""
@@ -32,7 +32,7 @@ def torture(
     ``only`` names the kinds of faults to be made, if not all.
     """
     print(f"torture: {seconds:g} s, {workers} workers, seed {seed}", flush=True)
-    application = "bench.torture.broken:app" if broken else "wsgi:app"
+    application = "stress.consistency.broken:app" if broken else "wsgi:app"
     settings = {"BROKEN": broken} if broken else {}
     with _database(postgres_url) as url, Redis() as redis:
         settings |= {"DATABASE_URL": url, "REDIS_URL": redis.url}

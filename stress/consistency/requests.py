@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from bench.caller import Reply
-from bench.torture.records import Moment, Read, Thing
-from bench.wire import get
+from stress.caller import Reply
+from stress.consistency.records import Moment, Read, Thing
+from stress.http_client import get
 
 
 @dataclass(frozen=True)

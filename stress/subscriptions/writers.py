@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import orjson
 
-from bench.caller import Caller, Reply
-from bench.storm.records import Posted, Records
-from bench.wire import post
+from stress.caller import Caller, Reply
+from stress.http_client import post
+from stress.subscriptions.records import Posted, Records
 
 ADD = """mutation Add($book: ID!, $rating: Int!, $text: String!) {
   addReview(bookId: $book, rating: $rating, reviewer: "Ana", text: $text) { id }

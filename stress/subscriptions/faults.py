@@ -5,9 +5,9 @@ import signal
 import time
 from collections.abc import Sequence
 
-from bench.faults import Deck, Faulty, Kinds, end_workers, restrict
-from bench.service import Service
 from stack.servers import Redis
+from stress.faults import Deck, Faulty, Kinds, end_workers, restrict
+from stress.service import Service
 
 FROZEN = 2.0
 TOLD = signal.SIGTERM

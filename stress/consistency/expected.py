@@ -9,10 +9,10 @@ import orjson
 from sqlalchemy import Engine, Row, select
 
 from app.cache.outbox import Outbox
-from bench.torture.asks import Things, adds_up
-from bench.torture.records import Write
 from bookreview.models import Book, Review
 from inventory.models import Product, StockAdjustment
+from stress.consistency.records import Write
+from stress.consistency.requests import Things, adds_up
 
 Rows = Sequence[Row[*tuple[Any, ...]]]
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import orjson
 
 from app.cache.lease import LEASE_SECONDS
-from bench.faults import Fault
-from bench.judge import Acknowledged
-from bench.torture import truth as truths
-from bench.torture.faults import PARTIAL
-from bench.torture.records import Moment, Read, Records, Thing, Write
-from bench.torture.truth import Truth
+from stress.consistency import expected as truths
+from stress.consistency.expected import Truth
+from stress.consistency.faults import PARTIAL
+from stress.consistency.records import Moment, Read, Records, Thing, Write
+from stress.faults import Fault
+from stress.staleness import Acknowledged
 
 EXPECTED = {200, 201, 304, 409, 412}
 ABOUT_KILLS = 3.0

@@ -12,15 +12,15 @@ import orjson
 from app.events.log.log import EventHead, StoredEvent
 from sqlalchemy import insert, select
 
-from bench.data import engine_of, migrate
-from bench.service import LiveService, Service
-from bench.storm.faults import Faults
-from bench.storm.judge import Told, Truth, Verdict, judge
-from bench.storm.records import Account, Records
-from bench.storm.subscribers import Crowd, Subscriber
-from bench.storm.writers import Writers
 from bookreview.models import Book, Review, fold
 from stack.servers import Postgres, Redis
+from stress.data import engine_of, migrate
+from stress.service import LiveService, Service
+from stress.subscriptions.faults import Faults
+from stress.subscriptions.records import Account, Records
+from stress.subscriptions.subscribers import Crowd, Subscriber
+from stress.subscriptions.verdict import Told, Truth, Verdict, judge
+from stress.subscriptions.writers import Writers
 
 BOOKS = 4
 PATIENCE = 30.0
@@ -47,7 +47,7 @@ def storm(
     ``broken`` breaks the server on purpose, ``forgetful`` the subscribers.
     """
     print(f"storm: {reviews} reviews in {seconds:g} s, {workers} workers, seed {seed}", flush=True)
-    application = "bench.storm.broken:app" if broken else "asgi:app"
+    application = "stress.subscriptions.broken:app" if broken else "asgi:app"
     settings = {"BROKEN": broken} if broken else {}
     with ExitStack() as stack:
         url = stack.enter_context(new_database(sqlite=sqlite, given=database))

@@ -12,9 +12,9 @@ from sqlalchemy import Engine, NullPool, create_engine, insert, text
 
 from app.config import database_url
 from bench.load import ROOT
-from bench.service import environment
 from bookreview.models import Book, Review, fold
 from inventory import models as inventory
+from stress.service import environment
 
 BOOKS = 2_000
 REVIEWS = 5_000

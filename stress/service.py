@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.load import ROOT
-from bench.wire import Wire, get
 from stack.process import Server
+from stress.http_client import Wire, get
 
 # Limits are counted as in a shop, and too high to be met.
 PLENTY = "100000000/minute"

@@ -1,4 +1,4 @@
-"""What is lost when workers are told to end under load: `python -m bench.storm.leaving`."""
+"""What is lost when workers are told to end under load: `python -m stress.subscriptions.shutdown`."""
 
 import random
 import select
@@ -14,12 +14,12 @@ from functools import partial
 import click
 import orjson
 
-from bench.crew import Crew
-from bench.service import LiveService
-from bench.storm.records import Account
-from bench.storm.run import new_database, shelve
-from bench.storm.subscribers import Crowd, Subscriber
-from bench.wire import Wire, get, post
+from stress.http_client import Wire, get, post
+from stress.service import LiveService
+from stress.subscriptions.records import Account
+from stress.subscriptions.run import new_database, shelve
+from stress.subscriptions.subscribers import Crowd, Subscriber
+from stress.threads import Crew
 
 REVIEW = orjson.dumps({"rating": 4, "reviewer": "Ana", "text": "Read in one night."})
 BUSY, CALM, IDLE, ASLEEP, FRESH = 3, 3, 3, 2, 3
@@ -190,4 +190,4 @@ def main(how: str, times: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m bench.storm.leaving")
+    main(prog_name="python -m stress.subscriptions.shutdown")

@@ -1,0 +1,1 @@
+"""Fault injection: checkers that verify the service while its parts fail."""

@@ -1,0 +1,1 @@
+"""schemathesis on the whole OpenAPI document."""

@@ -1,0 +1,1 @@
+"""The subscription checker: no event is lost, repeated or reordered."""
