@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from bench.asgi import BOOK, Asgi, Poster
-from bench.crowd import Crowd
+from bench.subscribers import Crowd
 from bench.table import percentile, show, spread
 
 PATIENCE = 20.0

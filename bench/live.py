@@ -1,7 +1,7 @@
 """New reviews on the line: thousands of subscribers, one that does not read, and REST beside."""
 
 from bench import entries, fan_out, many_subscribers, slow_reader
-from bench.crowd import raise_limit
+from bench.subscribers import raise_limit
 from stack.servers import Postgres, Redis
 from stress.data import fill
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping
 
 from bench.asgi import BOOK, Asgi, Poster
-from bench.crowd import Crowd
 from bench.fan_out import all_of
+from bench.subscribers import Crowd
 from bench.table import percentile, show
 
 EVENTS = 5

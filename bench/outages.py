@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.cache.lease import LEASE_SECONDS
-from bench import doomed, stampede
+from bench import stampede
+from bench import writer_crash as doomed
 from bench.table import percentile, show
 from stack.servers import Postgres, Redis
 from stress.data import fill

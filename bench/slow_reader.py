@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bench.asgi import BOOK, Asgi, Poster
-from bench.crowd import Crowd
 from bench.fan_out import all_of
 from bench.follower import Follower, subscription
+from bench.subscribers import Crowd
 from bench.table import percentile, show
 
 COUNT = 200

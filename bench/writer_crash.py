@@ -63,7 +63,7 @@ def _read(port: int, answers: list[Answer], stop: threading.Event) -> None:
 
 def _doom(database: str, redis: str) -> float:
     """Run the writer, and return when it had committed."""
-    words = [sys.executable, "-m", "bench.doomed"]
+    words = [sys.executable, "-m", "bench.writer_crash"]
     settings = environment(DATABASE_URL=database, REDIS_URL=redis)
     done = subprocess.run(
         words, env=settings, cwd=ROOT, capture_output=True, text=True, check=False

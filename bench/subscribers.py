@@ -1,6 +1,6 @@
 """Subscribers by the thousand, in a process of their own, which is told what to do by lines.
 
-Run as ``python -m bench.crowd PORT BOOK COUNT (same|own)``: all with one query, or each with its
+Run as ``python -m bench.subscribers PORT BOOK COUNT (same|own)``: all with one query, or each with its
 own. It says ``ready`` when all are connected; each ``tell`` is answered by one line of JSON.
 """
 
@@ -39,7 +39,15 @@ class Crowd:
     def __init__(self, port: int, book: int, count: int, *, own_queries: bool = False) -> None:
         self.count = count
         queries = "own" if own_queries else "same"
-        words = [sys.executable, "-m", "bench.crowd", str(port), str(book), str(count), queries]
+        words = [
+            sys.executable,
+            "-m",
+            "bench.subscribers",
+            str(port),
+            str(book),
+            str(count),
+            queries,
+        ]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(words, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
         self._line()
