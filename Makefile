@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # and stops at a release that came out after the lock was written.
 LOCKED = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 THIS = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-CODE := app bookreview inventory adsfetch stack bench clients migrations tests asgi.py wsgi.py gunicorn.conf.py
+CODE := app bookreview inventory adsfetch stack stress bench clients migrations tests asgi.py wsgi.py gunicorn.conf.py
 RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header setup.cfg
 TESTS ?= tests
@@ -50,13 +50,13 @@ bench: $(VENV)/developer ## measure, and print ratios against plain services in 
 	@$(BIN)/python -m bench
 
 torture: $(VENV)/developer ## judge every answer while Redis and workers fail: make torture SECONDS=300 SEED=7
-	@$(BIN)/python -m bench.torture $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m stress.consistency $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 storm: $(VENV)/developer ## judge what subscribers see while workers and Redis fail: make storm REVIEWS=500 SEED=7
-	@$(BIN)/python -m bench.storm $(if $(REVIEWS),--reviews $(REVIEWS)) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m stress.subscriptions $(if $(REVIEWS),--reviews $(REVIEWS)) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/developer ## drive the whole OpenAPI document by schemathesis: make fuzz SECONDS=60 SEED=7
-	@$(BIN)/python -m bench.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m stress.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 clients: $(VENV)/developer ## the reference clients graphql-ws and graphql-sse against a running service; needs node and npm
 	@$(BIN)/python -m clients

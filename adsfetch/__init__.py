@@ -14,9 +14,9 @@ from adsfetch.errors import (
     TransientError,
     UsageError,
 )
-from adsfetch.fetch.pool.outcome import DayFailure, DayReport
-from adsfetch.fetch.pool.pool import fetch_days
-from adsfetch.fetch.pool.retry import Retry
+from adsfetch.fetch.outcome import DayFailure, DayReport
+from adsfetch.fetch.pool import fetch_days
+from adsfetch.fetch.retry import Retry
 
 __all__ = [
     "AdsError",

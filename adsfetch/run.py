@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from adsfetch.dates import today_in, zone
-from adsfetch.fetch.pool.metrics import Meter
-from adsfetch.fetch.pool.retry import Retry
-from adsfetch.fetch.pool.throttle import Gate
+from adsfetch.fetch.metrics import Meter
+from adsfetch.fetch.retry import Retry
+from adsfetch.fetch.throttle import Gate
 from adsfetch.plan import Plan, Scope, plan
 from adsfetch.sources import Source
 from adsfetch.storage.dataset import Dataset

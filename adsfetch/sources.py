@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from adsfetch.errors import UsageError
-from adsfetch.fetch.pool.pool import FetchData
+from adsfetch.fetch.pool import FetchData
 from adsfetch.storage.csv import Batch, Row
 
 

@@ -5,8 +5,8 @@ from datetime import date
 from typing import Any
 
 from adsfetch.errors import FatalError
-from adsfetch.fetch.pool.metrics import Meter
-from adsfetch.fetch.pool.outcome import DayFailure
+from adsfetch.fetch.metrics import Meter
+from adsfetch.fetch.outcome import DayFailure
 
 INTERRUPTED = 130
 SHOWN = 10

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import date
 
 from adsfetch.errors import FatalError, StoreError
-from adsfetch.fetch.pool.outcome import DayFailure
-from adsfetch.fetch.pool.pool import Outcome, fetch_days
-from adsfetch.fetch.pool.retry import Retry
-from adsfetch.fetch.pool.throttle import Gate
+from adsfetch.fetch.outcome import DayFailure
+from adsfetch.fetch.pool import Outcome, fetch_days
+from adsfetch.fetch.retry import Retry
+from adsfetch.fetch.throttle import Gate
 from adsfetch.progress import progress
 from adsfetch.sources import Source
 from adsfetch.storage.aggregate import aggregate

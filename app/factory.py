@@ -14,7 +14,7 @@ from app.cache import tags as caching
 from app.config import INSTANCE, Settings
 from app.db import engine as database
 from app.extensions import db, migrate
-from app.graphql.execution import views as graphql_http
+from app.graphql import views as graphql_http
 from app.http import problems
 from app.logging import init_logging
 from app.middleware import Door

@@ -1,8 +1,8 @@
 """`flask books ...` and `flask reviews ...`."""
 
-from app.loading.loader.commands import load_command
 from flask.cli import AppGroup
 
+from app.loading.commands import load_command
 from bookreview.loads import BOOKS, REVIEWS
 
 books = AppGroup("books", help="Books, from files.")

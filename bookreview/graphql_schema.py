@@ -5,14 +5,14 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import strawberry
-from app.graphql.execution.relay import Connection, loaded, page_of
 from strawberry import ID, UNSET
 from strawberry.schema.config import StrawberryConfig
 
 from app.api.fields import id_of
 from app.db.engine import unbegun
 from app.errors import NotFound
-from app.events.log import log as events
+from app.events import log as events
+from app.graphql.relay import Connection, loaded, page_of
 from bookreview import queries, services
 from bookreview.graphql_types import (
     BOOK_QUERY,

@@ -7,11 +7,11 @@ from typing import Any, NewType
 
 import orjson
 import strawberry
-from app.graphql.execution.execution import Execution
-from app.graphql.execution.relay import Connection, Listed, page_of
 from strawberry import ID, UNSET, Info, Private
 
 from app.api.pagination import Order, Page, PageRequest, paginate
+from app.graphql.execution import Execution
+from app.graphql.relay import Connection, Listed, page_of
 from bookreview import queries
 from bookreview.batches import newest_reviews
 from bookreview.schemas import BookQuery, ReviewQuery

@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
-from app.loading.loader.columns import Moment
-from app.loading.loader.csv_files import LoadError, Row
-from app.loading.loader.loader import Target
-from app.loading.loader.upsert import Change, upsert
 from sqlalchemy import select, update
 
 from app.api.fields import ID_MAX, Text, Whole
 from app.db.engine import now, rows
 from app.extensions import db
+from app.loading.columns import Moment
+from app.loading.csv_files import LoadError, Row
+from app.loading.loader import Target
+from app.loading.upsert import Change, upsert
 from bookreview.isbn import Isbn
 from bookreview.models import SOURCE_ID_MAX, Book, Review, fold
 from bookreview.schemas import NewBookSchema, NewReviewSchema

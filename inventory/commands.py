@@ -1,8 +1,8 @@
 """`flask products ...`."""
 
-from app.loading.loader.commands import load_command
 from flask.cli import AppGroup
 
+from app.loading.commands import load_command
 from inventory.loads import PRODUCTS
 
 products = AppGroup("products", help="Products, from files.")

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.loading.loader.csv_files import Row
-from app.loading.loader.loader import Target
-from app.loading.loader.upsert import Change, upsert
 from sqlalchemy import insert, select
 
 from app.api.fields import Price, Text, Whole
 from app.db.engine import now
 from app.extensions import db
+from app.loading.csv_files import Row
+from app.loading.loader import Target
+from app.loading.upsert import Change, upsert
 from inventory.models import NAME_MAX, PRICE_MAX, STOCK_MAX, Product, StockAdjustment, fold
 from inventory.schemas import NewProductSchema
 from inventory.services import FIRST_STOCK

@@ -10,7 +10,7 @@ import click
 
 from adsfetch.dates import parse_day, today_in, zone
 from adsfetch.errors import UsageError
-from adsfetch.fetch.pool.retry import Retry
+from adsfetch.fetch.retry import Retry
 from adsfetch.google import report
 from adsfetch.google.source import Account, GoogleAds
 from adsfetch.run import Settings

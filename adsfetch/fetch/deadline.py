@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from adsfetch.errors import StuckError
-from adsfetch.fetch.pool.throttle import Stopped
+from adsfetch.fetch.throttle import Stopped
 
 Result = TypeVar("Result")
 

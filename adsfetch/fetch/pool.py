@@ -10,11 +10,11 @@ from itertools import islice
 from typing import Any, Generic
 
 from adsfetch.errors import DayError, FatalError, RateLimitError
-from adsfetch.fetch.pool.deadline import Calls
-from adsfetch.fetch.pool.metrics import Meter
-from adsfetch.fetch.pool.outcome import DayFailure, DayReport, Kept
-from adsfetch.fetch.pool.retry import Retry
-from adsfetch.fetch.pool.throttle import Gate, Stopped
+from adsfetch.fetch.deadline import Calls
+from adsfetch.fetch.metrics import Meter
+from adsfetch.fetch.outcome import DayFailure, DayReport, Kept
+from adsfetch.fetch.retry import Retry
+from adsfetch.fetch.throttle import Gate, Stopped
 
 FetchData = Callable[[date], Iterable[Any]]
 Outcome = DayReport[Kept] | DayFailure

@@ -14,8 +14,8 @@ from adsfetch.errors import (
     StuckError,
     TokenExpiredError,
 )
-from adsfetch.fetch.pool.metrics import Meter
-from adsfetch.fetch.pool.throttle import Gate, Pass, Stopped
+from adsfetch.fetch.metrics import Meter
+from adsfetch.fetch.throttle import Gate, Pass, Stopped
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState, Retrying

@@ -1,7 +1,7 @@
 """Who is asking, how often, and may they: the rules, whatever a request comes by.
 
-app/auth/guard.py holds each HTTP request to them. What comes by another way asks here itself, in this
-order: ``client``, a count, ``known``, and for a write ``check_scope``.
+app/auth/guard.py holds each HTTP request to them. What comes by another way asks here itself, in
+this order: ``client``, a count, ``known``, and for a write ``check_scope``.
 """
 
 from collections.abc import Callable

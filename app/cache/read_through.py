@@ -1,7 +1,7 @@
 """Read-through: from Redis what is proved to be fresh, else from the view, once for all who wait.
 
 Three things keep an old answer from being served after a write was acknowledged: the versions
-of the tags (app/cache/backend.py), the outbox (app/cache/outbox.py) and the lease (app/cache/lease.py).
+of the tags (backend.py), the outbox (outbox.py) and the lease (lease.py).
 """
 
 from collections.abc import Callable, Sequence

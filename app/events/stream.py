@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.events.log.log import Event, stream_key
+from app.events.log import Event, stream_key
 from app.redis.client import TIMEOUT_SECONDS, RedisLink
 
 BLOCK_SECONDS = 0.5

@@ -25,7 +25,7 @@ from graphql import (
 from app.auth.policy import Access, Client
 from app.errors import Unprocessable
 from app.extensions import db
-from app.graphql.execution.errors import (
+from app.graphql.errors import (
     BAD_REQUEST,
     BAD_USER_INPUT,
     PARSE_FAILED,
@@ -34,7 +34,7 @@ from app.graphql.execution.errors import (
     coded,
     refusal,
 )
-from app.graphql.execution.limits import (
+from app.graphql.limits import (
     CHARACTERS_MAX,
     COMMENTS_MAX,
     LENGTH_MAX,

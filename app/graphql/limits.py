@@ -26,7 +26,7 @@ from graphql import (
 from graphql.validation import ASTValidationRule, OverlappingFieldsCanBeMergedRule
 from graphql.validation.validate import ValidationAbortedError
 
-from app.graphql.execution.errors import UNAUTHENTICATED, VALIDATION_FAILED, Refused, refusal
+from app.graphql.errors import UNAUTHENTICATED, VALIDATION_FAILED, Refused, refusal
 
 LENGTH_MAX = 10_000
 """Characters of a document."""

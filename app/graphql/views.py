@@ -23,8 +23,8 @@ from app.auth.api_keys import admits_writes_itself
 from app.auth.guard import CLIENT, TOLD
 from app.auth.policy import access_to
 from app.errors import ApiError, BadRequest, NotAcceptable
-from app.graphql.execution.errors import Refused, from_failure
-from app.graphql.execution.execution import Caller, execute, prepare, was_refused, written
+from app.graphql.errors import Refused, from_failure
+from app.graphql.execution import Caller, execute, prepare, was_refused, written
 from app.http import instrumentation as observe
 from app.http.request import read_body_with_floats
 

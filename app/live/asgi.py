@@ -19,7 +19,7 @@ from app.auth.policy import access_to
 from app.config import LINE_THREADS, Settings
 from app.db.engine import unbegun
 from app.errors import ApiError, BadRequest
-from app.events.log.log import Event, Head
+from app.events.log import Event, Head
 from app.http import instrumentation as observe
 from app.live.connection import Calling, Line
 from app.live.event_reader import Reader

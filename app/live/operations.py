@@ -19,9 +19,9 @@ from strawberry.types.execution import PreExecutionError
 
 from app.auth.policy import Client, access_to
 from app.errors import ApiError, BadRequest
-from app.events.log.log import Event
-from app.graphql.execution.errors import Refused, from_failure
-from app.graphql.execution.execution import Caller, Prepared, execute, prepare, was_refused
+from app.events.log import Event
+from app.graphql.errors import Refused, from_failure
+from app.graphql.execution import Caller, Prepared, execute, prepare, was_refused
 from app.live.connection import Line
 from app.live.hub import Hub, InThread
 from app.live.metrics import SUBSCRIPTIONS

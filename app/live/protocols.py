@@ -26,7 +26,7 @@ from strawberry.types.unset import UnsetType
 
 from app.auth.policy import Access
 from app.errors import ApiError, Unauthorized
-from app.graphql.execution.errors import from_failure
+from app.graphql.errors import from_failure
 from app.live.connection import LINE, Line
 from app.live.hub import InThread
 from app.live.operations import Context, Operations

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from app.events.log.log import Event, Head
+from app.events.log import Event, Head
 
 RECENT = 1_000
 """How many events are kept: who lost its connection for a moment is served from these."""

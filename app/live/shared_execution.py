@@ -12,7 +12,7 @@ from graphql import Executor, execute_subscription_event
 from strawberry.types import ExecutionResult
 
 from app.errors import ApiError
-from app.events.log.log import Event
+from app.events.log import Event
 from app.live.subscription_query import Asked
 
 REMEMBERED_BYTES = 16_777_216

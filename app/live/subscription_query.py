@@ -27,8 +27,8 @@ from graphql import (
     visit,
 )
 
-from app.graphql.execution.errors import Refused, coded
-from app.graphql.execution.execution import Prepared
+from app.graphql.errors import Refused, coded
+from app.graphql.execution import Prepared
 
 PLACE = "after"
 """The argument that says where a subscriber stands."""

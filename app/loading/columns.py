@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields
 
 from app.api.fields import Price
-from app.loading.loader.csv_files import LoadError, Row, holds_bytes
+from app.loading.csv_files import LoadError, Row, holds_bytes
 
 _WHOLE = re.compile(r"\s*([+-]?[0-9]{1,18})(?:\.0*)?\s*", re.ASCII)
 _WITH_COMMA = re.compile(r"([0-9]+)(?:,([0-9]{1,2}))?", re.ASCII)

@@ -9,10 +9,10 @@ import click
 from flask.cli import with_appcontext
 
 from app.api.fields import Price
-from app.loading.loader.columns import Cells, name_columns
-from app.loading.loader.csv_files import LoadError, Row, holds_bytes, open_text, read_rows
-from app.loading.loader.loader import Load, Report, Target
-from app.loading.loader.rejects import Rejects
+from app.loading.columns import Cells, name_columns
+from app.loading.csv_files import LoadError, Row, holds_bytes, open_text, read_rows
+from app.loading.loader import Load, Report, Target
+from app.loading.rejects import Rejects
 
 INTERRUPTED = 130
 OPTIONS = (

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterable
 from types import TracebackType
 
-from app.loading.loader.csv_files import Row
+from app.loading.csv_files import Row
 
 
 class SeenKeys:

@@ -19,10 +19,10 @@ from tqdm import tqdm
 from app.cache.tags import commit_and_forget
 from app.errors import is_away
 from app.extensions import db
-from app.loading.loader.columns import Cells
-from app.loading.loader.csv_files import Row
-from app.loading.loader.duplicates import SeenKeys
-from app.loading.loader.rejects import Rejects
+from app.loading.columns import Cells
+from app.loading.csv_files import Row
+from app.loading.duplicates import SeenKeys
+from app.loading.rejects import Rejects
 
 BATCH_ROWS = 1_000
 BATCH_CHARACTERS = 4_000_000

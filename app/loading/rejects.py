@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from app.loading.loader.csv_files import BYTES_KEPT, LoadError, Row
+from app.loading.csv_files import BYTES_KEPT, LoadError, Row
 
 
 class Rejects:

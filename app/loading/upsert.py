@@ -9,7 +9,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from app.db import engine as database
 from app.extensions import Base, db
-from app.loading.loader.csv_files import Row
+from app.loading.csv_files import Row
 
 Stored = Mapping[str, Any]
 Finish = Callable[[Stored, Stored | None], dict[str, Any]]

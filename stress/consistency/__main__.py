@@ -1,4 +1,4 @@
-"""`make torture`, or `python -m bench.torture [--seconds N] [--seed N]`."""
+"""`make torture`, or `python -m stress.consistency [--seconds N] [--seed N]`."""
 
 import random
 import sys
@@ -29,4 +29,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m bench.torture")
+    main(prog_name="python -m stress.consistency")

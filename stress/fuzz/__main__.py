@@ -1,4 +1,4 @@
-"""`make fuzz`, or `python -m bench.fuzz [--seconds N] [--seed N] [DATABASE ...]`."""
+"""`make fuzz`, or `python -m stress.fuzz [--seconds N] [--seed N] [DATABASE ...]`."""
 
 import random
 import sys
@@ -25,4 +25,4 @@ def main(databases: tuple[str, ...], seconds: int, seed: int | None) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m bench.fuzz")
+    main(prog_name="python -m stress.fuzz")

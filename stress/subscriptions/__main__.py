@@ -1,4 +1,4 @@
-"""`make storm`, or `python -m bench.storm [--reviews N] [--seed N]`."""
+"""`make storm`, or `python -m stress.subscriptions [--reviews N] [--seed N]`."""
 
 import random
 import sys
@@ -29,4 +29,4 @@ def main(seed: int | None, **how: object) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m bench.storm")
+    main(prog_name="python -m stress.subscriptions")

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from threading import Event as Sign
 
 import orjson
-from app.events.log.log import EventHead, StoredEvent
 from sqlalchemy import insert, select
 
+from app.events.log import EventHead, StoredEvent
 from bookreview.models import Book, Review, fold
 from stack.servers import Postgres, Redis
 from stress.data import engine_of, migrate

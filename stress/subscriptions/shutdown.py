@@ -1,4 +1,4 @@
-"""What is lost when workers are told to end under load: `python -m stress.subscriptions.shutdown`."""
+"""What is lost when workers end under load: `python -m stress.subscriptions.shutdown`."""
 
 import random
 import select

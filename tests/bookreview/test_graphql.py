@@ -1,14 +1,14 @@
 """Books and reviews by GraphQL: the same as by REST, field by field and rule by rule."""
 
 import pytest
-from app.graphql.execution.execution import execute, prepare, written
 from graphql import execute_sync, parse
 from sqlalchemy import event, text
 
 from app.api.pagination import PageRequest
 from app.db.engine import unbegun
-from app.events.log import log as events
+from app.events import log as events
 from app.extensions import db
+from app.graphql.execution import execute, prepare, written
 from bookreview import graphql_schema as live
 from bookreview import queries
 from bookreview.batches import _of, newest_reviews

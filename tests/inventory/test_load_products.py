@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from app.extensions import db
-from app.loading.loader import upsert as upserts
+from app.loading import upsert as upserts
 
 DATA = Path(__file__).parent.parent / "data"
 SAMPLE = Path(__file__).parent.parent.parent / "sample" / "products.csv"

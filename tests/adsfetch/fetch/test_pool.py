@@ -10,11 +10,11 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
-from adsfetch.fetch.pool.metrics import Meter
-from adsfetch.fetch.pool.throttle import Gate
 
 import adsfetch
 from adsfetch import DayFailure, DayReport, Retry, fetch_days
+from adsfetch.fetch.metrics import Meter
+from adsfetch.fetch.throttle import Gate
 
 DAYS = [date(2024, 2, 27) + timedelta(number) for number in range(5)]
 QUICK = Retry(attempts=3, wait_initial=0.001, wait_max=0.002)

@@ -20,7 +20,7 @@ from app.db.engine import LOCK_MILLISECONDS
 from app.extensions import db
 from bookreview import services
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BOOK = {"title": "Emma", "author": "Jane Austen", "isbn": "9780439023481"}
 REVIEW = {"rating": 4, "reviewer": "Ana", "text": "Read in one night."}
 

@@ -25,7 +25,7 @@ from app.redis.circuit_breaker import OPEN_SECONDS
 from app.redis.client import TIMEOUT_SECONDS, RedisLink
 from stack.servers import Redis
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HIT = "bookstall; hit"
 STORED = "bookstall; fwd=miss; stored"
 BOOK = {"title": "Emma", "author": "Jane Austen"}

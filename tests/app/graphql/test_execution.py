@@ -6,21 +6,21 @@ import time
 from itertools import count, cycle, islice
 
 import pytest
-from app.graphql.execution.errors import Refused
-from app.graphql.execution.execution import prepare
-from app.graphql.execution.limits import (
-    ALIASES_MAX,
-    DEFINITIONS_MAX,
-    DEPTH_MAX,
-    ROOT_FIELDS_MAX,
-    SELECTIONS_MAX,
-)
 from graphql import get_introspection_query
 from sqlalchemy import event, insert, text
 
 from app.auth.api_keys import LOOK_AGAIN_SECONDS
 from app.config import Rate
 from app.extensions import db
+from app.graphql.errors import Refused
+from app.graphql.execution import prepare
+from app.graphql.limits import (
+    ALIASES_MAX,
+    DEFINITIONS_MAX,
+    DEPTH_MAX,
+    ROOT_FIELDS_MAX,
+    SELECTIONS_MAX,
+)
 from bookreview import services
 from bookreview.graphql_schema import schema
 from bookreview.models import Review

@@ -19,7 +19,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE = 10.0
 """Seconds until what has to come is taken for missing."""
 ADDED = "{ cursor review { id bookId rating reviewer text createdAt } }"

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import redis
-from app.events.log.log import Event, Head
 from flask import Flask
 from sqlalchemy import event as listening
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import unbegun
-from app.events.log import log as events
+from app.events.log import Event, Head
+from app.events import log as events
 from app.extensions import db
 from app.live.event_reader import LOOK_SECONDS, RECENT, Reader
 from stack.servers import Postgres, Redis

@@ -5,11 +5,11 @@ from contextlib import ExitStack
 
 import orjson
 import pytest
-from app.events.log.log import Event
-from app.graphql.execution.errors import Refused
-from app.graphql.execution.execution import prepare
 
 import app.live.shared_execution as bounds
+from app.events.log import Event
+from app.graphql.errors import Refused
+from app.graphql.execution import prepare
 from app.live.shared_execution import GROUPS_OF_A_CLIENT, GROUPS_OF_A_TOPIC, Groups, TooManyQueries
 from app.live.subscription_query import Reading
 from bookreview.graphql_schema import NewReviews, schema

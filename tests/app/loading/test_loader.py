@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app.loading.loader.csv_files import RECORD_MAX
 from click.testing import Result
 from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from app.extensions import db
-from app.loading.loader import loader as loading
+from app.loading.csv_files import RECORD_MAX
+from app.loading import loader as loading
 
 HEAD = "title,author,isbn\n"
 EMMA = "Emma,Jane Austen,9780141439587\n"

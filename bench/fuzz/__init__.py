@@ -1,1 +1,0 @@
-"""Property-based clients, which drive the service by its own OpenAPI document."""

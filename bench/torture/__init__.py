@@ -1,1 +1,0 @@
-"""The torture of consistency: clients, faults, and a judge. See docs/torture.md."""
