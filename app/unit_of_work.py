@@ -10,8 +10,8 @@ from app.cache import outbox
 from app.cache.backend import CacheAway
 from app.cache.read_through import ReadThrough
 from app.db.engine import unbegun
-from app.events.log import Event
 from app.events import log as events
+from app.events.log import Event
 
 log = logging.getLogger(__name__)
 News = tuple[str, Mapping[str, Any]]

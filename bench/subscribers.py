@@ -1,7 +1,7 @@
 """Subscribers by the thousand, in a process of their own, which is told what to do by lines.
 
 Run as ``python -m bench.subscribers PORT BOOK COUNT (same|own)``: all with one query, or each
-with its own. It says ``ready`` when all are connected; each ``tell`` is answered by one line of JSON.
+with its own. It prints ``ready`` when all are connected; each ``tell`` returns one line of JSON.
 """
 
 import json

@@ -110,7 +110,7 @@ class GoogleAds:
 def load_connection() -> Any:
     """Import the part that needs the client library."""
     try:
-        from adsfetch.google import connection
+        from adsfetch.google import connection  # noqa: PLC0415 - google-ads is optional
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith(("google", "grpc", "yaml")):
             raise

@@ -18,8 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.cache.tags import read_through
 from app.db.engine import unbegun
 from app.errors import WindowPassed
-from app.events.log import Cursor, Event, Head
 from app.events import log as events
+from app.events.log import Cursor, Event, Head
 from app.events.stream import Stream
 from app.live.ring import RECENT
 from app.redis.client import RedisAway

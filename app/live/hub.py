@@ -15,8 +15,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import BadRequest, WindowPassed, is_away
-from app.events.log import Cursor, Event, Head
 from app.events import log as events
+from app.events.log import Cursor, Event, Head
 from app.live.ring import Ring
 
 PAGE = 500

@@ -171,7 +171,7 @@ def test_a_service_that_rolls_back_and_goes_on_does_not_slip_through(app, client
 
 DYING_WRITER = """
 import os, signal, sys
-from app import idempotency
+from app.api import idempotency
 from app.config import Settings, database_url
 from app.factory import create_app
 

@@ -11,8 +11,8 @@ from flask import Flask
 from sqlalchemy import event, text
 
 from app.db.engine import unbegun
-from app.events.log import PURGE_EVERY, PURGED_AT_ONCE, Cursor, Event, Head, WindowPassed
 from app.events import log as events
+from app.events.log import PURGE_EVERY, PURGED_AT_ONCE, Cursor, Event, Head, WindowPassed
 from app.extensions import db
 from stack.servers import Redis
 

@@ -15,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import unbegun
-from app.events.log import Event, Head
 from app.events import log as events
+from app.events.log import Event, Head
 from app.extensions import db
 from app.live.event_reader import LOOK_SECONDS, RECENT, Reader
 from stack.servers import Postgres, Redis

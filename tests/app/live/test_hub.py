@@ -12,8 +12,8 @@ from sqlalchemy import insert, text, update
 
 from app.db.engine import unbegun
 from app.errors import BadRequest, WindowPassed
-from app.events.log import Event, EventHead, Head, StoredEvent
 from app.events import log as events
+from app.events.log import Event, EventHead, Head, StoredEvent
 from app.extensions import db
 from app.live.event_reader import Reader
 from app.live.hub import PAGE, Hub

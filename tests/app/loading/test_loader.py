@@ -19,8 +19,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from app.extensions import db
-from app.loading.csv_files import RECORD_MAX
 from app.loading import loader as loading
+from app.loading.csv_files import RECORD_MAX
 
 HEAD = "title,author,isbn\n"
 EMMA = "Emma,Jane Austen,9780141439587\n"
