@@ -11,35 +11,40 @@ CODE := app bookreview inventory adsfetch stack stress bench clients migrations 
 RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header setup.cfg
 TESTS ?= tests
+# Most tests wait for servers, so that more processes than cores pay. A file's tests stay together:
+# they share servers.
+WORKERS ?= 4
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile $(if $(COVERAGE),--cov)
 
 .DEFAULT_GOAL := help
-.PHONY: help run install migrate revision test check lint format typecheck bench torture storm fuzz clients browser stack lock clean
+.PHONY: help run install migrate revision test check lint format typecheck bench consistency torture
+.PHONY: subscriptions storm fuzz clients browser stack lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z]*\)[a-z ]*:.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 15
 
-run: $(VENV)/service ## migrate, then serve on 127.0.0.1:8000 (SQLite and a sample, unless told otherwise)
+run: $(VENV)/service ## migrate, then serve on 127.0.0.1:8000 (SQLite and sample data, unless DATABASE_URL is set)
 	@$(BIN)/flask prepare
 	@exec $(BIN)/gunicorn -k asgi --reuse-port asgi:app
 
-install: $(VENV)/developer ## make .venv with everything that the other targets use
+install: $(VENV)/developer ## create .venv with everything that the other targets use
 
-migrate: $(VENV)/service ## bring the database of DATABASE_URL to the newest migration
+migrate: $(VENV)/service ## upgrade the database of DATABASE_URL to the newest migration
 	@$(BIN)/flask db upgrade
 
-revision: $(VENV)/developer ## write a migration from the models: make revision m="add a column"
+revision: $(VENV)/developer ## generate a migration from the models: make revision m="add a column"
 	@$(BIN)/flask db migrate -m "$(m)"
 
-test: $(VENV)/developer ## the whole suite, on SQLite and on PostgreSQL and Redis that it starts itself
-	@$(BIN)/pytest $(TESTS)
+test: $(VENV)/developer ## run the whole suite, on SQLite and on PostgreSQL and Redis servers that it starts
+	@$(PYTEST) $(TESTS)
 
-check: lint typecheck test ## all that CI runs
+check: lint typecheck test ## run all that CI runs
 
 lint: $(VENV)/developer ## ruff: rules and format
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/ruff format --check $(CODE)
 
-format: $(VENV)/developer ## rewrite the code in the format that lint asks for
+format: $(VENV)/developer ## reformat the code as lint requires
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
@@ -49,25 +54,25 @@ typecheck: $(VENV)/developer ## mypy --strict on the packages
 bench: $(VENV)/developer ## measure, and print ratios against plain services in the same run
 	@$(BIN)/python -m bench
 
-torture: $(VENV)/developer ## judge every answer while Redis and workers fail: make torture SECONDS=300 SEED=7
+consistency torture: $(VENV)/developer ## check every response while Redis and workers fail: make consistency SECONDS=300 SEED=7
 	@$(BIN)/python -m stress.consistency $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
-storm: $(VENV)/developer ## judge what subscribers see while workers and Redis fail: make storm REVIEWS=500 SEED=7
+subscriptions storm: $(VENV)/developer ## check what subscribers receive while workers and Redis fail: make subscriptions SEED=7
 	@$(BIN)/python -m stress.subscriptions $(if $(REVIEWS),--reviews $(REVIEWS)) $(if $(SEED),--seed $(SEED))
 
-fuzz: $(VENV)/developer ## drive the whole OpenAPI document by schemathesis: make fuzz SECONDS=60 SEED=7
+fuzz: $(VENV)/developer ## test the whole OpenAPI document with schemathesis: make fuzz SECONDS=60 SEED=7
 	@$(BIN)/python -m stress.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
-clients: $(VENV)/developer ## the reference clients graphql-ws and graphql-sse against a running service; needs node and npm
+clients: $(VENV)/developer ## run the reference clients graphql-ws and graphql-sse against the service; needs node and npm
 	@$(BIN)/python -m clients
 
-browser: $(VENV)/developer ## the pages in a headless browser; needs Chromium, on the PATH or named by CHROMIUM
+browser: $(VENV)/developer ## test the pages in a headless browser; needs Chromium, on the PATH or named by CHROMIUM
 	@$(BIN)/python -m clients.browser
 
-stack: $(VENV)/developer ## the service on a real PostgreSQL and Redis with several workers
+stack: $(VENV)/developer ## serve on a real PostgreSQL and Redis with several workers
 	@exec $(BIN)/python -m stack
 
-lock: $(VENV)/developer ## choose the newest versions again, and write the two lock files
+lock: $(VENV)/developer ## resolve the newest versions and write the two lock files
 	@$(RESOLVE) --upgrade --extra build -o requirements.lock
 	@$(RESOLVE) --upgrade --extra build --extra dev -c requirements.lock -o requirements-dev.lock
 
@@ -78,10 +83,12 @@ $(BIN)/pip:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/service: $(BIN)/pip requirements.lock setup.cfg
+	@echo "Installing the service into $(VENV): about half a minute the first time"
 	@$(LOCKED) requirements.lock
 	@$(THIS)
 	@touch $@
 
 $(VENV)/developer: $(VENV)/service requirements-dev.lock
+	@echo "Installing the developer tools into $(VENV): about a minute the first time"
 	@$(LOCKED) requirements-dev.lock
 	@touch $@

@@ -26,6 +26,7 @@ from app.api.openapi import written
 from app.config import Settings, database_url
 from app.extensions import db
 from app.factory import create_app
+from stack import process
 from stack.process import Server
 from stack.servers import Postgres, Redis
 
@@ -43,6 +44,12 @@ DO $$ BEGIN
     );
 END $$
 """
+
+
+def pytest_configure() -> None:
+    """Give each worker of pytest-xdist its own ports, free or not: a server may be down for now."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    process.PORTS = process.PORTS[worker :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
 
 
 class Gunicorn(Server):
@@ -69,10 +76,10 @@ class Gunicorn(Server):
         how = ["--chdir", str(ROOT), "-c", config, *self.served]
         return [sys.executable, "-m", "gunicorn", *how]
 
-    def identity(self) -> Mapping[str, Any]:
+    def popen_options(self) -> Mapping[str, Any]:
         return {"env": self.environment}
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         try:
             return self.ask("GET", "/healthz")[0] == 200
         except OSError:
