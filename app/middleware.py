@@ -16,12 +16,13 @@ from werkzeug.exceptions import HTTPException
 
 from app.api.contract import takes_json
 from app.auth.guard import TOLD, Gate
-from app.cache.tags import key_of, read_through, release, tags_of
+from app.cache.tags import cache_key, read_through, code_fingerprint
 from app.config import Settings
 from app.errors import OurFault
 from app.http import instrumentation as observe
 from app.http.problems import refusal
 from app.http.response import Answer, finish, if_changed
+from app.http.route_options import options_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -51,7 +52,7 @@ class Door:
         self._views = app.view_functions
         self._urls = app.url_map.bind("")
         self._cache = read_through(app)
-        self._release = release(settings)
+        self._release = code_fingerprint(settings)
         self._gate = Gate(app, settings)
 
     def __call__(self, environ: WsgiEnviron, start_response: "StartResponse") -> Iterable[bytes]:
@@ -101,14 +102,14 @@ class Door:
         def make() -> Answer:
             return finish(self._ask_flask(environ), environ)
 
-        tags = tags_of(route.view)
+        tags = options_of(route.view).cache_tags
         reads = environ["REQUEST_METHOD"] == "GET"  # OPTIONS leads to the same view
         if not (tags and reads and takes_json(environ.get("HTTP_ACCEPT", ""))):
             return make(), NOT_CACHEABLE
         if self._cache is None:
             return make(), "fwd=bypass; detail=no-redis"
         filled = [tag.format(**route.arguments) for tag in tags]
-        return self._cache.read(key_of(environ, self._release), filled, make)
+        return self._cache.read(cache_key(environ, self._release), filled, make)
 
     def _ask_flask(self, environ: WsgiEnviron) -> Answer:
         answer = Answer("", [], b"")

@@ -1,7 +1,7 @@
 """What a view accepts and returns, said once: checked here, read back by app/api/openapi.py."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import lru_cache, wraps
 from http import HTTPStatus
 from itertools import repeat
@@ -17,24 +17,9 @@ from werkzeug.http import parse_accept_header
 from app.api.fields import QuerySchema
 from app.errors import NotAcceptable, Unprocessable
 from app.http.request import read_body, read_query
+from app.http.route_options import ResponseContract, View, options_of, set_options
 
 JSON = "application/json"
-View = Callable[..., Response]
-"""What Flask calls: the path's arguments in, a response out."""
-
-
-@dataclass
-class Contract:
-    """What the decorators of one view say."""
-
-    status: HTTPStatus
-    answer: type[Schema]
-    paged: bool = False
-    located: bool = False
-    versioned: bool = False
-    failures: frozenset[HTTPStatus] = field(default_factory=frozenset)
-    query: type[Schema] | None = None
-    body: type[Schema] | None = None
 
 
 def arguments(schema: type[Schema]) -> Callable[[View], View]:
@@ -51,7 +36,11 @@ def arguments(schema: type[Schema]) -> Callable[[View], View]:
                 raise Unprocessable(_messages(error), name) from None
             return view(**path, **{name: loaded})
 
-        setattr(contract_of(view), name, schema)
+        options = options_of(view)
+        declared = (
+            replace(options, query=schema) if name == "query" else replace(options, body=schema)
+        )
+        set_options(checked, declared)
         return checked
 
     return decorate
@@ -86,7 +75,7 @@ def response(
     version is its ETag.
     """
     known = frozenset(map(HTTPStatus, failures))
-    contract = Contract(HTTPStatus(status), schema, paged, located, versioned, known)
+    contract = ResponseContract(HTTPStatus(status), schema, paged, located, versioned, known)
     write = _page_writer(schema) if paged else _writer(schema)
 
     def decorate(view: Callable[..., Any]) -> View:
@@ -102,7 +91,7 @@ def response(
                 answer.headers["Location"] = f"{request.path}/{result.id}"
             return answer
 
-        answered.contract = contract  # type: ignore[attr-defined]
+        set_options(answered, replace(options_of(view), response=contract))
         return answered
 
     return decorate
@@ -111,11 +100,6 @@ def response(
 def _messages(error: ValidationError) -> Mapping[Any, Any]:
     found = error.messages
     return found if isinstance(found, Mapping) else {"_schema": found}
-
-
-def contract_of(view: Callable[..., Any]) -> Contract:
-    """Return the contract that ``response`` hung on ``view``."""
-    return cast(Contract, view.contract)  # type: ignore[attr-defined]
 
 
 def encode(document: Any) -> bytes:
@@ -175,10 +159,10 @@ def _next_page(path: str, query: bytes) -> str:
 
 def check_request() -> None:
     """Refuse what no view could answer: other media types, and query names that nobody takes."""
-    view = current_app.view_functions.get(request.endpoint or "")
-    if view is None or not hasattr(view, "contract"):
+    options = options_of(current_app.view_functions.get(request.endpoint or ""))
+    if options.response is None:
         return
-    if request.query_string and contract_of(view).query is None:
+    if request.query_string and options.query is None:
         needless = {name: ["Unknown name."] for name in read_query(request.query_string)}
         if needless:
             raise Unprocessable(needless, "query")

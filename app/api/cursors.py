@@ -52,7 +52,7 @@ def _typed(key: Key, value: Any) -> Any:
 
 
 def _signer(named: str | None) -> Signer:
-    key = current_app.config["CURSOR_KEY"]
+    key = current_services().settings.secret_key
     if named is not None:
         return _signer_named(key, named)
     return _signer_of(key, request.path, request.query_string)

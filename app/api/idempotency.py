@@ -19,13 +19,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.api.contract import View
 from app.auth.guard import CLIENT
 from app.cache.tags import one_commit
-from app.db.engine import UtcDateTime, now
+from app.db.types import UtcDateTime, now
 from app.errors import RETRY_AFTER_SECONDS, ApiError, BadRequest, Conflict
 from app.extensions import Base, db
 from app.http.request import read_bytes
+from app.http.route_options import View, options_of
 
 KEY_HEADER = "Idempotency-Key"
 KEY = re.compile(r"[!-~]{1,255}")
@@ -54,7 +54,7 @@ class FirstAnswer(Base):
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
-class KeyReused(ApiError):  # noqa: N818 - named as its kin
+class KeyReused(ApiError):
     """The key was sent with another request."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
@@ -161,5 +161,5 @@ def init_app(app: Flask) -> None:
     """Wrap the view of every POST of the API; call it when all routes are there."""
     for rule in app.url_map.iter_rules():
         view: Any = app.view_functions[rule.endpoint]
-        if "POST" in (rule.methods or ()) and hasattr(view, "contract"):
+        if "POST" in (rule.methods or ()) and options_of(view).response is not None:
             app.view_functions[rule.endpoint] = once(view)

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from apispec import APISpec
@@ -14,7 +14,7 @@ from flask import Blueprint, Flask, Response, current_app, send_from_directory
 from marshmallow import Schema
 from werkzeug.routing import Rule
 
-from app.api.contract import Contract, contract_of, encode
+from app.api.contract import encode
 from app.api.fields import ID_MAX
 from app.api.openapi_components import (
     BEARER,
@@ -28,7 +28,8 @@ from app.api.openapi_components import (
     success_headers,
     tags_of,
 )
-from app.auth.api_keys import scope_of
+from app.http.route_options import ResponseContract, RouteOptions, View, options_of
+from app.services import current_services, services_of
 
 bp = Blueprint("openapi", __name__, cli_group=None)
 PATH_NAME = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -66,10 +67,40 @@ def show() -> None:
 
 def written() -> bytes:
     """Return the document of the application at hand, made once."""
-    made = current_app.extensions.get("bookstall_openapi")
-    if made is None:
-        made = current_app.extensions["bookstall_openapi"] = encode(describe(current_app))
-    return bytes(made)
+    services = current_services()
+    if services.openapi_document is None:
+        services.openapi_document = encode(describe(current_app))
+    return services.openapi_document
+
+
+class Route(NamedTuple):
+    """A documented route: one with a ``@response``."""
+
+    rule: Rule
+    view: View
+    options: RouteOptions
+    response: ResponseContract
+
+    @property
+    def path(self) -> str:
+        """The path as OpenAPI writes it."""
+        return PATH_NAME.sub(r"{\1}", self.rule.rule)
+
+    @property
+    def operation_id(self) -> str:
+        """The endpoint, without the dot that some code generators reject."""
+        return str(self.rule.endpoint).replace(".", "_")
+
+
+def documented_routes(app: Flask) -> list[Route]:
+    """Return the documented routes of ``app``, in the order of their paths."""
+    routes = []
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        view: Any = app.view_functions[rule.endpoint]
+        options = options_of(view)
+        if options.response is not None:
+            routes.append(Route(rule, view, options, options.response))
+    return routes
 
 
 def describe(app: Flask) -> dict[str, Any]:
@@ -89,43 +120,36 @@ def describe(app: Flask) -> dict[str, Any]:
     spec.components.security_scheme("bearer", BEARER)
     for status in WHY:
         spec.components.response(HTTPStatus(status).name, failure(status))
-    rules = [
-        r for r in app.url_map.iter_rules() if hasattr(app.view_functions[r.endpoint], "contract")
-    ]
-    for rule in sorted(rules, key=lambda rule: rule.rule):
-        _add(spec, app, rule)
-    found = spec.to_dict()
-    _add_links(found["paths"], app, rules)
-    _add_rules_of_whole_bodies(found["components"]["schemas"], app, rules)
-    return found
+    routes = documented_routes(app)
+    for route in routes:
+        _add_path(spec, route, services_of(app).settings.require_api_key)
+    document = spec.to_dict()
+    _add_links(document["paths"], routes)
+    _add_schema_keywords(document["components"]["schemas"], routes)
+    return document
 
 
-def _add_links(paths: dict[str, Any], app: Flask, rules: list[Rule]) -> None:
-    """Say of what was made, which operations are about it: they take its id."""
-    for rule in rules:
-        contract = contract_of(app.view_functions[rule.endpoint])
-        if contract.located:
-            path, status = PATH_NAME.sub(r"{\1}", rule.rule), str(contract.status.value)
-            paths[path]["post"]["responses"][status]["links"] = {
-                _id_of(other): {
-                    "operationId": _id_of(other),
-                    "parameters": dict.fromkeys(other.arguments, "$response.body#/id"),
+def _add_links(paths: dict[str, Any], routes: list[Route]) -> None:
+    """Link each created resource to the operations that take its id."""
+    for route in routes:
+        if route.response.sets_location:
+            responses = paths[route.path]["post"]["responses"]
+            responses[str(route.response.status.value)]["links"] = {
+                other.operation_id: {
+                    "operationId": other.operation_id,
+                    "parameters": dict.fromkeys(other.rule.arguments, "$response.body#/id"),
                 }
-                for other in rules
-                if other.rule.startswith(f"{rule.rule}/<")
+                for other in routes
+                if other.rule.rule.startswith(f"{route.rule.rule}/<")
             }
 
 
-def _add_rules_of_whole_bodies(schemas: dict[str, Any], app: Flask, rules: list[Rule]) -> None:
-    """Add what a schema says beside its fields."""
-    for rule in rules:
-        body = contract_of(app.view_functions[rule.endpoint]).body
+def _add_schema_keywords(schemas: dict[str, Any], routes: list[Route]) -> None:
+    """Add the keywords that a schema class declares beside its fields."""
+    for route in routes:
+        body = route.options.body
         if body is not None:
             schemas[_name(body)] |= getattr(body, "described", {})
-
-
-def _id_of(rule: Rule) -> str:
-    return str(rule.endpoint).replace(".", "_")
 
 
 def _name(schema: Any) -> str:
@@ -133,15 +157,12 @@ def _name(schema: Any) -> str:
     return kind.__name__.removesuffix("Schema")
 
 
-def _add(spec: APISpec, app: Flask, rule: Rule) -> None:
-    view = app.view_functions[rule.endpoint]
-    path = PATH_NAME.sub(r"{\1}", rule.rule)
+def _add_path(spec: APISpec, route: Route, key_required: bool) -> None:
     operations = {
-        method.lower(): _operation(view, rule, method)
-        | guard(scope_of(view), method, app.config["REQUIRE_API_KEY"])
-        for method in sorted((rule.methods or set()) & FAILURES.keys())
+        method.lower(): _operation(route, method) | guard(route.options.scope, method, key_required)
+        for method in sorted((route.rule.methods or set()) & FAILURES.keys())
     }
-    spec.path(path, operations=operations, parameters=_path_parameters(rule))
+    spec.path(route.path, operations=operations, parameters=_path_parameters(route.rule))
 
 
 def _path_parameters(rule: Rule) -> list[dict[str, Any]]:
@@ -152,27 +173,27 @@ def _path_parameters(rule: Rule) -> list[dict[str, Any]]:
     ]
 
 
-def _operation(view: Any, rule: Rule, method: str) -> dict[str, Any]:
-    contract = contract_of(view)
-    summary, _, description = (view.__doc__ or "").partition("\n")
+def _operation(route: Route, method: str) -> dict[str, Any]:
+    options = route.options
+    summary, _, description = (route.view.__doc__ or "").partition("\n")
     operation: dict[str, Any] = {
-        "operationId": _id_of(rule),
-        "tags": [rule.endpoint.partition(".")[0]],
+        "operationId": route.operation_id,
+        "tags": [route.rule.endpoint.partition(".")[0]],
         "summary": summary,
         "description": " ".join((description or summary).split()),
-        "responses": _responses(contract, method),
+        "responses": _responses(route.response, method),
     }
-    if contract.query is not None:
-        operation["parameters"] = [{"in": "query", "schema": contract.query}]
+    if options.query is not None:
+        operation["parameters"] = [{"in": "query", "schema": options.query}]
     if method == "POST":
         operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
-    if contract.body is not None:
-        operation["requestBody"] = {"required": True, "content": _json(contract.body)}
+    if options.body is not None:
+        operation["requestBody"] = {"required": True, "content": _json(options.body)}
     return operation
 
 
-def _responses(contract: Contract, method: str) -> dict[str, Any]:
-    schema = page_of(contract.answer) if contract.paged else contract.answer
+def _responses(contract: ResponseContract, method: str) -> dict[str, Any]:
+    schema = page_of(contract.schema) if contract.paged else contract.schema
     success = {
         "description": contract.status.phrase,
         "content": _json(schema),

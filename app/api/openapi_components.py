@@ -6,9 +6,9 @@ from typing import Any
 from flask import Flask
 from marshmallow import Schema
 
-from app.api.contract import Contract
 from app.auth.guard import READS
 from app.errors import RETRY_AFTER_SECONDS
+from app.http.route_options import ResponseContract
 
 TEXT = {"type": "string"}
 PROBLEM = {
@@ -110,15 +110,15 @@ FURTHER: dict[int, dict[str, Any]] = {
 }
 
 
-def success_headers(contract: Contract, method: str) -> dict[str, Any]:
+def success_headers(contract: ResponseContract, method: str) -> dict[str, Any]:
     """Return the headers of a success."""
     return {
         **REQUEST_ID,
         **LIMITS,
         **CACHE_STATUS,
-        **(ETAG if method == "GET" or contract.versioned else {}),
+        **(ETAG if method == "GET" or contract.version_etag else {}),
         **(LINK if contract.paged else {}),
-        **(LOCATION if contract.located else {}),
+        **(LOCATION if contract.sets_location else {}),
         **(REPLAYED if method == "POST" else {}),
     }
 

@@ -23,7 +23,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from app.api.cursors import PAGING, Key, seal, unseal
 from app.api.fields import Flag, QuerySchema, Whole
-from app.db.engine import rows
+from app.db.engine import fetch_all
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
@@ -99,7 +99,7 @@ def paginate(
     The statement is one object for all calls: SQLAlchemy then finds it compiled.
     """
     shaped = _page_of(statement, order, page.cursor is not None)
-    found = rows(shaped, {**values, **_place(order, page), LIMIT: page.limit + 1})
+    found = fetch_all(shaped, {**values, **_place(order, page), LIMIT: page.limit + 1})
     items = found[: page.limit]
     more = len(found) > page.limit
     following = seal(items[-1], order.keys, page.list_name) if more else None
@@ -108,7 +108,7 @@ def paginate(
 
 def count(statement: Statement, values: Mapping[str, Any]) -> int:
     """Return how many rows there are on all pages of ``statement``."""
-    return int(rows(_count_of(statement), values)[0][0])
+    return int(fetch_all(_count_of(statement), values)[0][0])
 
 
 def paginate_scanning(
@@ -121,15 +121,15 @@ def paginate_scanning(
     """
     continued = page.cursor is not None
     placed = {**values, **_place(order, page), LIMIT: page.limit + 1}
-    found = rows(_wanted_of(statement, wanted, order, continued), placed)
+    found = fetch_all(_wanted_of(statement, wanted, order, continued), placed)
     if len(found) > page.limit:
         return _cut(found, order, page)
-    last = rows(_after(statement, order, continued).offset(SCAN - 1).limit(1), placed)
+    last = fetch_all(_after(statement, order, continued).offset(SCAN - 1).limit(1), placed)
     if not last:
         return Page(found, None)
     # Rows may have moved since the first look: what this page holds ends where the next begins.
     end = {_last(key): last[0]._mapping[key.key] for key in order.keys}
-    found = rows(_wanted_to_end_of(statement, wanted, order, continued), {**placed, **end})
+    found = fetch_all(_wanted_to_end_of(statement, wanted, order, continued), {**placed, **end})
     if len(found) > page.limit:
         return _cut(found, order, page)
     return Page(found, seal(last[0], order.keys, page.list_name))

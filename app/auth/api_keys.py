@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
@@ -17,10 +18,11 @@ from flask import Flask
 from sqlalchemy import JSON, Engine, LargeBinary, String, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.api.contract import View
-from app.db.engine import UtcDateTime, now, unbegun
+from app.db.engine import autocommit_engine
+from app.db.types import UtcDateTime, now
 from app.extensions import Base
-from app.single_flight import Flights
+from app.http.route_options import View, options_of, set_options
+from app.single_flight import SingleFlight
 
 TOKEN = re.compile(r"bks_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 SECRET_BYTES = 32
@@ -72,7 +74,7 @@ class Keyring:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._flights = Flights()
+        self._flights = SingleFlight()
         self._keys: dict[str, Key] = {}
         self._state: Any = None
         self._read_at = float("-inf")
@@ -93,7 +95,7 @@ class Keyring:
         # A read that another thread began too long ago does not count: hence the loop.
         oldest = time.monotonic() - seconds
         while self._read_at < oldest:
-            self._flights.fly("keys", self._read)
+            self._flights.do("keys", self._read)
 
     def _read(self) -> None:
         began = time.monotonic()
@@ -121,39 +123,19 @@ def scope(name: str) -> Callable[[View], View]:
     """Declare the scope that a key needs for this writing view."""
 
     def mark(view: View) -> View:
-        view.scope = name  # type: ignore[attr-defined]
+        set_options(view, replace(options_of(view), scope=name))
         return view
 
     return mark
 
 
-def scope_of(view: Callable[..., Any] | None) -> str | None:
-    """Return the scope that ``scope`` hung on ``view``."""
-    return cast("str | None", getattr(view, "scope", None))
-
-
 def admits_writes_itself(view: View) -> View:
     """Declare that this view's POST is a read for the gate: what it writes, it admits itself."""
-    view.admits_its_writes = True  # type: ignore[attr-defined]
+    set_options(view, replace(options_of(view), checks_write_access_itself=True))
     return view
-
-
-def admits_its_writes(view: Callable[..., Any] | None) -> bool:
-    """Tell whether ``admits_writes_itself`` marked ``view``."""
-    return getattr(view, "admits_its_writes", False)
 
 
 def scopes_of(app: Flask) -> list[str]:
     """Return all scopes that the routes of ``app`` declare."""
-    return sorted({name for view in app.view_functions.values() if (name := scope_of(view))})
-
-
-def keyring(app: Flask) -> Keyring:
-    """Return the keys of ``app``."""
-    return cast(Keyring, app.extensions["bookstall_keyring"])
-
-
-def init_app(app: Flask) -> None:
-    """Give ``app`` its keys."""
-    with app.app_context():
-        app.extensions["bookstall_keyring"] = Keyring(unbegun())
+    declared = {options_of(view).scope for view in app.view_functions.values()}
+    return sorted(scope for scope in declared if scope is not None)

@@ -9,7 +9,7 @@ from flask.cli import AppGroup
 from sqlalchemy import func, select
 
 from app.auth.api_keys import NAME_MAX, ApiKey, new_token, scopes_of
-from app.db.engine import now
+from app.db.types import now
 from app.extensions import db
 
 KEYS_MAX = 10_000

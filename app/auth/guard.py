@@ -1,16 +1,14 @@
 """The gate in the door: holds each HTTP request to the rules of app/auth/policy.py."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.auth.api_keys import admits_its_writes, scope_of
 from app.auth.client_address import client_of
-from app.auth.policy import access_to
-from app.config import Settings
+from app.auth.policy import Access
 from app.errors import ApiError, away
+from app.http.route_options import options_of
 from app.ratelimit.limiter import Headers
 
 CLIENT = "bookstall.client"
@@ -27,11 +25,12 @@ View = Callable[..., Any]
 class Gate:
     """Checks each request before the cache or Flask is asked."""
 
-    def __init__(self, app: Flask, settings: Settings) -> None:
-        self._access = access_to(app)
-        self._proxies = settings.trusted_proxies
-        views = app.view_functions.items()
-        self._unguarded = {view for endpoint, view in views if endpoint.startswith(UNGUARDED)}
+    def __init__(self, policy: Access, views: Mapping[str, View], trusted_proxies: int) -> None:
+        self._access = policy
+        self._proxies = trusted_proxies
+        self._unguarded = {
+            view for endpoint, view in views.items() if endpoint.startswith(UNGUARDED)
+        }
 
     def refuses(self, environ: WsgiEnviron, view: View | None) -> ApiError | None:
         """Return why this request may not pass, or None; leave in ``environ`` whose it is."""
@@ -49,13 +48,14 @@ class Gate:
         def tell(headers: Headers) -> None:
             environ[TOLD] = headers
 
+        options = options_of(view)
         access, address = self._access, client_of(environ, self._proxies)
         client = environ[CLIENT] = access.client(environ.get("HTTP_AUTHORIZATION"), address)
-        if environ["REQUEST_METHOD"] in READS or admits_its_writes(view):
+        if environ["REQUEST_METHOD"] in READS or options.checks_write_access_itself:
             access.count_read(client, tell)
             access.known(client)
         else:
             access.count_write(client, tell)
             access.known(client)
             if view is not None:
-                access.check_scope(client, scope_of(view))
+                access.check_scope(client, options.scope)

@@ -5,13 +5,11 @@ this order: ``client``, a count, ``known``, and for a write ``check_scope``.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.auth.api_keys import Key, keyring
-from app.config import Settings
+from app.auth.api_keys import Key, Keyring
 from app.errors import Forbidden, TooManyRequests, Unauthorized, away
 from app.ratelimit.limiter import Headers, Limiter, Limits
 
@@ -35,10 +33,10 @@ def _untold(headers: Headers) -> None:
 class Access:
     """The rules of one application; each method raises an ApiError where they are broken."""
 
-    def __init__(self, app: Flask, settings: Settings) -> None:
-        self._keyring = keyring(app)
-        self._limits: Limits = app.extensions["bookstall_limits"]
-        self._key_required = settings.require_api_key
+    def __init__(self, keyring: Keyring, limits: Limits, *, key_required: bool) -> None:
+        self._keyring = keyring
+        self._limits = limits
+        self._key_required = key_required
 
     def client(self, presented: str | None, address: str) -> Client:
         """Name who presents this Authorization, or none, from ``address``."""
@@ -99,13 +97,3 @@ class Access:
         self.check_key(client)
         if client.key is not None and needed is not None and needed not in client.key.scopes:
             raise Forbidden(needed)
-
-
-def access_to(app: Flask) -> Access:
-    """Return the rules of ``app``."""
-    return cast(Access, app.extensions["bookstall_access"])
-
-
-def init_app(app: Flask, settings: Settings) -> None:
-    """Give ``app`` its rules; its keys and limits must be there."""
-    app.extensions["bookstall_access"] = Access(app, settings)

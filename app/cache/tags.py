@@ -6,19 +6,16 @@ How stale answers are kept out is told in docs/design.md, "How the cache stays r
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
 
-from flask import Flask, current_app, g
+from flask import g
 
-from app.api.contract import View
-from app.cache.backend import RedisCache
-from app.cache.read_through import ReadThrough
 from app.config import Settings
-from app.db.engine import unbegun
-from app.extensions import cache, db
+from app.extensions import db
 from app.http.response import Environ, takes_gzip
-from app.unit_of_work import News, Telling
+from app.http.route_options import View, options_of, set_options
+from app.unit_of_work import NewEvent, PendingWrite
 
 ROOT = Path(__file__).resolve().parents[2]
 HELD_BACK = "bookstall_held_back"
@@ -31,26 +28,21 @@ def cached(*tags: str) -> Callable[[View], View]:
     """
 
     def mark(view: View) -> View:
-        view.cache_tags = tags  # type: ignore[attr-defined]
+        set_options(view, replace(options_of(view), cache_tags=tags))
         return view
 
     return mark
 
 
-def tags_of(view: Callable[..., Any] | None) -> Sequence[str]:
-    """Return the tags that ``cached`` hung on ``view``; none for any other view."""
-    return cast(Sequence[str], getattr(view, "cache_tags", ()))
-
-
-def commit_and_forget(*tags: str, event: News | None = None) -> None:
+def commit_and_forget(*tags: str, event: NewEvent | None = None) -> None:
     """Commit the write at hand, and invalidate every cached answer that carries one of ``tags``.
 
     ``event``, a topic and a payload, goes into the log with it. What has committed never fails
     here: an invalidation that cannot be delivered stays in the outbox, where the transaction of
     the write has put it.
     """
-    telling = Telling(read_through(current_app), tags, event)
-    held_back: list[Telling] | None = g.get(HELD_BACK)
+    telling = PendingWrite(read_through(current_app), tags, event)
+    held_back: list[PendingWrite] | None = g.get(HELD_BACK)
     if held_back is None:
         _commit([telling])
     else:
@@ -58,7 +50,7 @@ def commit_and_forget(*tags: str, event: News | None = None) -> None:
         held_back.append(telling)
 
 
-def _commit(tellings: Sequence[Telling]) -> None:
+def _commit(tellings: Sequence[PendingWrite]) -> None:
     for telling in tellings:
         telling.place()
     db.session.commit()
@@ -73,7 +65,7 @@ def one_commit() -> Iterator[Callable[[], None]]:
     So more can be put into the transaction of a write, when its answer is made. A block that
     does not call leaves nothing behind.
     """
-    held_back: list[Telling] = []
+    held_back: list[PendingWrite] = []
     setattr(g, HELD_BACK, held_back)
     try:
         yield lambda: _commit(held_back)
@@ -82,12 +74,7 @@ def one_commit() -> Iterator[Callable[[], None]]:
         db.session.rollback()
 
 
-def read_through(app: Flask) -> ReadThrough | None:
-    """Return the cache of ``app``, if it has one."""
-    return cast("ReadThrough | None", app.extensions["bookstall_cache"])
-
-
-def release(settings: Settings) -> bytes:
+def code_fingerprint(settings: Settings) -> bytes:
     """Name what answers depend on beside the request: code, database, the secret of the cursors."""
     named = hashlib.blake2b(digest_size=32)
     for path in sorted(
@@ -98,7 +85,7 @@ def release(settings: Settings) -> bytes:
     return named.digest()
 
 
-def key_of(environ: Environ, salt: bytes) -> str:
+def cache_key(environ: Environ, salt: bytes) -> str:
     """Name an answer: the encoding, the path, and the query in one order."""
     query = "&".join(sorted(environ.get("QUERY_STRING", "").split("&")))
     named = f"{takes_gzip(environ):d} {environ['PATH_INFO']}?{query}".encode("latin-1")
@@ -115,7 +102,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     cache.init_app(app, {**chosen, "CACHE_DEFAULT_TIMEOUT": settings.cache_ttl})
     backend = app.extensions["cache"][cache]
     with app.app_context():
-        engine = unbegun()
+        engine = autocommit_engine()
     app.extensions["bookstall_cache"] = (
         ReadThrough(backend, engine) if isinstance(backend, RedisCache) else None
     )

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from app.api.contract import contract_of
 from app.config import Settings
 from app.factory import create_app
+from app.http.route_options import options_of
 
 ANY_SETTINGS = Settings(database_url="sqlite://", secret_key="any secret at all", testing=True)
 REQUEST_ID = re.compile(r"[0-9a-f]{16}")
@@ -17,10 +17,10 @@ def routes():
     """Return method and rule of every route that has a contract."""
     app = create_app(ANY_SETTINGS)
     return sorted(
-        (method, rule.rule, contract_of(app.view_functions[rule.endpoint]))
+        (method, rule.rule, options_of(app.view_functions[rule.endpoint]))
         for rule in app.url_map.iter_rules()
         for method in rule.methods - {"HEAD", "OPTIONS"}
-        if hasattr(app.view_functions[rule.endpoint], "contract")
+        if options_of(app.view_functions[rule.endpoint]).response is not None
     )
 
 
@@ -48,9 +48,9 @@ def also(path, query):
     return f"{path}{'&' if '?' in path else '?'}{query}"
 
 
-def each(wanted=lambda method, contract: True):
+def each(wanted=lambda method, options: True):
     """Give a test every route for which ``wanted`` holds, with 1 for each id."""
-    chosen = [(m, rule) for m, rule, contract in ROUTES if wanted(m, contract)]
+    chosen = [(m, rule) for m, rule, options in ROUTES if wanted(m, options)]
     return pytest.mark.parametrize(
         ("method", "path"),
         [(method, address(rule)) for method, rule in chosen],
@@ -58,16 +58,16 @@ def each(wanted=lambda method, contract: True):
     )
 
 
-def reads(method, contract):
+def reads(method, options):
     return method == "GET"
 
 
-def writes(method, contract):
-    return contract.body is not None
+def writes(method, options):
+    return options.body is not None
 
 
-def lists(method, contract):
-    return contract.paged
+def lists(method, options):
+    return options.response.paged
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -237,4 +237,4 @@ def test_without_a_database_the_answer_is_a_503_that_says_when_to_come_back(make
 
 
 def test_every_write_has_a_right_body_here():
-    assert {(m, address(rule)) for m, rule, contract in ROUTES if contract.body} == set(BODIES)
+    assert {(m, address(rule)) for m, rule, options in ROUTES if options.body} == set(BODIES)

@@ -11,9 +11,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, text
 
 from app.auth import commands as key_commands
-from app.auth.api_keys import LOOK_AGAIN_SECONDS, admits_its_writes, new_token, scope_of
-from app.db.engine import unbegun
+from app.auth.api_keys import LOOK_AGAIN_SECONDS, new_token
+from app.db.engine import autocommit_engine
 from app.extensions import db
+from app.http.route_options import options_of
 
 BOOK = {"title": "Emma", "author": "Jane Austen"}
 SAYS_WRONG = 'Bearer realm="bookstall", error="invalid_token"'
@@ -146,7 +147,7 @@ def test_a_new_key_is_good_on_every_worker_at_once(make_app, database):
 def test_a_flood_of_wrong_keys_does_not_reach_the_database(app):
     asked = []
     with app.app_context():
-        for engine in (db.engine, unbegun()):
+        for engine in (db.engine, autocommit_engine()):
             event.listen(engine, "before_cursor_execute", lambda *a: asked.append(a[2]))
     client = app.test_client()
     began = time.monotonic()
@@ -227,13 +228,13 @@ def test_there_are_no_more_keys_than_a_process_can_hold(app, monkeypatch):
 
 
 def test_every_write_declares_its_scope_or_that_it_admits_its_writes_itself(app):
-    writes = {
-        app.view_functions[rule.endpoint]
+    writes = [
+        options_of(app.view_functions[rule.endpoint])
         for rule in app.url_map.iter_rules()
         if rule.methods and rule.methods - {"GET", "HEAD", "OPTIONS"}
-    }
+    ]
     assert writes
-    assert [view for view in writes if not (scope_of(view) or admits_its_writes(view))] == []
+    assert [o for o in writes if not (o.scope or o.checks_write_access_itself)] == []
 
 
 @pytest.mark.parametrize("required", [True, False])

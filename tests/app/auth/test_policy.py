@@ -5,7 +5,7 @@ import time
 import pytest
 
 from app.auth.api_keys import LOOK_AGAIN_SECONDS, new_token
-from app.auth.policy import access_to
+from app.services import services_of
 from app.config import Rate
 from app.errors import Forbidden, TooManyRequests, Unauthorized, Unavailable
 
@@ -18,7 +18,7 @@ def key(app):
 
 
 def test_who_asks_is_a_key_else_an_address(app, key):
-    access = access_to(app)
+    access = services_of(app).access_policy
     assert access.client(f"Bearer {key}", "192.0.2.1").name == f"key {key[4:16]}"
     assert access.client(None, "192.0.2.1").name == "address 192.0.2.1"
     wrong = access.client(f"Bearer {new_token()[0]}", "192.0.2.1")
@@ -29,7 +29,7 @@ def test_who_asks_is_a_key_else_an_address(app, key):
 
 
 def test_a_key_opens_what_its_scopes_name(make_app, app, key):
-    access = access_to(app)
+    access = services_of(app).access_policy
     keyed, stranger = access.client(f"Bearer {key}", "a"), access.client(None, "a")
     access.check_scope(keyed, "books:write")
     access.check_scope(stranger, "books:write")
@@ -42,7 +42,7 @@ def test_a_key_opens_what_its_scopes_name(make_app, app, key):
 def test_where_keys_are_required_strangers_neither_write_nor_see_the_schema(
     make_app, sqlite_database
 ):
-    access = access_to(make_app(sqlite_database, require_api_key=True))
+    access = services_of(make_app(sqlite_database, require_api_key=True)).access_policy
     stranger = access.client(None, "a")
     access.known(stranger)
     assert not access.introspects(stranger)
@@ -54,7 +54,7 @@ def test_where_keys_are_required_strangers_neither_write_nor_see_the_schema(
 
 def test_reads_and_writes_are_counted_apart_and_told(make_app, sqlite_database):
     limits = {"rate_limit_read": Rate(1, 3_600), "rate_limit_write": Rate(1, 3_600)}
-    access = access_to(make_app(sqlite_database, web_concurrency=1, **limits))
+    access = services_of(make_app(sqlite_database, web_concurrency=1, **limits)).access_policy
     client, told = access.client(None, "a"), []
     access.count_read(client, told.append)
     access.count_write(client)
@@ -67,6 +67,6 @@ def test_reads_and_writes_are_counted_apart_and_told(make_app, sqlite_database):
 
 
 def test_without_a_database_a_key_cannot_be_judged(make_app):
-    access = access_to(make_app("postgresql://u@127.0.0.1:1/none"))
+    access = services_of(make_app("postgresql://u@127.0.0.1:1/none")).access_policy
     with pytest.raises(Unavailable):
         access.client(f"Bearer {new_token()[0]}", "a")

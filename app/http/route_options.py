@@ -1,0 +1,54 @@
+"""What the decorators of a view declare about its route, in one typed object per view."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response
+from marshmallow import Schema
+
+View = Callable[..., Response]
+"""A view function: takes the path arguments and returns a response."""
+ATTRIBUTE = "route_options"
+
+
+@dataclass(frozen=True)
+class ResponseContract:
+    """What ``@response`` declares: the success response and the statuses specific to the view."""
+
+    status: HTTPStatus
+    schema: type[Schema]
+    paged: bool
+    sets_location: bool
+    version_etag: bool
+    failures: frozenset[HTTPStatus]
+
+
+@dataclass(frozen=True)
+class RouteOptions:
+    """The options of one view. Each decorator replaces the object and changes one field."""
+
+    response: ResponseContract | None = None
+    """None: the route is not part of the documented API."""
+    query: type[Schema] | None = None
+    body: type[Schema] | None = None
+    cache_tags: tuple[str, ...] = ()
+    scope: str | None = None
+    checks_write_access_itself: bool = False
+
+
+DEFAULTS = RouteOptions()
+
+
+def options_of(view: Callable[..., Any] | None) -> RouteOptions:
+    """Return the options of ``view``; the defaults where no decorator declared any."""
+    # An attribute, not a registry: functools.wraps hands it on to any further wrapper, so a
+    # decorator that knows nothing of these options cannot drop the scope of a view.
+    options: RouteOptions = getattr(view, ATTRIBUTE, DEFAULTS)
+    return options
+
+
+def set_options(view: Callable[..., Any], options: RouteOptions) -> None:
+    """Attach ``options`` to ``view``."""
+    setattr(view, ATTRIBUTE, options)
