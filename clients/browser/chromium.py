@@ -52,7 +52,7 @@ class Chromium(Server):
         port = f"--remote-debugging-port={self.port}"
         return [self._program, *QUIET, *sandbox, profile, port, "about:blank"]
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         """Ask for its version."""
         try:
             self.ask("version")

@@ -71,5 +71,5 @@ class Faults(Faulty):
     ) -> None:
         end_workers(service, chance, most, how)
         # The next fault is to meet a service, not its absence: on a busy machine a start is slow.
-        while not service.answers():
+        while not service.is_ready():
             time.sleep(0.05)

@@ -18,7 +18,7 @@ from stack.postgres import identifier
 from stack.servers import CouldNotStartError, Postgres, Redis
 
 ROOT = Path(__file__).parents[2]
-ONCE = Retry(NoBackoff(), retries=0)
+NO_RETRY = Retry(NoBackoff(), retries=0)
 
 
 @pytest.fixture
@@ -33,18 +33,18 @@ def postgres():
         yield server
 
 
-def asking(server, command, *words, timeout=5.0):
+def execute(server, command, *arguments, timeout=5.0):
     with redis.Redis.from_url(
-        server.url, decode_responses=True, socket_timeout=timeout, retry=ONCE
+        server.url, decode_responses=True, socket_timeout=timeout, retry=NO_RETRY
     ) as client:
-        return client.execute_command(command, *words)
+        return client.execute_command(command, *arguments)
 
 
 def select(url, statement):
     engine = create_engine(url.replace("postgresql:", "postgresql+psycopg2:"), poolclass=NullPool)
     with engine.begin() as connection:
-        answer = connection.execute(text(statement))
-        return answer.scalar() if answer.returns_rows else None
+        result = connection.execute(text(statement))
+        return result.scalar() if result.returns_rows else None
 
 
 def wait_until(condition):
@@ -54,74 +54,74 @@ def wait_until(condition):
         time.sleep(0.01)
 
 
-def listens(port):
+def is_listening(port):
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
         return True
     return False
 
 
-def test_redis_comes_back_from_a_crash_on_the_same_port_with_what_it_had_saved(cache):
+def test_redis_restarts_after_a_crash_on_the_same_port_with_its_snapshot(cache):
     url = cache.url
-    asking(cache, "SET", "saved", "old")
+    execute(cache, "SET", "saved", "old")
     cache.save()
-    asking(cache, "SET", "saved", "new")
+    execute(cache, "SET", "saved", "new")
     cache.kill()
     with pytest.raises(redis.ConnectionError):
-        asking(cache, "PING")
+        execute(cache, "PING")
     cache.start()
     assert cache.url == url
-    assert asking(cache, "GET", "saved") == "old"
+    assert execute(cache, "GET", "saved") == "old"
 
 
-def test_redis_forgets_what_was_not_saved(cache):
-    asking(cache, "SET", "key", "value")
+def test_redis_loses_what_was_not_saved(cache):
+    execute(cache, "SET", "key", "value")
     cache.stop()
     cache.start()
-    assert asking(cache, "GET", "key") is None
+    assert execute(cache, "GET", "key") is None
 
 
-def test_redis_with_save_rules_remembers_after_a_stop():
+def test_redis_with_save_rules_saves_when_it_stops():
     with Redis(save_rules="60 1") as cache:
-        asking(cache, "SET", "key", "value")
+        execute(cache, "SET", "key", "value")
         cache.stop()
         cache.start()
-        assert asking(cache, "GET", "key") == "value"
+        assert execute(cache, "GET", "key") == "value"
 
 
-def test_a_wiped_redis_stays_empty_over_a_restart(cache):
-    asking(cache, "SET", "key", "value")
+def test_a_wiped_redis_is_empty_after_a_restart(cache):
+    execute(cache, "SET", "key", "value")
     cache.save()
     cache.wipe()
     cache.kill()
     cache.start()
-    assert asking(cache, "DBSIZE") == 0
+    assert execute(cache, "DBSIZE") == 0
 
 
-def test_a_frozen_redis_takes_connections_and_answers_once_thawed(cache):
-    asking(cache, "SET", "key", "value")
+def test_a_frozen_redis_accepts_connections_and_responds_once_thawed(cache):
+    execute(cache, "SET", "key", "value")
     cache.freeze()
-    assert listens(cache.port)
+    assert is_listening(cache.port)
     with pytest.raises(redis.TimeoutError):
-        asking(cache, "GET", "key", timeout=0.1)
+        execute(cache, "GET", "key", timeout=0.1)
     cache.thaw()
-    assert asking(cache, "GET", "key") == "value"
+    assert execute(cache, "GET", "key") == "value"
 
 
 def test_a_frozen_redis_can_be_stopped(cache):
     cache.freeze()
     cache.stop()
-    assert not listens(cache.port)
+    assert not is_listening(cache.port)
 
 
-def test_redis_lets_nobody_in_without_the_password(cache):
+def test_redis_requires_the_password(cache):
     with (
-        redis.Redis(port=cache.port, retry=ONCE) as client,
+        redis.Redis(port=cache.port, retry=NO_RETRY) as client,
         pytest.raises(redis.AuthenticationError),
     ):
         client.ping()
 
 
-def test_postgres_comes_back_on_the_same_port_with_its_data(postgres):
+def test_postgres_restarts_on_the_same_port_with_its_data(postgres):
     url = postgres.new_database("outage")
     select(url, "CREATE TABLE book AS SELECT 7 AS id")
     postgres.stop()
@@ -131,7 +131,7 @@ def test_postgres_comes_back_on_the_same_port_with_its_data(postgres):
     assert select(url, "SELECT id FROM book") == 7
 
 
-def test_postgres_comes_back_from_a_crash(postgres):
+def test_postgres_restarts_after_a_crash_with_its_data(postgres):
     url = postgres.new_database("crash")
     select(url, "CREATE TABLE book AS SELECT 7 AS id")
     postgres.kill()
@@ -148,7 +148,7 @@ def test_a_database_can_be_copied_from_a_template_and_dropped(postgres):
         select(copy, "SELECT 1")
 
 
-def test_postgres_has_trigrams_and_knows_letters_outside_ascii(postgres):
+def test_postgres_has_trigrams_and_handles_letters_outside_ascii(postgres):
     url = postgres.new_database("letters")
     select(url, "CREATE EXTENSION pg_trgm")
     assert select(url, "SELECT similarity('ЖИВАГО', 'живаго')") == 1
@@ -160,25 +160,25 @@ def test_postgres_listens_on_the_loopback_address_only(postgres):
     assert select(postgres.url, "SHOW unix_socket_directories") == ""
 
 
-def test_postgres_lets_nobody_in_without_the_password(postgres):
+def test_postgres_requires_the_password(postgres):
     with pytest.raises(OperationalError, match="password"):
         select(postgres.url.replace(postgres.password, "guess"), "SELECT 1")
 
 
-def test_a_kept_folder_is_found_again_on_another_port(tmp_path):
+def test_a_permanent_folder_keeps_its_data_for_another_port(tmp_path):
     with Redis(tmp_path) as cache:
-        asking(cache, "SET", "key", "value")
+        execute(cache, "SET", "key", "value")
         cache.save()
     with Redis(tmp_path) as cache:
-        assert asking(cache, "GET", "key") == "value"
+        assert execute(cache, "GET", "key") == "value"
 
 
-def test_a_temporary_folder_is_gone_at_the_end(cache):
+def test_a_temporary_folder_is_removed_by_close(cache):
     cache.close()
     assert not cache.folder.exists()
 
 
-def test_a_server_that_cannot_start_says_why(cache):
+def test_a_server_that_cannot_start_shows_its_log(cache):
     other = Redis()
     other.port = cache.port
     with pytest.raises(CouldNotStartError, match="Address already in use"):
@@ -186,14 +186,14 @@ def test_a_server_that_cannot_start_says_why(cache):
 
 
 @pytest.mark.parametrize("name", ["", 'a"b', "a b", "a;b", "1a"])
-def test_a_database_name_is_a_plain_word(name):
+def test_a_database_name_is_an_identifier(name):
     with pytest.raises(ValueError, match="not a name"):
         identifier(name)
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("kind", ["Redis", "Postgres"])
-def test_a_server_does_not_outlive_who_started_it(kind, how):
+def test_a_server_ends_with_the_process_that_started_it(kind, number):
     program = (
         f"import signal; from stack.servers import {kind}\n"
         f"with {kind}() as server:\n"
@@ -204,6 +204,6 @@ def test_a_server_does_not_outlive_who_started_it(kind, how):
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as parent:
         port, folder = parent.stdout.readline().split()
-        assert listens(int(port))
-        os.kill(parent.pid, how)
-    wait_until(lambda: not listens(int(port)) and not Path(folder).exists())
+        assert is_listening(int(port))
+        os.kill(parent.pid, number)
+    wait_until(lambda: not is_listening(int(port)) and not Path(folder).exists())

@@ -47,7 +47,7 @@ def test_a_place_is_good_on_every_worker_after_a_restart_and_after_a_crash(
 
     os.kill(line.worker, signal.SIGKILL)
     assert line.end()[0] in {0, 1006}
-    until(server.answers)
+    until(server.is_ready)
     line = socket(server).init().follow(book=one, after=cursor)
     review(server, one, "fourth")
     assert line.texts(3) == ["second", "third", "fourth"]
