@@ -5,16 +5,16 @@ from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import Blueprint, Flask, Response, current_app
+from flask import Blueprint, Flask, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.contract import encode
-from app.cache.backend import CacheAway
-from app.cache.tags import read_through
-from app.db.engine import unbegun
+from app.cache.backend import CacheUnavailable
+from app.db.engine import autocommit_engine
 from app.extensions import migrate
+from app.services import current_services
 
 bp = Blueprint("health", __name__)
 
@@ -56,29 +56,27 @@ def _json(document: dict[str, Any], status: int) -> Response:
 
 def _database() -> dict[str, str]:
     try:
-        with unbegun().connect() as connection:
+        with autocommit_engine().connect() as connection:
             present = set(MigrationContext.configure(connection).get_current_heads())
     except SQLAlchemyError:
         return {"database": "away", "migrations": "unknown"}
-    wanted = set(current_app.extensions["bookstall_heads"])
+    wanted = set(current_services().migration_heads)
     return {"database": "ok", "migrations": "ok" if present == wanted else "not at head"}
 
 
 def _cache() -> str:
-    kept = read_through(current_app)
+    kept = current_services().cache
     if kept is None:
         return "none"
     try:
         kept.check()
-    except (CacheAway, SQLAlchemyError):
+    except (CacheUnavailable, SQLAlchemyError):
         return "away"
     return "ok"
 
 
-def init_app(app: Flask) -> None:
-    """Register the routes; read the newest migrations once."""
+def migration_heads(app: Flask) -> list[str]:
+    """Read the newest migrations of the code."""
     with app.app_context():
         config = migrate.get_config()
-    heads = ScriptDirectory.from_config(config).get_heads()
-    app.extensions["bookstall_heads"] = heads
-    app.register_blueprint(bp)
+    return ScriptDirectory.from_config(config).get_heads()

@@ -15,14 +15,14 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from app.api.contract import takes_json
-from app.auth.guard import TOLD, Gate
-from app.cache.tags import cache_key, read_through, code_fingerprint
-from app.config import Settings
+from app.auth.guard import RATE_LIMIT_HEADERS, RequestGuard
+from app.cache.tags import cache_key, code_fingerprint
 from app.errors import OurFault
 from app.http import instrumentation as observe
 from app.http.problems import refusal
 from app.http.response import Answer, finish, if_changed
 from app.http.route_options import options_of
+from app.services import Services
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -47,13 +47,16 @@ NOWHERE = Route(observe.UNMATCHED, None, {})
 class Door:
     """A WSGI application around ``app``."""
 
-    def __init__(self, app: Flask, settings: Settings) -> None:
+    def __init__(self, app: Flask, services: Services) -> None:
+        settings = services.settings
         self._inner = app.wsgi_app
         self._views = app.view_functions
         self._urls = app.url_map.bind("")
-        self._cache = read_through(app)
+        self._cache = services.cache
         self._release = code_fingerprint(settings)
-        self._gate = Gate(app, settings)
+        self._gate = RequestGuard(
+            services.access_policy, app.view_functions, settings.trusted_proxies
+        )
 
     def __call__(self, environ: WsgiEnviron, start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
@@ -72,7 +75,7 @@ class Door:
         # A list of its own: others who waited for the same answer hold this one.
         headers = [
             *answer.headers,
-            *environ.get(TOLD, ()),
+            *environ.get(RATE_LIMIT_HEADERS, ()),
             ("Cache-Status", f"bookstall; {cache_status}"),
             ("X-Request-ID", environ[observe.ID]),
         ]

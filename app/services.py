@@ -1,0 +1,45 @@
+"""The parts of one application, made by app/factory.py and passed on to those that need them."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from flask import Flask, current_app
+from sqlalchemy import Engine
+
+from app.auth.api_keys import ApiKeyCache
+from app.auth.policy import AccessPolicy
+from app.cache.outbox import OutboxPurger
+from app.cache.read_through import ReadThrough
+from app.config import Settings
+from app.ratelimit.limiter import Limits
+from app.redis.client import RedisClient
+
+
+@dataclass(slots=True, kw_only=True)
+class Services:
+    """What stands in ``app.extensions["bookstall"]``."""
+
+    settings: Settings
+    autocommit_engine: Engine
+    outbox_purger: OutboxPurger
+    redis: RedisClient | None
+    cache: ReadThrough | None
+    """The read-through cache; None without Redis."""
+    api_keys: ApiKeyCache
+    rate_limits: Limits
+    access_policy: AccessPolicy
+    migration_heads: Collection[str]
+    openapi_document: bytes | None = None
+    """Encoded JSON, made when it is first requested: it needs all routes."""
+
+
+def services_of(app: Flask) -> Services:
+    """Return the services of ``app``."""
+    services: Services = app.extensions["bookstall"]
+    return services
+
+
+def current_services() -> Services:
+    """Return the services of the current application."""
+    services: Services = current_app.extensions["bookstall"]
+    return services
