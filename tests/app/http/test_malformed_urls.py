@@ -111,7 +111,7 @@ def test_a_path_that_leads_nowhere_is_a_404(shared_client, path):
         ("limit=0&q=&page=2", {"/limit", "/q", "/page"}),
         ("&".join(f"a{number}=1" for number in range(500)), {f"/a{n}" for n in range(500)}),
     ],
-    ids=lambda value: ascii(value)[:40],
+    ids=lambda value: ascii(sorted(value) if isinstance(value, set) else value)[:40],
 )
 def test_a_wrong_query_is_a_422_that_names_it(shared_client, query, pointers):
     answer = shared_client.get(f"/books?{query}")
