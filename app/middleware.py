@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from app.api.contract import takes_json
 from app.auth.guard import RATE_LIMIT_HEADERS, RequestGuard
 from app.cache.tags import cache_key, code_fingerprint
-from app.errors import OurFault
+from app.errors import ApiError, InternalError
 from app.http import instrumentation as observe
-from app.http.problems import refusal
-from app.http.response import Answer, finish, if_changed
+from app.http.problems import problem_response
+from app.http.request import accepts_json
+from app.http.response import BufferedResponse, compress_and_tag, apply_if_none_match
 from app.http.route_options import options_of
 from app.services import Services
 
@@ -41,10 +41,10 @@ class Route(NamedTuple):
     arguments: Mapping[str, Any]
 
 
-NOWHERE = Route(observe.UNMATCHED, None, {})
+UNMATCHED_ROUTE = Route(observe.UNMATCHED, None, {})
 
 
-class Door:
+class HttpMiddleware:
     """A WSGI application around ``app``."""
 
     def __init__(self, app: Flask, services: Services) -> None:
@@ -66,12 +66,13 @@ class Door:
         if method == "HEAD":  # as GET in everything but the body, the cache included
             environ["REQUEST_METHOD"] = "GET"
         route = self._route(environ)
-        refused = self._gate.refuses(environ, route.view)
-        if refused is None:
-            answer, cache_status = self._safely(environ, route)
-            answer = if_changed(answer, environ)
+        try:
+            self._gate.check(environ, route.view)
+        except ApiError as error:
+            answer, cache_status = refusal(error, environ[observe.ID]), REFUSED
         else:
-            answer, cache_status = refusal(refused, environ[observe.ID]), REFUSED
+            answer, cache_status = self._safely(environ, route)
+            answer = apply_if_none_match(answer, environ)
         # A list of its own: others who waited for the same answer hold this one.
         headers = [
             *answer.headers,
@@ -81,7 +82,7 @@ class Door:
         ]
         seconds = time.perf_counter() - began
         request = observe.Request(environ[observe.ID], method, route.rule, environ["PATH_INFO"])
-        observe.note(request, answer.status[:3], cache_status, seconds)
+        observe.record_request(request, answer.status[:3], cache_status, seconds)
         start_response(answer.status, headers)
         return [] if method == "HEAD" else [answer.body]
 
@@ -90,32 +91,32 @@ class Door:
             path = environ["PATH_INFO"].encode("latin-1").decode()
             rule, arguments = self._urls.match(path, environ["REQUEST_METHOD"], return_rule=True)
         except (HTTPException, UnicodeDecodeError):  # Flask will say it in its own words
-            return NOWHERE
+            return UNMATCHED_ROUTE
         return Route(rule.rule, self._views[rule.endpoint], arguments)
 
-    def _safely(self, environ: WsgiEnviron, route: Route) -> tuple[Answer, str]:
+    def _safely(self, environ: WsgiEnviron, route: Route) -> tuple[BufferedResponse, str]:
         """Answer as promised even where the fault is in the door itself."""
         try:
             return self._answer(environ, route)
         except Exception:
             log.exception("fault in the door", extra={"request_id": environ[observe.ID]})
-            return refusal(OurFault(), environ[observe.ID]), NOT_CACHEABLE
+            return problem_response(InternalError(), environ[observe.ID]), NOT_CACHEABLE
 
-    def _answer(self, environ: WsgiEnviron, route: Route) -> tuple[Answer, str]:
-        def make() -> Answer:
-            return finish(self._ask_flask(environ), environ)
+    def _answer(self, environ: WsgiEnviron, route: Route) -> tuple[BufferedResponse, str]:
+        def make() -> BufferedResponse:
+            return compress_and_tag(self._ask_flask(environ), environ)
 
         tags = options_of(route.view).cache_tags
         reads = environ["REQUEST_METHOD"] == "GET"  # OPTIONS leads to the same view
-        if not (tags and reads and takes_json(environ.get("HTTP_ACCEPT", ""))):
+        if not (tags and reads and accepts_json(environ.get("HTTP_ACCEPT", ""))):
             return make(), NOT_CACHEABLE
         if self._cache is None:
             return make(), "fwd=bypass; detail=no-redis"
         filled = [tag.format(**route.arguments) for tag in tags]
         return self._cache.read(cache_key(environ, self._release), filled, make)
 
-    def _ask_flask(self, environ: WsgiEnviron) -> Answer:
-        answer = Answer("", [], b"")
+    def _ask_flask(self, environ: WsgiEnviron) -> BufferedResponse:
+        answer = BufferedResponse("", [], b"")
 
         def start(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:
             answer.status, answer.headers = status, list(headers)

@@ -34,7 +34,7 @@ def list_books(query: dict[str, Any]) -> Page:
 @bp.post("/books")
 @scope("books:write")
 @arguments(NewBookSchema)
-@response(201, BookSchema, 409, located=True)
+@response(201, BookSchema, 409, sets_location=True)
 def create_book(body: dict[str, Any]) -> Any:
     """Add a book. An ISBN that is taken answers 409."""
     return services.add_book(**body)

@@ -49,7 +49,7 @@ def search_products(query: dict[str, Any]) -> Page:
 @bp.post("/products")
 @scope("products:write")
 @arguments(NewProductSchema)
-@response(201, ProductSchema, 409, located=True, versioned=True)
+@response(201, ProductSchema, 409, sets_location=True, version_etag=True)
 def create_product(body: dict[str, Any]) -> Any:
     """Add a product with its first stock. A SKU that is taken answers 409."""
     return services.add_product(**body)
@@ -57,7 +57,7 @@ def create_product(body: dict[str, Any]) -> Any:
 
 @bp.get("/products/<id:product_id>")
 @cached("product:{product_id}")
-@response(200, ProductSchema, versioned=True)
+@response(200, ProductSchema, version_etag=True)
 def get_product(product_id: int) -> Any:
     """Show a product. Its ETag is for the If-Match of a change."""
     return queries.product(product_id)
@@ -66,7 +66,7 @@ def get_product(product_id: int) -> Any:
 @bp.patch("/products/<id:product_id>")
 @scope("products:write")
 @arguments(ProductChangeSchema)
-@response(200, ProductSchema, 412, versioned=True)
+@response(200, ProductSchema, 412, version_etag=True)
 def update_product(product_id: int, body: dict[str, Any]) -> Any:
     """Set price, stock level or both.
 
@@ -87,7 +87,7 @@ def list_adjustments(product_id: int, query: dict[str, Any]) -> Page:
 @bp.post("/products/<id:product_id>/stock-adjustments")
 @scope("products:write")
 @arguments(NewAdjustmentSchema)
-@response(201, ProductSchema, 409, versioned=True)
+@response(201, ProductSchema, 409, version_etag=True)
 def create_adjustment(product_id: int, body: dict[str, Any]) -> Any:
     """Move stock up or down. Asking for more than there is answers 409, and moves nothing."""
     return services.adjust_stock(product_id, **body)

@@ -8,18 +8,14 @@ from itertools import repeat
 from typing import Any, cast
 from urllib.parse import urlencode
 
-import orjson
 from flask import Flask, Response, current_app, request
 from marshmallow import Schema, ValidationError
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
 
 from app.api.fields import QuerySchema
 from app.errors import NotAcceptable, Unprocessable
-from app.http.request import read_body, read_query
+from app.http.request import JSON, accepts_json, read_body, read_query
 from app.http.route_options import ResponseContract, View, options_of, set_options
-
-JSON = "application/json"
+from app.json import encode
 
 
 def arguments(schema: type[Schema]) -> Callable[[View], View]:
@@ -65,17 +61,19 @@ def response(
     schema: type[Schema],
     *failures: int,
     paged: bool = False,
-    located: bool = False,
-    versioned: bool = False,
+    sets_location: bool = False,
+    version_etag: bool = False,
 ) -> Callable[[Callable[..., Any]], View]:
     """Write what the view returns as ``schema``: one thing, or with ``paged`` a page of them.
 
     ``failures`` are the statuses that the rules of this view add to those of every view;
-    ``located`` says that the new thing stands at this path and its id, ``versioned`` that its
+    ``sets_location`` says that the new thing stands at this path and its id, ``version_etag`` that its
     version is its ETag.
     """
     known = frozenset(map(HTTPStatus, failures))
-    contract = ResponseContract(HTTPStatus(status), schema, paged, located, versioned, known)
+    contract = ResponseContract(
+        HTTPStatus(status), schema, paged, sets_location, version_etag, known
+    )
     write = _page_writer(schema) if paged else _writer(schema)
 
     def decorate(view: Callable[..., Any]) -> View:
@@ -85,9 +83,9 @@ def response(
             answer = Response(write(result), contract.status, mimetype=JSON)
             if paged and result.next_cursor:
                 answer.headers["Link"] = _next_link(result.next_cursor)
-            if versioned:
+            if version_etag:
                 answer.headers["ETag"] = f'"{result.version}"'
-            if located:
+            if sets_location:
                 answer.headers["Location"] = f"{request.path}/{result.id}"
             return answer
 
@@ -100,11 +98,6 @@ def response(
 def _messages(error: ValidationError) -> Mapping[Any, Any]:
     found = error.messages
     return found if isinstance(found, Mapping) else {"_schema": found}
-
-
-def encode(document: Any) -> bytes:
-    """Write JSON: moments in UTC with a Z, decimals as strings."""
-    return orjson.dumps(document, default=str, option=orjson.OPT_UTC_Z)
 
 
 def _writer(schema: type[Schema]) -> Callable[[Any], bytes]:
@@ -166,16 +159,8 @@ def check_request() -> None:
         needless = {name: ["Unknown name."] for name in read_query(request.query_string)}
         if needless:
             raise Unprocessable(needless, "query")
-    if not takes_json(request.environ.get("HTTP_ACCEPT", "")):
+    if not accepts_json(request.environ.get("HTTP_ACCEPT", "")):
         raise NotAcceptable(f"This resource is available as {JSON} only.")
-
-
-@lru_cache(maxsize=256)
-def takes_json(accept: str) -> bool:
-    """Tell whether a client with this Accept takes JSON, or says nothing of what it takes."""
-    # Parameters, as the charset that some clients add, mean nothing for JSON.
-    kinds = [(kind.partition(";")[0], quality) for kind, quality in parse_accept_header(accept)]
-    return not kinds or MIMEAccept(kinds).quality(JSON) > 0
 
 
 def init_app(app: Flask) -> None:

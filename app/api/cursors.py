@@ -11,19 +11,20 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import orjson
-from flask import current_app, request
+from flask import request
 from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 from sqlalchemy import Row
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.errors import BadRequest
+from app.services import current_services
 
 Key = InstrumentedAttribute[Any]
 PAGING = frozenset({"limit", "cursor", "include_total"})
 
 
-def seal(row: Row[*tuple[Any, ...]], keys: Sequence[Key], named: str | None = None) -> str:
+def encode_cursor(row: Row[*tuple[Any, ...]], keys: Sequence[Key], named: str | None = None) -> str:
     """Write the place of ``row`` in the order of ``keys``, for the list ``named`` so."""
     plain = [_plain(row._mapping[key.key]) for key in keys]
     return _signer(named).sign(base64_encode(orjson.dumps(plain))).decode()
@@ -35,8 +36,8 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
 
 
-def unseal(cursor: str, keys: Sequence[Key], named: str | None = None) -> list[Any]:
-    """Return the values of ``keys`` that ``seal`` wrote; raise BadRequest for any other text."""
+def decode_cursor(cursor: str, keys: Sequence[Key], named: str | None = None) -> list[Any]:
+    """Return the values of ``keys`` that ``encode_cursor`` wrote; raise BadRequest for any other text."""
     try:
         plain = orjson.loads(base64_decode(_signer(named).unsign(cursor)))
     except (BadData, ValueError):  # half a character too, which JSON can hold

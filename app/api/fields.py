@@ -20,7 +20,7 @@ _ANY = {False: rf"[^{_CONTROLS}]*", True: rf"(?:[^{_CONTROLS}]|\r?\n|\t)*"}
 _SEEN = rf"[^\s{_CONTROLS}\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 
 
-class Whole(fields.Integer):
+class BoundedInteger(fields.Integer):
     """A whole number within bounds: a JSON number without a fraction, ASCII digits in a query."""
 
     def __init__(self, least: int, most: int, **kwargs: Any) -> None:
@@ -83,14 +83,14 @@ def _amount(value: Any) -> Decimal | None:
     return amount if amount.adjusted() < _AMOUNT_DIGITS else None
 
 
-class Flag(fields.Boolean):
+class StrictBoolean(fields.Boolean):
     """``true`` or ``false``, in no other spelling."""
 
     truthy = {"true", True}  # noqa: RUF012 - as marshmallow declares it
     falsy = {"false", False}  # noqa: RUF012
 
 
-class Text(fields.String):
+class CleanText(fields.String):
     """Text of 1 to ``most`` characters, cleaned as the API promises.
 
     NFC; no outer space; something to see in it; no NUL, no lone surrogate, and no control
@@ -145,6 +145,6 @@ class IdConverter(IntegerConverter):
     regex = _digits_up_to(str(ID_MAX))
 
 
-def id_of(text: str) -> int | None:
+def parse_id(text: str) -> int | None:
     """Read an id as ``IdConverter`` takes it; None for what can be nobody's."""
     return int(text) if re.fullmatch(IdConverter.regex, text) else None

@@ -14,7 +14,6 @@ from flask import Blueprint, Flask, Response, current_app, send_from_directory
 from marshmallow import Schema
 from werkzeug.routing import Rule
 
-from app.api.contract import encode
 from app.api.fields import ID_MAX
 from app.api.openapi_components import (
     BEARER,
@@ -29,6 +28,7 @@ from app.api.openapi_components import (
     tags_of,
 )
 from app.http.route_options import ResponseContract, RouteOptions, View, options_of
+from app.json import encode
 from app.services import current_services, services_of
 
 bp = Blueprint("openapi", __name__, cli_group=None)

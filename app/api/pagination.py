@@ -21,14 +21,14 @@ from sqlalchemy.sql import Select
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from app.api.cursors import PAGING, Key, seal, unseal
-from app.api.fields import Flag, QuerySchema, Whole
+from app.api.cursors import PAGING, Key, decode_cursor, encode_cursor
+from app.api.fields import BoundedInteger, QuerySchema, StrictBoolean
 from app.db.engine import fetch_all
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
 LIMIT = "page_limit"
-SCAN = 10_000
+MAX_SCANNED_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class PageRequest:
 class PageQuery(QuerySchema):
     """The names that every list takes."""
 
-    limit = Whole(
+    limit = BoundedInteger(
         1, LIMIT_MAX, load_default=LIMIT_DEFAULT, metadata={"description": "Items on a page."}
     )
     cursor = fields.String(
         metadata={"description": "`next_cursor` of the page before, with the same filters."},
     )
-    include_total = Flag(
+    include_total = StrictBoolean(
         load_default=False, metadata={"description": "Count all that match, as `total`."}
     )
 
@@ -72,11 +72,11 @@ class Page:
 
 
 Statement = Select[*tuple[Any, ...]]
-Wanted = Callable[[ColumnCollection[str, Any]], ColumnElement[bool]]
+RowFilter = Callable[[ColumnCollection[str, Any]], ColumnElement[bool]]
 
 
 @dataclass(frozen=True)
-class Order:
+class SortOrder:
     """The keys of a list, the last of which is unique, and whether they run downwards.
 
     All run in one direction, so that one comparison of row values says what comes after a
@@ -92,7 +92,7 @@ class Order:
 
 
 def paginate(
-    statement: Statement, values: Mapping[str, Any], order: Order, page: PageRequest
+    statement: Statement, values: Mapping[str, Any], order: SortOrder, page: PageRequest
 ) -> Page:
     """Return a page of ``statement``, which selects the keys and takes ``values``.
 
@@ -102,7 +102,7 @@ def paginate(
     found = fetch_all(shaped, {**values, **_place(order, page), LIMIT: page.limit + 1})
     items = found[: page.limit]
     more = len(found) > page.limit
-    following = seal(items[-1], order.keys, page.list_name) if more else None
+    following = encode_cursor(items[-1], order.keys, page.list_name) if more else None
     return Page(items, following, count(statement, values) if page.include_total else None)
 
 
@@ -112,7 +112,11 @@ def count(statement: Statement, values: Mapping[str, Any]) -> int:
 
 
 def paginate_scanning(
-    statement: Statement, wanted: Wanted, values: Mapping[str, Any], order: Order, page: PageRequest
+    statement: Statement,
+    wanted: RowFilter,
+    values: Mapping[str, Any],
+    order: SortOrder,
+    page: PageRequest,
 ) -> Page:
     """Return a page of what ``wanted`` holds for, looking at SCAN rows of ``statement`` at most.
 
@@ -124,7 +128,9 @@ def paginate_scanning(
     found = fetch_all(_wanted_of(statement, wanted, order, continued), placed)
     if len(found) > page.limit:
         return _cut(found, order, page)
-    last = fetch_all(_after(statement, order, continued).offset(SCAN - 1).limit(1), placed)
+    last = fetch_all(
+        _after(statement, order, continued).offset(MAX_SCANNED_ROWS - 1).limit(1), placed
+    )
     if not last:
         return Page(found, None)
     # Rows may have moved since the first look: what this page holds ends where the next begins.
@@ -132,11 +138,11 @@ def paginate_scanning(
     found = fetch_all(_wanted_to_end_of(statement, wanted, order, continued), {**placed, **end})
     if len(found) > page.limit:
         return _cut(found, order, page)
-    return Page(found, seal(last[0], order.keys, page.list_name))
+    return Page(found, encode_cursor(last[0], order.keys, page.list_name))
 
 
-def _cut(found: Sequence[Row[*tuple[Any, ...]]], order: Order, page: PageRequest) -> Page:
-    end = seal(found[page.limit - 1], order.keys, page.list_name)
+def _cut(found: Sequence[Row[*tuple[Any, ...]]], order: SortOrder, page: PageRequest) -> Page:
+    end = encode_cursor(found[page.limit - 1], order.keys, page.list_name)
     return Page(found[: page.limit], end)
 
 
@@ -160,18 +166,20 @@ def _collated(element: _LastKey, compiler: SQLCompiler, **words: Any) -> str:
 
 
 @lru_cache(maxsize=256)
-def _page_of(statement: Statement, order: Order, continued: bool) -> Statement:
+def _page_of(statement: Statement, order: SortOrder, continued: bool) -> Statement:
     return _after(statement, order, continued).limit(bindparam(LIMIT, type_=Integer))
 
 
 @lru_cache(maxsize=256)
-def _wanted_of(statement: Statement, wanted: Wanted, order: Order, continued: bool) -> Statement:
-    return _wanted(_after(statement, order, continued).limit(SCAN), wanted, order)
+def _wanted_of(
+    statement: Statement, wanted: RowFilter, order: SortOrder, continued: bool
+) -> Statement:
+    return _wanted(_after(statement, order, continued).limit(MAX_SCANNED_ROWS), wanted, order)
 
 
 @lru_cache(maxsize=256)
 def _wanted_to_end_of(
-    statement: Statement, wanted: Wanted, order: Order, continued: bool
+    statement: Statement, wanted: RowFilter, order: SortOrder, continued: bool
 ) -> Statement:
     here = tuple_(*order.keys)
     end = tuple_(*(bindparam(_last(key), type_=key.type) for key in order.keys))
@@ -181,14 +189,14 @@ def _wanted_to_end_of(
     return _wanted(window, wanted, order)
 
 
-def _wanted(window: Statement, wanted: Wanted, order: Order) -> Statement:
+def _wanted(window: Statement, wanted: RowFilter, order: SortOrder) -> Statement:
     looked_at = window.subquery()
     keys = [looked_at.c[key.key] for key in order.keys]
     chosen = select(looked_at).where(wanted(looked_at.c)).order_by(*order.of(keys))
     return chosen.limit(bindparam(LIMIT, type_=Integer))
 
 
-def _after(statement: Statement, order: Order, continued: bool) -> Statement:
+def _after(statement: Statement, order: SortOrder, continued: bool) -> Statement:
     ordered = statement.order_by(*order.of(order.keys))
     if not continued:
         return ordered
@@ -198,10 +206,10 @@ def _after(statement: Statement, order: Order, continued: bool) -> Statement:
     return ordered.where(here < there if order.descending else here > there)
 
 
-def _place(order: Order, page: PageRequest) -> dict[str, Any]:
+def _place(order: SortOrder, page: PageRequest) -> dict[str, Any]:
     if page.cursor is None:
         return {}
-    values = unseal(page.cursor, order.keys, page.list_name)
+    values = decode_cursor(page.cursor, order.keys, page.list_name)
     return {_name(key): value for key, value in zip(order.keys, values, strict=True)}
 
 

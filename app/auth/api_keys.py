@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from flask import Flask
 from sqlalchemy import JSON, Engine, LargeBinary, String, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.engine import autocommit_engine
 from app.db.types import UtcDateTime, now
 from app.extensions import Base
 from app.http.route_options import View, options_of, set_options
@@ -28,7 +27,7 @@ TOKEN = re.compile(r"bks_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 SECRET_BYTES = 32
 PUBLIC_BYTES = 6
 NAME_MAX = 100
-FRESH_SECONDS = 0.9
+CACHE_SECONDS = 0.9
 """For so long a process believes what it knows of the keys: a revocation is seen within 1 s."""
 LOOK_AGAIN_SECONDS = 0.1
 """So soon may it look for a key that it does not know: perhaps that was made just now."""
@@ -63,10 +62,10 @@ class Key(NamedTuple):
     scopes: frozenset[str]
 
 
-NOBODY = Key("", bytes(32), frozenset())
+DUMMY_KEY = Key("", bytes(32), frozenset())
 
 
-class Keyring:
+class ApiKeyCache:
     """All good keys, as one process knows them.
 
     Whatever is presented, and however often, costs the database ten short queries a second.
@@ -84,12 +83,12 @@ class Keyring:
         parts = TOKEN.fullmatch(token)
         if parts is None:
             return None
-        self._read_within(FRESH_SECONDS)
+        self._read_within(CACHE_SECONDS)
         if parts[1] not in self._keys:
             self._read_within(LOOK_AGAIN_SECONDS)
-        key = self._keys.get(parts[1], NOBODY)
+        key = self._keys.get(parts[1], DUMMY_KEY)
         matches = hmac.compare_digest(digest_of(parts[2]), key.digest)
-        return key if matches and key is not NOBODY else None
+        return key if matches and key is not DUMMY_KEY else None
 
     def _read_within(self, seconds: float) -> None:
         # A read that another thread began too long ago does not count: hence the loop.
@@ -129,7 +128,7 @@ def scope(name: str) -> Callable[[View], View]:
     return mark
 
 
-def admits_writes_itself(view: View) -> View:
+def checks_write_access_itself(view: View) -> View:
     """Declare that this view's POST is a read for the gate: what it writes, it admits itself."""
     set_options(view, replace(options_of(view), checks_write_access_itself=True))
     return view

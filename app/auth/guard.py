@@ -1,4 +1,4 @@
-"""The gate in the door: holds each HTTP request to the rules of app/auth/policy.py."""
+"""The request guard: applies the access policy to each HTTP request, before cache and Flask."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,56 +6,59 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.client_address import client_of
-from app.auth.policy import Access
-from app.errors import ApiError, away
+from app.auth.policy import AccessPolicy
+from app.errors import unavailable
 from app.http.route_options import options_of
 from app.ratelimit.limiter import Headers
 
 CLIENT = "bookstall.client"
-TOLD = "bookstall.limit_headers"
-"""What the client is told of its limit, on every answer."""
+RATE_LIMIT_HEADERS = "bookstall.limit_headers"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
-UNGUARDED = "health."
-"""The blueprint whose routes take no notice of keys and limits: for probes and scrapers."""
+EXEMPT_BLUEPRINTS = frozenset({"health"})
+"""Probes and scrapers are neither authenticated nor rate limited."""
 
 WsgiEnviron = dict[str, Any]
 View = Callable[..., Any]
 
 
-class Gate:
-    """Checks each request before the cache or Flask is asked."""
+class RequestGuard:
+    """Identifies the client of each request, counts the request and checks access."""
 
-    def __init__(self, policy: Access, views: Mapping[str, View], trusted_proxies: int) -> None:
-        self._access = policy
-        self._proxies = trusted_proxies
-        self._unguarded = {
-            view for endpoint, view in views.items() if endpoint.startswith(UNGUARDED)
+    def __init__(
+        self, policy: AccessPolicy, views: Mapping[str, View], trusted_proxies: int
+    ) -> None:
+        self._policy = policy
+        self._trusted_proxies = trusted_proxies
+        self._exempt_views = {
+            view
+            for endpoint, view in views.items()
+            if endpoint.partition(".")[0] in EXEMPT_BLUEPRINTS
         }
 
-    def refuses(self, environ: WsgiEnviron, view: View | None) -> ApiError | None:
-        """Return why this request may not pass, or None; leave in ``environ`` whose it is."""
-        if view in self._unguarded:
-            return None
+    def check(self, environ: WsgiEnviron, view: View | None) -> None:
+        """Raise an ApiError if the request is rejected.
+
+        Store the client, and the rate limit headers of the response, in ``environ``.
+        """
+        if view in self._exempt_views:
+            return
         try:
             self._check(environ, view)
-        except ApiError as error:
-            return error
         except SQLAlchemyError as error:
-            return away(error)
-        return None
+            raise unavailable(error) from error
 
     def _check(self, environ: WsgiEnviron, view: View | None) -> None:
-        def tell(headers: Headers) -> None:
-            environ[TOLD] = headers
+        def store_headers(headers: Headers) -> None:
+            environ[RATE_LIMIT_HEADERS] = headers
 
-        options = options_of(view)
-        access, address = self._access, client_of(environ, self._proxies)
-        client = environ[CLIENT] = access.client(environ.get("HTTP_AUTHORIZATION"), address)
+        policy, options = self._policy, options_of(view)
+        address = client_of(environ, self._trusted_proxies)
+        client = environ[CLIENT] = policy.identify(environ.get("HTTP_AUTHORIZATION"), address)
         if environ["REQUEST_METHOD"] in READS or options.checks_write_access_itself:
-            access.count_read(client, tell)
-            access.known(client)
+            policy.count_read(client, store_headers)
+            policy.reject_invalid_key(client)
         else:
-            access.count_write(client, tell)
-            access.known(client)
+            policy.count_write(client, store_headers)
+            policy.reject_invalid_key(client)
             if view is not None:
-                access.check_scope(client, options.scope)
+                policy.check_scope(client, options.scope)

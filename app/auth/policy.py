@@ -1,7 +1,8 @@
-"""Who is asking, how often, and may they: the rules, whatever a request comes by.
+"""The access policy: who the client is, its rate limits, and what it may do.
 
-app/auth/guard.py holds each HTTP request to them. What comes by another way asks here itself, in
-this order: ``client``, a count, ``known``, and for a write ``check_scope``.
+app/auth/guard.py applies the policy to each HTTP request. Code that serves other requests, such
+as WebSocket messages, calls the same methods in the same order: ``identify``, a count,
+``reject_invalid_key``, and ``check_scope`` before a write.
 """
 
 from collections.abc import Callable
@@ -9,91 +10,91 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.auth.api_keys import Key, Keyring
-from app.errors import Forbidden, TooManyRequests, Unauthorized, away
+from app.auth.api_keys import ApiKeyCache, Key
+from app.errors import Forbidden, TooManyRequests, Unauthorized, unavailable
 from app.ratelimit.limiter import Headers, Limiter, Limits
 
-Tell = Callable[[Headers], Any]
-"""Takes what a client is to be told of its limit."""
+OnHeaders = Callable[[Headers], Any]
+"""Receives the rate limit headers for the response, also when the request is rejected."""
 
 
 class Client(NamedTuple):
-    """Who is asking: a key, else an address."""
+    """A client: an API key, or else a network address."""
 
     name: str
     key: Key | None = None
     bad_key: bool = False
-    """A key was presented, and it is no good: to be counted, and then refused."""
+    """The client sent an invalid API key: it is counted by address, then rejected."""
 
 
-def _untold(headers: Headers) -> None:
-    """Tell nobody."""
+def ignore(headers: Headers) -> None:
+    """Discard the headers."""
 
 
-class Access:
-    """The rules of one application; each method raises an ApiError where they are broken."""
+class AccessPolicy:
+    """The access rules of one application. Every check raises an ApiError if it fails."""
 
-    def __init__(self, keyring: Keyring, limits: Limits, *, key_required: bool) -> None:
-        self._keyring = keyring
+    def __init__(self, api_keys: ApiKeyCache, limits: Limits, *, key_required: bool) -> None:
+        self._api_keys = api_keys
         self._limits = limits
         self._key_required = key_required
 
-    def client(self, presented: str | None, address: str) -> Client:
-        """Name who presents this Authorization, or none, from ``address``."""
-        key = None if presented is None else self._key(presented)
+    def identify(self, authorization: str | None, address: str) -> Client:
+        """Return the client that sent this ``Authorization`` header from ``address``."""
+        key = None if authorization is None else self._find_key(authorization)
         name = f"key {key.public}" if key else f"address {address}"
-        return Client(name, key, presented is not None and key is None)
+        return Client(name, key, authorization is not None and key is None)
 
-    def _key(self, presented: str) -> Key | None:
-        scheme, _, token = presented.partition(" ")
+    def _find_key(self, authorization: str) -> Key | None:
+        scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return None
         try:
-            return self._keyring.find(token.strip())
+            return self._api_keys.find(token.strip())
         except SQLAlchemyError as error:
-            raise away(error) from error
+            raise unavailable(error) from error
 
-    def count_read(self, client: Client, tell: Tell = _untold) -> None:
-        """Count a read."""
-        self._count(client, self._limits.read, tell)
+    def count_read(self, client: Client, on_headers: OnHeaders = ignore) -> None:
+        """Count a read against the client's limit."""
+        self._count(client, self._limits.read, on_headers)
 
-    def count_write(self, client: Client, tell: Tell = _untold) -> None:
-        """Count a write."""
-        self._count(client, self._limits.write, tell)
+    def count_write(self, client: Client, on_headers: OnHeaders = ignore) -> None:
+        """Count a write against the client's limit."""
+        self._count(client, self._limits.write, on_headers)
 
-    def _count(self, client: Client, limiter: Limiter | None, tell: Tell) -> None:
+    def _count(self, client: Client, limiter: Limiter | None, on_headers: OnHeaders) -> None:
         if limiter is None:
             return
         admission = limiter.admit(client.name)
-        tell(admission.headers)
+        on_headers(admission.headers)
         if admission.retry_after is not None:
             raise TooManyRequests(admission.retry_after)
 
-    def known(self, client: Client) -> None:
-        """Refuse who presents a bad key. After the count: guessing is limited too, by address."""
+    def reject_invalid_key(self, client: Client) -> None:
+        """Reject a client with an invalid key. Call it after the count, which limits guessing."""
         if client.bad_key:
-            raise Unauthorized("This is not a good API key.", presented=True)
+            raise Unauthorized("The API key is invalid.", presented=True)
 
-    def check_key(self, client: Client) -> None:
-        """Refuse who has no key where one is needed."""
-        self.known(client)
+    def require_key(self, client: Client) -> None:
+        """Reject a client without a valid key where this application requires one."""
+        self.reject_invalid_key(client)
         if client.key is None and self._key_required:
             raise Unauthorized("Send an API key as Authorization: Bearer.", presented=False)
 
-    def admit(self, presented: str | None, address: str) -> Client:
-        """Name who wants to stay on the line; refuse who may not, as ``check_key`` does."""
-        client = self.client(presented, address)
+    def authenticate(self, authorization: str | None, address: str) -> Client:
+        """Identify the client of a long-lived connection; reject it as ``require_key`` does."""
+        client = self.identify(authorization, address)
         if client.bad_key:
             self.count_read(client)
-        self.check_key(client)
+        self.require_key(client)
         return client
 
-    def introspects(self, client: Client) -> bool:
-        """Tell whether who asks may see the schema of GraphQL: anybody, or who has a key."""
+    def may_introspect(self, client: Client) -> bool:
+        """Return whether the client may read the GraphQL schema."""
         return client.key is not None or not self._key_required
 
-    def check_scope(self, client: Client, needed: str | None) -> None:
-        """Refuse a write of who may not do it."""
-        self.check_key(client)
-        if client.key is not None and needed is not None and needed not in client.key.scopes:
-            raise Forbidden(needed)
+    def check_scope(self, client: Client, scope: str | None) -> None:
+        """Reject a write by a client that has no required key, or whose key lacks ``scope``."""
+        self.require_key(client)
+        if client.key is not None and scope is not None and scope not in client.key.scopes:
+            raise Forbidden(scope)
