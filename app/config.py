@@ -19,7 +19,7 @@ CACHE_TTL_MAX = 86_400
 RATE_MAX = 1_000_000_000
 THREADS = 8
 """Requests that one process works on at once; each may need one database connection."""
-LINE_THREADS = 2
+LIVE_THREADS = 2
 """Beside them, under asgi.py: for what the lines need; and one more reads the events."""
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
@@ -27,7 +27,7 @@ _NO_TIME = re.compile(r"(per|/)\s*0+\s*[a-z]", re.IGNORECASE)
 T = TypeVar("T")
 
 
-class BadSetting(SystemExit):
+class InvalidSetting(SystemExit):
     """A setting with a wrong value. Uncaught, it ends the process with its one line."""
 
     def __init__(self, name: str, complaint: str) -> None:
@@ -72,22 +72,22 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         database_url=read("DATABASE_URL", default_database_url(), database_url),
         redis_url=read("REDIS_URL", None, redis_url),
-        secret_key=read("SECRET_KEY", None, long_secret) or kept_secret(INSTANCE / "secret_key"),
+        secret_key=read("SECRET_KEY", None, long_secret) or load_or_create_secret(INSTANCE / "secret_key"),
         host=read("HOST", "127.0.0.1", str),
-        port=read("PORT", 8000, whole(1, 65_535)),
-        web_concurrency=read("WEB_CONCURRENCY", 2, whole(1, 256)),
+        port=read("PORT", 8000, integer_between(1, 65_535)),
+        web_concurrency=read("WEB_CONCURRENCY", 2, integer_between(1, 256)),
         require_api_key=read("REQUIRE_API_KEY", "false", one_of("true", "false")) == "true",
-        trusted_proxies=read("TRUSTED_PROXIES", 0, whole(0, 16)),
+        trusted_proxies=read("TRUSTED_PROXIES", 0, integer_between(0, 16)),
         rate_limit_read=read("RATE_LIMIT_READ", READ_RATE, rate),
         rate_limit_write=read("RATE_LIMIT_WRITE", WRITE_RATE, rate),
-        cache_ttl=read("CACHE_TTL", 300, whole(1, CACHE_TTL_MAX)),
-        max_body_bytes=read("MAX_BODY_BYTES", 1_048_576, whole(1_024, 1_073_741_824)),
+        cache_ttl=read("CACHE_TTL", 300, integer_between(1, CACHE_TTL_MAX)),
+        max_body_bytes=read("MAX_BODY_BYTES", 1_048_576, integer_between(1_024, 1_073_741_824)),
         allowed_origins=read("ALLOWED_ORIGINS", (), origins),
         log_format=read("LOG_FORMAT", default_log_format(), one_of("text", "json")),
     )
 
 
-def cautions(settings: Settings) -> list[str]:
+def startup_warnings(settings: Settings) -> list[str]:
     """Say in a line each what an operator should know before strangers call."""
     if settings.require_api_key:
         return []
@@ -107,7 +107,7 @@ class _Reader:
         try:
             return parse(text)
         except ValueError as complaint:
-            raise BadSetting(name, str(complaint)) from None
+            raise InvalidSetting(name, str(complaint)) from None
 
 
 def default_database_url() -> str:
@@ -148,7 +148,7 @@ def long_secret(text: str) -> str:
     return text
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
+def integer_between(least: int, most: int) -> Callable[[str], int]:
     """Make a parser of whole numbers from ``least`` to ``most``."""
 
     def parse(text: str) -> int:
@@ -197,7 +197,7 @@ def default_log_format() -> str:
     return "text" if sys.stderr.isatty() else "json"
 
 
-def kept_secret(path: Path) -> str:
+def load_or_create_secret(path: Path) -> str:
     """Return the secret kept at ``path``; make it the first time, readable by its owner only."""
     if path.exists():
         return path.read_text()

@@ -1,212 +1,246 @@
-"""What a client can be told that went wrong; app/http/problems.py writes it.
+"""The failures that clients are told about; app/http/problems.py writes them.
+
+The OpenAPI document describes each status by the docstrings of its errors.
 
 ApiError
-├── BadRequest            400  not JSON, a cursor that is not ours
-├── Unauthorized          401  no key where one is needed, or not a good one
-├── Forbidden             403  a good key without the scope
-├── NotFound              404
-├── NotAcceptable         406
-├── Conflict              409
-├── WindowPassed          410  what followed on a cursor of an event is not kept any more
-├── PreconditionFailed    412  If-Match lost
-├── UnsupportedMediaType  415
-├── Unprocessable         422  understood and wrong, field by field
-├── TooManyRequests       429  more than the limit; carries Retry-After
-└── Unavailable           503  the database is away; carries Retry-After
+├── BadRequest                   400  malformed JSON, an invalid cursor
+├── Unauthorized                 401  an API key is missing or invalid
+├── Forbidden                    403  the API key lacks the scope
+├── ForbiddenOrigin              403  a page of another site opens an event stream
+├── NotFound                     404
+├── MethodNotAllowed             405  names the allowed methods
+├── NotAcceptable                406  the client does not accept JSON
+├── Conflict                     409  conflicts with the current state
+│   └── RequestInProgress        409  the first request with this Idempotency-Key is running
+├── WindowPassed                 410  the events after this cursor are no longer stored
+├── PreconditionFailed           412  If-Match names another version
+├── ContentTooLarge              413  more bytes than MAX_BODY_BYTES
+├── UnsupportedMediaType         415  the body is not declared as JSON
+├── Unprocessable                422  understood but invalid, field by field
+├── IdempotencyKeyReused         422  the key was sent with another request before
+├── TooManyRequests              429  over the rate limit; Retry-After
+├── TooManyQueries               429  too many distinct subscription queries for one topic
+├── TooManyOperations            429  too many operations on one connection
+├── InternalError                500  a bug: details go to the log alone
+├── Unavailable                  503  the database is unavailable; Retry-After
+└── OverCapacity                 503  too many live connections; Retry-After
+    └── ShuttingDown             503  this process accepts no more live connections
 """
 
-import logging
-import sqlite3
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from app.json import escape_surrogates
 
 RETRY_AFTER_SECONDS = 2
-log = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
-    """A failure that a client is told about."""
+    """A failure that is reported to the client."""
 
     status: ClassVar[HTTPStatus]
+    retry_after: int | None = None  # in seconds
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
 
     def members(self) -> dict[str, Any]:
-        """Return what the problem says beyond the members that every problem has."""
+        """Return the members of the problem document beyond the standard ones."""
         return {}
 
     def headers(self) -> dict[str, str]:
         """Return the headers that belong to this failure."""
-        return {}
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
-class BadRequest(ApiError):  # noqa: N818 - these are named as HTTP names them
-    """The request cannot be read."""
+class BadRequest(ApiError):
+    """The request is malformed: invalid JSON, or a cursor that does not belong to this list."""
 
     status = HTTPStatus.BAD_REQUEST
 
 
-class Unauthorized(ApiError):  # noqa: N818
-    """Nobody knows who is asking. ``presented`` says that it was tried with a bad key."""
+class Unauthorized(ApiError):
+    """The API key is missing or invalid."""
 
     status = HTTPStatus.UNAUTHORIZED
 
     def __init__(self, detail: str, *, presented: bool) -> None:
         super().__init__(detail)
-        self.presented = presented
+        self.presented = presented  # the client sent a key, which is invalid
 
     def headers(self) -> dict[str, str]:
-        """Challenge, as RFC 6750 has it."""
+        """Return the challenge of RFC 6750."""
         error = ', error="invalid_token"' if self.presented else ""
         return {"WWW-Authenticate": f'Bearer realm="bookstall"{error}'}
 
 
-class Forbidden(ApiError):  # noqa: N818
-    """The key is good, and has not the scope."""
+class Forbidden(ApiError):
+    """The API key lacks the scope that the operation requires, its `x-scope`."""
 
     status = HTTPStatus.FORBIDDEN
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"This key has not the scope {scope}.")
+        super().__init__(f"This API key lacks the scope {scope}.")
         self.scope = scope
 
     def headers(self) -> dict[str, str]:
-        """Name the scope, as RFC 6750 has it."""
-        told = f'Bearer realm="bookstall", error="insufficient_scope", scope="{self.scope}"'
-        return {"WWW-Authenticate": told}
+        """Name the scope, as RFC 6750 specifies."""
+        reason = f'error="insufficient_scope", scope="{self.scope}"'
+        return {"WWW-Authenticate": f'Bearer realm="bookstall", {reason}'}
 
 
-class NotFound(ApiError):  # noqa: N818
-    """There is no such thing."""
+class ForbiddenOrigin(ApiError):
+    """The request comes from a page of a site that is not allowed."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class NotFound(ApiError):
+    """The resource does not exist."""
 
     status = HTTPStatus.NOT_FOUND
 
 
-class NotAcceptable(ApiError):  # noqa: N818
-    """The client wants something else than JSON."""
+class MethodNotAllowed(ApiError):
+    """The resource does not support the method; ``allowed`` lists those that it supports."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"The allowed methods are {allowed}.")
+        self.allowed = allowed
+
+    def headers(self) -> dict[str, str]:
+        """Return Allow."""
+        return {"Allow": self.allowed}
+
+
+class NotAcceptable(ApiError):
+    """The client does not accept JSON."""
 
     status = HTTPStatus.NOT_ACCEPTABLE
 
 
-class Conflict(ApiError):  # noqa: N818
-    """The request is sound, and what is stored forbids it."""
+class Conflict(ApiError):
+    """The request conflicts with the current state."""
 
     status = HTTPStatus.CONFLICT
 
 
-class WindowPassed(ApiError):  # noqa: N818
-    """The next event is no longer kept, or the cursor is of another log."""
+class RequestInProgress(Conflict):
+    """The first request with this Idempotency-Key is still running."""
+
+    retry_after = RETRY_AFTER_SECONDS
+
+
+class WindowPassed(ApiError):
+    """The next event is no longer stored, or the cursor belongs to another log."""
 
     status = HTTPStatus.GONE
 
     def __init__(self) -> None:
-        super().__init__(
-            "The window of this cursor has passed: read the list again, and go on from there."
-        )
+        super().__init__("The events after this cursor are gone: read the list again.")
 
 
-class PreconditionFailed(ApiError):  # noqa: N818
-    """Somebody else was first."""
+class PreconditionFailed(ApiError):
+    """The resource has changed since the ETag in If-Match was read."""
 
     status = HTTPStatus.PRECONDITION_FAILED
 
 
-class UnsupportedMediaType(ApiError):  # noqa: N818
-    """The body is not declared to be JSON."""
+class ContentTooLarge(ApiError):
+    """The body is too large."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class UnsupportedMediaType(ApiError):
+    """The body is not declared as application/json."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
-class Unprocessable(ApiError):  # noqa: N818
-    """The request is understood, and some fields of it are wrong.
-
-    ``messages`` is marshmallow's tree; ``where`` is ``body`` or ``query``.
-    """
+class Unprocessable(ApiError):
+    """A field or a query parameter is invalid; `errors` lists each of them."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
     def __init__(self, messages: Mapping[Any, Any], where: str) -> None:
-        super().__init__(f"Some fields of the {where} are wrong.")
-        self.messages = messages
-        self.where = where
+        super().__init__(f"Some fields of the {where} are invalid.")
+        self.messages = messages  # as marshmallow nests them
+        self.where = where  # "body" or "query"
 
     def members(self) -> dict[str, Any]:
-        """List each wrong field by its JSON pointer."""
-        found = [
-            {"pointer": _printable(pointer), "in": self.where, "detail": _printable(detail)}
-            for pointer, detail in _leaves(self.messages)
-        ]
-        return {"errors": found}
+        """List each invalid field by its JSON pointer."""
+        leaves = (map(escape_surrogates, leaf) for leaf in _leaves(self.messages))
+        return {"errors": [{"pointer": p, "in": self.where, "detail": d} for p, d in leaves]}
 
 
-class TooManyRequests(ApiError):  # noqa: N818
-    """The client has used up its quota; it may come back after ``seconds``."""
+class IdempotencyKeyReused(ApiError):
+    """The Idempotency-Key was sent with another request before."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class TooManyRequests(ApiError):
+    """The rate limit is exceeded; retry after `Retry-After` seconds."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"Too many requests; please try again in {seconds} s.")
-        self.seconds = seconds
-
-    def headers(self) -> dict[str, str]:
-        """Tell when to come back."""
-        return {"Retry-After": str(self.seconds)}
+        self.retry_after = seconds
 
 
-class OurFault(ApiError):  # noqa: N818
-    """A fault of ours, of which the client learns nothing."""
+class TooManyQueries(ApiError):
+    """One topic has too many distinct subscription queries: each costs an execution per event."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+
+class TooManyOperations(ApiError):
+    """The connection has reached its maximum of simultaneous operations."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+
+class InternalError(ApiError):
+    """An internal error; its details are only in the log."""
 
     status = HTTPStatus.INTERNAL_SERVER_ERROR
 
     def __init__(self) -> None:
-        super().__init__("Something went wrong on our side.")
+        super().__init__("An internal error occurred.")
 
 
-class Unavailable(ApiError):  # noqa: N818
-    """The database cannot be asked now."""
+class Unavailable(ApiError):
+    """The database is unavailable; retry after `Retry-After` seconds."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry_after = RETRY_AFTER_SECONDS
 
-    def headers(self) -> dict[str, str]:
-        """Tell when to come back."""
-        return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+class OverCapacity(ApiError):
+    """This process has reached a limit of live connections, for all clients or for this one."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    close_code = 1013  # of a WebSocket: try again later
+    retry_after = 5
+
+
+class ShuttingDown(OverCapacity):
+    """This process accepts no more connections."""
+
+    close_code = 1012
+    retry_after = 1
 
 
 def _leaves(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(messages, Mapping):
         for key, below in messages.items():
-            step = "" if key == "_schema" else f"/{_escaped(str(key))}"
-            yield from _leaves(below, path + step)
+            step = str(key).replace("~", "~0").replace("/", "~1")
+            yield from _leaves(below, path if key == "_schema" else f"{path}/{step}")
     else:
         yield from ((path, str(message)) for message in messages)
-
-
-def _escaped(step: str) -> str:
-    return step.replace("~", "~0").replace("/", "~1")
-
-
-def _printable(text: str) -> str:
-    """Write out lone surrogates, which a client may send in a name and UTF-8 cannot hold."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def away(error: Exception) -> Unavailable:
-    """Note that the database is away, and return what a client is told of it."""
-    log.warning("database away: %s", str(error).splitlines()[0])
-    return Unavailable("The database cannot be reached now. Please try again.")
-
-
-def is_away(error: BaseException) -> bool:
-    """Tell whether ``error`` is about reaching the database, not about what was asked of it."""
-    if isinstance(error, PoolTimeoutError):
-        return True
-    if isinstance(error, OperationalError):
-        # psycopg2 calls lost connections, time-outs, full disks and locks so; SQLite wrong SQL too.
-        return getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
-    return isinstance(error, DBAPIError) and error.connection_invalidated

@@ -5,7 +5,7 @@ from flask import Flask
 from adsfetch.cli import ads
 from app import commands as preparing
 from app import health
-from app.api import contract, idempotency, openapi
+from app.api import contract, openapi
 from app.api.fields import IdConverter
 from app.auth.api_keys import ApiKeyCache
 from app.auth.commands import keys as key_commands
@@ -18,7 +18,7 @@ from app.extensions import db, migrate
 from app.graphql import views as graphql_http
 from app.http import problems
 from app.logging import init_logging
-from app.middleware import Door
+from app.middleware import HttpMiddleware
 from app.ratelimit.limiter import make_limits
 from app.redis.client import RedisClient
 from app.services import Services
@@ -61,8 +61,7 @@ def create_app(settings: Settings) -> Flask:
         app.register_blueprint(blueprint)
     for group in (ads, books, reviews, products, key_commands):
         app.cli.add_command(group)
-    idempotency.init_app(app)
-    app.wsgi_app = Door(app, services)  # type: ignore[method-assign]
+    app.wsgi_app = HttpMiddleware(app, services)  # type: ignore[method-assign]
     return app
 
 

@@ -10,10 +10,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.api.contract import encode
-from app.cache.backend import CacheUnavailable
+from app.cache.response_cache import CacheUnavailable
 from app.db.engine import autocommit_engine
 from app.extensions import migrate
+from app.json import encode
 from app.services import current_services
 
 bp = Blueprint("health", __name__)

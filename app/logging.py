@@ -11,10 +11,11 @@ from typing import Any, TextIO
 import orjson
 
 from app.config import Settings
+from app.json import escape_surrogates
 
-GATHER_SECONDS = 0.05
+BATCH_SECONDS = 0.05
 """So long the line of a request may wait for others: it is lost if the process is killed then."""
-GATHERED_MOST = 10_000
+MAX_BATCHED = 10_000
 EXTRA = ("request_id", "route", "status", "ms", "cache")
 
 
@@ -29,11 +30,11 @@ class JsonFormatter(logging.Formatter):
             "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _encodable(record.getMessage()),
+            "message": escape_surrogates(record.getMessage()),
         }
         line |= {name: record.__dict__[name] for name in EXTRA if name in record.__dict__}
         if record.exc_info:
-            line["exception"] = _encodable(self.formatException(record.exc_info))
+            line["exception"] = escape_surrogates(self.formatException(record.exc_info))
         return orjson.dumps(line, default=str).decode()
 
 
@@ -49,7 +50,7 @@ class TextFormatter(logging.Formatter):
         return line + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
 
 
-class GatheringHandler(logging.StreamHandler[TextIO]):
+class BatchingStreamHandler(logging.StreamHandler[TextIO]):
     """Writes what is told of requests some lines at a time, and whatever is worse at once.
 
     To write each by itself costs a request a fifth of its time: with the system call the thread
@@ -69,7 +70,7 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
             self.flush()
             return bool(super().handle(record))
         self._gathered.append(record)
-        if len(self._gathered) > GATHERED_MOST:
+        if len(self._gathered) > MAX_BATCHED:
             self.flush()
         if not self._some.is_set():
             self._some.set()
@@ -106,20 +107,15 @@ class GatheringHandler(logging.StreamHandler[TextIO]):
     def _write(self) -> None:
         while True:
             self._some.wait()
-            time.sleep(GATHER_SECONDS)
+            time.sleep(BATCH_SECONDS)
             self._some.clear()
             with contextlib.suppress(OSError, ValueError):  # the stream is gone, or closed
                 self.flush()
 
 
-def _encodable(text: str) -> str:
-    """Write out lone surrogates, which UTF-8 cannot hold."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def init_logging(settings: Settings) -> None:
     """Send our log, and the warnings of others, to the standard error."""
-    handler = GatheringHandler(sys.stderr)
+    handler = BatchingStreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in ("bookstall", "app"):

@@ -1,4 +1,7 @@
-"""Every failure is written as application/problem+json, RFC 9457; the failures: app/errors.py."""
+"""Error handlers: every failure becomes an application/problem+json document (RFC 9457).
+
+The failures themselves are in app/errors.py.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -11,74 +14,77 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
-from app.errors import ApiError, OurFault, away, is_away
-from app.http import instrumentation as observe
-from app.http.response import Answer
+from app.db.errors import is_connection_error, unavailable
+from app.errors import ApiError, InternalError
+from app.http.instrumentation import REQUEST_ID
+from app.http.response import BufferedResponse
 
 PROBLEM = "application/problem+json"
+FORWARDED_HEADERS = frozenset({"Allow", "Retry-After", "Location"})
 log = logging.getLogger(__name__)
 
 
-def problem(error: ApiError) -> Response:
-    """Write ``error`` as the answer of the request at hand."""
-    return _problem(error.status, error.detail, error.members(), error.headers())
+def problem_response(error: ApiError) -> Response:
+    """Write ``error`` as the response to the current request."""
+    return _response(error.status, error.detail, error.members(), error.headers())
 
 
-def _problem(
+def _response(
     status: HTTPStatus, detail: str, members: Mapping[str, Any], headers: Mapping[str, str]
 ) -> Response:
-    document = _document(status, detail, members, request.environ.get(observe.ID))
-    answer = Response(document, status, mimetype=PROBLEM)
-    answer.headers.update(headers)
-    return answer
+    document = _document(status, detail, members, request.headers.get(REQUEST_ID))
+    response = Response(document, status, mimetype=PROBLEM)
+    response.headers.update(headers)
+    return response
 
 
-def _document(status: HTTPStatus, detail: str, members: Mapping[str, Any], asked: Any) -> bytes:
+def _document(
+    status: HTTPStatus, detail: str, members: Mapping[str, Any], request_id: str | None
+) -> bytes:
     document = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
-        "request_id": asked,
+        "request_id": request_id,
         **members,
     }
     return orjson.dumps(document)
 
 
-def refusal(error: ApiError, request_id: str) -> Answer:
-    """Write ``error`` where Flask is not asked."""
+def buffered_problem(error: ApiError, request_id: str) -> BufferedResponse:
+    """Write ``error`` for a request that does not reach Flask."""
     body = _document(error.status, error.detail, error.members(), request_id)
     headers = [("Content-Type", PROBLEM), ("Content-Length", str(len(body)))]
     status = f"{error.status.value} {error.status.phrase.upper()}"
-    return Answer(status, [*headers, *error.headers().items()], body)
+    return BufferedResponse(status, [*headers, *error.headers().items()], body)
 
 
-def from_http_exception(error: HTTPException) -> Response:
-    """Give a werkzeug failure (404, 405, 413, ...) our shape, and keep its headers."""
+def handle_http_exception(error: HTTPException) -> Response:
+    """Write a failure of werkzeug (404, 405, 413, ...), with the headers that belong to it."""
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    kept = {"Allow", "Retry-After", "Location"}
-    headers = {name: value for name, value in error.get_headers() if name in kept}
-    return _problem(status, error.description or status.phrase, {}, headers)
+    headers = {name: value for name, value in error.get_headers() if name in FORWARDED_HEADERS}
+    return _response(status, error.description or status.phrase, {}, headers)
 
 
-def from_database(error: Exception) -> Response:
-    """Answer 503 when the database is away or too slow, else 500."""
-    if is_away(error):
-        return problem(away(error))
-    return from_bug(error)
+def handle_database_error(error: Exception) -> Response:
+    """Respond 503 when the database is unavailable or too slow, else 500."""
+    if is_connection_error(error):
+        return problem_response(unavailable(error))
+    return handle_bug(error)
 
 
-def from_bug(error: Exception) -> Response:
-    """Answer 500 without a word about our insides; those go to the log."""
-    asked = {"request_id": request.environ.get(observe.ID)}
-    log.error("unexpected failure", exc_info=error, extra=asked)
-    return problem(OurFault())
+def handle_bug(error: Exception) -> Response:
+    """Respond 500 without details, which go to the log."""
+    extra = {"request_id": request.headers.get(REQUEST_ID)}
+    log.error("unexpected failure", exc_info=error, extra=extra)
+    return problem_response(InternalError())
 
 
 def init_app(app: Flask) -> None:
-    """Register the handlers."""
-    app.register_error_handler(ApiError, problem)
-    app.register_error_handler(HTTPException, from_http_exception)
-    app.register_error_handler(DBAPIError, from_database)
-    app.register_error_handler(PoolTimeoutError, from_database)
-    app.register_error_handler(Exception, from_bug)
+    """Register the error handlers."""
+    app.register_error_handler(ApiError, problem_response)
+    app.register_error_handler(HTTPException, handle_http_exception)
+    app.register_error_handler(DBAPIError, handle_database_error)
+    app.register_error_handler(PoolTimeoutError, handle_database_error)
+    app.register_error_handler(Exception, handle_bug)

@@ -4,14 +4,40 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 from flask import request
 from gunicorn.http.errors import ParseException
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.http import parse_accept_header
 
 from app.errors import BadRequest, Unprocessable, UnsupportedMediaType
+from app.http.response import GZIP_ETAG_SUFFIX
+
+JSON = "application/json"
+
+
+@lru_cache(maxsize=256)
+def accepts_json(accept: str) -> bool:
+    """Return whether a client with this Accept header, which may be empty, accepts JSON."""
+    # Parameters, such as the charset that some clients add, mean nothing for JSON.
+    kinds = [(kind.partition(";")[0], quality) for kind, quality in parse_accept_header(accept)]
+    return not kinds or MIMEAccept(kinds).quality(JSON) > 0
+
+
+def read_if_match() -> frozenset[str] | None:
+    """Return the versions that If-Match accepts; None if it accepts every version.
+
+    None is accepted by a weak ETag. A compressed response has the ETag of its version, and a
+    suffix.
+    """
+    etags = request.if_match
+    if not etags or etags.star_tag:
+        return None
+    return frozenset(etag.removesuffix(GZIP_ETAG_SUFFIX) for etag in etags.as_set())
 
 
 def read_body() -> Any:
