@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint
-
+from app.api.blueprint import ApiBlueprint
 from app.api.contract import arguments, response
 from app.api.pagination import Page
 from app.auth.api_keys import scope
@@ -18,8 +17,7 @@ from bookreview.schemas import (
     ReviewSchema,
 )
 
-bp = Blueprint("bookreview", __name__)
-bp.description = "Books, and what readers think of them."  # type: ignore[attr-defined]
+bp = ApiBlueprint("bookreview", __name__, description="Books and their reviews.")
 
 
 @bp.get("/books")

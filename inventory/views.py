@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from flask import Blueprint, request
-
+from app.api.blueprint import ApiBlueprint
 from app.api.contract import arguments, response
 from app.api.pagination import Page
 from app.auth.api_keys import scope
 from app.cache.tags import cached
+from app.http.request import read_if_match
 from inventory import queries, search, services
 from inventory.schemas import (
     AdjustmentQuery,
@@ -20,8 +20,7 @@ from inventory.schemas import (
     ProductSearchQuery,
 )
 
-bp = Blueprint("inventory", __name__)
-bp.description = "Products, their prices and their stock."  # type: ignore[attr-defined]
+bp = ApiBlueprint("inventory", __name__, description="Products, their prices and their stock.")
 
 
 @bp.get("/products")
@@ -72,7 +71,7 @@ def update_product(product_id: int, body: dict[str, Any]) -> Any:
 
     With If-Match, only if nobody has changed the product since its ETag was read; else 412.
     """
-    return services.update_product(product_id, request.if_match, **body)
+    return services.update_product(product_id, read_if_match(), **body)
 
 
 @bp.get("/products/<id:product_id>/stock-adjustments")

@@ -1,4 +1,4 @@
-"""What a view accepts and returns, said once: checked here, read back by app/api/openapi.py."""
+"""The decorators that declare what a view accepts and returns; app/api/openapi.py documents it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -9,7 +9,7 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 from flask import Flask, Response, current_app, request
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema, ValidationError, fields, missing
 
 from app.api.fields import QuerySchema
 from app.errors import NotAcceptable, Unprocessable
@@ -17,43 +17,67 @@ from app.http.request import JSON, accepts_json, read_body, read_query
 from app.http.route_options import ResponseContract, View, options_of, set_options
 from app.json import encode
 
+SERIALIZERS = {
+    kind._serialize
+    for kind in (fields.Field, fields.String, fields.Number, fields.Boolean, fields.DateTime)
+}
+"""The serializers whose output is what ``encode`` writes for the same value."""
+
 
 def arguments(schema: type[Schema]) -> Callable[[View], View]:
-    """Load ``schema`` and give it to the view as ``query`` or, for any other schema, ``body``."""
-    name = "query" if issubclass(schema, QuerySchema) else "body"
-    load = _query_loader(schema()) if name == "query" else _body_loader(schema())
+    """Validate the query string or the JSON body, and pass it as ``query`` or ``body``.
+
+    A subclass of QuerySchema describes the query string, any other schema the body.
+    """
+    if issubclass(schema, QuerySchema):
+        return _query_arguments(schema)
+    return _body_arguments(schema)
+
+
+def _query_arguments(schema: type[Schema]) -> Callable[[View], View]:
+    loader = schema()
+
+    # Clients send the same few query strings again and again.
+    @lru_cache(maxsize=1_024)
+    def load(query_string: bytes) -> dict[str, Any]:
+        return cast(dict[str, Any], loader.load(read_query(query_string)))
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def checked(**path: Any) -> Response:
+        def with_query(**path: Any) -> Response:
             try:
-                loaded = load()
+                query = load(request.query_string)
             except ValidationError as error:
-                raise Unprocessable(_messages(error), name) from None
-            return view(**path, **{name: loaded})
+                raise Unprocessable(_messages(error), "query") from None
+            return view(**path, query=dict(query))
 
-        options = options_of(view)
-        declared = (
-            replace(options, query=schema) if name == "query" else replace(options, body=schema)
-        )
-        set_options(checked, declared)
-        return checked
+        set_options(with_query, replace(options_of(view), query=schema))
+        return with_query
 
     return decorate
 
 
-def _body_loader(schema: Schema) -> Callable[[], Any]:
-    return lambda: schema.load(read_body())
+def _body_arguments(schema: type[Schema]) -> Callable[[View], View]:
+    loader = schema()
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def with_body(**path: Any) -> Response:
+            try:
+                body = loader.load(read_body())
+            except ValidationError as error:
+                raise Unprocessable(_messages(error), "body") from None
+            return view(**path, body=body)
+
+        set_options(with_body, replace(options_of(view), body=schema))
+        return with_body
+
+    return decorate
 
 
-def _query_loader(schema: Schema) -> Callable[[], Any]:
-    """Load each query string once: shops ask the same few again and again."""
-
-    @lru_cache(maxsize=1_024)
-    def load(text: bytes) -> dict[str, Any]:
-        return cast(dict[str, Any], schema.load(read_query(text)))
-
-    return lambda: dict(load(request.query_string))
+def _messages(error: ValidationError) -> Mapping[Any, Any]:
+    messages = error.messages
+    return messages if isinstance(messages, Mapping) else {"_schema": messages}
 
 
 def response(
@@ -64,61 +88,80 @@ def response(
     sets_location: bool = False,
     version_etag: bool = False,
 ) -> Callable[[Callable[..., Any]], View]:
-    """Write what the view returns as ``schema``: one thing, or with ``paged`` a page of them.
+    """Serialize the result of the view as ``schema``: one object, or with ``paged`` a Page.
 
-    ``failures`` are the statuses that the rules of this view add to those of every view;
-    ``sets_location`` says that the new thing stands at this path and its id, ``version_etag`` that its
-    version is its ETag.
+    ``failures`` are the error statuses that this view adds to the common ones. With
+    ``sets_location``, Location is the path of the request plus the id of the created object.
+    With ``version_etag``, the ETag is the object's version. Raise TypeError for a schema that
+    depends on ``Schema.dump``, which is never called.
     """
-    known = frozenset(map(HTTPStatus, failures))
+    _check_serializers(schema())
     contract = ResponseContract(
-        HTTPStatus(status), schema, paged, sets_location, version_etag, known
+        HTTPStatus(status),
+        schema,
+        paged,
+        sets_location,
+        version_etag,
+        frozenset(map(HTTPStatus, failures)),
     )
-    write = _page_writer(schema) if paged else _writer(schema)
+    serialize = _page_serializer(schema) if paged else _serializer(schema)
 
     def decorate(view: Callable[..., Any]) -> View:
         @wraps(view)
-        def answered(**arguments: Any) -> Response:
+        def respond(**arguments: Any) -> Response:
             result = view(**arguments)
-            answer = Response(write(result), contract.status, mimetype=JSON)
+            response = Response(serialize(result), contract.status, mimetype=JSON)
             if paged and result.next_cursor:
-                answer.headers["Link"] = _next_link(result.next_cursor)
+                response.headers["Link"] = _next_link(result.next_cursor)
             if version_etag:
-                answer.headers["ETag"] = f'"{result.version}"'
+                response.headers["ETag"] = f'"{result.version}"'
             if sets_location:
-                answer.headers["Location"] = f"{request.path}/{result.id}"
-            return answer
+                response.headers["Location"] = f"{request.path}/{result.id}"
+            return response
 
-        set_options(answered, replace(options_of(view), response=contract))
-        return answered
+        set_options(respond, replace(options_of(view), response=contract))
+        return respond
 
     return decorate
 
 
-def _messages(error: ValidationError) -> Mapping[Any, Any]:
-    found = error.messages
-    return found if isinstance(found, Mapping) else {"_schema": found}
+def _check_serializers(schema: Schema) -> None:
+    for name, field in schema.dump_fields.items():
+        if type(field)._serialize not in SERIALIZERS:
+            problem = f"{type(field).__name__} serializes by itself"
+        elif field.data_key is not None or field.attribute is not None:
+            problem = "data_key and attribute are not supported"
+        elif field.dump_default is not missing:
+            problem = "dump_default is not supported"
+        elif getattr(field, "as_string", False) or getattr(field, "format", "iso") != "iso":
+            problem = "as_string and format are not supported"
+        else:
+            continue
+        raise TypeError(
+            f"{type(schema).__name__}.{name} cannot be part of a response: {problem}. "
+            "Responses are encoded from the attributes of the same names, without Schema.dump."
+        )
 
 
-def _writer(schema: type[Schema]) -> Callable[[Any], bytes]:
-    dump = _dumper(schema)
-    return lambda thing: encode(dump(thing))
+def _serializer(schema: type[Schema]) -> Callable[[Any], bytes]:
+    names = list(schema().dump_fields)
+    return lambda item: encode({name: getattr(item, name) for name in names})
 
 
-def _page_writer(schema: type[Schema]) -> Callable[[Any], bytes]:
+def _page_serializer(schema: type[Schema]) -> Callable[[Any], bytes]:
     names = set(schema().dump_fields)
 
-    def write(page: Any) -> bytes:
+    def serialize(page: Any) -> bytes:
         total = {} if page.total is None else {"total": page.total}
         return encode({"items": _items(page, names), "next_cursor": page.next_cursor, **total})
 
-    return write
+    return serialize
 
 
 def _items(page: Any, names: set[str]) -> list[dict[str, Any]]:
-    """Name the columns of the rows, and keep those that are fields of the schema.
+    """Return the rows as objects with the fields ``names``.
 
-    marshmallow would call each field of each row; what our rows hold, orjson writes by itself.
+    marshmallow would call each field of each row, which orjson does not need.
     """
     if not page.items:
         return []
@@ -126,18 +169,12 @@ def _items(page: Any, names: set[str]) -> list[dict[str, Any]]:
     if set(columns) == names:
         return list(map(dict, map(zip, repeat(columns), page.items)))
     if not names <= set(columns):
-        raise TypeError(f"the query gives {columns}, and the contract asks for {names}")
-    # Keys of the order that are nobody's business come after the fields.
+        raise TypeError(f"the query selects {columns}, but the schema has {sorted(names)}")
+    # Some queries also select sort keys that are not part of the schema.
     return [
         {column: value for column, value in zip(columns, row, strict=True) if column in names}
         for row in page.items
     ]
-
-
-def _dumper(schema: type[Schema]) -> Callable[[Any], dict[str, Any]]:
-    """Take the fields of ``schema`` off a row or a model."""
-    names = list(schema().dump_fields)
-    return lambda thing: {name: getattr(thing, name) for name in names}
 
 
 def _next_link(cursor: str) -> str:
@@ -151,18 +188,18 @@ def _next_page(path: str, query: bytes) -> str:
 
 
 def check_request() -> None:
-    """Refuse what no view could answer: other media types, and query names that nobody takes."""
+    """Reject query parameters that the view does not declare, and clients that reject JSON."""
     options = options_of(current_app.view_functions.get(request.endpoint or ""))
     if options.response is None:
         return
     if request.query_string and options.query is None:
-        needless = {name: ["Unknown name."] for name in read_query(request.query_string)}
-        if needless:
-            raise Unprocessable(needless, "query")
+        unknown = {name: ["Unknown name."] for name in read_query(request.query_string)}
+        if unknown:
+            raise Unprocessable(unknown, "query")
     if not accepts_json(request.environ.get("HTTP_ACCEPT", "")):
         raise NotAcceptable(f"This resource is available as {JSON} only.")
 
 
 def init_app(app: Flask) -> None:
-    """Check every request against its view's contract."""
+    """Check every request against the declarations of its view."""
     app.before_request(check_request)

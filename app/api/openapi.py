@@ -1,4 +1,4 @@
-"""The contracts read back as OpenAPI 3.1: /openapi.json, /docs and `flask openapi`."""
+"""The OpenAPI 3.1 document of all documented routes: /openapi.json, /docs, `flask openapi`."""
 
 import re
 from http import HTTPStatus
@@ -17,15 +17,15 @@ from werkzeug.routing import Rule
 from app.api.fields import ID_MAX
 from app.api.openapi_components import (
     BEARER,
+    DESCRIPTIONS,
     IDEMPOTENCY_KEY,
     INFO,
     PROBLEM,
-    WHY,
-    failure,
-    guard,
-    page_of,
+    error_response,
+    page_schema,
+    security,
     success_headers,
-    tags_of,
+    tags,
 )
 from app.http.route_options import ResponseContract, RouteOptions, View, options_of
 from app.json import encode
@@ -33,28 +33,32 @@ from app.services import current_services, services_of
 
 bp = Blueprint("openapi", __name__, cli_group=None)
 PATH_NAME = re.compile(r"<(?:\w+:)?(\w+)>")
-ANY = (400, 401, 404, 406, 414, 422, 429, 500, 503)
-FAILURES = {"GET": (304, *ANY), "POST": (*ANY, 403, 409, 413, 415), "PATCH": (*ANY, 403, 413, 415)}
-PROTECTION = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+COMMON_FAILURES = (400, 401, 404, 406, 414, 422, 429, 500, 503)
+FAILURES = {
+    "GET": (304, *COMMON_FAILURES),
+    "POST": (*COMMON_FAILURES, 403, 409, 413, 415),
+    "PATCH": (*COMMON_FAILURES, 403, 413, 415),
+}
+CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
 
 @bp.get("/openapi.json")
 def document() -> Response:
-    """Give the description of the API."""
-    return Response(written(), mimetype="application/json")
+    """Return the OpenAPI document."""
+    return Response(openapi_json(), mimetype="application/json")
 
 
 @bp.get("/docs")
 def docs() -> Response:
-    """Show the description in Swagger UI."""
-    page = send_from_directory(Path(__file__).parent.parent / "static", "docs.html")
-    page.headers["Content-Security-Policy"] = PROTECTION
+    """Show the OpenAPI document in Swagger UI."""
+    page = current_app.send_static_file("docs.html")
+    page.headers["Content-Security-Policy"] = CSP
     return page
 
 
 @bp.get("/docs/<path:name>")
 def docs_file(name: str) -> Response:
-    """Give a file of Swagger UI."""
+    """Return a file of Swagger UI."""
     folder = Path(str(files("flask_swagger_ui"))) / "dist"
     return send_from_directory(folder, name, max_age=86_400)
 
@@ -62,14 +66,14 @@ def docs_file(name: str) -> Response:
 @bp.cli.command("openapi")
 def show() -> None:
     """Print the OpenAPI document."""
-    click.echo(written())
+    click.echo(openapi_json())
 
 
-def written() -> bytes:
-    """Return the document of the application at hand, made once."""
+def openapi_json() -> bytes:
+    """Return the document of the current application, which is built once."""
     services = current_services()
     if services.openapi_document is None:
-        services.openapi_document = encode(describe(current_app))
+        services.openapi_document = encode(build_document(current_app))
     return services.openapi_document
 
 
@@ -103,23 +107,23 @@ def documented_routes(app: Flask) -> list[Route]:
     return routes
 
 
-def describe(app: Flask) -> dict[str, Any]:
-    """Read the contract of every route."""
-    plugin = MarshmallowPlugin(schema_name_resolver=_name)
+def build_document(app: Flask) -> dict[str, Any]:
+    """Build the document from the options of every documented route."""
+    plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
     spec = APISpec(
         "Bookstall",
         version("bookstall"),
         "3.1.0",
         plugins=[plugin],
         info=INFO,
-        servers=[{"url": "/", "description": "The server that gave this document."}],
-        tags=tags_of(app),
+        servers=[{"url": "/", "description": "The server that returned this document."}],
+        tags=tags(app),
         security=[],
     )
     spec.components.schema("Problem", PROBLEM)
     spec.components.security_scheme("bearer", BEARER)
-    for status in WHY:
-        spec.components.response(HTTPStatus(status).name, failure(status))
+    for status in DESCRIPTIONS:
+        spec.components.response(HTTPStatus(status).name, error_response(status))
     routes = documented_routes(app)
     for route in routes:
         _add_path(spec, route, services_of(app).settings.require_api_key)
@@ -149,17 +153,18 @@ def _add_schema_keywords(schemas: dict[str, Any], routes: list[Route]) -> None:
     for route in routes:
         body = route.options.body
         if body is not None:
-            schemas[_name(body)] |= getattr(body, "described", {})
+            schemas[_schema_name(body)] |= getattr(body, "described", {})
 
 
-def _name(schema: Any) -> str:
+def _schema_name(schema: Any) -> str:
     kind = schema if isinstance(schema, type) else type(schema)
     return kind.__name__.removesuffix("Schema")
 
 
 def _add_path(spec: APISpec, route: Route, key_required: bool) -> None:
     operations = {
-        method.lower(): _operation(route, method) | guard(route.options.scope, method, key_required)
+        method.lower(): _operation(route, method)
+        | security(route.options.scope, method, key_required)
         for method in sorted((route.rule.methods or set()) & FAILURES.keys())
     }
     spec.path(route.path, operations=operations, parameters=_path_parameters(route.rule))
@@ -193,7 +198,7 @@ def _operation(route: Route, method: str) -> dict[str, Any]:
 
 
 def _responses(contract: ResponseContract, method: str) -> dict[str, Any]:
-    schema = page_of(contract.schema) if contract.paged else contract.schema
+    schema = page_schema(contract.schema) if contract.paged else contract.schema
     success = {
         "description": contract.status.phrase,
         "content": _json(schema),

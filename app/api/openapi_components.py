@@ -1,19 +1,39 @@
-"""The parts of the OpenAPI document that all operations share."""
+"""The components that the operations of the OpenAPI document share."""
 
 from http import HTTPStatus
+from inspect import getdoc
 from typing import Any
 
 from flask import Flask
 from marshmallow import Schema
 
+from app.api.blueprint import ApiBlueprint
 from app.auth.guard import READS
-from app.errors import RETRY_AFTER_SECONDS
+from app.errors import (
+    RETRY_AFTER_SECONDS,
+    ApiError,
+    BadRequest,
+    Conflict,
+    ContentTooLarge,
+    Forbidden,
+    IdempotencyKeyReused,
+    InternalError,
+    NotAcceptable,
+    NotFound,
+    PreconditionFailed,
+    RequestInProgress,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    Unprocessable,
+    UnsupportedMediaType,
+)
 from app.http.route_options import ResponseContract
 
 TEXT = {"type": "string"}
 PROBLEM = {
     "type": "object",
-    "description": "A failure, RFC 9457.",
+    "description": "A problem document (RFC 9457).",
     "required": ["type", "title", "status", "detail", "request_id"],
     "properties": {
         "type": {**TEXT, "format": "uri-reference"},
@@ -23,12 +43,12 @@ PROBLEM = {
         "request_id": TEXT,
         "errors": {
             "type": "array",
-            "description": "With a 422: each wrong field.",
+            "description": "The invalid fields, with status 422.",
             "items": {
                 "type": "object",
                 "required": ["pointer", "in", "detail"],
                 "properties": {
-                    "pointer": {**TEXT, "description": "JSON pointer, RFC 6901."},
+                    "pointer": {**TEXT, "description": "A JSON pointer (RFC 6901)."},
                     "in": {**TEXT, "enum": ["body", "query"]},
                     "detail": TEXT,
                 },
@@ -38,44 +58,56 @@ PROBLEM = {
 }
 INFO = {
     "summary": "The back end of an online bookshop.",
-    "description": "Books and what readers think of them. JSON in and out; failures are problem "
-    "documents; lists are paged by opaque cursors.",
+    "description": "Requests and responses are JSON. Errors are problem documents (RFC 9457). "
+    "Lists are paged with opaque cursors.",
     "license": {"name": "MIT", "identifier": "MIT"},
     "contact": {"name": "The developers of Bookstall"},
 }
-WHY = {
-    304: "The client has this answer already.",
-    400: "The request cannot be read: no JSON, or a cursor that does not belong to this list.",
-    401: "The API key is no good, or there is none where one is needed.",
-    403: "The API key lacks the scope that this operation needs, its `x-scope`.",
-    404: "There is no such thing.",
-    406: "The client does not accept JSON.",
-    409: "What is stored forbids it, or the first request with this Idempotency-Key still runs.",
-    412: "The thing has changed since its ETag was read.",
-    413: "The body is too large.",
-    414: "The address is longer than 8,190 bytes.",
-    415: "The body is not declared as application/json.",
-    422: "A field or a query name is wrong; `errors` says which. Or the Idempotency-Key was sent "
-    "before with another request.",
-    429: "More requests than the limit allows; try again after `Retry-After` seconds.",
-    500: "Something went wrong on our side.",
-    503: "The database is away; try again after `Retry-After` seconds.",
-}
+ERRORS: tuple[type[ApiError], ...] = (
+    BadRequest,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    NotAcceptable,
+    Conflict,
+    RequestInProgress,
+    PreconditionFailed,
+    ContentTooLarge,
+    UnsupportedMediaType,
+    Unprocessable,
+    IdempotencyKeyReused,
+    TooManyRequests,
+    InternalError,
+    Unavailable,
+)
 
 
+def _descriptions() -> dict[int, str]:
+    descriptions = {
+        304: "The response that the client has stored is still current.",
+        414: "The URL is longer than 8,190 bytes.",
+    }
+    for error in ERRORS:
+        status, text = int(error.status), getdoc(error) or ""
+        known = descriptions.get(status)
+        descriptions[status] = f"{known} Or: {text}" if known else text
+    return dict(sorted(descriptions.items()))
+
+
+DESCRIPTIONS = _descriptions()
+"""What each status means. An error is described by its docstring."""
 IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
     "required": False,
     "schema": {**TEXT, "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    "description": "Sent again within 24 hours with the same request, it gives the first answer "
-    "again and writes nothing.",
+    "description": "If the same request is sent again with this key within 24 hours, the "
+    "response to the first one is returned and nothing is written.",
 }
-LEFT, POLICY = '"read";r=599;t=60', '"read";q=600;w=60'
 BEARER = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An API key, as `flask keys create` shows it once. Reads need none.",
+    "description": "An API key, as `flask keys create` prints it. Reads do not require one.",
 }
 
 
@@ -83,25 +115,30 @@ def _header(description: str, **schema: Any) -> dict[str, Any]:
     return {"description": description, "schema": {**TEXT, **schema}}
 
 
-REQUEST_ID = {"X-Request-ID": _header("The id of this request, as sent or made.")}
+REQUEST_ID = {"X-Request-ID": _header("The request id: from the client, or a new one.")}
 LIMITS = {
-    "RateLimit": _header("Requests that are left, and for how many seconds.", examples=[LEFT]),
-    "RateLimit-Policy": _header("The quota, and its window in seconds.", examples=[POLICY]),
+    "RateLimit": _header(
+        "The remaining requests, and the seconds until there are more.",
+        examples=['"read";r=599;t=60'],
+    ),
+    "RateLimit-Policy": _header(
+        "The quota and its window in seconds.", examples=['"read";q=600;w=60']
+    ),
 }
-ETAG = {"ETag": _header("Names these bytes; send it as If-None-Match.")}
-CACHE_STATUS = {"Cache-Status": _header("What the cache did, RFC 9211.")}
-LINK = {"Link": _header("The next page, RFC 8288.")}
-LOCATION = {"Location": _header("Where the new thing stands.", format="uri-reference")}
-REPLAYED = {"Idempotency-Replayed": _header("`true` where this is the first answer, again.")}
+ETAG = {"ETag": _header("Identifies this version of the response; send it as If-None-Match.")}
+CACHE_STATUS = {"Cache-Status": _header("How the cache handled the request (RFC 9211).")}
+LINK = {"Link": _header("The next page (RFC 8288).")}
+LOCATION = {"Location": _header("The URL of the new resource.", format="uri-reference")}
+REPLAYED = {"Idempotency-Replayed": _header("`true` if this is a stored response.")}
 RETRY_AFTER = {
     "Retry-After": {
-        "description": "Seconds to wait.",
+        "description": "The seconds to wait before the next attempt.",
         "schema": {"type": "integer", "examples": [RETRY_AFTER_SECONDS]},
     }
 }
 
-CHALLENGE = {"WWW-Authenticate": _header("What to send, RFC 6750.")}
-FURTHER: dict[int, dict[str, Any]] = {
+CHALLENGE = {"WWW-Authenticate": _header("The required authentication (RFC 6750).")}
+ERROR_HEADERS: dict[int, dict[str, Any]] = {
     401: CHALLENGE,
     403: CHALLENGE,
     409: RETRY_AFTER,
@@ -111,7 +148,7 @@ FURTHER: dict[int, dict[str, Any]] = {
 
 
 def success_headers(contract: ResponseContract, method: str) -> dict[str, Any]:
-    """Return the headers of a success."""
+    """Return the headers of a successful response."""
     return {
         **REQUEST_ID,
         **LIMITS,
@@ -123,35 +160,37 @@ def success_headers(contract: ResponseContract, method: str) -> dict[str, Any]:
     }
 
 
-def failure(status: int) -> dict[str, Any]:
-    """Describe the failure ``status``."""
+def error_response(status: int) -> dict[str, Any]:
+    """Describe the response with an error status, or 304."""
+    description = DESCRIPTIONS[status]
     if status == HTTPStatus.NOT_MODIFIED:
         headers = {**REQUEST_ID, **LIMITS, **CACHE_STATUS, **ETAG}
-        return {"description": WHY[status], "headers": headers}
-    if status == HTTPStatus.REQUEST_URI_TOO_LONG:  # the server says it before we are asked
-        return {"description": WHY[status], "content": {"text/html": {"schema": TEXT}}}
+        return {"description": description, "headers": headers}
+    if status == HTTPStatus.REQUEST_URI_TOO_LONG:  # gunicorn responds to it
+        return {"description": description, "content": {"text/html": {"schema": TEXT}}}
     return {
-        "description": WHY[status],
-        "headers": {**REQUEST_ID, **LIMITS, **FURTHER.get(status, {})},
+        "description": description,
+        "headers": {**REQUEST_ID, **LIMITS, **ERROR_HEADERS.get(status, {})},
         "content": {
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
         },
     }
 
 
-def guard(scope: str | None, method: str, required: bool) -> dict[str, Any]:
-    """Say whether an operation needs a key, and with which scope; any takes one.
+def security(scope: str | None, method: str, key_required: bool) -> dict[str, Any]:
+    """Describe whether an operation requires an API key, and which scope.
 
-    The scope has a name of its own: beside ``bearer`` some linters take it for a mistake.
+    The scope is an extension, ``x-scope``: in the list of ``bearer``, where OpenAPI 3.1 allows
+    it too, some linters report it as an error.
     """
     if method in READS:
         return {"security": [{}, {"bearer": []}]}
-    optional: list[dict[str, list[str]]] = [] if required else [{}]
-    named = {"x-scope": scope} if scope else {}
-    return {"security": [*optional, {"bearer": []}], **named}
+    optional: list[dict[str, list[str]]] = [] if key_required else [{}]
+    extension = {"x-scope": scope} if scope else {}
+    return {"security": [*optional, {"bearer": []}], **extension}
 
 
-def page_of(schema: type[Schema]) -> dict[str, Any]:
+def page_schema(schema: type[Schema]) -> dict[str, Any]:
     """Describe a page of ``schema``."""
     return {
         "type": "object",
@@ -164,10 +203,10 @@ def page_of(schema: type[Schema]) -> dict[str, Any]:
     }
 
 
-def tags_of(app: Flask) -> list[dict[str, str]]:
-    """Describe each blueprint by the first line of its module."""
+def tags(app: Flask) -> list[dict[str, str]]:
+    """Describe the tags: one for each ApiBlueprint."""
     return [
-        {"name": name, "description": str(blueprint.description)}
+        {"name": name, "description": blueprint.description}
         for name, blueprint in app.blueprints.items()
-        if hasattr(blueprint, "description")
+        if isinstance(blueprint, ApiBlueprint)
     ]

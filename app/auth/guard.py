@@ -1,24 +1,38 @@
 """The request guard: applies the access policy to each HTTP request, before cache and Flask."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.client_address import client_of
-from app.auth.policy import AccessPolicy
-from app.errors import unavailable
+from app.auth.policy import UNIDENTIFIED, AccessPolicy, Client
+from app.db.errors import unavailable
 from app.http.route_options import options_of
 from app.ratelimit.limiter import Headers
 
-CLIENT = "bookstall.client"
-RATE_LIMIT_HEADERS = "bookstall.limit_headers"
+ENVIRON_KEY = "bookstall.client"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 EXEMPT_BLUEPRINTS = frozenset({"health"})
 """Probes and scrapers are neither authenticated nor rate limited."""
 
 WsgiEnviron = dict[str, Any]
 View = Callable[..., Any]
+
+
+@dataclass(slots=True)
+class ClientContext:
+    """The client of one request, and the rate limit headers of its response."""
+
+    client: Client = UNIDENTIFIED
+    rate_limit_headers: Headers = ()
+
+
+def client_context(environ: WsgiEnviron) -> ClientContext:
+    """Return what the guard stored for this request."""
+    context: ClientContext = environ[ENVIRON_KEY]
+    return context
 
 
 class RequestGuard:
@@ -40,20 +54,21 @@ class RequestGuard:
 
         Store the client, and the rate limit headers of the response, in ``environ``.
         """
+        context = environ[ENVIRON_KEY] = ClientContext()
         if view in self._exempt_views:
             return
         try:
-            self._check(environ, view)
+            self._check(environ, view, context)
         except SQLAlchemyError as error:
             raise unavailable(error) from error
 
-    def _check(self, environ: WsgiEnviron, view: View | None) -> None:
+    def _check(self, environ: WsgiEnviron, view: View | None, context: ClientContext) -> None:
         def store_headers(headers: Headers) -> None:
-            environ[RATE_LIMIT_HEADERS] = headers
+            context.rate_limit_headers = headers
 
         policy, options = self._policy, options_of(view)
         address = client_of(environ, self._trusted_proxies)
-        client = environ[CLIENT] = policy.identify(environ.get("HTTP_AUTHORIZATION"), address)
+        client = context.client = policy.identify(environ.get("HTTP_AUTHORIZATION"), address)
         if environ["REQUEST_METHOD"] in READS or options.checks_write_access_itself:
             policy.count_read(client, store_headers)
             policy.reject_invalid_key(client)

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.api_keys import ApiKeyCache, Key
-from app.errors import Forbidden, TooManyRequests, Unauthorized, unavailable
+from app.db.errors import unavailable
+from app.errors import Forbidden, TooManyRequests, Unauthorized
 from app.ratelimit.limiter import Headers, Limiter, Limits
 
 OnHeaders = Callable[[Headers], Any]
@@ -25,6 +26,10 @@ class Client(NamedTuple):
     key: Key | None = None
     bad_key: bool = False
     """The client sent an invalid API key: it is counted by address, then rejected."""
+
+
+UNIDENTIFIED = Client("unidentified")
+"""The client of a request that the guard does not check."""
 
 
 def ignore(headers: Headers) -> None:
