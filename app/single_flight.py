@@ -1,4 +1,4 @@
-"""Single flight: of many threads that want the same thing at once, one makes it for all."""
+"""Single flight: when several threads want the same result at once, one of them computes it."""
 
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -9,37 +9,38 @@ T = TypeVar("T")
 WAIT_SECONDS = 10.0
 
 
-class Flights:
-    """The things being made now, by name."""
+class SingleFlight:
+    """The calls in progress, by key."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._flying: dict[Hashable, Future[Any]] = {}
+        self._calls: dict[Hashable, Future[Any]] = {}
 
-    def fly(self, name: Hashable, make: Callable[[], T]) -> tuple[T, bool]:
-        """Return what ``make`` makes, and whether another thread made it.
+    def do(self, key: Hashable, make: Callable[[], T]) -> tuple[T, bool]:
+        """Return the result of ``make``, and whether another thread computed it.
 
-        A failure is everybody's. Who has waited WAIT_SECONDS makes it alone.
+        An exception is raised in all waiting threads. A thread that has waited for WAIT_SECONDS
+        calls ``make`` itself.
         """
         mine: Future[T] = Future()
         with self._lock:
-            flight = self._flying.setdefault(name, mine)
-        if flight is mine:
-            return self._lead(name, mine, make), False
+            call = self._calls.setdefault(key, mine)
+        if call is mine:
+            return self._lead(key, mine, make), False
         try:
-            return flight.result(WAIT_SECONDS), True
+            return call.result(WAIT_SECONDS), True
         except TimeoutError:
             return make(), False
 
-    def _lead(self, name: Hashable, flight: Future[T], make: Callable[[], T]) -> T:
+    def _lead(self, key: Hashable, call: Future[T], make: Callable[[], T]) -> T:
         try:
-            made = make()
+            result = make()
         except BaseException as error:
-            flight.set_exception(error)
+            call.set_exception(error)
             raise
         else:
-            flight.set_result(made)
-            return made
+            call.set_result(result)
+            return result
         finally:
             with self._lock:
-                del self._flying[name]
+                del self._calls[key]

@@ -1,58 +1,117 @@
-"""What one write tells others: caches by the tags that it has changed, subscribers by its event."""
+"""The unit of work: one commit of a write, its cache invalidation and its event.
+
+The transaction of a write contains, beside its own rows, one outbox row with the tags to
+invalidate, and as its last statement the position of its event in the log.
+"""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from flask import g
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.cache import outbox
-from app.cache.backend import CacheAway
 from app.cache.read_through import ReadThrough
-from app.db.engine import unbegun
+from app.cache.response_cache import CacheUnavailable
+from app.db.engine import autocommit_engine
 from app.events import log as events
 from app.events.log import Event
+from app.events.stream import stream_commands
+from app.extensions import db
+from app.services import current_services
 
+PENDING = "bookstall_pending_writes"
 log = logging.getLogger(__name__)
-News = tuple[str, Mapping[str, Any]]
-"""The topic and the payload of an event that has no place in the log yet."""
+NewEvent = tuple[str, Mapping[str, Any]]
+"""The topic and the payload of an event that has no position yet."""
 
 
-class Telling:
-    """One write's, from its outbox row to what is done after its commit."""
+def commit(*, invalidate: Sequence[str], event: NewEvent | None = None) -> None:
+    """Commit the current transaction, and invalidate all responses that carry one of the tags.
 
-    def __init__(self, kept: ReadThrough | None, tags: Sequence[str], news: News | None) -> None:
-        # None too where Redis is not to be asked now.
-        self._kept = kept if kept is not None and kept.redis.breaker.allows(urgent=True) else None
-        self._has_cache = kept is not None
+    ``event`` is appended to the event log in the same transaction. Nothing fails after the
+    commit: an invalidation that cannot be delivered stays in the outbox. Within
+    ``deferred_commit`` the transaction only ends with that context.
+    """
+    write = PendingWrite(invalidate, event)
+    write.stage()
+    pending: list[PendingWrite] | None = g.get(PENDING)
+    if pending is None:
+        _commit([write])
+    else:
+        db.session.flush()
+        pending.append(write)
+
+
+@contextmanager
+def deferred_commit() -> Iterator[Callable[[], None]]:
+    """Defer every ``commit`` in this block until the yielded function is called.
+
+    So the response of a write can be stored in the write's own transaction, as with an
+    Idempotency-Key. A block that does not call the function leaves nothing behind.
+    """
+    pending: list[PendingWrite] = []
+    setattr(g, PENDING, pending)
+    try:
+        yield lambda: _commit(pending)
+    finally:
+        g.pop(PENDING)
+        db.session.rollback()
+
+
+def _commit(writes: Sequence["PendingWrite"]) -> None:
+    for write in writes:
+        write.assign_position()
+    db.session.commit()
+    for write in writes:
+        write.publish()
+
+
+class PendingWrite:
+    """One write, from its outbox row to what follows its commit."""
+
+    def __init__(self, tags: Sequence[str], event: NewEvent | None) -> None:
         self._tags = tags
-        self._news = news
-        self._placed: tuple[str, Event] | None = None
-        self._row = outbox.put(tags, held=self._has_cache and self._kept is None)
+        self._new_event = event
+        self._has_cache = False
+        self._cache: ReadThrough | None = None
+        """None also while the circuit breaker is open."""
+        self._row = 0
+        self._stored_event: tuple[str, Event] | None = None
 
-    def place(self) -> None:
-        """Give the event its place in the log: the last step before the commit."""
-        if self._news is not None:
-            self._placed = events.append(*self._news)
+    def stage(self) -> None:
+        """Add the outbox row to the current transaction."""
+        cache = current_services().cache
+        self._has_cache = cache is not None
+        if cache is not None and cache.responses.breaker.allow_request(priority=True):
+            self._cache = cache
+        self._row = outbox.add(self._tags, unreachable=self._has_cache and self._cache is None)
 
-    def tell(self) -> None:
-        """Tell what has committed. What cannot be told, others find in the database."""
+    def assign_position(self) -> None:
+        """Append the event to the log: the last statement before the commit."""
+        if self._new_event is not None:
+            self._stored_event = events.append(*self._new_event)
+
+    def publish(self) -> None:
+        """Invalidate and announce. If that fails, others find the rows in the database."""
         try:
             self._invalidate()
-        except (CacheAway, SQLAlchemyError) as error:
-            log.warning("invalidation %d waits in the outbox: %s", self._row, error)
+        except (CacheUnavailable, SQLAlchemyError) as error:
+            log.warning("invalidation %d stays in the outbox: %s", self._row, error)
         try:
-            self._purge()
+            self._purge_events()
         except SQLAlchemyError as error:
             log.warning("old events were not removed: %s", error)
 
     def _invalidate(self) -> None:
-        if self._kept is not None:
-            also = events.announcement(*self._placed) if self._placed else ()
-            self._kept.deliver(self._row, self._tags, also)
+        if self._cache is not None:
+            also = stream_commands(*self._stored_event) if self._stored_event else ()
+            self._cache.deliver(self._row, self._tags, also)
         elif not self._has_cache:
-            outbox.purge_now_and_then(unbegun())
+            current_services().outbox_purger.purge_periodically()
 
-    def _purge(self) -> None:
-        if self._placed is not None:
-            events.purge_now_and_then(unbegun(), self._placed[1].position)
+    def _purge_events(self) -> None:
+        if self._stored_event is not None:
+            events.purge_periodically(autocommit_engine(), self._stored_event[1].position)

@@ -1,114 +1,127 @@
-"""The Flask-Caching backend: finished answers in Redis, valid only while their tags stand.
+"""The backend of Flask-Caching: ``app.extensions.cache`` and its ``memoize`` on our Redis.
 
-What lies in Redis, below a prefix made of the server's ``run_id``:
-
-    bookstall:<run_id>:t:<tag>    a random version of the tag, made by the first reader
-    bookstall:<run_id>:e:<key>    an entry: the versions of its tags as read before its query,
-                                  then the answer's bytes
-
-An entry counts only while all its tags have the versions that it carries. To invalidate is to
-delete the tag: the next reader makes a version that never was before, so that a slow reader
-cannot put an old answer back. Deleting needs no memory, so it works on a full Redis too.
-A Redis that restarts has a new ``run_id`` and therefore begins empty, whatever it remembers.
+The responses of the API do not pass here, see response_cache.py. What is stored here has no
+tags: it is valid until it is deleted or its timeout ends.
 """
 
-import os
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from datetime import timedelta
+from typing import Any
 
+import orjson
 from flask import Flask
 from flask_caching.backends.base import BaseCache
 from redis.exceptions import ResponseError
 
-from app.redis.client import Command, Link, RedisAway, RedisLink
+from app.redis.client import Command, Connection, RedisClient, RedisUnavailable
 
-EVERYTHING = "*"
-"""A tag that every entry has."""
-MOST_TAGS = 500
-"""More than that are not deleted one by one: it would take longer than a time-out."""
-VERSION_BYTES = 8
-CacheAway = RedisAway
-
-
-class Lookup(NamedTuple):
-    """What a look found: the tags' present versions, and the answer if a valid one is there."""
-
-    versions: bytes | None
-    entry: bytes | None
+Timeout = int | timedelta | None
+SCAN_COUNT = 1_000
+STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
 class RedisCache(BaseCache):
-    """Keeps entries in one Redis; every exchange ends in time or raises CacheAway."""
+    """Stores JSON values under ``bookstall:<run_id>:c:<key>``, so a restart begins empty.
 
-    def __init__(self, url: str, ttl: int) -> None:
-        super().__init__(default_timeout=ttl)
-        self.server = RedisLink(url)
-        self.breaker = self.server.breaker
-        self._ttl = ttl
+    While Redis is unavailable a read is a miss and a write returns False; neither raises.
+    """
+
+    def __init__(self, client: RedisClient, default_timeout: int = 300) -> None:
+        super().__init__(default_timeout)
+        self._client = client
 
     @classmethod
     def factory(
-        cls,
-        app: Flask,
-        config: dict[str, Any],
-        args: list[Any],
-        kwargs: dict[str, Any],
+        cls, app: Flask, config: dict[str, Any], args: list[Any], kwargs: dict[str, Any]
     ) -> "RedisCache":
-        """Make the backend as Flask-Caching asks for it."""
-        return cls(config["CACHE_REDIS_URL"], config["CACHE_DEFAULT_TIMEOUT"])
+        """Create the backend for Flask-Caching; CACHE_OPTIONS contains the client."""
+        return cls(kwargs["client"], config["CACHE_DEFAULT_TIMEOUT"])
 
-    def look_up(self, key: str, tags: Sequence[str]) -> Lookup:
-        """Read the entry and its tags' versions in one round trip."""
-        link = self.server.link()
-        names = _tags(link, [*tags, EVERYTHING])
-        entry, *found = self.server.need(link, ["MGET", _entry(link, key), *names])
-        if None in found:
-            return Lookup(self._make_versions(link, names), None)
-        versions = b"".join(found)
-        if entry is not None and entry.startswith(versions):
-            return Lookup(versions, entry[len(versions) :])
-        return Lookup(versions, None)
+    def get(self, key: str) -> Any:
+        """Return the value of ``key``; None if there is none."""
+        stored = self._call("GET", key)
+        if stored is None:
+            return None
+        try:
+            return orjson.loads(stored)
+        except orjson.JSONDecodeError:  # stored by another program
+            return None
 
-    def _make_versions(self, link: Link, names: Sequence[str]) -> bytes | None:
-        """Give versions to the tags that have none, and return all; None if Redis is full."""
-        # Twice the life of an entry: a version that expires too early costs only a miss.
-        expiry = 2 * self._ttl
-        commands = [["SET", name, os.urandom(VERSION_BYTES), "EX", expiry, "NX"] for name in names]
-        found = self.server.ask(link, [*commands, ["MGET", *names]])[-1]
-        return None if None in found else b"".join(found)
+    def set(self, key: str, value: Any, timeout: Timeout = None) -> bool:
+        """Store ``value``; raise TypeError if JSON cannot represent it. A timeout of 0 is none."""
+        return self._set(key, value, timeout)
 
-    def store(self, key: str, versions: bytes, entry: bytes) -> bool:
-        """Keep ``entry`` under the versions read before its query; False if Redis refuses."""
-        link = self.server.link()
-        command = ["SET", _entry(link, key), versions + entry, "EX", self._ttl]
-        return not isinstance(self.server.ask(link, [command])[0], ResponseError)
+    def add(self, key: str, value: Any, timeout: Timeout = None) -> bool:
+        """Do as ``set``, but return False if ``key`` has a value."""
+        return self._set(key, value, timeout, "NX")
 
-    def forget(self, tags: Iterable[str], also: Sequence[Command] = ()) -> None:
-        """Invalidate all entries that carry one of ``tags``; all that there are, for many.
+    def _set(self, key: str, value: Any, timeout: Timeout, *options: str) -> bool:
+        seconds = self._normalize_timeout(timeout)
+        expiry = ("EX", seconds) if seconds else ()
+        return self._call("SET", key, _encode(value), *expiry, *options) is not None
 
-        The commands ``also`` go along in the same round trip; Redis may refuse them.
-        """
-        distinct = fewer(tags)
-        self.server.insist(lambda: self._delete(distinct, also))
+    def has(self, key: str) -> bool:
+        """Return whether ``key`` has a value."""
+        return bool(self._call("EXISTS", key))
 
-    def prove(self) -> None:
-        """Raise CacheAway unless Redis answers, as the master that it was."""
-        self.server.prove()
+    def delete(self, key: str) -> bool:
+        """Delete ``key``; return whether it had a value."""
+        return bool(self._call("DEL", key))
 
-    def _delete(self, tags: Sequence[str], also: Sequence[Command]) -> None:
-        link = self.server.link()
-        self.server.need(link, ["DEL", *_tags(link, tags)], also)
+    def clear(self) -> bool:
+        """Delete all values, but none of the response cache."""
+        if not self._client.breaker.allow_request():
+            return False
+        try:
+            self._client.with_retry(self._delete_all)
+        except RedisUnavailable:
+            return False
+        return True
+
+    def _delete_all(self) -> None:
+        connection, cursor = self._client.connection(), b"0"
+        pattern = _key(connection, "*")
+        while True:
+            scan = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
+            cursor, keys = self._client.execute(connection, scan)
+            if keys:
+                self._client.execute(connection, ("DEL", *keys))
+            if cursor == b"0":
+                return
+
+    def _call(self, name: str, key: str, *arguments: Any) -> Any:
+        """Return the response of Redis; None if it refuses or is unavailable."""
+        if not self._client.breaker.allow_request():
+            return None
+
+        def exchange() -> Any:
+            connection = self._client.connection()
+            command: Command = (name, _key(connection, key), *arguments)
+            return self._client.send(connection, [command])[0]
+
+        try:
+            response = self._client.with_retry(exchange)
+        except RedisUnavailable:
+            return None
+        return None if isinstance(response, ResponseError) else response
 
 
-def fewer(tags: Iterable[str]) -> list[str]:
-    """Return each tag once, or EVERYTHING in place of too many."""
-    distinct = sorted(set(tags))
-    return distinct if len(distinct) <= MOST_TAGS else [EVERYTHING]
+def _key(connection: Connection, key: str) -> str:
+    return f"bookstall:{connection.run_id}:c:{key}"
 
 
-def _entry(link: Link, key: str) -> str:
-    return f"bookstall:{link.run_id}:e:{key}"
+def _encode(value: Any) -> bytes:
+    """Encode ``value``; raise TypeError unless decoding returns an equal value.
 
-
-def _tags(link: Link, tags: Sequence[str]) -> list[str]:
-    return [f"bookstall:{link.run_id}:t:{tag}" for tag in tags]
+    JSON, not pickle: whoever can write to Redis could run code here with a pickle. orjson would
+    turn a tuple, a UUID or NaN into something else without an error, hence the comparison.
+    """
+    try:
+        encoded = orjson.dumps(value, option=STRICT)
+        if orjson.loads(encoded) == value:
+            return encoded
+    except orjson.JSONEncodeError:
+        pass
+    raise TypeError(
+        "the cache stores None, bool, int, float, str, and lists and dicts of these with str "
+        f"keys; {type(value).__name__} is, or contains, something else"
+    )

@@ -1,8 +1,7 @@
-"""What a commit must still tell others, kept in the transaction of the write itself.
+"""The outbox: invalidations that Redis may not have received, in the writes' own transactions.
 
-A row stands for an invalidation that Redis may not have heard of. The writer deletes it once
-Redis has; where the writer could not, or died, the next process that wants to use the cache
-finds the row and delivers it first.
+The writer deletes its row once Redis has confirmed the invalidation. If the writer cannot reach
+Redis, or dies, the next process that wants to use the cache finds the row and delivers it first.
 """
 
 import time
@@ -10,27 +9,26 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from flask import current_app
 from sqlalchemy import JSON, ColumnElement, Engine, delete, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.cache.backend import fewer
+from app.cache.tags import collapse_tags
 from app.config import CACHE_TTL_MAX
-from app.db.engine import UtcDateTime, now
+from app.db.types import UtcDateTime, now
 from app.extensions import Base, db
 
-BATCH = 5_000
+BATCH_SIZE = 5_000
 PURGE_EVERY_SECONDS = 3_600.0
 PURGE_AFTER = timedelta(seconds=2 * CACHE_TTL_MAX)
-"""No entry lives so long: what is older has nothing left to invalidate."""
+"""No entry lives that long, so an older row has nothing left to invalidate."""
 
 
-class Waiting(NamedTuple):
+class OutboxRow(NamedTuple):
     """A row of the outbox."""
 
     id: int
     tags: Sequence[str]
-    held: bool
+    unreachable: bool
 
 
 class Outbox(Base):
@@ -40,34 +38,34 @@ class Outbox(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     tags: Mapped[list[str]] = mapped_column(JSON)
-    # Its writer did not ask Redis, and will not for up to a second: see app/cache/read_through.py.
+    # The unreachable mark: the writer skips Redis for up to a second, see app/cache/lease.py.
     held: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
 
 
-UNDELIVERED = select(Outbox.id, Outbox.tags, Outbox.held).order_by(Outbox.id).limit(BATCH)
+UNDELIVERED = select(Outbox.id, Outbox.tags, Outbox.held).order_by(Outbox.id).limit(BATCH_SIZE)
 
 
-def put(tags: Sequence[str], *, held: bool) -> int:
-    """Add a row to the transaction at hand and return its id."""
-    values = {"tags": fewer(tags), "held": held}
+def add(tags: Sequence[str], *, unreachable: bool) -> int:
+    """Add a row to the current transaction and return its id."""
+    values = {"tags": collapse_tags(tags), "held": unreachable}
     statement = insert(Outbox).values(values).returning(Outbox.id)
     return db.session.execute(statement).scalar_one()
 
 
-def hold(engine: Engine, row: int) -> None:
-    """Mark a row whose writer has found Redis away."""
+def mark_unreachable(engine: Engine, row: int) -> None:
+    """Mark a row whose writer could not reach Redis."""
     with engine.connect() as connection:
         connection.execute(update(Outbox).where(Outbox.id == row).values(held=True))
 
 
-def undelivered(engine: Engine) -> Iterator[Sequence[Waiting]]:
-    """Give all rows, oldest first, in batches."""
+def undelivered(engine: Engine) -> Iterator[Sequence[OutboxRow]]:
+    """Yield all rows, oldest first, in batches."""
     last = 0
     while True:
-        found = UNDELIVERED.where(Outbox.id > last)
+        statement = UNDELIVERED.where(Outbox.id > last)
         with engine.connect() as connection:
-            batch = [Waiting(*row) for row in connection.execute(found)]
+            batch = [OutboxRow(*row) for row in connection.execute(statement)]
         if not batch:
             return
         yield batch
@@ -77,20 +75,26 @@ def undelivered(engine: Engine) -> Iterator[Sequence[Waiting]]:
 def remove(engine: Engine, ids: Sequence[int]) -> None:
     """Remove rows whose invalidation has reached Redis."""
     if ids:
-        _remove(engine, Outbox.id.in_(ids))
+        _delete(engine, Outbox.id.in_(ids))
 
 
-def purge_now_and_then(engine: Engine) -> None:
-    """Remove, once an hour, rows that are too old to matter.
+class OutboxPurger:
+    """Removes rows that are too old to matter.
 
-    A service without Redis leaves its rows for processes that may have one.
+    A process without Redis leaves its rows to other processes, which may have one.
     """
-    due = current_app.extensions.get("bookstall_purge_at", 0.0)
-    if time.monotonic() >= due:
-        current_app.extensions["bookstall_purge_at"] = time.monotonic() + PURGE_EVERY_SECONDS
-        _remove(engine, Outbox.created_at < now() - PURGE_AFTER)
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.next_purge_at = 0.0
+
+    def purge_periodically(self) -> None:
+        """Remove the old rows, at most once an hour."""
+        if time.monotonic() >= self.next_purge_at:
+            self.next_purge_at = time.monotonic() + PURGE_EVERY_SECONDS
+            _delete(self._engine, Outbox.created_at < now() - PURGE_AFTER)
 
 
-def _remove(engine: Engine, which: ColumnElement[bool]) -> None:
+def _delete(engine: Engine, condition: ColumnElement[bool]) -> None:
     with engine.connect() as connection:
-        connection.execute(delete(Outbox).where(which))
+        connection.execute(delete(Outbox).where(condition))

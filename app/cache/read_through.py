@@ -1,112 +1,126 @@
-"""Read-through: from Redis what is proved to be fresh, else from the view, once for all who wait.
+"""Read-through: serve a fresh response from Redis, else call the view once for all who wait.
 
-Three things keep an old answer from being served after a write was acknowledged: the versions
-of the tags (backend.py), the outbox (outbox.py) and the lease (lease.py).
+Three parts keep a stale response from being served after a write was acknowledged: the tag
+versions (response_cache.py), the outbox (outbox.py) and the lease (lease.py).
 """
 
 from collections.abc import Callable, Sequence
 
+from flask import Flask
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import extensions
 from app.cache import outbox
-from app.cache.backend import CacheAway, RedisCache
-from app.cache.lease import Lease
-from app.http.response import OK, Answer, pack, unpack
-from app.redis.client import Command
-from app.single_flight import Flights
+from app.cache.lease import CacheLease
+from app.cache.response_cache import CacheUnavailable, ResponseCache
+from app.config import Settings
+from app.http.response import OK, BufferedResponse
+from app.redis.client import Command, RedisClient
+from app.single_flight import SingleFlight
 
-Told = tuple[Answer, str]
-"""An answer, and what Cache-Status says of it."""
-Make = Callable[[], Answer]
+ResponseAndStatus = tuple[BufferedResponse, str]
+"""A response, and the parameters of its Cache-Status header."""
+Make = Callable[[], BufferedResponse]
 
 
 class ReadThrough:
-    """The cache of finished answers, as one process uses it."""
+    """The response cache as one process uses it."""
 
-    def __init__(self, redis: RedisCache, engine: Engine) -> None:
-        self.redis = redis
+    def __init__(self, responses: ResponseCache, engine: Engine) -> None:
+        self.responses = responses
         self._engine = engine
-        self._lease = Lease(redis, engine)
-        self._flights = Flights()
-        redis.server.on_lost = self._lease.revoke
+        self._lease = CacheLease(responses, engine)
+        self._single_flight = SingleFlight()
+        responses.client.on_lost = self._lease.revoke
 
-    def read(self, key: str, tags: Sequence[str], make: Make) -> Told:
-        """Return the answer of ``key``; ``make`` makes it where the cache has none."""
-        if not self.redis.breaker.allows():
+    def read(self, key: str, tags: Sequence[str], make: Make) -> ResponseAndStatus:
+        """Return the response of ``key``; call ``make`` if the cache has none."""
+        if not self.responses.breaker.allow_request():
             return make(), "fwd=bypass; detail=redis-away"
         try:
-            self._lease.hold()
-            versions, packed = self.redis.look_up(key, tags)
-        except CacheAway as away:
-            return make(), f"fwd=bypass; detail=redis-{away}"
+            self._lease.ensure()
+            versions, found = self.responses.get(key, tags)
+        except CacheUnavailable as reason:
+            return make(), f"fwd=bypass; detail=redis-{reason}"
         except SQLAlchemyError:
             return make(), "fwd=bypass; detail=outbox-away"
-        found = _unpacked(packed)
         if found is not None:
             return found, "hit"
         if versions is None:
             return make(), "fwd=miss; detail=redis-full"
-        return self._fly(key, tags, versions, make)
+        return self._make_once(key, tags, versions, make)
 
-    def _fly(self, key: str, tags: Sequence[str], versions: bytes, make: Make) -> Told:
-        # Named by the versions, a flight is joined only by readers who began after the same
-        # writes as its query: nobody is handed an answer from before a write they know of.
-        (answer, status), joined = self._flights.fly(
+    def _make_once(
+        self, key: str, tags: Sequence[str], versions: bytes, make: Make
+    ) -> ResponseAndStatus:
+        # The versions are part of the key: a reader joins a running query only if no write was
+        # acknowledged between the start of that query and its own start.
+        (response, status), joined = self._single_flight.do(
             (key, versions), lambda: self._fill(key, tags, versions, make)
         )
         if not joined:
-            return answer, status
-        if answer.status != OK:  # a failure names the request that it belongs to
+            return response, status
+        if response.status != OK:  # an error contains the id of the request that it belongs to
             return make(), "fwd=miss"
-        return Answer(answer.status, list(answer.headers), answer.body), "fwd=miss; collapsed"
+        return BufferedResponse(
+            response.status, list(response.headers), response.body
+        ), "fwd=miss; collapsed"
 
-    def _fill(self, key: str, tags: Sequence[str], versions: bytes, make: Make) -> Told:
-        # The flight before ours may have landed since we looked.
-        landed = self._look_again(key, tags, versions)
-        if landed is not None:
-            return landed, "hit"
-        answer = make()
-        return answer, self._store(key, versions, answer) if answer.status == OK else "fwd=miss"
+    def _fill(
+        self, key: str, tags: Sequence[str], versions: bytes, make: Make
+    ) -> ResponseAndStatus:
+        # Another thread may have stored the response since our lookup.
+        stored = self._get_again(key, tags, versions)
+        if stored is not None:
+            return stored, "hit"
+        response = make()
+        if response.status != OK:
+            return response, "fwd=miss"
+        return response, self._store(key, versions, response)
 
-    def _look_again(self, key: str, tags: Sequence[str], versions: bytes) -> Answer | None:
+    def _get_again(self, key: str, tags: Sequence[str], versions: bytes) -> BufferedResponse | None:
         try:
-            present, packed = self.redis.look_up(key, tags)
-        except CacheAway:
+            current, found = self.responses.get(key, tags)
+        except CacheUnavailable:
             return None
-        return _unpacked(packed) if present == versions else None
+        return found if current == versions else None
 
-    def _store(self, key: str, versions: bytes, answer: Answer) -> str:
+    def _store(self, key: str, versions: bytes, response: BufferedResponse) -> str:
         try:
-            stored = self.redis.store(key, versions, pack(answer))
-        except CacheAway as away:
-            return f"fwd=miss; detail=redis-{away}"
+            stored = self.responses.set(key, versions, response)
+        except CacheUnavailable as reason:
+            return f"fwd=miss; detail=redis-{reason}"
         return "fwd=miss; stored" if stored else "fwd=miss; detail=redis-full"
 
     def check(self) -> None:
-        """Raise CacheAway unless the cache is in use."""
-        if not self.redis.breaker.allows():
-            raise CacheAway("away")
-        self._lease.hold()
-        self.redis.prove()
+        """Raise CacheUnavailable unless the cache is in use."""
+        if not self.responses.breaker.allow_request():
+            raise CacheUnavailable("away")
+        self._lease.ensure()
+        self.responses.client.verify_master()
 
     def deliver(self, row: int, tags: Sequence[str], also: Sequence[Command] = ()) -> None:
-        """Invalidate what a write's outbox row names and remove it; or hold it and raise.
+        """Invalidate ``tags`` and remove the outbox row; if Redis fails, mark the row and raise.
 
-        The commands ``also`` go along; Redis may refuse them.
+        The commands ``also`` are sent in the same round trip; Redis may refuse them.
         """
         try:
-            self.redis.forget(tags, also)
-        except CacheAway:
-            outbox.hold(self._engine, row)
+            self.responses.invalidate(tags, also)
+        except CacheUnavailable:
+            outbox.mark_unreachable(self._engine, row)
             raise
         outbox.remove(self._engine, [row])
 
 
-def _unpacked(packed: bytes | None) -> Answer | None:
-    if packed is None:
-        return None
-    try:
-        return unpack(packed)
-    except ValueError:  # not ours: somebody else writes into this Redis
-        return None
+def make_cache(
+    app: Flask, settings: Settings, client: RedisClient | None, engine: Engine
+) -> ReadThrough | None:
+    """Configure Flask-Caching; return the response cache, or None without Redis."""
+    config = (
+        {"CACHE_TYPE": "app.cache.backend.RedisCache", "CACHE_OPTIONS": {"client": client}}
+        if client
+        else {"CACHE_TYPE": "NullCache", "CACHE_NO_NULL_WARNING": True}
+    )
+    extensions.cache.init_app(app, {**config, "CACHE_DEFAULT_TIMEOUT": settings.cache_ttl})
+    return ReadThrough(ResponseCache(client, settings.cache_ttl), engine) if client else None

@@ -1,30 +1,27 @@
-"""Two verbs: ``@cached(*tags)`` on a reading view, ``commit_and_forget(*tags)`` after a write.
-
-How stale answers are kept out is told in docs/design.md, "How the cache stays right".
-"""
+"""Cache tags and keys: ``@cached(*tags)`` on a view that reads."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
-from flask import g
+from flask import Flask
 
 from app.config import Settings
-from app.extensions import db
-from app.http.response import Environ, takes_gzip
+from app.http.response import Environ, accepts_gzip
 from app.http.route_options import View, options_of, set_options
-from app.unit_of_work import NewEvent, PendingWrite
 
-ROOT = Path(__file__).resolve().parents[2]
-HELD_BACK = "bookstall_held_back"
+ALL = "*"
+"""A tag of every entry."""
+MAX_TAGS = 500
+"""More tags are not deleted one by one: that would take longer than the Redis timeout."""
 
 
 def cached(*tags: str) -> Callable[[View], View]:
-    """Let the door answer from the cache for this view while none of ``tags`` was forgotten.
+    """Let the middleware serve this view from the cache until one of ``tags`` is invalidated.
 
-    A tag may name parts of the path: ``book:{book_id}:reviews``.
+    A tag may contain path arguments: ``book:{book_id}:reviews``.
     """
 
     def mark(view: View) -> View:
@@ -34,75 +31,36 @@ def cached(*tags: str) -> Callable[[View], View]:
     return mark
 
 
-def commit_and_forget(*tags: str, event: NewEvent | None = None) -> None:
-    """Commit the write at hand, and invalidate every cached answer that carries one of ``tags``.
-
-    ``event``, a topic and a payload, goes into the log with it. What has committed never fails
-    here: an invalidation that cannot be delivered stays in the outbox, where the transaction of
-    the write has put it.
-    """
-    telling = PendingWrite(read_through(current_app), tags, event)
-    held_back: list[PendingWrite] | None = g.get(HELD_BACK)
-    if held_back is None:
-        _commit([telling])
-    else:
-        db.session.flush()
-        held_back.append(telling)
-
-
-def _commit(tellings: Sequence[PendingWrite]) -> None:
-    for telling in tellings:
-        telling.place()
-    db.session.commit()
-    for telling in tellings:
-        telling.tell()
-
-
-@contextmanager
-def one_commit() -> Iterator[Callable[[], None]]:
-    """Hold the commits of this block back until its end, where it calls what it is given.
-
-    So more can be put into the transaction of a write, when its answer is made. A block that
-    does not call leaves nothing behind.
-    """
-    held_back: list[PendingWrite] = []
-    setattr(g, HELD_BACK, held_back)
-    try:
-        yield lambda: _commit(held_back)
-    finally:
-        g.pop(HELD_BACK)
-        db.session.rollback()
-
-
-def code_fingerprint(settings: Settings) -> bytes:
-    """Name what answers depend on beside the request: code, database, the secret of the cursors."""
-    named = hashlib.blake2b(digest_size=32)
-    for path in sorted(
-        [p for name in ("app", "bookreview", "inventory") for p in (ROOT / name).rglob("*.py")]
-    ):
-        named.update(path.read_bytes())
-    named.update(f"{settings.database_url}\n{settings.secret_key}".encode())
-    return named.digest()
+def collapse_tags(tags: Iterable[str]) -> list[str]:
+    """Return each tag once, or only ALL if there are more than MAX_TAGS."""
+    distinct = sorted(set(tags))
+    return distinct if len(distinct) <= MAX_TAGS else [ALL]
 
 
 def cache_key(environ: Environ, salt: bytes) -> str:
-    """Name an answer: the encoding, the path, and the query in one order."""
+    """Return the key of a response: encoding, path, and the query parameters in sorted order."""
     query = "&".join(sorted(environ.get("QUERY_STRING", "").split("&")))
-    named = f"{takes_gzip(environ):d} {environ['PATH_INFO']}?{query}".encode("latin-1")
-    return hashlib.blake2b(named, digest_size=16, key=salt).hexdigest()
+    text = f"{accepts_gzip(environ):d} {environ['PATH_INFO']}?{query}".encode("latin-1")
+    return hashlib.blake2b(text, digest_size=16, key=salt).hexdigest()
 
 
-def init_app(app: Flask, settings: Settings) -> None:
-    """Choose Redis or the null cache."""
-    chosen = (
-        {"CACHE_TYPE": "app.cache.backend.RedisCache", "CACHE_REDIS_URL": settings.redis_url}
-        if settings.redis_url
-        else {"CACHE_TYPE": "NullCache", "CACHE_NO_NULL_WARNING": True}
-    )
-    cache.init_app(app, {**chosen, "CACHE_DEFAULT_TIMEOUT": settings.cache_ttl})
-    backend = app.extensions["cache"][cache]
-    with app.app_context():
-        engine = autocommit_engine()
-    app.extensions["bookstall_cache"] = (
-        ReadThrough(backend, engine) if isinstance(backend, RedisCache) else None
-    )
+def code_fingerprint(app: Flask, settings: Settings) -> bytes:
+    """Hash what a response depends on besides its request: code, database and cursor key.
+
+    The code is every module of the packages of ``app`` and of its blueprints, so that a release
+    never serves the responses of another one.
+    """
+    names = [app.import_name, *(blueprint.import_name for blueprint in app.blueprints.values())]
+    digest = hashlib.blake2b(digest_size=32)
+    for package in sorted({name.partition(".")[0] for name in names}):
+        for path in source_files(package):
+            digest.update(path.read_bytes())
+    digest.update(f"{settings.database_url}\n{settings.secret_key}".encode())
+    return digest.digest()
+
+
+def source_files(package: str) -> list[Path]:
+    """Return the modules of ``package`` and of all its subpackages."""
+    spec = find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    return sorted(path for folder in folders or () for path in Path(folder).rglob("*.py"))

@@ -1,154 +1,91 @@
-"""How both databases are reached: time-outs, the pool, SQLite for several processes, reads."""
+"""The engine: pool, timeouts, SQLite for several processes, and reads without a transaction."""
 
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVarTuple
+from typing import Any, Protocol, TypeVarTuple
 
 from flask import Flask, current_app
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    DateTime,
-    Dialect,
-    Engine,
-    Row,
-    TypeDecorator,
-    create_engine,
-    event,
-    make_url,
-)
+from sqlalchemy import Connection, Engine, Row, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql import Select
 
-from app.config import LINE_THREADS, THREADS, BadSetting
-from app.db.timeouts import CONNECT_SECONDS, limit_waiting
+from app.config import LIVE_THREADS, THREADS, InvalidSetting
+from app.db.timeouts import CONNECT_TIMEOUT, install_wait_timeout
 from app.extensions import db
 
-BUSY_SECONDS = 5
-STATEMENT_MILLISECONDS = 5_000
-LOCK_MILLISECONDS = 3_000
-POOL_WAIT_SECONDS = 3
-ASK_AFTER_IDLE_SECONDS = 1.0
-"""A connection that was in use a moment ago is not asked again whether it is alive."""
+SQLITE_BUSY_TIMEOUT = 5
+STATEMENT_TIMEOUT_MS = 5_000
+LOCK_TIMEOUT_MS = 3_000
+POOL_TIMEOUT = 3
+PRE_PING_AFTER_SECONDS = 1.0
+"""A connection that was used more recently is not checked before it is used again."""
 
 Ts = TypeVarTuple("Ts")
 
 
-class Money(TypeDecorator[Decimal]):
-    """An amount with two decimals, kept as whole cents: exact on both databases."""
+class _HasEngine(Protocol):
+    """What this module uses of app/services.py, which it must not import."""
 
-    impl = BigInteger
-    cache_ok = True
-
-    @property
-    def python_type(self) -> type[Decimal]:
-        """Say what values of this type are."""
-        return Decimal
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
-        """Count the cents."""
-        return None if value is None else int(value.scaleb(2).to_integral_exact())
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
-        """Make the amount of the cents."""
-        return None if value is None else Decimal(value).scaleb(-2)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A moment in UTC, aware on both databases."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    @property
-    def python_type(self) -> type[datetime]:
-        """Say what values of this type are."""
-        return datetime
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a naive moment: nobody could say when it is."""
-        if value is None or value.tzinfo is None:
-            if value is None:
-                return None
-            raise ValueError("a moment needs its time zone")
-        moment = value.astimezone(UTC)
-        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
-
-    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
-        """Call nothing for each value of PostgreSQL, whose driver gives aware moments."""
-        return super().result_processor(dialect, coltype) if dialect.name == "sqlite" else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give SQLite's naive moments their zone back."""
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
-
-
-def now() -> datetime:
-    """Return this moment in UTC."""
-    return datetime.now(UTC)
+    autocommit_engine: Engine
 
 
 def engine_options(url: str) -> dict[str, Any]:
-    """Choose pool and time-outs for the database at ``url``."""
+    """Return the options of the pool and the timeouts for the database at ``url``."""
     if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": BUSY_SECONDS}}
+        return {"connect_args": {"timeout": SQLITE_BUSY_TIMEOUT}}
     session = (
-        f"-c statement_timeout={STATEMENT_MILLISECONDS} -c lock_timeout={LOCK_MILLISECONDS} "
-        f"-c idle_in_transaction_session_timeout={STATEMENT_MILLISECONDS} -c timezone=UTC"
+        f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} "
+        f"-c idle_in_transaction_session_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC"
     )
     return {
-        "pool_size": THREADS + LINE_THREADS + 1,
+        "pool_size": THREADS + LIVE_THREADS + 1,
         "max_overflow": 0,
-        # The one used last is the one that need not be asked whether it is alive.
+        # The connection used last is the one that most likely needs no check.
         "pool_use_lifo": True,
-        "pool_timeout": POOL_WAIT_SECONDS,
+        "pool_timeout": POOL_TIMEOUT,
         "connect_args": {
-            "connect_timeout": CONNECT_SECONDS,
+            "connect_timeout": CONNECT_TIMEOUT,
             "options": session,
             "application_name": "bookstall",
-            # A host that vanished without a word is noticed, not waited for.
-            "tcp_user_timeout": STATEMENT_MILLISECONDS,
+            # Without these, a host that disappears from the network would be waited for.
+            "tcp_user_timeout": STATEMENT_TIMEOUT_MS,
             "keepalives_idle": 30,
         },
     }
 
 
-def init_app(app: Flask) -> None:
-    """Prepare the engine: its listeners, and the folder of an SQLite file."""
+def configure_engine(app: Flask) -> Engine:
+    """Add the listeners of the engine of ``app``; return its autocommit engine."""
     with app.app_context():
         engine = db.engine
-    app.extensions["bookstall_unbegun"] = _unbegun_beside(engine)
-    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkin", _record_use)
     if engine.dialect.name == "sqlite":
         _make_folder(str(engine.url))
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        limit_waiting()
-        event.listen(engine, "checkout", _make_ready)
+        install_wait_timeout()
+        event.listen(engine, "checkout", _check_out)
         event.listen(engine, "begin", _begin_postgres)
+    return _make_autocommit_engine(engine)
 
 
-def _unbegun_beside(engine: Engine) -> Engine:
-    """Make an engine on the same connections that tells nobody of a beginning or a statement.
+def _make_autocommit_engine(engine: Engine) -> Engine:
+    """Return an engine on the same pool, but without the listeners of ``engine``.
 
-    ``execution_options`` would make one that passes all events on, which costs each read more
-    than they do themselves.
+    ``execution_options`` would return one that passes all events on, which costs each read more
+    than the listeners themselves.
     """
-    # Nothing is begun, so nothing is rolled back. Of SQLite's driver SQLAlchemy could not tell:
-    # it sees no transaction where we have begun one ourselves.
-    skips = engine.dialect.name != "sqlite"
-    return create_engine(engine.url, pool=engine.pool, skip_autocommit_rollback=skips)
+    # Nothing begins, so nothing needs a rollback. Not for SQLite: its driver does not report a
+    # transaction that we have begun ourselves, so SQLAlchemy cannot know whether there is one.
+    skip_rollback = engine.dialect.name != "sqlite"
+    return create_engine(engine.url, pool=engine.pool, skip_autocommit_rollback=skip_rollback)
 
 
-def _commits_each(connection: Connection) -> bool:
+def _is_autocommit(connection: Connection) -> bool:
     return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
@@ -158,63 +95,65 @@ def _make_folder(url: str) -> None:
         try:
             Path(name).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BadSetting(
+            raise InvalidSetting(
                 "DATABASE_URL", f"names a folder that cannot be made: {error}"
             ) from None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    # The driver would begin late and as a reader; we say ourselves when a write begins.
+    # The driver would begin a transaction late and as a reader; _begin_sqlite does it instead.
     connection.isolation_level = None
-    # Readers and one writer at once, over processes; a power cut may cost the last commits,
-    # never the file.
+    # Many readers and one writer at once, over all processes. A power failure may lose the last
+    # commits, but cannot corrupt the file.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    if not _commits_each(connection):
-        # Taken at once, the write lock is waited for; taken midway, it would be refused.
+    if not _is_autocommit(connection):
+        # At the beginning SQLite waits for the write lock; in the middle it would refuse it.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _begin_postgres(connection: Connection) -> None:
-    if not _commits_each(connection):
-        # Only a flag of the driver: SQLAlchemy's own AUTOCOMMIT costs a round trip to take back.
+    if not _is_autocommit(connection):
+        # Only a flag of the driver: to leave SQLAlchemy's own AUTOCOMMIT costs a round trip.
         connection.connection.dbapi_connection.autocommit = False  # type: ignore[union-attr]
 
 
-def _note_use(_: Any, entry: ConnectionPoolEntry) -> None:
+def _record_use(_: Any, entry: ConnectionPoolEntry) -> None:
     entry.info["used"] = time.monotonic()
 
 
-def _make_ready(connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
-    """Hand out a connection that is alive, and commits each statement until a ``begin``."""
-    now_used = time.monotonic()
-    idle = now_used - entry.info.get("used", now_used)
+def _check_out(connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
+    """Check that the connection works, and let it commit each statement until a ``begin``."""
+    current = time.monotonic()
+    idle = current - entry.info.get("used", current)
     try:
-        if not connection.autocommit:  # to set it costs, also where it is set already
+        if not connection.autocommit:  # setting it costs time even if it does not change
             connection.autocommit = True
-        if idle >= ASK_AFTER_IDLE_SECONDS:
+        if idle >= PRE_PING_AFTER_SECONDS:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-    except Exception as error:  # it died while nobody used it: the pool takes another
+    except Exception as error:  # it was lost while idle: the pool opens another one
         raise DisconnectionError from error
 
 
-def unbegun() -> Engine:
+def autocommit_engine() -> Engine:
     """Return the engine for single statements, each of which commits by itself."""
-    engine: Engine = current_app.extensions["bookstall_unbegun"]
-    return engine
+    services: _HasEngine = current_app.extensions["bookstall"]
+    return services.autocommit_engine
 
 
-def dialect() -> str:
-    """Name the kind of database: ``sqlite`` or ``postgresql``."""
+def dialect_name() -> str:
+    """Return the kind of database: ``sqlite`` or ``postgresql``."""
     return db.engine.dialect.name
 
 
-def rows(statement: Select[*Ts], values: Mapping[str, Any] | None = None) -> Sequence[Row[*Ts]]:
-    """Read all rows of ``statement``, outside of any transaction."""
-    with unbegun().connect() as connection:
+def fetch_all(
+    statement: Select[*Ts], values: Mapping[str, Any] | None = None
+) -> Sequence[Row[*Ts]]:
+    """Return all rows of ``statement``, read outside of any transaction."""
+    with autocommit_engine().connect() as connection:
         return connection.execute(statement, values).all()

@@ -1,7 +1,7 @@
-"""A limit to waiting for PostgreSQL, which the server's own time-outs cannot give.
+"""A client-side timeout for PostgreSQL, for the failures that the server's own do not cover.
 
-A server that hangs (its host is out of memory, its disk does not answer) keeps its connections
-open and ends no statement. The driver would wait for ever, with a thread of ours.
+A server that hangs (out of memory, a disk that does not respond) keeps its connections open and
+ends no statement. The driver would then wait forever, and block one of our threads.
 """
 
 import select
@@ -15,26 +15,26 @@ from psycopg2.extensions import (
     set_wait_callback,
 )
 
-CONNECT_SECONDS = 3
-ANSWER_SECONDS = 6
-"""Longer than the server lets a statement run: its own, better message comes first."""
+CONNECT_TIMEOUT = 3
+RESPONSE_TIMEOUT = 6
+"""Longer than the server's statement timeout, whose error message is more precise."""
 
 
-def limit_waiting() -> None:
-    """Let no connection of this process wait longer than that for its server."""
+def install_wait_timeout() -> None:
+    """Limit how long any connection of this process waits for its server."""
     set_wait_callback(_wait)
 
 
-def wait_for_ever() -> None:
-    """Take the limit back, for work that may take long: migrations."""
+def remove_wait_timeout() -> None:
+    """Remove the limit, for work that may take long: migrations."""
     set_wait_callback(None)
 
 
 def _wait(waiting: connection) -> None:
-    seconds = CONNECT_SECONDS if waiting.status == STATUS_SETUP else ANSWER_SECONDS
+    seconds = CONNECT_TIMEOUT if waiting.status == STATUS_SETUP else RESPONSE_TIMEOUT
     while (state := waiting.poll()) != POLL_OK:
         poll = select.poll()
         poll.register(waiting.fileno(), select.POLLIN if state == POLL_READ else select.POLLOUT)
         if not poll.poll(seconds * 1_000):
-            # The driver closes a connection whose wait has failed; the pool makes a new one.
+            # The driver closes a connection whose wait has failed; the pool opens a new one.
             raise OperationalError(f"no answer from the server in {seconds} s")

@@ -1,12 +1,12 @@
-"""What has happened, numbered in commit order: the log that subscribers resume from.
+"""The event log: events numbered in commit order, from which subscribers resume.
 
-The number of an event is taken from the one row of ``event_head``, which stays locked until the
-commit: so numbers are in commit order, and an aborted write leaves no gap.
+The position of an event comes from the single row of ``event_head``, which stays locked until the
+commit. So positions are in commit order, and a write that is rolled back leaves no gap.
 """
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -24,59 +24,54 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.api.contract import encode
-from app.db.engine import UtcDateTime, now
+from app.db.statements import upsert
+from app.db.types import UtcDateTime, now
 from app.errors import WindowPassed
 from app.extensions import Base, db
+from app.json import encode
 
-KEPT_FOR = timedelta(hours=24)
-PURGE_EVERY, PURGED_AT_ONCE = 10, 100
-"""Each tenth event takes up to a hundred out that are too old: they never pile up."""
-TOPIC_MAX = 60
+RETENTION = timedelta(hours=24)
+PURGE_EVERY, PURGE_LIMIT = 10, 100
+"""Every tenth event removes up to a hundred old ones, so they cannot accumulate."""
+MAX_TOPIC_LENGTH = 60
 LOG_BYTES = 8
-POSITION_MAX = 2**63 - 1
+MAX_POSITION = 2**63 - 1
 CURSOR = re.compile(rf"([0-9a-f]{{{2 * LOG_BYTES}}})-(0|[1-9][0-9]{{0,18}})")
-STREAM_MAX = 1_000
-"""About so many are in the stream: a reader is a moment behind it, or reads the database."""
-STREAM_SECONDS = 3_600
-"""A stream that nobody adds to any more is forgotten by Redis."""
-INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
 class Event(NamedTuple):
-    """Something that a committed write has told."""
+    """An event of a committed write."""
 
     position: int
-    """Its place in the log; the next event's is one more."""
+    """Positions have no gaps: the next event's is one higher."""
     topic: str
-    """What it is about, as ``book:7:reviews``."""
+    """Such as ``book:7:reviews``."""
     payload: bytes
     """JSON."""
 
 
-class Head(NamedTuple):
-    """Where a log stands."""
+class LogPosition(NamedTuple):
+    """The name of a log and the range of its positions."""
 
     log: str
-    """The log's own name, made with its database: positions of another log mean nothing here."""
+    """Created with the database: a position of one log means nothing in another."""
     position: int
     """Of the newest event; 0 before the first."""
     oldest: int
-    """Of the oldest event that is kept; ``position + 1`` if none is."""
+    """Of the oldest event that is stored; ``position + 1`` if none is."""
 
 
 class Cursor(NamedTuple):
-    """A place in a log: behind the event of this position."""
+    """A place in a log: after the event at this position."""
 
     log: str
     position: int
 
 
 class EventHead(Base):
-    """The log's name, and the position of its newest event: one row."""
+    """The name of the log and the position of its newest event: a single row."""
 
     __tablename__ = "event_head"
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
@@ -87,89 +82,90 @@ class EventHead(Base):
 
 
 class StoredEvent(Base):
-    """An event, kept for a day."""
+    """An event, stored for RETENTION."""
 
     __tablename__ = "event"
     __table_args__ = (Index("ix_event_topic_position", "topic", "position"),)
 
     position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    topic: Mapped[str] = mapped_column(String(TOPIC_MAX))
+    topic: Mapped[str] = mapped_column(String(MAX_TOPIC_LENGTH))
     payload: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
 OLDEST = select(func.min(StoredEvent.position)).scalar_subquery()
 NEWEST = select(func.max(StoredEvent.position)).scalar_subquery()
-# One statement, one snapshot: its three values belong together.
+# One statement reads one snapshot, so its three values are consistent.
 HEAD = select(
     EventHead.log, EventHead.position, func.coalesce(OLDEST, EventHead.position + 1)
 ).where(EventHead.id == 1)
-# Of the tables, not the models: the line behind this statement waits for what comes after it.
-HEADS, STORED = EventHead.metadata.tables["event_head"], StoredEvent.metadata.tables["event"]
-TAKE_THE_NEXT = (
-    update(HEADS)
-    .where(HEADS.c.id == 1)
-    .values(position=HEADS.c.position + 1)
-    .returning(HEADS.c.log, HEADS.c.position)
+# Core tables, not ORM models: this runs while the head row is locked and every other writer
+# queues behind it.
+HEAD_TABLE, EVENT_TABLE = (Base.metadata.tables[name] for name in ("event_head", "event"))
+NEXT_POSITION = (
+    update(HEAD_TABLE)
+    .where(HEAD_TABLE.c.id == 1)
+    .values(position=HEAD_TABLE.c.position + 1)
+    .returning(HEAD_TABLE.c.log, HEAD_TABLE.c.position)
 )
-STORE = insert(STORED)
+INSERT_EVENT = insert(EVENT_TABLE)
 EVENTS = select(StoredEvent.position, StoredEvent.topic, StoredEvent.payload)
 
 
 def append(topic: str, payload: Mapping[str, Any]) -> tuple[str, Event]:
-    """Add an event to the transaction at hand; return the name of the log with it.
+    """Append an event in the current transaction; return the name of the log and the event.
 
-    All other events wait until this transaction ends: call it last before the commit.
+    All other writers of events wait until this transaction ends: call it last before the commit.
     """
-    written = encode(payload)
+    encoded = encode(payload)
     db.session.flush()
     connection = db.session.connection()
-    place = connection.execute(TAKE_THE_NEXT).one_or_none()
-    if place is None:
-        _make_head(connection)
-        place = connection.execute(TAKE_THE_NEXT).one()
-    event = Event(place.position, topic, written)
-    values = {"position": event.position, "topic": topic, "payload": written.decode()}
-    connection.execute(STORE, values)
-    return place.log, event
+    head = connection.execute(NEXT_POSITION).one_or_none()
+    if head is None:
+        _create_head(connection)
+        head = connection.execute(NEXT_POSITION).one()
+    event = Event(head.position, topic, encoded)
+    values = {"position": event.position, "topic": topic, "payload": encoded.decode()}
+    connection.execute(INSERT_EVENT, values)
+    return head.log, event
 
 
-def head(engine: Engine) -> Head:
-    """Return where the log stands."""
+def head(engine: Engine) -> LogPosition:
+    """Return the name and the positions of the log."""
     with engine.connect() as connection:
-        found = connection.execute(HEAD).one_or_none()
-        if found is None:
-            _make_head(connection)
-            found = connection.execute(HEAD).one()
-        return Head(*found)
+        row = connection.execute(HEAD).one_or_none()
+        if row is None:
+            _create_head(connection)
+            row = connection.execute(HEAD).one()
+        return LogPosition(*row)
 
 
-def _make_head(connection: Connection) -> None:
-    """Begin a log of a new name where there is none, as after the tables were emptied."""
-    make = INSERT[connection.dialect.name](EventHead)
+def _create_head(connection: Connection) -> None:
+    """Create the row of a new log if there is none, as after the tables were emptied."""
     values = {"id": 1, "log": new_log(), "position": func.coalesce(NEWEST, 0)}
-    connection.execute(make.values(values).on_conflict_do_nothing())
+    statement = upsert(connection.dialect.name, EventHead).values(values)
+    connection.execute(statement.on_conflict_do_nothing())
 
 
 def new_log() -> str:
-    """Make a name for a log."""
+    """Return a new name for a log."""
     return secrets.token_hex(LOG_BYTES)
 
 
 def newest(engine: Engine, upto: int, count: int) -> list[Event]:
-    """Return the newest ``count`` events up to a position, or what is kept of them."""
+    """Return the newest ``count`` events up to a position; fewer if not all are stored."""
     return _read(engine, upto - count, upto, None, count)
 
 
 def after(
     engine: Engine, cursor: Cursor, upto: int, topic: str | None = None, limit: int = 500
 ) -> list[Event]:
-    """Return the events behind ``cursor`` up to a position, oldest first, at most ``limit``.
+    """Return the events after ``cursor`` up to a position, oldest first, at most ``limit``.
 
-    Of one topic, if one is named. Raise WindowPassed where the log cannot prove that this is all.
+    Raise WindowPassed if some of them may no longer be stored.
     """
     found = _read(engine, cursor.position, upto, topic, limit)
-    # Looked at afterwards: what was kept then, was kept while we read.
+    # Read afterwards: what is stored now was also stored while we read the events.
     log, position, oldest = head(engine)
     if log != cursor.log or not oldest - 1 <= cursor.position <= position:
         raise WindowPassed
@@ -177,58 +173,42 @@ def after(
 
 
 def _read(engine: Engine, position: int, upto: int, topic: str | None, limit: int) -> list[Event]:
-    asked = EVENTS.where(StoredEvent.position > position, StoredEvent.position <= upto)
+    statement = EVENTS.where(StoredEvent.position > position, StoredEvent.position <= upto)
     if topic is not None:
-        asked = asked.where(StoredEvent.topic == topic)
+        statement = statement.where(StoredEvent.topic == topic)
     with engine.connect() as connection:
-        found = connection.execute(asked.order_by(StoredEvent.position).limit(limit))
-        return [Event(position, topic, payload.encode()) for position, topic, payload in found]
+        rows = connection.execute(statement.order_by(StoredEvent.position).limit(limit))
+        return [Event(position, topic, payload.encode()) for position, topic, payload in rows]
 
 
-def purge_now_and_then(engine: Engine, position: int) -> None:
-    """Remove, at each tenth event, some of the oldest that are too old.
+def purge_periodically(engine: Engine, position: int) -> None:
+    """Remove up to PURGE_LIMIT events older than RETENTION, if ``position`` is a tenth one.
 
-    Always all up to a position: so what is kept has no gaps, whoever else removes.
+    It always removes a prefix of the log, so the stored events have no gaps even if several
+    processes purge at once.
     """
     if position % PURGE_EVERY:
         return
     oldest = (
         select(StoredEvent.position, StoredEvent.created_at)
         .order_by(StoredEvent.position)
-        .limit(PURGED_AT_ONCE + 1)
+        .limit(PURGE_LIMIT + 1)
         .subquery()
     )
-    young = func.min(oldest.c.position).filter(oldest.c.created_at >= now() - KEPT_FOR)
+    young = func.min(oldest.c.position).filter(oldest.c.created_at >= now() - RETENTION)
     first_to_keep = select(func.coalesce(young, func.max(oldest.c.position))).scalar_subquery()
     with engine.connect() as connection:
         connection.execute(delete(StoredEvent).where(StoredEvent.position < first_to_keep))
 
 
-def cursor_of(log: str, position: int) -> str:
-    """Write a cursor, safe in URLs."""
+def format_cursor(log: str, position: int) -> str:
+    """Return a cursor as text, safe in URLs."""
     return f"{log}-{position}"
 
 
-def read_cursor(text: str) -> Cursor:
-    """Read what ``cursor_of`` wrote; raise ValueError for anything else."""
+def parse_cursor(text: str) -> Cursor:
+    """Parse the text that ``format_cursor`` returns; raise ValueError for any other."""
     parts = CURSOR.fullmatch(text)
-    if parts is None or int(parts[2]) > POSITION_MAX:
+    if parts is None or int(parts[2]) > MAX_POSITION:
         raise ValueError("not a cursor of a log")
     return Cursor(parts[1], int(parts[2]))
-
-
-def stream_key(log: str) -> str:
-    """Name the stream of a log in Redis.
-
-    Not below the run_id of the server, as the cache: its ids are the positions, and mean the same
-    in any memory.
-    """
-    return f"bookstall:{log}:events"
-
-
-def announcement(log: str, event: Event) -> Sequence[Sequence[Any]]:
-    """Return the commands that add ``event`` to the stream; Redis may refuse them."""
-    key, place = stream_key(log), f"{event.position}-0"
-    added = ("XADD", key, "MAXLEN", "~", STREAM_MAX, place)
-    fields = ("t", event.topic, "p", event.payload)
-    return [(*added, *fields), ("EXPIRE", key, STREAM_SECONDS)]

@@ -1,63 +1,83 @@
-"""The events of a log in Redis: the fast way, which may lack any of them."""
+"""The Redis Stream of a log: the fast way to new events, in which any of them may be missing."""
 
 from collections.abc import Sequence
 
-from app.events.log import Event, stream_key
-from app.redis.client import TIMEOUT_SECONDS, RedisLink
+from app.events.log import Event
+from app.redis.client import TIMEOUT_SECONDS, Command, RedisClient
 
+STREAM_MAX = 1_000
+"""About how many events a stream has. A reader that is further behind reads the database."""
+STREAM_SECONDS = 3_600
+"""Redis removes a stream that gets no new event for so long."""
 BLOCK_SECONDS = 0.5
-AT_ONCE = 500
+READ_LIMIT = 500
+
+
+def stream_key(log: str) -> str:
+    """Return the key of a log's stream.
+
+    Unlike the keys of the cache it does not contain the server's ``run_id``: the ids are the
+    positions of the events, which stay valid after a restart of Redis.
+    """
+    return f"bookstall:{log}:events"
+
+
+def stream_commands(log: str, event: Event) -> Sequence[Command]:
+    """Return the commands that add ``event`` to the stream; Redis may refuse them."""
+    key = stream_key(log)
+    add = ("XADD", key, "MAXLEN", "~", STREAM_MAX, f"{event.position}-0")
+    return [(*add, "t", event.topic, "p", event.payload), ("EXPIRE", key, STREAM_SECONDS)]
 
 
 class Stream:
-    """Read by one thread, on a connection of its own; every call ends in time or raises RedisAway.
+    """A reader for one thread; every call ends in time or raises RedisUnavailable.
 
-    The breaker is its own too: that of the cache lets one caller through in each second, and
-    this reader would take the turn of a request.
+    It has its own client, and so its own circuit breaker: an open breaker allows one request in
+    each second, and this reader would take it from the requests of clients.
     """
 
     def __init__(self, url: str) -> None:
-        self._server = RedisLink(url)
+        self._client = RedisClient(url)
 
     def usable(self) -> bool:
-        """Tell whether Redis may be asked now; while it is away, once a second."""
-        return self._server.breaker.allows()
+        """Return whether Redis may be used now; while it is unavailable, once a second."""
+        return self._client.breaker.allow_request()
 
     def read(self, log: str, position: int) -> Sequence[Event]:
-        """Return what is there behind ``position``; wait up to BLOCK_SECONDS for it.
+        """Return the events after ``position``; wait for them for up to BLOCK_SECONDS.
 
-        Raise ValueError for what no writer of ours has put there.
+        Raise ValueError if another program wrote to the stream.
         """
-        how = ("XREAD", "COUNT", AT_ONCE, "BLOCK", int(1_000 * BLOCK_SECONDS))
-        command = (*how, "STREAMS", stream_key(log), f"{position}-0")
-        patience = BLOCK_SECONDS + TIMEOUT_SECONDS
-        answer = self._server.need(self._server.link(), command, seconds=patience)
-        return [_event(*entry) for entry in answer[0][1]] if answer else []
+        options = ("COUNT", READ_LIMIT, "BLOCK", int(1_000 * BLOCK_SECONDS))
+        command = ("XREAD", *options, "STREAMS", stream_key(log), f"{position}-0")
+        timeout = BLOCK_SECONDS + TIMEOUT_SECONDS
+        response = self._client.execute(self._client.connection(), command, timeout=timeout)
+        return [_event(*entry) for entry in response[0][1]] if response else []
 
     def newest(self, log: str) -> int:
-        """Return the newest position in the stream; 0 without any."""
+        """Return the newest position in the stream; 0 if it is empty."""
         command = ("XREVRANGE", stream_key(log), "+", "-", "COUNT", 1)
-        found = self._server.need(self._server.link(), command)
-        return _position(found[0][0]) if found else 0
+        entries = self._client.execute(self._client.connection(), command)
+        return _position(entries[0][0]) if entries else 0
 
     def drop(self, log: str) -> None:
         """Remove the stream of this log."""
-        self._server.need(self._server.link(), ("DEL", stream_key(log)))
+        self._client.execute(self._client.connection(), ("DEL", stream_key(log)))
 
     def close(self) -> None:
         """Close the connection of this thread."""
-        self._server.leave()
+        self._client.close()
 
 
 def _event(entry: bytes, fields: Sequence[bytes]) -> Event:
-    named = dict(zip(fields[::2], fields[1::2], strict=True))
-    if not named.keys() >= {b"t", b"p"}:
-        raise ValueError("not an event of ours")
-    return Event(_position(entry), named[b"t"].decode(), named[b"p"])
+    values = dict(zip(fields[::2], fields[1::2], strict=True))
+    if not values.keys() >= {b"t", b"p"}:
+        raise ValueError("not an event of this service")
+    return Event(_position(entry), values[b"t"].decode(), values[b"p"])
 
 
 def _position(entry: bytes) -> int:
     number, _, sequence = entry.partition(b"-")
     if sequence != b"0":
-        raise ValueError("not an id of ours")
+        raise ValueError("not an id of this service")
     return int(number)

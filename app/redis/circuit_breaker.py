@@ -1,4 +1,4 @@
-"""A circuit breaker: while the other side is away, its users are kept from waiting for it."""
+"""A circuit breaker: while the other side fails, most requests skip it instead of waiting."""
 
 import time
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from threading import Lock
 OPEN_SECONDS = 1.0
 
 
-class Breaker:
-    """Opens at the first failure, then lets one caller through each ``open_seconds``.
+class CircuitBreaker:
+    """Opens at the first failure, then allows one request in each ``open_seconds``.
 
-    Kept small on purpose, see docs/decisions/0003-circuit-breaker.md: reading a closed breaker
-    takes no lock, as every request does it.
+    Reading a closed breaker takes no lock, because every request does it. Why not a library:
+    docs/decisions/0003-circuit-breaker.md.
     """
 
     def __init__(
@@ -22,43 +22,43 @@ class Breaker:
         self._open_seconds = open_seconds
         self._clock = clock
         self._retry_at: float | None = None
-        self._urgent_tried = False
+        self._priority_used = False
         self._lock = Lock()
 
     @property
     def closed(self) -> bool:
-        """Tell whether all callers may pass."""
+        """Whether all requests are allowed."""
         return self._retry_at is None
 
-    def allows(self, *, urgent: bool = False) -> bool:
-        """Tell whether this caller may try; while open, that is one caller in each period.
+    def allow_request(self, *, priority: bool = False) -> bool:
+        """Return whether this request may try; while open, one in each period may.
 
-        One ``urgent`` caller in each period is let through beside it.
+        In addition, one request with ``priority`` is allowed in each period.
         """
-        return self.closed or self._takes_a_turn(urgent)
+        return self.closed or self._allow_while_open(priority)
 
-    def _takes_a_turn(self, urgent: bool) -> bool:
+    def _allow_while_open(self, priority: bool) -> bool:
         with self._lock:
             retry_at = self._retry_at
             if retry_at is None:
                 return True
             if self._clock() >= retry_at:
                 self._retry_at = self._clock() + self._open_seconds
-                self._urgent_tried = urgent
+                self._priority_used = priority
                 return True
-            first = urgent and not self._urgent_tried
-            self._urgent_tried |= urgent
-            return first
+            allowed = priority and not self._priority_used
+            self._priority_used |= priority
+            return allowed
 
-    def succeeded(self) -> None:
-        """Let all callers pass again."""
+    def record_success(self) -> None:
+        """Close: allow all requests again."""
         if self._retry_at is not None:
             with self._lock:
                 self._retry_at = None
 
-    def failed(self) -> None:
-        """Keep all callers away for a period."""
+    def record_failure(self) -> None:
+        """Open for a period."""
         with self._lock:
             if self._retry_at is None:
-                self._urgent_tried = False
+                self._priority_used = False
             self._retry_at = self._clock() + self._open_seconds

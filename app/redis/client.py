@@ -1,4 +1,8 @@
-"""How one Redis is reached: time-outs, a breaker for all, a connection for each thread."""
+"""The Redis client: time limits, one circuit breaker, one connection for each thread.
+
+It uses redis-py's connections below its pool, whose lock would cost every cache hit. What it
+needs for that is not all documented: see PRIVATE_NAMES.
+"""
 
 import logging
 import threading
@@ -13,43 +17,50 @@ from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from app.redis.circuit_breaker import Breaker
+from app.redis.circuit_breaker import CircuitBreaker
 
+PRIVATE_NAMES = (
+    "redis:ConnectionPool.connection_class",
+    "redis:ConnectionPool.connection_kwargs",
+    "redis.connection:AbstractConnection.connect",
+    "redis.connection:AbstractConnection.disconnect",
+    "redis.connection:AbstractConnection.pack_commands",
+    "redis.connection:AbstractConnection.send_packed_command",
+    "redis.connection:AbstractConnection.read_response",
+)
+"""What this module alone uses of redis-py beyond its documentation."""
 TIMEOUT_SECONDS = 0.1
+INFO_COMMANDS = (("INFO", "server"), ("INFO", "replication"))
 Command = Sequence[Any]
 log = logging.getLogger(__name__)
 
 
-WHO = (("INFO", "server"), ("INFO", "replication"))
-
-
-class RedisAway(Exception):  # noqa: N818 - a state of affairs, handled where it arises
+class RedisUnavailable(Exception):
     """Redis cannot be used now, for a reason in one word."""
 
 
-class Link(NamedTuple):
-    """One thread's connection, and the name of the run of the server that it leads to."""
+class Connection(NamedTuple):
+    """One thread's connection, and which run of the server it is connected to."""
 
-    connection: ConnectionInterface
+    raw: ConnectionInterface
     run_id: str
     epoch: int
 
 
-class RedisLink:
-    """Asks one Redis; every exchange ends within about TIMEOUT_SECONDS or raises RedisAway.
+class RedisClient:
+    """Sends commands to one Redis.
 
-    Each thread has a connection of its own, which spares a hit the pool's lock.
-    ``on_lost`` is called whenever Redis was out of reach: what was believed about the cache
-    before has to be proved again.
+    Every exchange ends within about TIMEOUT_SECONDS or raises RedisUnavailable. ``on_lost`` is
+    called whenever Redis was out of reach: invalidations may have been missed since.
     """
 
     def __init__(self, url: str) -> None:
-        self.breaker = Breaker()
+        self.url = url
+        self.breaker = CircuitBreaker()
         self.on_lost: Callable[[], None] = lambda: None
         self._epoch = 0
         self._local = threading.local()
-        self.url = url
-        # Only to read the URL: the pool counts the connections that it ever made.
+        # Only parses the URL. A pool also counts, and limits, the connections that it made.
         pool = ConnectionPool.from_url(
             url,
             socket_timeout=TIMEOUT_SECONDS,
@@ -57,133 +68,133 @@ class RedisLink:
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
-        self._connect = partial(pool.connection_class, **pool.connection_kwargs)
+        self._new_raw_connection = partial(pool.connection_class, **pool.connection_kwargs)
 
-    def link(self) -> Link:
-        """Return this thread's link."""
-        link: Link | None = getattr(self._local, "link", None)
-        if link is not None and link.epoch == self._epoch:
-            return link
-        return self._new_link()
+    def connection(self) -> Connection:
+        """Return this thread's connection, and open it first if necessary."""
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is not None and connection.epoch == self._epoch:
+            return connection
+        return self._connect()
 
-    def insist(self, exchange: Callable[[], Any]) -> Any:
-        """Return what ``exchange`` returns, tried again if only the connection was lost."""
+    def with_retry(self, exchange: Callable[[], Any]) -> Any:
+        """Return the result of ``exchange``; try once more if only the connection was lost."""
         try:
             return exchange()
-        except RedisAway:
-            # An old connection may have been closed under us: a new one tells the truth.
+        except RedisUnavailable:
+            # The server may have closed an idle connection: only a new one shows its state.
             if not self.breaker.closed:
                 raise
             return exchange()
 
-    def need(
+    def execute(
         self,
-        link: Link,
+        connection: Connection,
         command: Command,
         also: Sequence[Command] = (),
-        seconds: float | None = None,
+        timeout: float | None = None,
     ) -> Any:
-        """Return the answer to a command that Redis must not refuse.
+        """Return the response to a command; raise RedisUnavailable if Redis refuses it.
 
-        ``also`` is sent in the same round trip, and may be refused.
+        ``also`` is sent in the same round trip; those commands may be refused.
         """
-        answer, *others = self.ask(link, [command, *also], seconds)
+        response, *others = self.send(connection, [command, *also], timeout)
         for refusal in others:
             if isinstance(refusal, ResponseError):
                 log.debug("refused by Redis: %s", refusal)
-        if isinstance(answer, ResponseError):
-            raise self._away("refused")
-        return answer
+        if isinstance(response, ResponseError):
+            raise self._unavailable("refused")
+        return response
 
-    def ask(
-        self, link: Link, commands: Sequence[Command], seconds: float | None = None
+    def send(
+        self, connection: Connection, commands: Sequence[Command], timeout: float | None = None
     ) -> list[Any]:
-        """Send ``commands`` at once and return their answers, refusals among them as values.
+        """Send ``commands`` together and return their responses; a refusal is a ResponseError.
 
-        Redis may take ``seconds`` for each, where they wait for something by themselves.
+        ``timeout`` replaces TIMEOUT_SECONDS for each response, for commands that block.
         """
-        connection = link.connection
+        raw = connection.raw
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            answers = [_answer(connection, seconds) for _ in commands]
+            raw.send_packed_command(raw.pack_commands(commands))
+            responses = [_read_response(raw, timeout) for _ in commands]
         except (RedisTimeoutError, BusyLoadingError) as error:
-            self._drop(connection)
-            raise self._away(_word(error)) from error
+            self._discard(raw)
+            raise self._unavailable(_reason(error)) from error
         except (RedisError, OSError) as error:
-            # Perhaps only this connection is gone; the next one decides about the breaker.
-            self._drop(connection)
-            raise RedisAway("reconnecting") from error
-        self.breaker.succeeded()
-        return answers
+            # Perhaps only this connection is lost: the next one decides about the breaker.
+            self._discard(raw)
+            raise RedisUnavailable("reconnecting") from error
+        self.breaker.record_success()
+        return responses
 
-    def leave(self) -> None:
-        """Close this thread's connection, before the thread ends."""
-        link: Link | None = getattr(self._local, "link", None)
-        if link is not None:
-            self._local.link = None
-            link.connection.disconnect()
-
-    def prove(self) -> None:
-        """Raise RedisAway unless this is still the same run of the same master."""
-        link = self.link()
+    def verify_master(self) -> None:
+        """Raise RedisUnavailable unless this is still the same run of the same master."""
+        connection = self.connection()
         try:
-            same = _run_id(self.ask(link, WHO)) == link.run_id
+            unchanged = _run_id(self.send(connection, INFO_COMMANDS)) == connection.run_id
         except ResponseError as error:
-            self._drop(link.connection)
-            raise self._away("refused") from error
-        if not same:
-            self._drop(link.connection)
-            raise RedisAway("reconnecting")
+            self._discard(connection.raw)
+            raise self._unavailable("refused") from error
+        if not unchanged:
+            self._discard(connection.raw)
+            raise RedisUnavailable("reconnecting")
 
-    def _new_link(self) -> Link:
-        epoch, connection = self._epoch, self._connect()
+    def close(self) -> None:
+        """Close this thread's connection; call it before the thread ends."""
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            self._local.connection = None
+            connection.raw.disconnect()
+
+    def _connect(self) -> Connection:
+        epoch, raw = self._epoch, self._new_raw_connection()
         try:
-            connection.connect()
-            connection.send_packed_command(connection.pack_commands(WHO))
-            run_id = _run_id([_answer(connection) for _ in WHO])
+            raw.connect()
+            raw.send_packed_command(raw.pack_commands(INFO_COMMANDS))
+            run_id = _run_id([_read_response(raw) for _ in INFO_COMMANDS])
         except (RedisError, OSError) as error:
-            connection.disconnect()
-            raise self._away(_word(error)) from error
-        self._local.link = link = Link(connection, run_id, epoch)
-        return link
+            raw.disconnect()
+            raise self._unavailable(_reason(error)) from error
+        self._local.connection = connection = Connection(raw, run_id, epoch)
+        return connection
 
-    def _drop(self, connection: ConnectionInterface) -> None:
-        # The links of all threads may be dead, and one that was idle would find out too late:
-        # in the one try that an open breaker lets through.
+    def _discard(self, raw: ConnectionInterface) -> None:
+        # The connections of the other threads may be dead too. A new epoch makes each thread
+        # reconnect: a dead connection would waste the one request that an open breaker allows.
         self._epoch += 1
-        self._local.link = None
-        connection.disconnect()
+        self._local.connection = None
+        raw.disconnect()
         self.on_lost()
 
-    def _away(self, reason: str) -> RedisAway:
-        self.breaker.failed()
+    def _unavailable(self, reason: str) -> RedisUnavailable:
+        self.breaker.record_failure()
         self.on_lost()
-        return RedisAway(reason)
+        return RedisUnavailable(reason)
 
 
-def _answer(connection: ConnectionInterface, seconds: float | None = None) -> Any:
+def _read_response(raw: ConnectionInterface, timeout: float | None = None) -> Any:
     try:
-        if seconds is not None:
-            return connection.read_response(timeout=seconds)
-        return connection.read_response()
+        if timeout is not None:
+            return raw.read_response(timeout=timeout)
+        return raw.read_response()
     except ResponseError as refusal:
         return refusal
 
 
-def _run_id(told: Sequence[Any]) -> str:
-    """Name this run of this server as a master: a restart and a promotion each make a new name."""
-    pairs = [line.partition(b":") for part in told for line in _lines(part)]
-    facts = {name: value.decode("ascii") for name, _, value in pairs}
-    if facts.get(b"role") != "master" or not facts.get(b"run_id"):
-        raise ResponseError("not a master, or one that does not tell its run_id")
-    return f"{facts[b'run_id'][:12]}-{facts.get(b'master_replid', '')[:12]}"
+def _run_id(sections: Sequence[Any]) -> str:
+    """Return a name for this run as a master: each restart and each promotion makes a new one."""
+    pairs = [line.partition(b":") for section in sections for line in _info_lines(section)]
+    info = {name: value.decode("ascii") for name, _, value in pairs}
+    if info.get(b"role") != "master" or not info.get(b"run_id"):
+        raise ResponseError("not a master, or INFO has no run_id")
+    return f"{info[b'run_id'][:12]}-{info.get(b'master_replid', '')[:12]}"
 
 
-def _lines(part: Any) -> list[bytes]:
-    if isinstance(part, ResponseError):
-        raise part
-    return bytes(part).splitlines()
+def _info_lines(section: Any) -> list[bytes]:
+    if isinstance(section, ResponseError):
+        raise section
+    return bytes(section).splitlines()
 
 
-def _word(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return "timeout" if isinstance(error, RedisTimeoutError) else "unreachable"

@@ -1,0 +1,110 @@
+"""Responses in Redis, each valid only as long as its tags keep their versions.
+
+Keys, below a prefix made of the server's ``run_id``:
+
+    bookstall:<run_id>:t:<tag>    a random version of the tag, created by the first reader
+    bookstall:<run_id>:e:<key>    an entry: the versions of its tags as read before its query,
+                                  then the response
+
+An entry counts only while every tag has the version that the entry carries. To invalidate a tag
+is to delete it: the next reader creates a version that never existed before, so a slow reader
+cannot store an old response again. Deletion needs no memory, so it also works on a full Redis.
+A Redis that restarts has a new ``run_id`` and so starts empty, even if it loads old data.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from redis.exceptions import ResponseError
+
+from app.cache.tags import ALL, collapse_tags
+from app.http.response import OK, BufferedResponse
+from app.redis.client import Command, Connection, RedisClient, RedisUnavailable
+
+VERSION_BYTES = 8
+CACHED_HEADERS = ("ETag", "Content-Encoding", "Vary", "Link")
+"""What an entry stores besides the body. All other headers of a response follow from it."""
+CacheUnavailable = RedisUnavailable
+
+
+class Lookup(NamedTuple):
+    """The current versions of the tags, and the response if a valid one is stored."""
+
+    versions: bytes | None
+    """None if Redis is full: a tag has no version and cannot get one."""
+    response: BufferedResponse | None
+
+
+class ResponseCache:
+    """Stores responses in one Redis; every call ends in time or raises CacheUnavailable."""
+
+    def __init__(self, client: RedisClient, ttl: int) -> None:
+        self.client = client
+        self.breaker = client.breaker
+        self._ttl = ttl
+
+    def get(self, key: str, tags: Sequence[str]) -> Lookup:
+        """Read the entry and the versions of its tags in one round trip."""
+        connection = self.client.connection()
+        names = _tag_keys(connection, [*tags, ALL])
+        command = ["MGET", _entry_key(connection, key), *names]
+        entry, *found = self.client.execute(connection, command)
+        if None in found:
+            return Lookup(self._create_versions(connection, names), None)
+        versions = b"".join(found)
+        if entry is not None and entry.startswith(versions):
+            return Lookup(versions, _unpack(entry[len(versions) :]))
+        return Lookup(versions, None)
+
+    def _create_versions(self, connection: Connection, names: Sequence[str]) -> bytes | None:
+        """Create the versions that are missing and return all; None if Redis is full."""
+        # Twice the lifetime of an entry: a version that expires too early only costs a miss.
+        expiry = 2 * self._ttl
+        commands = [["SET", name, os.urandom(VERSION_BYTES), "EX", expiry, "NX"] for name in names]
+        found = self.client.send(connection, [*commands, ["MGET", *names]])[-1]
+        return None if None in found else b"".join(found)
+
+    def set(self, key: str, versions: bytes, response: BufferedResponse) -> bool:
+        """Store a response under the versions read before its query; False if Redis refuses."""
+        connection = self.client.connection()
+        value = versions + _pack(response)
+        command = ["SET", _entry_key(connection, key), value, "EX", self._ttl]
+        return not isinstance(self.client.send(connection, [command])[0], ResponseError)
+
+    def invalidate(self, tags: Iterable[str], also: Sequence[Command] = ()) -> None:
+        """Invalidate all entries that carry one of ``tags``.
+
+        The commands ``also`` are sent in the same round trip; Redis may refuse them.
+        """
+        names = collapse_tags(tags)
+        self.client.with_retry(lambda: self._delete(names, also))
+
+    def _delete(self, tags: Sequence[str], also: Sequence[Command]) -> None:
+        connection = self.client.connection()
+        self.client.execute(connection, ["DEL", *_tag_keys(connection, tags)], also)
+
+
+def _entry_key(connection: Connection, key: str) -> str:
+    return f"bookstall:{connection.run_id}:e:{key}"
+
+
+def _tag_keys(connection: Connection, tags: Sequence[str]) -> list[str]:
+    return [f"bookstall:{connection.run_id}:t:{tag}" for tag in tags]
+
+
+def _pack(response: BufferedResponse) -> bytes:
+    """Encode a JSON response as plain bytes: no pickle, whose loading can run code."""
+    headers = [(response.get_header(name) or "").encode("latin-1") for name in CACHED_HEADERS]
+    return b"\n".join([*headers, response.body])
+
+
+def _unpack(packed: bytes) -> BufferedResponse | None:
+    """Decode what ``_pack`` encoded; return None for what another program stored."""
+    *values, body = packed.split(b"\n", len(CACHED_HEADERS))
+    if len(values) != len(CACHED_HEADERS):
+        return None
+    pairs = zip(CACHED_HEADERS, values, strict=True)
+    headers = [(name, value.decode("latin-1")) for name, value in pairs if value]
+    headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    return BufferedResponse(OK, headers, body)
