@@ -1,10 +1,6 @@
-"""The whole service, for gunicorn's asgi worker: REST and GraphQL, with new reviews live."""
+"""The whole service, for gunicorn's ASGI worker: REST, GraphQL and live reviews."""
 
 from app.config import from_env
-from app.factory import create_app
-from app.live.asgi import Live
-from app.live.operations import Graph
-from bookreview.graphql_schema import NewReviews, schema
+from app.factory import create_asgi_app
 
-settings = from_env()
-app = Live(create_app(settings), Graph(schema, NewReviews()), settings)
+app = create_asgi_app(from_env())

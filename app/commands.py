@@ -1,43 +1,59 @@
 """`flask prepare`: what `make run` needs before it serves."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import click
-from flask import Blueprint, current_app
+from flask.cli import with_appcontext
 from flask_migrate import upgrade
 from sqlalchemy import inspect, make_url
 
 from app.config import INSTANCE, default_database_url
 from app.extensions import db
+from app.services import current_services
 
-bp = Blueprint("preparing", __name__, cli_group=None)
 SAMPLE = Path(__file__).resolve().parent.parent / "sample"
-KEYS = {"books": "source_id", "reviews": "source_id", "products": "sku"}
 
 
-@bp.cli.command()
-def prepare() -> None:
-    """Bring the database to the newest migration; fill the default one when it is new."""
-    wanted = INSTANCE / "sample-not-loaded-yet"
-    if _is_default() and not inspect(db.engine).has_table("alembic_version"):
-        # The mark outlives an interruption: the next start takes up what this one left.
-        wanted.touch()
-    upgrade()
-    if _is_default() and wanted.exists():
-        _load_sample()
-        wanted.unlink()
+class SampleFile(NamedTuple):
+    """A CSV file in sample/, and the command that loads it by ``key``."""
+
+    name: str
+    load: click.Command
+    key: str
 
 
-def _is_default() -> bool:
-    asked = make_url(current_app.config["SQLALCHEMY_DATABASE_URI"])
-    return asked == make_url(default_database_url())
+def prepare_command(samples: Sequence[SampleFile]) -> click.Command:
+    """Make the command; ``samples`` are loaded in this order."""
+
+    @click.command()
+    @with_appcontext
+    def prepare() -> None:
+        """Upgrade the database to the newest migration; load sample data into a new default one."""
+        is_default = _is_default(current_services().settings.database_url)
+        pending = INSTANCE / "sample-not-loaded-yet"
+        if is_default and not inspect(db.engine).has_table("alembic_version"):
+            # The file outlives an interruption: the next start completes the load.
+            pending.touch()
+        upgrade()
+        if is_default and pending.exists():
+            for sample in samples:
+                _load(sample)
+            pending.unlink()
+
+    return prepare
 
 
-def _load_sample() -> None:
-    context = click.get_current_context()
-    for name, key in KEYS.items():
-        group = current_app.cli.commands[name]
-        load = group.commands["load"]  # type: ignore[attr-defined]
-        click.echo(f"sample {name}: ", nl=False)
-        rejects = INSTANCE / f"sample-{name}.rejects.csv"
-        context.invoke(load, file=SAMPLE / f"{name}.csv", key=key, rejects=rejects)
+def _is_default(url: str) -> bool:
+    return make_url(url) == make_url(default_database_url())
+
+
+def _load(sample: SampleFile) -> None:
+    click.echo(f"sample {sample.name}: ", nl=False)
+    click.get_current_context().invoke(
+        sample.load,
+        file=SAMPLE / f"{sample.name}.csv",
+        key=sample.key,
+        rejects=INSTANCE / f"sample-{sample.name}.rejects.csv",
+    )

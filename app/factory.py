@@ -1,37 +1,50 @@
-"""The application factory, the only module that imports blueprints."""
+"""The application factory: it makes all parts, and is the only module that imports blueprints."""
 
 from flask import Flask
 
 from adsfetch.cli import ads
-from app import commands as preparing
 from app import health
 from app.api import contract, openapi
 from app.api.fields import IdConverter
 from app.auth.api_keys import ApiKeyCache
-from app.auth.commands import keys as key_commands
+from app.auth.commands import keys
 from app.auth.policy import AccessPolicy
 from app.cache.outbox import OutboxPurger
 from app.cache.read_through import make_cache
+from app.commands import SampleFile, prepare_command
 from app.config import INSTANCE, Settings
 from app.db.engine import configure_engine, engine_options
 from app.extensions import db, migrate
-from app.graphql import views as graphql_http
+from app.graphql import views as graphql
 from app.http import problems
+from app.live.asgi import AsgiApp
+from app.live.operations import LiveSchema
 from app.logging import init_logging
 from app.middleware import HttpMiddleware
 from app.ratelimit.limiter import make_limits
 from app.redis.client import RedisClient
 from app.services import Services
 from bookreview.commands import books, reviews
-from bookreview.graphql_schema import schema
+from bookreview.graphql_schema import NewReviewSource, schema
 from bookreview.pages import bp as pages
 from bookreview.views import bp as bookreview
 from inventory.commands import products
 from inventory.views import bp as inventory
 
+SAMPLES = (
+    SampleFile("books", books.commands["load"], key="source_id"),
+    SampleFile("reviews", reviews.commands["load"], key="source_id"),
+    SampleFile("products", products.commands["load"], key="sku"),
+)
+
+
+def create_asgi_app(settings: Settings) -> AsgiApp:
+    """Make the service with WebSockets and event streams."""
+    return AsgiApp(create_app(settings), LiveSchema(schema, NewReviewSource()))
+
 
 def create_app(settings: Settings) -> Flask:
-    """Make the service as ``settings`` ask for it."""
+    """Make the service."""
     if not settings.testing:
         init_logging(settings)
     app = Flask("app", instance_path=str(INSTANCE))
@@ -49,18 +62,12 @@ def create_app(settings: Settings) -> Flask:
     services = app.extensions["bookstall"] = _make_services(app, settings)
     problems.init_app(app)
     contract.init_app(app)
-    for blueprint in (
-        health.bp,
-        openapi.bp,
-        preparing.bp,
-        bookreview,
-        pages,
-        inventory,
-        graphql_http.create_blueprint(schema),
-    ):
+    graphql_bp = graphql.create_blueprint(schema)
+    for blueprint in (health.bp, openapi.bp, bookreview, pages, inventory, graphql_bp):
         app.register_blueprint(blueprint)
-    for group in (ads, books, reviews, products, key_commands):
-        app.cli.add_command(group)
+    for command in (ads, books, reviews, products, keys, prepare_command(SAMPLES)):
+        app.cli.add_command(command)
+    # Last, as it needs all views.
     app.wsgi_app = HttpMiddleware(app, services)  # type: ignore[method-assign]
     return app
 
