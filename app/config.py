@@ -1,4 +1,4 @@
-"""Every setting by name, with a default or a clear complaint."""
+"""The settings: read from the environment, checked, with defaults."""
 
 import os
 import re
@@ -18,9 +18,9 @@ INSTANCE = Path(__file__).resolve().parent.parent / "instance"
 CACHE_TTL_MAX = 86_400
 RATE_MAX = 1_000_000_000
 THREADS = 8
-"""Requests that one process works on at once; each may need one database connection."""
+"""Concurrent requests of one process; each may need one database connection."""
 LIVE_THREADS = 2
-"""Beside them, under asgi.py: for what the lines need; and one more reads the events."""
+"""Threads for live connections, under asgi.py only. One more reads the events."""
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
 _NO_TIME = re.compile(r"(per|/)\s*0+\s*[a-z]", re.IGNORECASE)
@@ -28,14 +28,14 @@ T = TypeVar("T")
 
 
 class InvalidSetting(SystemExit):
-    """A setting with a wrong value. Uncaught, it ends the process with its one line."""
+    """A setting has an invalid value. Uncaught, it ends the process and prints its one line."""
 
-    def __init__(self, name: str, complaint: str) -> None:
-        super().__init__(f"bookstall: {name} {complaint}")
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"bookstall: {name} {reason}")
 
 
 class Rate(NamedTuple):
-    """So many requests in so many seconds."""
+    """A number of requests in a number of seconds."""
 
     amount: int
     seconds: int
@@ -47,7 +47,7 @@ WRITE_RATE: Rate | None = Rate(60, 60)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What an operator decides, checked."""
+    """The settings of one service; the README describes each."""
 
     database_url: str
     secret_key: str
@@ -67,12 +67,13 @@ class Settings:
 
 
 def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the settings; raise BadSetting, which names the first wrong one."""
+    """Read the settings; raise InvalidSetting, which names the first invalid one."""
     read = _Reader(environ)
     return Settings(
         database_url=read("DATABASE_URL", default_database_url(), database_url),
         redis_url=read("REDIS_URL", None, redis_url),
-        secret_key=read("SECRET_KEY", None, long_secret) or load_or_create_secret(INSTANCE / "secret_key"),
+        secret_key=read("SECRET_KEY", None, long_secret)
+        or load_or_create_secret(INSTANCE / "secret_key"),
         host=read("HOST", "127.0.0.1", str),
         port=read("PORT", 8000, integer_between(1, 65_535)),
         web_concurrency=read("WEB_CONCURRENCY", 2, integer_between(1, 256)),
@@ -88,14 +89,14 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def startup_warnings(settings: Settings) -> list[str]:
-    """Say in a line each what an operator should know before strangers call."""
+    """Return a line for each setting that is unsafe on a public network."""
     if settings.require_api_key:
         return []
-    return ["REQUIRE_API_KEY is false: anybody who reaches this service may write"]
+    return ["REQUIRE_API_KEY is false: every client that reaches this service may write"]
 
 
 class _Reader:
-    """Reads one environment; an empty value counts as unset."""
+    """Reads settings from an environment; an empty value counts as unset."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
@@ -106,79 +107,80 @@ class _Reader:
             return default
         try:
             return parse(text)
-        except ValueError as complaint:
-            raise InvalidSetting(name, str(complaint)) from None
+        except ValueError as error:
+            raise InvalidSetting(name, str(error)) from None
 
 
 def default_database_url() -> str:
-    """Name the SQLite file used where nothing else is asked for."""
+    """Return the URL of the SQLite file in the instance folder."""
     return f"sqlite:///{INSTANCE / 'bookstall.db'}"
 
 
 def database_url(text: str) -> str:
-    """Name the driver: SQLAlchemy takes a bare ``postgresql://`` for another one than ours."""
+    """Add the driver to a PostgreSQL URL: SQLAlchemy's default driver is not the installed one."""
     try:
         make_url(text)
     except (ArgumentError, ValueError):
-        raise ValueError("is not the URL of a database") from None
-    scheme, found, rest = text.partition("://")
-    if found and scheme in {"postgres", "postgresql", "postgresql+psycopg2"}:
+        raise ValueError("is not a database URL") from None
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme in {"postgres", "postgresql", "postgresql+psycopg2"}:
         return f"postgresql+psycopg2://{rest}"
-    if found and scheme == "sqlite":
+    if separator and scheme == "sqlite":
         return text
     raise ValueError("must start with sqlite:///, postgresql:// or postgres://")
 
 
 def redis_url(text: str) -> str:
-    """Accept what redis-py accepts in a URL."""
+    """Accept the URLs that redis-py accepts."""
     try:
         parts = urlsplit(text)
-        _ = parts.port  # complains of what is no port
+        _ = parts.port  # raises ValueError
     except ValueError:
-        raise ValueError("is not the URL of a Redis") from None
+        raise ValueError("is not a Redis URL") from None
     if parts.scheme not in {"redis", "rediss", "unix"}:
         raise ValueError("must start with redis://, rediss:// or unix://")
     return text
 
 
 def long_secret(text: str) -> str:
-    """Refuse a key that could be guessed."""
+    """Reject a key that could be guessed."""
     if len(text) < 16:  # noqa: PLR2004 - sixteen characters are the 16 in the message
         raise ValueError("must have at least 16 characters")
     return text
 
 
-def integer_between(least: int, most: int) -> Callable[[str], int]:
-    """Make a parser of whole numbers from ``least`` to ``most``."""
+def integer_between(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Make a parser of integers from ``minimum`` to ``maximum``."""
 
     def parse(text: str) -> int:
-        if not (_DIGITS.fullmatch(text) and least <= int(text) <= most):
-            raise ValueError(f"must be a whole number from {least} to {most}, not {text!r}")
+        if not (_DIGITS.fullmatch(text) and minimum <= int(text) <= maximum):
+            raise ValueError(f"must be an integer from {minimum} to {maximum}, not {text!r}")
         return int(text)
 
     return parse
 
 
 def rate(text: str) -> Rate | None:
-    """Read ``600/minute``, ``20 per 2 second`` and so on; ``off`` is None."""
+    """Parse ``600/minute``, ``20 per 2 second`` and the like; ``off`` is None."""
     if text == "off":
         return None
-    complaint = f"must be off, or one rate such as 600/minute or 20 per 2 second, not {text!r}"
+    message = f"must be off, or one rate such as 600/minute or 20 per 2 second, not {text!r}"
     try:
         (item,) = parse_many(text)
     except ValueError:
-        raise ValueError(complaint) from None
+        raise ValueError(message) from None
     if not 1 <= item.amount <= RATE_MAX or _NO_TIME.search(text):
-        raise ValueError(complaint)
+        raise ValueError(message)
     return Rate(item.amount, item.get_expiry())
 
 
 def origins(text: str) -> tuple[str, ...]:
-    """Read the sites whose pages may open a WebSocket, apart from our own."""
-    found = tuple(part.strip() for part in text.split(","))
-    if not all(_ORIGIN.fullmatch(part) for part in found):
-        raise ValueError(f"must be sites such as https://shop.example, with commas, not {text!r}")
-    return found
+    """Parse the origins of other sites whose pages may open WebSockets and event streams."""
+    parsed = tuple(part.strip() for part in text.split(","))
+    if not all(_ORIGIN.fullmatch(part) for part in parsed):
+        message = "must be origins such as https://shop.example, separated by commas"
+        raise ValueError(f"{message}, not {text!r}")
+    return parsed
 
 
 def one_of(*words: str) -> Callable[[str], str]:
@@ -193,12 +195,12 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 def default_log_format() -> str:
-    """Choose text for a person at a terminal, JSON for a collector."""
+    """Return text at a terminal, else json."""
     return "text" if sys.stderr.isatty() else "json"
 
 
 def load_or_create_secret(path: Path) -> str:
-    """Return the secret kept at ``path``; make it the first time, readable by its owner only."""
+    """Return the secret in the file at ``path``; create it, readable by its owner only."""
     if path.exists():
         return path.read_text()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -206,7 +208,7 @@ def load_or_create_secret(path: Path) -> str:
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_urlsafe(32))
     try:
-        # A link fails if the name is taken: of processes that start together, one wins.
+        # A link fails if the file exists: of processes that start together, one creates it.
         os.link(draft, path)
     except FileExistsError:
         pass

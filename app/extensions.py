@@ -1,4 +1,4 @@
-"""The extensions, unbound, and the base of all models."""
+"""The Flask extensions, not yet bound to an application, and the base class of all models."""
 
 from flask_caching import Cache
 from flask_migrate import Migrate
@@ -8,7 +8,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class Base(DeclarativeBase):
-    """Names every constraint, so that a migration can drop it again."""
+    """Names every constraint, so that a migration can drop it."""
 
     metadata = MetaData(
         naming_convention={
@@ -21,7 +21,7 @@ class Base(DeclarativeBase):
     )
 
 
-# A service commits once and answers with what it wrote: nothing is to be read again.
+# Services return what they committed, so nothing is read again after a commit.
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 migrate = Migrate()
 cache = Cache()

@@ -86,8 +86,6 @@ def _make_services(app: Flask, settings: Settings) -> Services:
         cache=make_cache(app, settings, redis, engine),
         api_keys=api_keys,
         rate_limits=rate_limits,
-        access_policy=AccessPolicy(
-            api_keys, rate_limits, key_required=settings.require_api_key
-        ),
+        access_policy=AccessPolicy(api_keys, rate_limits, key_required=settings.require_api_key),
         migration_heads=health.migration_heads(app),
     )

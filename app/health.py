@@ -1,4 +1,4 @@
-"""Is it alive, can it serve, and how does it do: /healthz, /readyz, /metrics."""
+"""Liveness, readiness and metrics: /healthz, /readyz, /metrics."""
 
 import os
 from typing import Any
@@ -20,27 +20,27 @@ bp = Blueprint("health", __name__)
 
 
 @bp.get("/healthz")
-def alive() -> Response:
-    """Tell that this process answers."""
+def live() -> Response:
+    """Respond while this process can serve requests."""
     return _json({"status": "ok"}, 200)
 
 
 @bp.get("/readyz")
 def ready() -> Response:
-    """Tell whether the service can do its work; a cache outage only degrades it."""
-    checks = {**_database(), "cache": _cache()}
-    able = checks["database"] == "ok" and checks["migrations"] == "ok"
-    whole = able and checks["cache"] != "away"
-    status = "ok" if whole else "degraded" if able else "unavailable"
-    answer = _json({"status": status, "checks": checks}, 200 if able else 503)
-    if not able:
-        answer.headers["Retry-After"] = "2"
-    return answer
+    """Return whether the service can do its work; a cache outage only degrades it."""
+    checks = {**_check_database(), "cache": _check_cache()}
+    can_serve = checks["database"] == "ok" and checks["migrations"] == "ok"
+    degraded = can_serve and checks["cache"] == "away"
+    status = "degraded" if degraded else "ok" if can_serve else "unavailable"
+    response = _json({"status": status, "checks": checks}, 200 if can_serve else 503)
+    if not can_serve:
+        response.headers["Retry-After"] = "2"
+    return response
 
 
 @bp.get("/metrics")
 def metrics() -> Response:
-    """Give the figures of all workers, in Prometheus' text format."""
+    """Return the metrics of all workers in the Prometheus text format."""
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
@@ -49,34 +49,34 @@ def metrics() -> Response:
 
 
 def _json(document: dict[str, Any], status: int) -> Response:
-    answer = Response(encode(document), status, mimetype="application/json")
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+    response = Response(encode(document), status, mimetype="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
-def _database() -> dict[str, str]:
+def _check_database() -> dict[str, str]:
     try:
         with autocommit_engine().connect() as connection:
-            present = set(MigrationContext.configure(connection).get_current_heads())
+            applied = set(MigrationContext.configure(connection).get_current_heads())
     except SQLAlchemyError:
         return {"database": "away", "migrations": "unknown"}
-    wanted = set(current_services().migration_heads)
-    return {"database": "ok", "migrations": "ok" if present == wanted else "not at head"}
+    at_head = applied == set(current_services().migration_heads)
+    return {"database": "ok", "migrations": "ok" if at_head else "not at head"}
 
 
-def _cache() -> str:
-    kept = current_services().cache
-    if kept is None:
+def _check_cache() -> str:
+    cache = current_services().cache
+    if cache is None:
         return "none"
     try:
-        kept.check()
+        cache.check()
     except (CacheUnavailable, SQLAlchemyError):
         return "away"
     return "ok"
 
 
 def migration_heads(app: Flask) -> list[str]:
-    """Read the newest migrations of the code."""
+    """Return the newest migrations in the migrations folder."""
     with app.app_context():
         config = migrate.get_config()
     return ScriptDirectory.from_config(config).get_heads()

@@ -1,4 +1,4 @@
-"""The log: one line for each event on the standard error, for a person or for a collector."""
+"""Logging to standard error: one line per record, as text or as JSON."""
 
 import contextlib
 import logging
@@ -14,18 +14,18 @@ from app.config import Settings
 from app.json import escape_surrogates
 
 BATCH_SECONDS = 0.05
-"""So long the line of a request may wait for others: it is lost if the process is killed then."""
+"""How long a record waits for others; it is lost if the process is killed meanwhile."""
 MAX_BATCHED = 10_000
 EXTRA = ("request_id", "route", "status", "ms", "cache")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object on a line."""
+    """Writes a record as one line of JSON."""
 
     converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write the record."""
+        """Return the line."""
         line: dict[str, Any] = {
             "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
@@ -39,51 +39,52 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One line for a person; a newline sent by a client cannot forge another."""
+    """Writes a record as one line of text; newlines from a client are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write the record."""
-        told = " ".join(str(record.__dict__[n]) for n in EXTRA if n in record.__dict__)
+        """Return the line."""
+        extra = " ".join(str(record.__dict__[n]) for n in EXTRA if n in record.__dict__)
         message = record.getMessage().encode("unicode_escape").decode()
-        when = self.formatTime(record, "%H:%M:%S")
-        line = f"{when} {record.levelname[:4]} {message} {told}".rstrip()
+        time_of_day = self.formatTime(record, "%H:%M:%S")
+        line = f"{time_of_day} {record.levelname[:4]} {message} {extra}".rstrip()
         return line + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
 
 
 class BatchingStreamHandler(logging.StreamHandler[TextIO]):
-    """Writes what is told of requests some lines at a time, and whatever is worse at once.
+    """Writes INFO records in batches, from a thread of its own, and more severe ones at once.
 
-    To write each by itself costs a request a fifth of its time: with the system call the thread
-    hands the interpreter over, and has to wait until it gets it back.
+    A write per record costs a request a fifth of its time, because the system call releases the
+    interpreter lock. The handlers of the standard library do not help: MemoryHandler has no time
+    limit and writes each record by itself, as QueueListener does.
     """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._gathered: deque[logging.LogRecord] = deque()
-        self._some = Event()
-        self._starting = Lock()
+        self._batch: deque[logging.LogRecord] = deque()
+        self._has_records = Event()
+        self._start_lock = Lock()
         self._writer: Thread | None = None
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Take a record; where too many wait for a stream that takes none, wait too."""
+        """Add a record to the batch; write the batch first if the stream is too slow for it."""
         if record.levelno > logging.INFO:
             self.flush()
             return bool(super().handle(record))
-        self._gathered.append(record)
-        if len(self._gathered) > MAX_BATCHED:
+        self._batch.append(record)
+        if len(self._batch) > MAX_BATCHED:
             self.flush()
-        if not self._some.is_set():
-            self._some.set()
-            self._start()
+        if not self._has_records.is_set():
+            self._has_records.set()
+            self._start_writer()
         return True
 
     def flush(self) -> None:
-        """Write all that waits."""
+        """Write the batch."""
         self.acquire()
         try:
             lines = []
-            while self._gathered:
-                lines.append(self._line(self._gathered.popleft()))
+            while self._batch:
+                lines.append(self._line(self._batch.popleft()))
             if lines:
                 self.stream.write("".join(lines))
             super().flush()
@@ -93,28 +94,29 @@ class BatchingStreamHandler(logging.StreamHandler[TextIO]):
     def _line(self, record: logging.LogRecord) -> str:
         try:
             return self.format(record) + self.terminator
-        except Exception:  # noqa: BLE001 - as every handler: a bad record must not end the log
+        except Exception:  # noqa: BLE001 - as in every handler, a bad record must not stop the log
             self.handleError(record)
             return ""
 
-    def _start(self) -> None:
+    def _start_writer(self) -> None:
+        # Not in __init__: gunicorn forks its workers afterwards, and a fork keeps no threads.
         if self._writer is None:
-            with self._starting:
+            with self._start_lock:
                 if self._writer is None:
-                    self._writer = Thread(target=self._write, name="log", daemon=True)
+                    self._writer = Thread(target=self._write_batches, name="log", daemon=True)
                     self._writer.start()
 
-    def _write(self) -> None:
+    def _write_batches(self) -> None:
         while True:
-            self._some.wait()
+            self._has_records.wait()
             time.sleep(BATCH_SECONDS)
-            self._some.clear()
-            with contextlib.suppress(OSError, ValueError):  # the stream is gone, or closed
+            self._has_records.clear()
+            with contextlib.suppress(OSError, ValueError):  # the stream is broken or closed
                 self.flush()
 
 
 def init_logging(settings: Settings) -> None:
-    """Send our log, and the warnings of others, to the standard error."""
+    """Send our log, and the warnings of other libraries, to standard error."""
     handler = BatchingStreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""What came in, read strictly: JSON bodies and query strings."""
+"""Strict parsing of requests: JSON bodies, query strings, Accept and If-Match."""
 
 import json
 import math
@@ -31,8 +31,7 @@ def accepts_json(accept: str) -> bool:
 def read_if_match() -> frozenset[str] | None:
     """Return the versions that If-Match accepts; None if it accepts every version.
 
-    None is accepted by a weak ETag. A compressed response has the ETag of its version, and a
-    suffix.
+    A weak ETag accepts no version. The ETag of a compressed response is its version and a suffix.
     """
     etags = request.if_match
     if not etags or etags.star_tag:
@@ -41,20 +40,20 @@ def read_if_match() -> frozenset[str] | None:
 
 
 def read_body() -> Any:
-    """Return the JSON of the body: each name once, no NaN, fractions as Decimal."""
-    return _read(_exactly)
+    """Return the JSON of the body, with fractions as Decimal; reject duplicate names and NaN."""
+    return _read(_DECIMALS)
 
 
 def read_body_with_floats() -> Any:
-    """Return the JSON of the body, read as strictly, with the floats that GraphQL knows."""
-    return _read(_as_floats)
+    """Return the JSON of the body, with fractions as float; equally strict."""
+    return _read(_FLOATS)
 
 
 def _read(decoder: json.JSONDecoder) -> Any:
-    if request.mimetype != "application/json":
+    if request.mimetype != JSON:
         raise UnsupportedMediaType("Send JSON, declared as Content-Type: application/json.")
     if request.content_encoding not in (None, "", "identity"):
-        raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
+        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
     try:
         text = read_bytes().decode("utf-8")
     except UnicodeDecodeError:
@@ -66,15 +65,15 @@ def _read(decoder: json.JSONDecoder) -> Any:
 
 
 def read_bytes() -> bytes:
-    """Return the body as it came; it can be asked for again."""
+    """Return the body; it can be read again."""
     try:
-        return _whole()
-    except (OSError, ParseException):  # so a broken chunk surfaces under gunicorn
+        return _read_all()
+    except (OSError, ParseException):  # gunicorn raises the second for an invalid chunk
         raise BadRequest("The body could not be read to its end.") from None
 
 
-def _whole() -> bytes:
-    """Read all of it: werkzeug is content with a body that ends early, and cuts a chunked one."""
+def _read_all() -> bytes:
+    """Check the length: werkzeug accepts a body that ends early, and truncates a chunked one."""
     body = request.get_data()
     if request.content_length is None:
         if request.environ["wsgi.input"].read(1):
@@ -86,31 +85,31 @@ def _whole() -> bytes:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return "it is nested too deep"
+        return "it is nested too deeply"
     if isinstance(error, ArithmeticError):
-        return "it holds a number beyond all bounds"
+        return "it contains a number that is too large"
     return str(error)[:200]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in one object")
-    return found
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("an object has a duplicate name")
+    return members
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _integer(digits: str) -> int | Decimal:
-    # As an int, a negative zero would pass for a zero.
+    # As an int, -0 would be accepted as 0.
     return int(digits) if digits != "-0" else Decimal(digits)
 
 
 def _float(digits: str) -> float:
     number = float(digits)
-    if math.isinf(number):  # Python reads 1e999 as if it were Infinity
+    if math.isinf(number):  # from 1e999, for example
         raise OverflowError
     return number
 
@@ -120,25 +119,25 @@ def _decoder(fraction: Callable[[str], Any], integer: Callable[[str], Any]) -> j
         object_pairs_hook=_object,
         parse_float=fraction,
         parse_int=integer,
-        parse_constant=_no_constant,
+        parse_constant=_reject_constant,
     )
 
 
-_exactly = _decoder(Decimal, _integer)
-_as_floats = _decoder(_float, int)
+_DECIMALS = _decoder(Decimal, _integer)
+_FLOATS = _decoder(_float, int)
 
 
 def read_query(text: bytes) -> dict[str, str]:
-    """Return the names and values of a query string: UTF-8, each name once."""
+    """Return the names and values of a query string; reject duplicate names."""
     try:
         pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
         raise BadRequest("The query string is not UTF-8.") from None
-    _refuse_repeats(name for name, _ in pairs)
+    _reject_duplicates(name for name, _ in pairs)
     return dict(pairs)
 
 
-def _refuse_repeats(names: Iterable[str]) -> None:
+def _reject_duplicates(names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
