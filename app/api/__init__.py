@@ -1,1 +1,1 @@
-"""The REST conventions: contracts of views, fields, pagination, idempotency, OpenAPI."""
+"""The REST conventions: route contracts, fields, pagination, idempotency, OpenAPI."""

@@ -1,6 +1,6 @@
-"""Keyset cursors: opaque, signed, and bound to the list and the filters that they come from.
+"""Keyset cursors: opaque and signed, valid only for the list and the filters they were made for.
 
-Of the list that a request's path and query ask for, unless the list has a name of its own.
+The list is identified by its name, if it has one, else by the path and the query of the request.
 """
 
 from collections.abc import Sequence
@@ -21,53 +21,54 @@ from app.errors import BadRequest
 from app.services import current_services
 
 Key = InstrumentedAttribute[Any]
-PAGING = frozenset({"limit", "cursor", "include_total"})
+PAGE_PARAMETERS = frozenset({"limit", "cursor", "include_total"})
 
 
-def encode_cursor(row: Row[*tuple[Any, ...]], keys: Sequence[Key], named: str | None = None) -> str:
-    """Write the place of ``row`` in the order of ``keys``, for the list ``named`` so."""
-    plain = [_plain(row._mapping[key.key]) for key in keys]
-    return _signer(named).sign(base64_encode(orjson.dumps(plain))).decode()
+def encode_cursor(
+    row: Row[*tuple[Any, ...]], keys: Sequence[Key], list_name: str | None = None
+) -> str:
+    """Return a cursor to the position of ``row`` in a list that is sorted by ``keys``."""
+    values = [_to_json(row._mapping[key.key]) for key in keys]
+    return _signer(list_name).sign(base64_encode(orjson.dumps(values))).decode()
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, Decimal) else value
 
 
-def decode_cursor(cursor: str, keys: Sequence[Key], named: str | None = None) -> list[Any]:
-    """Return the values of ``keys`` that ``encode_cursor`` wrote; raise BadRequest for any other text."""
+def decode_cursor(cursor: str, keys: Sequence[Key], list_name: str | None = None) -> list[Any]:
+    """Return the values of ``keys`` in the cursor; raise BadRequest if it is not valid here."""
     try:
-        plain = orjson.loads(base64_decode(_signer(named).unsign(cursor)))
-    except (BadData, ValueError):  # half a character too, which JSON can hold
+        values = orjson.loads(base64_decode(_signer(list_name).unsign(cursor)))
+    except (BadData, ValueError):  # ValueError: a lone surrogate, which JSON strings can contain
         raise BadRequest("The cursor does not belong to this list with these filters.") from None
-    return [_typed(key, value) for key, value in zip(keys, plain, strict=True)]
+    return [_from_json(key, value) for key, value in zip(keys, values, strict=True)]
 
 
-def _typed(key: Key, value: Any) -> Any:
-    kind = key.type.python_type
-    if kind is datetime:
+def _from_json(key: Key, value: Any) -> Any:
+    python_type = key.type.python_type
+    if python_type is datetime:
         return datetime.fromisoformat(value)
-    return Decimal(value) if kind is Decimal else value
+    return Decimal(value) if python_type is Decimal else value
 
 
-def _signer(named: str | None) -> Signer:
-    key = current_services().settings.secret_key
-    if named is not None:
-        return _signer_named(key, named)
-    return _signer_of(key, request.path, request.query_string)
+def _signer(list_name: str | None) -> Signer:
+    secret_key = current_services().settings.secret_key
+    if list_name is not None:
+        return _signer_of_name(secret_key, list_name)
+    return _signer_of_request(secret_key, request.path, request.query_string)
+
+
+# The salts of the two kinds of lists differ, because a path begins with a slash.
+@lru_cache(maxsize=256)
+def _signer_of_name(secret_key: str, list_name: str) -> Signer:
+    return Signer(secret_key, salt=f"cursor of {list_name}")
 
 
 @lru_cache(maxsize=256)
-def _signer_named(key: str, name: str) -> Signer:
-    """Sign for the list of this name: no path is like it, as those begin with a slash."""
-    return Signer(key, salt=f"cursor of {name}")
-
-
-@lru_cache(maxsize=256)
-def _signer_of(key: str, path: str, query: bytes) -> Signer:
-    """Sign for this path and these filters alone: elsewhere the signature does not hold."""
+def _signer_of_request(secret_key: str, path: str, query: bytes) -> Signer:
     pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True)
-    filters = sorted((name, value) for name, value in pairs if name not in PAGING)
-    return Signer(key, salt=f"cursor {path}?{urlencode(filters)}")
+    filters = sorted((name, value) for name, value in pairs if name not in PAGE_PARAMETERS)
+    return Signer(secret_key, salt=f"cursor {path}?{urlencode(filters)}")

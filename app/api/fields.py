@@ -1,4 +1,4 @@
-"""Fields whose rules marshmallow's own do not know: exact whole numbers, clean text, ids."""
+"""Fields with stricter rules than those of marshmallow: integers, amounts, flags, text, ids."""
 
 import re
 import unicodedata
@@ -9,26 +9,26 @@ from marshmallow import Schema, ValidationError, fields, validate
 from werkzeug.routing import IntegerConverter
 
 ID_MAX = 2**31 - 1
-_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _AMOUNT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,2})?")
 _AMOUNT_DIGITS = 20
-_UNSEEN = {"Cc", "Cf", "Zl", "Zp", "Zs"}
+_INVISIBLE_CATEGORIES = {"Cc", "Cf", "Zl", "Zp", "Zs"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# The rules of Text as patterns of JSON Schema: what may stand in it, and what can be seen.
-_CONTROLS = r"\u0000-\u001f\u007f-\u009f"
-_ANY = {False: rf"[^{_CONTROLS}]*", True: rf"(?:[^{_CONTROLS}]|\r?\n|\t)*"}
-_SEEN = rf"[^\s{_CONTROLS}\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+# The rules of CleanText as JSON Schema patterns: the allowed and the visible characters.
+_CONTROL_CHARS = r"\u0000-\u001f\u007f-\u009f"
+_ALLOWED = {False: rf"[^{_CONTROL_CHARS}]*", True: rf"(?:[^{_CONTROL_CHARS}]|\r?\n|\t)*"}
+_VISIBLE = rf"[^\s{_CONTROL_CHARS}\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 
 
 class BoundedInteger(fields.Integer):
-    """A whole number within bounds: a JSON number without a fraction, ASCII digits in a query."""
+    """An integer in a range: a JSON number without a fraction, or ASCII digits in a query."""
 
-    def __init__(self, least: int, most: int, **kwargs: Any) -> None:
-        super().__init__(strict=True, validate=validate.Range(least, most), **kwargs)
+    def __init__(self, minimum: int, maximum: int, **kwargs: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(minimum, maximum), **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
-        if self.context_is_query and isinstance(value, str):
-            if not _WHOLE.fullmatch(value):
+        if self._is_query_parameter and isinstance(value, str):
+            if not _INTEGER.fullmatch(value):
                 raise self.make_error("invalid", input=value)
             value = int(value)
         if not isinstance(value, int):
@@ -36,45 +36,44 @@ class BoundedInteger(fields.Integer):
         return super()._deserialize(value, attr, data, **kwargs)
 
     @property
-    def context_is_query(self) -> bool:
-        """Tell whether the values come from a query string, where all are text."""
+    def _is_query_parameter(self) -> bool:
         return isinstance(self.root, QuerySchema)
 
 
 class Price(fields.Field[Decimal]):
-    """An amount with at most two decimals, as a string or a number; never a float on its way."""
+    """An amount with at most two decimals, as a string or a number; never read as a float."""
 
     def __init__(
-        self, most: Decimal, metadata: dict[str, Any] | None = None, **kwargs: Any
+        self, maximum: Decimal, metadata: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
         shape: dict[str, Any] = {
-            "pattern": _amounts_up_to(most),
+            "pattern": _amount_pattern(maximum),
             "examples": ["19.99"],
             **(metadata or {}),
         }
         if "type" not in shape:
-            bounds = {"minimum": 0, "maximum": float(most), "multipleOf": 0.01}
+            bounds = {"minimum": 0, "maximum": float(maximum), "multipleOf": 0.01}
             shape = {"type": ["string", "number"], **bounds, **shape}
         super().__init__(metadata=shape, **kwargs)
-        self.most = most
+        self.maximum = maximum
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Decimal:
         amount = _amount(value)
         if amount is None or amount.is_signed() or amount != round(amount, 2):
-            raise ValidationError("Not an amount: digits, and at most two decimals.")
-        if amount > self.most:
-            raise ValidationError(f"Must be at most {self.most}.")
+            raise ValidationError("Not an amount: use digits and at most two decimals.")
+        if amount > self.maximum:
+            raise ValidationError(f"Must be at most {self.maximum}.")
         return round(amount, 2)
 
 
-def _amounts_up_to(most: Decimal) -> str:
-    """Write the pattern of the amounts up to ``most``, which is all nines."""
-    digits = most.adjusted() + 1
+def _amount_pattern(maximum: Decimal) -> str:
+    """Return the pattern of the amounts up to ``maximum``, whose digits are all nines."""
+    digits = maximum.adjusted() + 1
     return rf"^0{{0,{_AMOUNT_DIGITS - digits}}}[0-9]{{1,{digits}}}(\.[0-9]{{1,2}})?$"
 
 
 def _amount(value: Any) -> Decimal | None:
-    """Read a number of JSON, which comes as int or Decimal, or a string of plain digits."""
+    """Parse a JSON number, which is an int or a Decimal, or a string of plain digits."""
     if isinstance(value, str):
         return Decimal(value) if _AMOUNT.fullmatch(value) else None
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
@@ -84,67 +83,68 @@ def _amount(value: Any) -> Decimal | None:
 
 
 class StrictBoolean(fields.Boolean):
-    """``true`` or ``false``, in no other spelling."""
+    """``true`` or ``false``, and no other spelling."""
 
     truthy = {"true", True}  # noqa: RUF012 - as marshmallow declares it
     falsy = {"false", False}  # noqa: RUF012
 
 
 class CleanText(fields.String):
-    """Text of 1 to ``most`` characters, cleaned as the API promises.
+    """Text of 1 to ``max_length`` characters, in NFC and without surrounding whitespace.
 
-    NFC; no outer space; something to see in it; no NUL, no lone surrogate, and no control
-    character, but newline and tab where ``lines`` are allowed.
+    It has a visible character, no lone surrogate and no control character, except newline and
+    tab if it is ``multiline``.
     """
 
-    def __init__(self, most: int, *, lines: bool = False, **kwargs: Any) -> None:
-        pattern = f"^{_ANY[lines]}{_SEEN}{_ANY[lines]}$"
+    def __init__(self, max_length: int, *, multiline: bool = False, **kwargs: Any) -> None:
+        pattern = f"^{_ALLOWED[multiline]}{_VISIBLE}{_ALLOWED[multiline]}$"
         kwargs["metadata"] = {"pattern": pattern, **kwargs.get("metadata", {})}
-        super().__init__(validate=validate.Length(1, most), **kwargs)
-        self.allowed = {"\n", "\t"} if lines else set[str]()
+        super().__init__(validate=validate.Length(1, max_length), **kwargs)
+        self._allowed_controls = {"\n", "\t"} if multiline else set[str]()
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         if text.isascii() and text.isprintable():
             return self._not_blank(text.strip())
         if _SURROGATE.search(text):
-            raise ValidationError("Holds half a character (a lone surrogate).")
-        if "\n" in self.allowed:
+            raise ValidationError("Contains a lone surrogate (half a character).")
+        if "\n" in self._allowed_controls:
             text = text.replace("\r\n", "\n")
         clean = unicodedata.normalize("NFC", text).strip()
-        # Those around it too: stripping would take some of them for space.
-        if any(unicodedata.category(c) == "Cc" and c not in self.allowed for c in text):
-            raise ValidationError("Holds a control character.")
+        # Check the original text: strip() also removes some control characters.
+        if any(unicodedata.category(c) == "Cc" and c not in self._allowed_controls for c in text):
+            raise ValidationError("Contains a control character.")
         return self._not_blank(clean)
 
     def _not_blank(self, text: str) -> str:
-        if not text or all(unicodedata.category(c) in _UNSEEN for c in text):
+        if not text or all(unicodedata.category(c) in _INVISIBLE_CATEGORIES for c in text):
             raise ValidationError("Must not be blank.")
         return text
 
 
 class QuerySchema(Schema):
-    """What a query string may hold; any other name is a 422."""
+    """The parameters of a query string; any other name is rejected with 422."""
 
 
-def _digits_up_to(most: str) -> str:
-    """Write the pattern of the whole numbers from 1 to ``most``."""
-    shorter = f"[1-9][0-9]{{0,{len(most) - 2}}}"
-    below = [
-        f"{most[:at]}[{int(at == 0)}-{int(digit) - 1}][0-9]{{{len(most) - at - 1}}}"
-        for at, digit in enumerate(most)
+def _integer_pattern(maximum: str) -> str:
+    """Return the pattern of the integers from 1 to ``maximum``."""
+    fewer_digits = f"[1-9][0-9]{{0,{len(maximum) - 2}}}"
+    smaller = [
+        f"{maximum[:at]}[{int(at == 0)}-{int(digit) - 1}][0-9]{{{len(maximum) - at - 1}}}"
+        for at, digit in enumerate(maximum)
         if int(digit) > int(at == 0)
     ]
-    return "|".join([most, *below, shorter])
+    return "|".join([maximum, *smaller, fewer_digits])
 
 
 class IdConverter(IntegerConverter):
-    """An id in a path: canonical ASCII digits that fit the databases' integers, else a 404."""
+    """An id in a path: ASCII digits without leading zeros, up to ID_MAX; else 404."""
 
-    # All of the bound: werkzeug takes a value that it has to refuse for a method not allowed.
-    regex = _digits_up_to(str(ID_MAX))
+    # The regex contains the maximum, because werkzeug responds 405 instead of 404 if a
+    # converter rejects a value after its regex has matched.
+    regex = _integer_pattern(str(ID_MAX))
 
 
 def parse_id(text: str) -> int | None:
-    """Read an id as ``IdConverter`` takes it; None for what can be nobody's."""
+    """Parse an id by the rules of ``IdConverter``; return None if it is not valid."""
     return int(text) if re.fullmatch(IdConverter.regex, text) else None

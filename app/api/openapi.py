@@ -153,7 +153,7 @@ def _add_schema_keywords(schemas: dict[str, Any], routes: list[Route]) -> None:
     for route in routes:
         body = route.options.body
         if body is not None:
-            schemas[_schema_name(body)] |= getattr(body, "described", {})
+            schemas[_schema_name(body)] |= getattr(body, "json_schema_keywords", {})
 
 
 def _schema_name(schema: Any) -> str:

@@ -1,4 +1,4 @@
-"""Lists, page by page, at the same cost at any depth."""
+"""Keyset pagination: every page of a list costs the same, however deep it is."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 from marshmallow import fields, post_load
 from sqlalchemy import (
+    BindParameter,
     ColumnCollection,
     ColumnElement,
     Integer,
@@ -21,50 +22,55 @@ from sqlalchemy.sql import Select
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from app.api.cursors import PAGING, Key, decode_cursor, encode_cursor
+from app.api.cursors import PAGE_PARAMETERS, Key, decode_cursor, encode_cursor
 from app.api.fields import BoundedInteger, QuerySchema, StrictBoolean
 from app.db.engine import fetch_all
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
-LIMIT = "page_limit"
+LIMIT_PARAMETER = "page_limit"
+"""The bind parameter for the number of rows."""
 MAX_SCANNED_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class PageRequest:
-    """Which page is asked for."""
+    """The requested page of a list."""
 
     limit: int = LIMIT_DEFAULT
     cursor: str | None = None
     include_total: bool = False
     list_name: str | None = None
-    """What its cursors are bound to; None is the path and the filters of this HTTP request."""
+    """Identifies the list in its cursors; None: path and filters of the current request do."""
 
 
 class PageQuery(QuerySchema):
-    """The names that every list takes."""
+    """The query parameters of every list."""
 
     limit = BoundedInteger(
-        1, LIMIT_MAX, load_default=LIMIT_DEFAULT, metadata={"description": "Items on a page."}
+        1,
+        LIMIT_MAX,
+        load_default=LIMIT_DEFAULT,
+        metadata={"description": "Items per page."},
     )
     cursor = fields.String(
-        metadata={"description": "`next_cursor` of the page before, with the same filters."},
+        metadata={"description": "`next_cursor` of the previous page, with the same filters."},
     )
     include_total = StrictBoolean(
-        load_default=False, metadata={"description": "Count all that match, as `total`."}
+        load_default=False,
+        metadata={"description": "Also return `total`: the number of all matching items."},
     )
 
     @post_load
     def as_page(self, loaded: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Put the names of paging together, so that a query's filters stand alone."""
-        paging = {name: loaded.pop(name) for name in PAGING & loaded.keys()}
-        return {**loaded, "page": PageRequest(**paging)}
+        """Collect the page parameters in ``page``, apart from the filters of the list."""
+        parameters = {name: loaded.pop(name) for name in PAGE_PARAMETERS & loaded.keys()}
+        return {**loaded, "page": PageRequest(**parameters)}
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list: rows with the fields of its schema."""
+    """One page of a list: rows with the fields of the schema."""
 
     items: Sequence[Row[*tuple[Any, ...]]]
     next_cursor: str | None
@@ -73,154 +79,168 @@ class Page:
 
 Statement = Select[*tuple[Any, ...]]
 RowFilter = Callable[[ColumnCollection[str, Any]], ColumnElement[bool]]
+"""Returns a condition on the columns of a subquery."""
 
 
 @dataclass(frozen=True)
 class SortOrder:
-    """The keys of a list, the last of which is unique, and whether they run downwards.
+    """The sort keys of a list; the last one is unique.
 
-    All run in one direction, so that one comparison of row values says what comes after a
-    cursor: an index on the keys is entered there, at any depth.
+    All have the same direction, so that one comparison of row values finds the rows after a
+    cursor: the database then enters an index on the keys, however deep the page is.
     """
 
     keys: tuple[Key, ...]
     descending: bool = False
 
-    def of(self, columns: Iterable[Key | ColumnElement[Any]]) -> list[ColumnElement[Any]]:
-        """Order by ``columns``, which are the keys in this or another selection."""
+    def apply(self, columns: Iterable[Key | ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+        """Return the ORDER BY clauses for ``columns``: the keys of this or of a subquery."""
         return [column.desc() if self.descending else column.asc() for column in columns]
 
 
 def paginate(
     statement: Statement, values: Mapping[str, Any], order: SortOrder, page: PageRequest
 ) -> Page:
-    """Return a page of ``statement``, which selects the keys and takes ``values``.
+    """Return a page of ``statement``, executed with the bind parameters ``values``.
 
-    The statement is one object for all calls: SQLAlchemy then finds it compiled.
+    The statement selects all keys of ``order``. Pass the same object each time: the statements
+    built from it are cached, and with them their compiled SQL.
     """
-    shaped = _page_of(statement, order, page.cursor is not None)
-    found = fetch_all(shaped, {**values, **_place(order, page), LIMIT: page.limit + 1})
-    items = found[: page.limit]
-    more = len(found) > page.limit
-    following = encode_cursor(items[-1], order.keys, page.list_name) if more else None
-    return Page(items, following, count(statement, values) if page.include_total else None)
+    bounded = _bounded(statement, order, page.cursor is not None)
+    rows = fetch_all(bounded, {**values, **_position(order, page), LIMIT_PARAMETER: page.limit + 1})
+    total = count(statement, values) if page.include_total else None
+    if len(rows) > page.limit:
+        return _full_page(rows, order, page, total)
+    return Page(rows, None, total)
 
 
 def count(statement: Statement, values: Mapping[str, Any]) -> int:
-    """Return how many rows there are on all pages of ``statement``."""
-    return int(fetch_all(_count_of(statement), values)[0][0])
+    """Return the number of rows on all pages of ``statement``."""
+    return int(fetch_all(_count(statement), values)[0][0])
 
 
 def paginate_scanning(
     statement: Statement,
-    wanted: RowFilter,
+    row_filter: RowFilter,
     values: Mapping[str, Any],
     order: SortOrder,
     page: PageRequest,
 ) -> Page:
-    """Return a page of what ``wanted`` holds for, looking at SCAN rows of ``statement`` at most.
+    """Return a page of the rows that ``row_filter`` selects, for a condition without an index.
 
-    For a condition that no index serves. The page may be short, and is continued all the same.
-    ``wanted`` makes the condition from the columns of the rows looked at.
+    It scans at most MAX_SCANNED_ROWS rows of ``statement``. So a page can have fewer items than
+    its limit and still have a next page.
     """
-    continued = page.cursor is not None
-    placed = {**values, **_place(order, page), LIMIT: page.limit + 1}
-    found = fetch_all(_wanted_of(statement, wanted, order, continued), placed)
-    if len(found) > page.limit:
-        return _cut(found, order, page)
+    continued, scanned = page.cursor is not None, MAX_SCANNED_ROWS
+    parameters = {**values, **_position(order, page), LIMIT_PARAMETER: page.limit + 1}
+    rows = fetch_all(_scan(statement, row_filter, order, continued, scanned), parameters)
+    if len(rows) > page.limit:
+        return _full_page(rows, order, page)
     last = fetch_all(
-        _after(statement, order, continued).offset(MAX_SCANNED_ROWS - 1).limit(1), placed
+        _after_cursor(statement, order, continued).offset(scanned - 1).limit(1), parameters
     )
     if not last:
-        return Page(found, None)
-    # Rows may have moved since the first look: what this page holds ends where the next begins.
-    end = {_last(key): last[0]._mapping[key.key] for key in order.keys}
-    found = fetch_all(_wanted_to_end_of(statement, wanted, order, continued), {**placed, **end})
-    if len(found) > page.limit:
-        return _cut(found, order, page)
-    return Page(found, encode_cursor(last[0], order.keys, page.list_name))
+        return Page(rows, None)
+    # Rows may have been inserted or deleted since the first scan. The second one ends exactly at
+    # the row where the next page begins.
+    end = {_end_name(key): last[0]._mapping[key.key] for key in order.keys}
+    rows = fetch_all(_scan_to_end(statement, row_filter, order, continued), {**parameters, **end})
+    if len(rows) > page.limit:
+        return _full_page(rows, order, page)
+    return Page(rows, encode_cursor(last[0], order.keys, page.list_name))
 
 
-def _cut(found: Sequence[Row[*tuple[Any, ...]]], order: SortOrder, page: PageRequest) -> Page:
-    end = encode_cursor(found[page.limit - 1], order.keys, page.list_name)
-    return Page(found[: page.limit], end)
+def _full_page(
+    rows: Sequence[Row[*tuple[Any, ...]]],
+    order: SortOrder,
+    page: PageRequest,
+    total: int | None = None,
+) -> Page:
+    cursor = encode_cursor(rows[page.limit - 1], order.keys, page.list_name)
+    return Page(rows[: page.limit], cursor, total)
 
 
 class _LastKey(FunctionElement[Any]):
-    """The value of a last key, an id, which has to be told SQLite as something with a collation.
+    """The value of the last key, an id, with an explicit collation for SQLite.
 
-    Only then does it enter an index at all keys; it would walk through all rows with equal others.
+    Without one, SQLite uses the index for the other keys only, and then scans all rows in which
+    those are equal.
     """
 
     inherit_cache = True
 
 
 @compiles(_LastKey)
-def _plain(element: _LastKey, compiler: SQLCompiler, **words: Any) -> str:
-    return compiler.process(element.clauses, **words)
+def _compile(element: _LastKey, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.clauses, **kw)
 
 
 @compiles(_LastKey, "sqlite")
-def _collated(element: _LastKey, compiler: SQLCompiler, **words: Any) -> str:
-    return f"{_plain(element, compiler, **words)} COLLATE BINARY"
+def _compile_for_sqlite(element: _LastKey, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"{_compile(element, compiler, **kw)} COLLATE BINARY"
 
 
 @lru_cache(maxsize=256)
-def _page_of(statement: Statement, order: SortOrder, continued: bool) -> Statement:
-    return _after(statement, order, continued).limit(bindparam(LIMIT, type_=Integer))
+def _bounded(statement: Statement, order: SortOrder, continued: bool) -> Statement:
+    return _after_cursor(statement, order, continued).limit(_limit())
 
 
 @lru_cache(maxsize=256)
-def _wanted_of(
-    statement: Statement, wanted: RowFilter, order: SortOrder, continued: bool
+def _scan(
+    statement: Statement, row_filter: RowFilter, order: SortOrder, continued: bool, scanned: int
 ) -> Statement:
-    return _wanted(_after(statement, order, continued).limit(MAX_SCANNED_ROWS), wanted, order)
+    window = _after_cursor(statement, order, continued).limit(scanned)
+    return _filtered(window, row_filter, order)
 
 
 @lru_cache(maxsize=256)
-def _wanted_to_end_of(
-    statement: Statement, wanted: RowFilter, order: SortOrder, continued: bool
+def _scan_to_end(
+    statement: Statement, row_filter: RowFilter, order: SortOrder, continued: bool
 ) -> Statement:
-    here = tuple_(*order.keys)
-    end = tuple_(*(bindparam(_last(key), type_=key.type) for key in order.keys))
-    window = _after(statement, order, continued).where(
-        here >= end if order.descending else here <= end
+    keys = tuple_(*order.keys)
+    end = tuple_(*(bindparam(_end_name(key), type_=key.type) for key in order.keys))
+    window = _after_cursor(statement, order, continued).where(
+        keys >= end if order.descending else keys <= end
     )
-    return _wanted(window, wanted, order)
+    return _filtered(window, row_filter, order)
 
 
-def _wanted(window: Statement, wanted: RowFilter, order: SortOrder) -> Statement:
-    looked_at = window.subquery()
-    keys = [looked_at.c[key.key] for key in order.keys]
-    chosen = select(looked_at).where(wanted(looked_at.c)).order_by(*order.of(keys))
-    return chosen.limit(bindparam(LIMIT, type_=Integer))
+def _filtered(window: Statement, row_filter: RowFilter, order: SortOrder) -> Statement:
+    scanned = window.subquery()
+    keys = [scanned.c[key.key] for key in order.keys]
+    selected = select(scanned).where(row_filter(scanned.c)).order_by(*order.apply(keys))
+    return selected.limit(_limit())
 
 
-def _after(statement: Statement, order: SortOrder, continued: bool) -> Statement:
-    ordered = statement.order_by(*order.of(order.keys))
+def _after_cursor(statement: Statement, order: SortOrder, continued: bool) -> Statement:
+    ordered = statement.order_by(*order.apply(order.keys))
     if not continued:
         return ordered
-    here = tuple_(*order.keys)
-    *others, last = (bindparam(_name(key), type_=key.type) for key in order.keys)
-    there = tuple_(*others, _LastKey(last) if others else last)
-    return ordered.where(here < there if order.descending else here > there)
+    keys = tuple_(*order.keys)
+    *others, last = (bindparam(_position_name(key), type_=key.type) for key in order.keys)
+    position = tuple_(*others, _LastKey(last) if others else last)
+    return ordered.where(keys < position if order.descending else keys > position)
 
 
-def _place(order: SortOrder, page: PageRequest) -> dict[str, Any]:
+def _limit() -> BindParameter[int]:
+    return bindparam(LIMIT_PARAMETER, type_=Integer)
+
+
+def _position(order: SortOrder, page: PageRequest) -> dict[str, Any]:
     if page.cursor is None:
         return {}
     values = decode_cursor(page.cursor, order.keys, page.list_name)
-    return {_name(key): value for key, value in zip(order.keys, values, strict=True)}
+    return {_position_name(key): value for key, value in zip(order.keys, values, strict=True)}
 
 
 @lru_cache(maxsize=256)
-def _count_of(statement: Statement) -> Statement:
+def _count(statement: Statement) -> Statement:
     return select(func.count()).select_from(statement.subquery())
 
 
-def _name(key: Key) -> str:
+def _position_name(key: Key) -> str:
     return f"after_{key.key}"
 
 
-def _last(key: Key) -> str:
+def _end_name(key: Key) -> str:
     return f"last_{key.key}"

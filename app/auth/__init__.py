@@ -1,1 +1,1 @@
-"""Who calls and what they may do: API keys, client address, policy, request guard."""
+"""Authentication and access: API keys, client address, access policy, request guard."""

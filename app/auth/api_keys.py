@@ -1,7 +1,7 @@
-"""API keys: what a caller proves its name with, and what that name may do.
+"""API keys, which authenticate a client and give it scopes.
 
-A token is ``bks_<public>_<secret>``. The public part names the key in lists and logs; of the
-secret, 256 random bits, only the SHA-256 is kept. How revocations are seen: docs/access.md.
+A token is ``bks_<public>_<secret>``. The public part identifies the key in lists and logs. Of the
+secret, 256 random bits, only the SHA-256 is stored. docs/access.md explains revocation.
 """
 
 import hashlib
@@ -28,17 +28,17 @@ SECRET_BYTES = 32
 PUBLIC_BYTES = 6
 NAME_MAX = 100
 CACHE_SECONDS = 0.9
-"""For so long a process believes what it knows of the keys: a revocation is seen within 1 s."""
-LOOK_AGAIN_SECONDS = 0.1
-"""So soon may it look for a key that it does not know: perhaps that was made just now."""
+"""How long a process trusts its copy of the keys: a revocation takes effect within 1 s."""
+MISS_CACHE_SECONDS = 0.1
+"""The same for a key that is not in the copy: it may have been created a moment ago."""
 
 
 class ApiKey(Base):
-    """A key. Its scopes never change: make another key, and revoke this one."""
+    """An API key. Its scopes never change: create another key instead, and revoke this one."""
 
     __tablename__ = "api_key"
-    # An id that is never given twice: State below tells by it that a key was added.
-    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - as SQLAlchemy declares it
+    # Ids are never reused, so that KEYS_STATE changes with every new key.
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - the type that SQLAlchemy declares
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(NAME_MAX))
@@ -49,92 +49,96 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-STATE = select(func.count(), func.count(ApiKey.revoked_at), func.max(ApiKey.id))
-"""Changes whenever a key is made, revoked or removed."""
-LIVE = select(ApiKey.public, ApiKey.digest, ApiKey.scopes).where(ApiKey.revoked_at.is_(None))
+KEYS_STATE = select(func.count(), func.count(ApiKey.revoked_at), func.max(ApiKey.id))
+"""Changes whenever a key is created, revoked or deleted."""
+ACTIVE_KEYS = select(ApiKey.public, ApiKey.digest, ApiKey.scopes).where(ApiKey.revoked_at.is_(None))
 
 
-class Key(NamedTuple):
-    """A key that is good now."""
+class ActiveKey(NamedTuple):
+    """A key that is not revoked."""
 
     public: str
     digest: bytes
     scopes: frozenset[str]
 
 
-DUMMY_KEY = Key("", bytes(32), frozenset())
+DUMMY_KEY = ActiveKey("", bytes(32), frozenset())
+"""Compared with unknown tokens, so that they take as long as known ones."""
 
 
 class ApiKeyCache:
-    """All good keys, as one process knows them.
+    """The active keys, cached in one process.
 
-    Whatever is presented, and however often, costs the database ten short queries a second.
+    Clients can cause at most about ten short queries a second, whatever tokens they send.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._flights = SingleFlight()
-        self._keys: dict[str, Key] = {}
+        self._single_flight = SingleFlight()
+        self._keys: dict[str, ActiveKey] = {}
         self._state: Any = None
-        self._read_at = float("-inf")
+        self._loaded_at = float("-inf")
 
-    def find(self, token: str) -> Key | None:
-        """Return the key of ``token``; None for a wrong, revoked or malformed one."""
+    def find(self, token: str) -> ActiveKey | None:
+        """Return the active key of ``token``, or None if the token is not valid."""
         parts = TOKEN.fullmatch(token)
         if parts is None:
             return None
-        self._read_within(CACHE_SECONDS)
+        self._refresh(CACHE_SECONDS)
         if parts[1] not in self._keys:
-            self._read_within(LOOK_AGAIN_SECONDS)
+            self._refresh(MISS_CACHE_SECONDS)
         key = self._keys.get(parts[1], DUMMY_KEY)
-        matches = hmac.compare_digest(digest_of(parts[2]), key.digest)
+        matches = hmac.compare_digest(digest(parts[2]), key.digest)
         return key if matches and key is not DUMMY_KEY else None
 
-    def _read_within(self, seconds: float) -> None:
-        # A read that another thread began too long ago does not count: hence the loop.
-        oldest = time.monotonic() - seconds
-        while self._read_at < oldest:
-            self._flights.do("keys", self._read)
+    def _refresh(self, max_age: float) -> None:
+        # A loop, because another thread may have begun the load that it joins too long ago.
+        oldest = time.monotonic() - max_age
+        while self._loaded_at < oldest:
+            self._single_flight.do("keys", self._load)
 
-    def _read(self) -> None:
+    def _load(self) -> None:
         began = time.monotonic()
         with self._engine.connect() as connection:
-            state = connection.execute(STATE).one()
+            state = connection.execute(KEYS_STATE).one()
             if state != self._state:
-                found = connection.execute(LIVE).all()
-                self._keys = {k.public: Key(k.public, k.digest, frozenset(k.scopes)) for k in found}
+                rows = connection.execute(ACTIVE_KEYS).all()
+                self._keys = {
+                    row.public: ActiveKey(row.public, row.digest, frozenset(row.scopes))
+                    for row in rows
+                }
                 self._state = state
-        self._read_at = began
+        self._loaded_at = began
 
 
-def digest_of(secret: str) -> bytes:
-    """Return what is kept of a secret: one so random needs no slow hash."""
+def digest(secret: str) -> bytes:
+    """Return the stored hash of a secret, which is too random to need a slow hash."""
     return hashlib.sha256(secret.encode("ascii")).digest()
 
 
 def new_token() -> tuple[str, str, bytes]:
-    """Make a token; return it, its public part and the digest of its secret."""
+    """Generate a token; return it, its public part and the digest of its secret."""
     public, secret = secrets.token_hex(PUBLIC_BYTES), secrets.token_urlsafe(SECRET_BYTES)
-    return f"bks_{public}_{secret}", public, digest_of(secret)
+    return f"bks_{public}_{secret}", public, digest(secret)
 
 
 def scope(name: str) -> Callable[[View], View]:
-    """Declare the scope that a key needs for this writing view."""
+    """Declare the scope that an API key needs to write through this view."""
 
-    def mark(view: View) -> View:
+    def declare(view: View) -> View:
         set_options(view, replace(options_of(view), scope=name))
         return view
 
-    return mark
+    return declare
 
 
 def checks_write_access_itself(view: View) -> View:
-    """Declare that this view's POST is a read for the gate: what it writes, it admits itself."""
+    """Let the guard count each POST to this view as a read: the view checks its writes itself."""
     set_options(view, replace(options_of(view), checks_write_access_itself=True))
     return view
 
 
 def scopes_of(app: Flask) -> list[str]:
-    """Return all scopes that the routes of ``app`` declare."""
+    """Return the scopes that the views of ``app`` declare."""
     declared = {options_of(view).scope for view in app.view_functions.values()}
     return sorted(scope for scope in declared if scope is not None)

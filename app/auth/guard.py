@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.auth.client_address import client_of
+from app.auth.client_address import client_address
 from app.auth.policy import UNIDENTIFIED, AccessPolicy, Client
 from app.db.errors import unavailable
 from app.http.route_options import options_of
@@ -67,7 +67,7 @@ class RequestGuard:
             context.rate_limit_headers = headers
 
         policy, options = self._policy, options_of(view)
-        address = client_of(environ, self._trusted_proxies)
+        address = client_address(environ, self._trusted_proxies)
         client = context.client = policy.identify(environ.get("HTTP_AUTHORIZATION"), address)
         if environ["REQUEST_METHOD"] in READS or options.checks_write_access_itself:
             policy.count_read(client, store_headers)

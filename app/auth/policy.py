@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.auth.api_keys import ApiKeyCache, Key
+from app.auth.api_keys import ActiveKey, ApiKeyCache
 from app.db.errors import unavailable
 from app.errors import Forbidden, TooManyRequests, Unauthorized
 from app.ratelimit.limiter import Headers, Limiter, Limits
@@ -23,8 +23,8 @@ class Client(NamedTuple):
     """A client: an API key, or else a network address."""
 
     name: str
-    key: Key | None = None
-    bad_key: bool = False
+    key: ActiveKey | None = None
+    invalid_key: bool = False
     """The client sent an invalid API key: it is counted by address, then rejected."""
 
 
@@ -50,7 +50,7 @@ class AccessPolicy:
         name = f"key {key.public}" if key else f"address {address}"
         return Client(name, key, authorization is not None and key is None)
 
-    def _find_key(self, authorization: str) -> Key | None:
+    def _find_key(self, authorization: str) -> ActiveKey | None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return None
@@ -77,7 +77,7 @@ class AccessPolicy:
 
     def reject_invalid_key(self, client: Client) -> None:
         """Reject a client with an invalid key. Call it after the count, which limits guessing."""
-        if client.bad_key:
+        if client.invalid_key:
             raise Unauthorized("The API key is invalid.", presented=True)
 
     def require_key(self, client: Client) -> None:
@@ -89,7 +89,7 @@ class AccessPolicy:
     def authenticate(self, authorization: str | None, address: str) -> Client:
         """Identify the client of a long-lived connection; reject it as ``require_key`` does."""
         client = self.identify(authorization, address)
-        if client.bad_key:
+        if client.invalid_key:
             self.count_read(client)
         self.require_key(client)
         return client

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.auth.api_keys import LOOK_AGAIN_SECONDS, new_token
+from app.auth.api_keys import MISS_CACHE_SECONDS, new_token
 from app.config import Rate
 from app.errors import Forbidden, TooManyRequests, Unauthorized, Unavailable
 from app.services import services_of
@@ -13,7 +13,7 @@ from app.services import services_of
 @pytest.fixture
 def key(app):
     created = app.test_cli_runner().invoke(args=["keys", "create", "x", "--scope", "books:write"])
-    time.sleep(LOOK_AGAIN_SECONDS)
+    time.sleep(MISS_CACHE_SECONDS)
     return created.stdout.strip()
 
 
