@@ -1,0 +1,74 @@
+"""Steps that the tests of the cache share: requests, a look at the outbox, commands of Redis."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import redis
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event
+
+from app.db.engine import autocommit_engine
+from app.extensions import db
+from stack.servers import Redis
+
+ROOT = Path(__file__).parents[3]
+HIT = "bookstall; hit"
+STORED = "bookstall; fwd=miss; stored"
+BOOK = {"title": "Emma", "author": "Jane Austen"}
+REVIEW = {"rating": 4, "reviewer": "Ana", "text": "Read in one night."}
+
+
+def cache_status(client: FlaskClient, path: str = "/books") -> str:
+    """Read ``path`` and return the header Cache-Status."""
+    response = client.get(path)
+    assert response.status_code == 200
+    return response.headers["Cache-Status"]
+
+
+def review_count(client: FlaskClient, book: int) -> int:
+    return int(client.get(f"/books/{book}").json["review_count"])
+
+
+def add_review(client: FlaskClient, book: int) -> None:
+    assert client.post(f"/books/{book}/reviews", json=REVIEW).status_code == 201
+
+
+def outbox_size(app: Flask) -> int:
+    with app.app_context(), db.engine.connect() as connection:
+        return int(connection.exec_driver_sql("SELECT count(*) FROM outbox").scalar_one())
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> float:
+    """Wait until ``condition`` is true; return the seconds that it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def execute(server: Redis, *command: Any) -> Any:
+    """Send a command to Redis on a connection of its own."""
+    with redis.Redis.from_url(server.url) as connection:
+        return connection.execute_command(*command)
+
+
+def pause_first_read(app: Flask) -> tuple[Event, Event]:
+    """Pause the first read of a book after its query.
+
+    Return the event that it sets when it pauses, and the one that lets it continue.
+    """
+    paused, resume = Event(), Event()
+
+    def pause(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM book" in statement and not paused.is_set():
+            paused.set()
+            assert resume.wait(5)
+
+    with app.app_context():
+        event.listen(autocommit_engine(), "after_cursor_execute", pause)
+    return paused, resume

@@ -1,0 +1,162 @@
+"""The lease: nothing stale is served while Redis fails, for one process or for all."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+
+from app.cache.lease import LEASE_SECONDS, UNREACHABLE_SECONDS
+from app.redis.circuit_breaker import OPEN_SECONDS
+from app.redis.client import TIMEOUT_SECONDS
+from app.services import services_of
+from stack.servers import Redis
+from tests.app.cache.steps import (
+    HIT,
+    add_review,
+    cache_status,
+    outbox_size,
+    review_count,
+    wait_until,
+)
+
+
+def test_readers_wait_together_for_a_frozen_redis(server, worker, book):
+    emma = book()
+    cache_status(worker.test_client(), f"/books/{emma}")
+    services_of(worker).redis.on_lost()  # ends the lease, so the next reader renews it
+    server.freeze()
+    began = time.monotonic()
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: cache_status(worker.test_client(), f"/books/{emma}"), range(8)))
+    finally:
+        server.thaw()
+    assert time.monotonic() - began < 8 * TIMEOUT_SECONDS
+
+
+def kill(server: Redis) -> None:
+    server.kill()
+
+
+def freeze(server: Redis) -> None:
+    server.freeze()
+
+
+def change_password(server: Redis) -> None:
+    with redis.Redis.from_url(server.url, single_connection_client=True) as connection:
+        connection.config_set("requirepass", "another")
+        connection.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+FAULTS = [kill, freeze, change_password]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_without_redis_reads_and_writes_continue_and_soon_do_not_wait(
+    fault, server, worker, client, book
+):
+    emma = book()
+    review_count(client, emma)
+    fault(server)
+    try:
+        assert review_count(client, emma) == 0  # perhaps after a timeout
+        add_review(client, emma)
+        response = client.get(f"/books/{emma}")
+        assert response.json["review_count"] == 1
+        assert response.headers["Cache-Status"].startswith("bookstall; fwd=bypass; detail=redis-")
+        assert not services_of(worker).redis.breaker.closed
+        assert client.get("/readyz").json["status"] == "degraded"
+        assert client.get("/readyz").status_code == 200
+        assert outbox_size(worker) == 1
+    finally:
+        server.thaw()
+
+
+def test_one_request_waits_for_a_frozen_redis_not_all(server, client, book):
+    emma = book()
+    review_count(client, emma)
+    server.freeze()
+    try:
+        statuses = [cache_status(client, f"/books/{emma}") for _ in range(20)]
+    finally:
+        server.thaw()
+    waited = [status for status in statuses if status.endswith("redis-timeout")]
+    assert statuses[0].endswith("redis-timeout")
+    # Twenty reads take less than the second after which the breaker allows one request.
+    assert len(waited) <= 2
+    assert statuses[-1].endswith(("redis-away", "redis-timeout"))
+
+
+@pytest.mark.parametrize("loads_snapshot", [True, False])
+def test_a_redis_that_restarts_with_old_data_serves_nothing_stale(
+    server, worker, make_worker, book, loads_snapshot
+):
+    reader = make_worker().test_client()
+    writer = worker.test_client()
+    emma = book()
+    assert [review_count(reader, emma), review_count(writer, emma)] == [0, 0]
+    server.save()
+    add_review(writer, emma)  # Redis receives the invalidation, its snapshot does not
+    assert review_count(reader, emma) == 1
+    server.kill()
+    add_review(writer, emma)  # Redis does not receive it at all
+    if not loads_snapshot:
+        server.wipe()
+    server.start()
+    assert review_count(reader, emma) == 2
+    assert review_count(writer, emma) == 2
+    wait_until(lambda: cache_status(reader, f"/books/{emma}") == HIT)
+    assert review_count(reader, emma) == 2
+    assert outbox_size(worker) == 0
+
+
+def test_a_thawed_redis_serves_nothing_stale(server, worker, make_worker, book):
+    reader, writer = make_worker().test_client(), worker.test_client()
+    emma = book()
+    assert review_count(reader, emma) == 0
+    server.freeze()
+    try:
+        add_review(writer, emma)
+    finally:
+        server.thaw()
+    seen = []
+    stale_for = wait_until(lambda: seen.append(review_count(reader, emma)) or seen[-1] == 1)
+    assert stale_for <= LEASE_SECONDS + 0.5
+    wait_until(lambda: cache_status(reader, f"/books/{emma}") == HIT, OPEN_SECONDS + 5)
+    assert review_count(reader, emma) == 1
+    wait_until(lambda: cache_status(writer, f"/books/{emma}") == HIT, OPEN_SECONDS + 5)
+    assert outbox_size(worker) == 0
+
+
+def test_the_reader_delivers_for_a_writer_that_cannot_reach_redis(worker, make_app, database, book):
+    """The partial outage: the writer cannot reach Redis, and a reader can."""
+    reader = worker.test_client()
+    emma = book()
+    cut_off = make_app(database, redis_url="redis://127.0.0.1:1/0").test_client()
+    assert review_count(reader, emma) == 0
+    assert cache_status(reader, f"/books/{emma}") == HIT
+    add_review(cut_off, emma)
+    stale_for = wait_until(lambda: review_count(reader, emma) == 1)
+    assert stale_for <= LEASE_SECONDS + 0.5
+    assert cache_status(reader, f"/books/{emma}").endswith("redis-recovering")
+    wait_until(lambda: cache_status(reader, f"/books/{emma}") == HIT, UNREACHABLE_SECONDS + 5)
+    assert review_count(reader, emma) == 1
+    assert outbox_size(worker) == 0
+
+
+def test_nothing_stale_is_served_while_the_breaker_of_a_writer_is_open(
+    server, worker, make_worker, book
+):
+    """After an outage the breaker of a writer may be open while a reader uses Redis again."""
+    reader, writer = make_worker().test_client(), worker.test_client()
+    emma = book()
+    server.kill()
+    add_review(writer, emma)
+    server.start()
+    for expected in range(1, 20):
+        assert review_count(reader, emma) == expected
+        add_review(writer, emma)
+    wait_until(lambda: cache_status(reader, f"/books/{emma}") == HIT, UNREACHABLE_SECONDS + 5)
+    assert review_count(reader, emma) == 20
+    assert outbox_size(worker) == 0

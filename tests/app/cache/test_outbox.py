@@ -1,0 +1,78 @@
+"""The outbox: invalidations that their writer could not, or did not live to, deliver."""
+
+import signal
+import subprocess
+import sys
+
+from app.cache.lease import LEASE_SECONDS
+from app.extensions import db
+from app.services import services_of
+from tests.app.cache.steps import (
+    BOOK,
+    ROOT,
+    STORED,
+    add_review,
+    cache_status,
+    outbox_size,
+    review_count,
+    wait_until,
+)
+
+
+def test_a_delivered_invalidation_leaves_no_row(client, worker, book):
+    add_review(client, book())
+    assert outbox_size(worker) == 0
+
+
+def test_the_reader_delivers_for_a_writer_without_redis(worker, make_app, database, book):
+    reader = worker.test_client()
+    emma = book()
+    assert review_count(reader, emma) == 0
+    add_review(make_app(database).test_client(), emma)
+    assert wait_until(lambda: review_count(reader, emma) == 1) <= LEASE_SECONDS + 0.5
+
+
+DYING_WRITER = """
+import os, signal, sys
+from app.config import Settings, database_url
+from app.factory import create_app
+from app.cache.response_cache import ResponseCache
+
+ResponseCache.invalidate = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+url, redis_url, book = sys.argv[1:]
+settings = Settings(database_url=database_url(url), redis_url=redis_url, secret_key="any")
+create_app(settings).test_client().post(
+    f"/books/{book}/reviews", json={"rating": 4, "reviewer": "Ana", "text": "My last words."}
+)
+"""
+
+
+def test_the_reader_delivers_for_a_writer_killed_between_commit_and_invalidation(
+    server, client, worker, database, book
+):
+    emma = book()
+    assert review_count(client, emma) == 0
+    command = [sys.executable, "-c", DYING_WRITER, database, server.url, str(emma)]
+    died = subprocess.run(command, check=False, cwd=ROOT)
+    assert died.returncode == -signal.SIGKILL
+    assert wait_until(lambda: review_count(client, emma) == 1) <= LEASE_SECONDS + 0.5
+    assert outbox_size(worker) == 0
+
+
+def test_more_invalidations_than_one_batch_are_all_delivered(server, worker, make_app, database):
+    writer, reader = make_app(database).test_client(), worker.test_client()
+    books = [writer.post("/books", json=BOOK).json["id"] for _ in range(520)]
+    assert outbox_size(worker) == 520
+    assert cache_status(reader, f"/books/{books[0]}") == STORED
+    assert outbox_size(worker) == 0
+
+
+def test_without_redis_old_rows_are_removed(make_app, database):
+    app = make_app(database)
+    client = app.test_client()
+    client.post("/books", json=BOOK)
+    with app.app_context(), db.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE outbox SET created_at = '2020-01-01 00:00:00'")
+    services_of(app).outbox_purger.next_purge_at = 0.0
+    client.post("/books", json=BOOK)
+    assert outbox_size(app) == 1
