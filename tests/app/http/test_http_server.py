@@ -67,7 +67,7 @@ def test_nonsense_on_the_wire_is_a_4xx_and_a_closed_connection(served, sent):
         received = read_all(connection)
     statuses = [line[9:10] for line in received.split(b"\r\n") if line.startswith(b"HTTP/1.")]
     assert set(statuses) <= {b"4"}, received
-    assert served.ask("GET", "/books")[0] == 200
+    assert served.request("GET", "/books")[0] == 200
 
 
 @pytest.mark.parametrize("broken", [b"zz\r\n", b"5\r\nhelloXX", b"-5\r\n"])
@@ -107,14 +107,14 @@ def test_bodies_that_are_broken_off_leave_no_worker_stuck(served):
         for _ in range(4):
             connection = stack.enter_context(connected(served))
             connection.sendall(HEAD + b"Content-Length: 100\r\n\r\n{")
-        assert served.ask("GET", "/books")[0] == 200
+        assert served.request("GET", "/books")[0] == 200
     for _ in range(20):
-        assert served.ask("GET", "/books")[0] == 200
+        assert served.request("GET", "/books")[0] == 200
 
 
 def test_the_figures_are_those_of_all_workers(served):
     def count():
-        text = served.ask("GET", "/metrics")[2].decode()
+        text = served.request("GET", "/metrics")[2].decode()
         return sum(
             float(line.rpartition(" ")[2])
             for line in text.splitlines()
@@ -123,7 +123,7 @@ def test_the_figures_are_those_of_all_workers(served):
 
     before = count()
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: served.ask("GET", "/openapi.json")[0], range(40)))
+        answers = list(pool.map(lambda _: served.request("GET", "/openapi.json")[0], range(40)))
     assert set(answers) == {200}
     # Whichever worker tells them, they are the same.
     assert {count() - before for _ in range(10)} == {40}
@@ -131,15 +131,15 @@ def test_the_figures_are_those_of_all_workers(served):
 
 def test_reviews_through_several_processes_all_count(serve, database):
     server = serve(DATABASE_URL=database)
-    assert server.ask("POST", "/books", BOOK)[0] == 201
+    assert server.request("POST", "/books", BOOK)[0] == 201
 
     def add(number):
         words = {"rating": number % 5 + 1, "reviewer": "Ana", "text": "One of many."}
-        return server.ask("POST", "/books/1/reviews", json.dumps(words).encode())[0]
+        return server.request("POST", "/books/1/reviews", json.dumps(words).encode())[0]
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(add, range(50))) == {201}
-    book = json.loads(server.ask("GET", "/books/1")[2])
+    book = json.loads(server.request("GET", "/books/1")[2])
     assert (book["review_count"], book["average_rating"]) == (50, 3.0)
 
 
@@ -158,7 +158,7 @@ def test_requests_at_work_are_answered_after_sigterm(serve, sqlite_database):
             received = read_all(connection)
             assert received.startswith(b"HTTP/1.1 201")
             assert received.endswith(b"}")
-    assert server.ended() == 0
+    assert server.wait() == 0
     assert "error" not in server.log.read_text().lower()
 
 
@@ -184,7 +184,7 @@ def test_no_answer_is_broken_off_when_the_service_ends_under_load(serve, sqlite_
     assert enough.wait(20)
     assert not broken
     server.terminate()
-    assert server.ended() == 0
+    assert server.wait() == 0
     for thread in threads:
         thread.join()
     # A connection that was never accepted may be closed without a byte; an answer never half.
@@ -193,14 +193,14 @@ def test_no_answer_is_broken_off_when_the_service_ends_under_load(serve, sqlite_
 
 def test_a_hup_replaces_the_workers_and_the_end_leaves_no_folder_behind(serve, tmp_path):
     server = serve(DATABASE_URL=f"sqlite:///{tmp_path / 'it.db'}", TMPDIR=str(tmp_path))
-    before = server.workers()
+    before = set(server.workers())
     server.reload()
     deadline = time.monotonic() + 20
-    while len(server.workers()) < 2 or server.workers() & before:
+    while len(server.workers()) < 2 or before & set(server.workers()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert server.ask("GET", "/healthz")[0] == 200
+    assert server.request("GET", "/healthz")[0] == 200
     assert list(tmp_path.glob("bookstall-metrics-*"))
     server.terminate()
-    assert server.ended() == 0
+    assert server.wait() == 0
     assert not list(tmp_path.glob("bookstall-metrics-*"))

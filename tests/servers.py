@@ -1,0 +1,82 @@
+"""The service under gunicorn, as the tests start it."""
+
+import http.client
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from stack.process import Server
+from stress.service import ROOT, LiveService, Service
+
+SECRET = "a secret of the tests"
+
+
+class _Requests(Server):
+    """Adds requests to a service, and an environment of its own."""
+
+    environment: dict[str, str]
+
+    def set_environment(self, settings: Mapping[str, str]) -> None:
+        """Give the service ``settings``, and of this process's environment only the basics."""
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        self.environment = {
+            **inherited,
+            "PYTHONPATH": str(ROOT),
+            "SECRET_KEY": SECRET,
+            "LOG_FORMAT": "json",
+            "RATE_LIMIT_READ": "off",
+            "RATE_LIMIT_WRITE": "off",
+            "PORT": str(self.port),
+            **settings,
+        }
+
+    def popen_options(self) -> Mapping[str, Any]:
+        return {"env": self.environment}
+
+    def is_ready(self) -> bool:
+        try:
+            return self.request("GET", "/healthz")[0] == 200
+        except OSError:
+            return False
+
+    def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
+        """Return status, headers and body of one request on its own connection."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if body is not None:
+            named.setdefault("Content-Type", "application/json")
+        try:
+            connection.request(method, path, body, named)
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+        finally:
+            connection.close()
+
+
+class Gunicorn(_Requests, Service):
+    """`gunicorn wsgi:app`, in the folder of the project."""
+
+    def __init__(self, **settings: str) -> None:
+        super().__init__()
+        self.set_environment(settings)
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--chdir", str(ROOT)]
+
+
+class LiveGunicorn(_Requests, LiveService):
+    """`gunicorn -k asgi --reuse-port asgi:app`, as `make run` starts it."""
+
+    def __init__(self, **settings: str) -> None:
+        super().__init__()
+        self.set_environment(settings)
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--chdir", str(ROOT)]
+
+    def cursor(self) -> str:
+        """Return the cursor of the newest event."""
+        status, _, body = self.request("POST", "/graphql", b'{"query": "{ eventCursor }"}')
+        assert status == 200, body
+        return str(json.loads(body)["data"]["eventCursor"])
