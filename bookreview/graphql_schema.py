@@ -1,4 +1,4 @@
-"""GraphQL over the same queries and services as REST, and its subscription."""
+"""The GraphQL schema, over the same queries and services as REST."""
 
 import json
 from collections.abc import AsyncGenerator, Mapping
@@ -8,161 +8,161 @@ import strawberry
 from strawberry import ID, UNSET
 from strawberry.schema.config import StrawberryConfig
 
-from app.api.fields import id_of
-from app.db.engine import unbegun
+from app.api.fields import parse_id
+from app.db.engine import autocommit_engine
 from app.errors import NotFound
 from app.events import log as events
-from app.graphql.relay import Connection, loaded, page_of
+from app.graphql.relay import Connection, load_arguments, page_of
+from app.graphql.strawberry_adapter import core_schema
 from bookreview import queries, services
 from bookreview.graphql_types import (
     BOOK_QUERY,
     DATE_TIME,
     REVIEW_QUERY,
     Book,
-    Context,
+    BookBatch,
     DateTime,
+    GraphQLInfo,
     Review,
-    Siblings,
     book_connection,
     review_connection,
-    reviews_of,
+    review_list_name,
 )
 from bookreview.schemas import NewReviewSchema
 
 NEW_REVIEW = NewReviewSchema()
 
 
-def known(book_id: ID) -> int:
-    """Read the id of a book; raise NotFound for what is no id of ours, as the path of REST does."""
-    found = id_of(book_id)
-    if found is None:
-        raise NotFound("There is no such book.")
-    return found
+def parse_book_id(book_id: ID) -> int:
+    """Return the id of a book; raise NotFound for an invalid id, as REST does."""
+    parsed = parse_id(book_id)
+    if parsed is None:
+        raise NotFound("There is no book with this id.")
+    return parsed
 
 
 @strawberry.type
 class Query:
-    """What can be read."""
+    """The queries."""
 
-    @strawberry.field(description="One book; null and the error NOT_FOUND for an unknown id.")
-    def book(self, info: Context, id: ID) -> Book | None:  # noqa: A002 - the argument's name
-        """Show a book."""
-        info.context.ask_for(1)
-        row = queries.book(known(id))
-        return Book.of(row, Siblings([row.id], 1))
+    @strawberry.field(description="One book; null, with the error NOT_FOUND, for an unknown id.")
+    def book(self, info: GraphQLInfo, id: ID) -> Book | None:  # noqa: A002 - the argument's name
+        """Return a book."""
+        info.context.charge_nodes(1)
+        row = queries.book(parse_book_id(id))
+        return Book.of(row, BookBatch([row.id], 1))
 
-    @strawberry.field(description="Books, by id, that match all of the filters.")
-    def books(  # noqa: PLR0917 - GraphQL gives all arguments by name
+    @strawberry.field(description="The books that match all filters, ordered by id.")
+    def books(  # noqa: PLR0917 - GraphQL passes all arguments by name
         self,
-        info: Context,
+        info: GraphQLInfo,
         first: int | None = 20,
         after: str | None = UNSET,
         q: str | None = UNSET,
         author: str | None = UNSET,
         isbn: str | None = UNSET,
     ) -> Connection[Book]:
-        """Page through the books."""
+        """Return a page of the books."""
         page, filters = page_of(BOOK_QUERY, "books", first, after, q=q, author=author, isbn=isbn)
-        info.context.ask_for(page.limit)
+        info.context.charge_nodes(page.limit)
         found = queries.books(page, **filters)
         return book_connection(found, page, lambda: queries.count_books(**filters))
 
-    @strawberry.field(description="A book's reviews, newest first.")
+    @strawberry.field(description="The reviews of a book, newest first.")
     def reviews(
-        self, info: Context, book_id: ID, first: int | None = 20, after: str | None = UNSET
+        self, info: GraphQLInfo, book_id: ID, first: int | None = 20, after: str | None = UNSET
     ) -> Connection[Review]:
-        """Page through a book's reviews."""
-        whose = known(book_id)
-        page, _ = page_of(REVIEW_QUERY, reviews_of(whose), first, after)
-        info.context.ask_for(page.limit)
-        found = queries.reviews(whose, page)
-        return review_connection(found, page, lambda: queries.count_reviews(whose))
+        """Return a page of a book's reviews."""
+        parsed_id = parse_book_id(book_id)
+        page, _ = page_of(REVIEW_QUERY, review_list_name(parsed_id), first, after)
+        info.context.charge_nodes(page.limit)
+        found = queries.reviews(parsed_id, page)
+        return review_connection(found, page, lambda: queries.count_reviews(parsed_id))
 
     @strawberry.field(
-        description="Where the events stand now: subscribe with it as `after`, and miss nothing "
-        "that comes after this answer."
+        description="The cursor of the newest event: subscribe with it as `after` to get every "
+        "later event."
     )
     def event_cursor(self) -> str:
-        """Say where the log of events stands."""
-        head = events.head(unbegun())
-        return events.cursor_of(head.log, head.position)
+        """Return the current position in the event log."""
+        head = events.head(autocommit_engine())
+        return events.format_cursor(head.log, head.position)
 
 
 @strawberry.type
 class Mutation:
-    """What can be written."""
+    """The mutations."""
 
     @strawberry.mutation(
-        description="Add a review to a book, and count it into the book's average. Where keys "
-        "are required it needs one with the scope reviews:write."
+        description="Add a review and update the book's average rating. Where API keys are "
+        "required, the key needs the scope reviews:write."
     )
     def add_review(
-        self, info: Context, book_id: ID, rating: int, reviewer: str, text: str
+        self, info: GraphQLInfo, book_id: ID, rating: int, reviewer: str, text: str
     ) -> Review:
         """Add a review."""
         with info.context.writing("reviews:write"):
-            whose = known(book_id)
-            words = {"rating": rating, "reviewer": reviewer, "text": text}
-            return Review.of(services.add_review(whose, **loaded(NEW_REVIEW, words)))
+            parsed_id = parse_book_id(book_id)
+            fields = {"rating": rating, "reviewer": reviewer, "text": text}
+            return Review.of(services.add_review(parsed_id, **load_arguments(NEW_REVIEW, fields)))
 
 
-@strawberry.type(description="A new review, and its place among all events.")
+@strawberry.type(description="A new review, with its position in the event log.")
 class ReviewEvent:
-    """A new review, and its place among all events."""
+    """A new review, with its position in the event log."""
 
-    cursor: str = strawberry.field(description="Subscribe with it as `after` to go on from here.")
+    cursor: str = strawberry.field(description="Pass it as `after` to get only later events.")
     review: Review
 
 
 @strawberry.type
 class Subscription:
-    """What can be followed."""
+    """The subscriptions."""
 
     @strawberry.subscription(
         description="New reviews, of one book or of all, in the order of their commits. `after` "
-        "is a cursor of an event: what came after it comes first."
+        "is the cursor of an event: the subscription starts with the events that followed it."
     )
     async def review_added(
         self, book_id: ID | None = UNSET, after: str | None = UNSET
     ) -> AsyncGenerator[ReviewEvent, None]:
-        """Declare the field: whoever carries events executes it for each, which is its root."""
+        """Declare the field only: app/live executes it for each event, with the event as root."""
         raise NotImplementedError
-        yield  # type: ignore[unreachable]  # makes it the generator that it has to be
+        yield  # type: ignore[unreachable]  # makes this an async generator
 
 
 def review_event(log: str, event: events.Event) -> ReviewEvent:
-    """Make the root value of ``reviewAdded`` for an event of ``log``."""
-    told: Mapping[str, Any] = json.loads(event.payload)
+    """Return the root value of ``reviewAdded`` for an event of ``log``."""
+    payload: Mapping[str, Any] = json.loads(event.payload)
     review = Review(
-        id=ID(str(told["id"])),
-        book_id=ID(str(told["book_id"])),
-        rating=told["rating"],
-        reviewer=told["reviewer"],
-        text=told["text"],
-        created_at=DateTime(told["created_at"]),
+        id=ID(str(payload["id"])),
+        book_id=ID(str(payload["book_id"])),
+        rating=payload["rating"],
+        reviewer=payload["reviewer"],
+        text=payload["text"],
+        created_at=DateTime(payload["created_at"]),
     )
-    return ReviewEvent(cursor=events.cursor_of(log, event.position), review=review)
+    return ReviewEvent(cursor=events.format_cursor(log, event.position), review=review)
 
 
-class NewReviews:
-    """What ``reviewAdded`` follows."""
+class NewReviewSource:
+    """The events of ``reviewAdded``."""
 
     def topic(self, arguments: Mapping[str, Any]) -> str | None:
-        """Name the reviews of one book, or all."""
-        whose = arguments.get("bookId")
-        return None if whose is None else services.topic_of(known(whose))
+        """Return the topic of one book, or None for all."""
+        book_id = arguments.get("bookId")
+        return None if book_id is None else services.reviews_topic(parse_book_id(book_id))
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Raise NotFound for an unknown book."""
-        whose = arguments.get("bookId")
-        if whose is not None:
-            queries.book(known(whose))
+        book_id = arguments.get("bookId")
+        if book_id is not None:
+            queries.book(parse_book_id(book_id))
 
     def root(self, log: str, event: events.Event) -> ReviewEvent:
-        """Make what an event is executed on."""
+        """Return the root value for an event."""
         return review_event(log, event)
 
 
-schema = strawberry.Schema(
-    Query, Mutation, Subscription, config=StrawberryConfig(scalar_map={DateTime: DATE_TIME})
-)._schema
+config = StrawberryConfig(scalar_map={DateTime: DATE_TIME})
+schema = core_schema(strawberry.Schema(Query, Mutation, Subscription, config=config))

@@ -1,18 +1,29 @@
-"""Reads: columns in, plain rows out. Each statement is made once, for all calls."""
+"""Queries for books and reviews: they return plain rows. Each statement is built only once."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import CompoundSelect, Integer, Row, bindparam, select, union_all
 
-from app.api.pagination import Order, Page, PageRequest, Statement, count, paginate
-from app.db.engine import rows
+from app.api.pagination import (
+    LIMIT_PARAMETER,
+    Page,
+    PageRequest,
+    SortOrder,
+    Statement,
+    count,
+    paginate,
+)
+from app.db.engine import autocommit_engine, fetch_all
+from app.db.statements import LIKE_ESCAPE, escape_like
 from app.errors import NotFound
 from bookreview.models import Book, Review
 
-BOOK = (
+AnyRow = Row[*tuple[Any, ...]]
+UNUSED_ID = 0
+"""The id of no book."""
+BOOK_COLUMNS = (
     Book.id,
     Book.title,
     Book.author,
@@ -22,7 +33,7 @@ BOOK = (
     Book.average_rating,
     Book.created_at,
 )
-REVIEW = (
+REVIEW_COLUMNS = (
     Review.id,
     Review.book_id,
     Review.rating,
@@ -30,25 +41,23 @@ REVIEW = (
     Review.text,
     Review.created_at,
 )
-
-
-ONE_BOOK = select(*BOOK).where(Book.id == bindparam("book_id"))
-BOOK_ID = select(Book.id).where(Book.id == bindparam("book_id"))
-REVIEWS_OF_A_BOOK = select(*REVIEW).where(Review.book_id == bindparam("book_id"))
-BY_ID = Order((Book.id,))
-NEWEST_FIRST = Order((Review.created_at, Review.id), descending=True)
+BOOK_BY_ID = select(*BOOK_COLUMNS).where(Book.id == bindparam("book_id"))
+BOOK_ID_BY_ID = select(Book.id).where(Book.id == bindparam("book_id"))
+REVIEWS_OF_A_BOOK = select(*REVIEW_COLUMNS).where(Review.book_id == bindparam("book_id"))
+BY_ID = SortOrder((Book.id,))
+NEWEST_FIRST = SortOrder((Review.created_at, Review.id), descending=True)
 FILTERS = {
-    "q": Book.folded.like(bindparam("q"), escape="/"),
-    # Only the author's line has a newline before it.
-    "author": Book.folded.like(bindparam("author"), escape="/"),
+    "q": Book.folded.like(bindparam("q"), escape=LIKE_ESCAPE),
+    # The author is on the second line of ``folded``, after a newline.
+    "author": Book.folded.like(bindparam("author"), escape=LIKE_ESCAPE),
     "isbn": Book.isbn == bindparam("isbn"),
 }
 
 
 @cache
-def books_by(names: frozenset[str]) -> Statement:
-    """Select the books that match the filters of these names."""
-    return select(*BOOK).where(*(FILTERS[name] for name in sorted(names)))
+def select_books(names: frozenset[str]) -> Statement:
+    """Return the statement with the filters of these names."""
+    return select(*BOOK_COLUMNS).where(*(FILTERS[name] for name in sorted(names)))
 
 
 def books(
@@ -58,47 +67,42 @@ def books(
     isbn: str | None = None,
 ) -> Page:
     """Return a page of the books that match all of the filters, by id."""
-    statement, asked = _books(q, author, isbn)
-    return paginate(statement, asked, BY_ID, page)
+    statement, values = _filtered(q, author, isbn)
+    return paginate(statement, values, BY_ID, page)
 
 
 def count_books(q: str | None = None, author: str | None = None, isbn: str | None = None) -> int:
     """Count the books that match all of the filters."""
-    return count(*_books(q, author, isbn))
+    return count(*_filtered(q, author, isbn))
 
 
-def _books(
+def _filtered(
     q: str | None, author: str | None, isbn: str | None
 ) -> tuple[Statement, Mapping[str, Any]]:
     values = {
-        "q": None if q is None else f"%{_literal(q)}%",
-        "author": None if author is None else f"%\n%{_literal(author)}%",
+        "q": None if q is None else f"%{escape_like(q.casefold())}%",
+        "author": None if author is None else f"%\n%{escape_like(author.casefold())}%",
         "isbn": isbn,
     }
-    asked = {name: value for name, value in values.items() if value is not None}
-    return books_by(frozenset(asked)), asked
+    given = {name: value for name, value in values.items() if value is not None}
+    return select_books(frozenset(given)), given
 
 
-def _literal(part: str) -> str:
-    """Fold ``part`` as the column is folded, and take every character as it is."""
-    return re.sub("[/%_]", r"/\g<0>", part.casefold())
-
-
-def book(book_id: int) -> Row[*tuple[Any, ...]]:
+def book(book_id: int) -> AnyRow:
     """Return one book; raise NotFound."""
-    found = rows(ONE_BOOK, {"book_id": book_id})
-    if not found:
-        raise no_book(book_id)
-    return found[0]
+    books = fetch_all(BOOK_BY_ID, {"book_id": book_id})
+    if not books:
+        raise book_not_found(book_id)
+    return books[0]
 
 
 def reviews(book_id: int, page: PageRequest) -> Page:
     """Return a page of a book's reviews, newest first; raise NotFound for an unknown book."""
-    whose = {"book_id": book_id}
-    found = paginate(REVIEWS_OF_A_BOOK, whose, NEWEST_FIRST, page)
-    if not found.items and not rows(BOOK_ID, whose):
-        raise no_book(book_id)
-    return found
+    values = {"book_id": book_id}
+    reviews = paginate(REVIEWS_OF_A_BOOK, values, NEWEST_FIRST, page)
+    if not reviews.items and not fetch_all(BOOK_ID_BY_ID, values):
+        raise book_not_found(book_id)
+    return reviews
 
 
 def count_reviews(book_id: int) -> int:
@@ -106,6 +110,43 @@ def count_reviews(book_id: int) -> int:
     return count(REVIEWS_OF_A_BOOK, {"book_id": book_id})
 
 
-def no_book(book_id: int) -> NotFound:
-    """Say that there is no such book."""
+def newest_reviews(book_ids: Sequence[int], limit: int) -> Mapping[int, list[AnyRow]]:
+    """Return the newest ``limit`` reviews of each book, newest first, in one statement."""
+    size = 1 << (len(book_ids) - 1).bit_length()
+    padded = [*book_ids, *[UNUSED_ID] * (size - len(book_ids))]
+    values = {f"book_{number}": book_id for number, book_id in enumerate(padded)}
+    with autocommit_engine().connect() as connection:
+        rows = connection.execute(
+            select_newest_reviews(size), {**values, LIMIT_PARAMETER: limit}
+        ).all()
+    return _by_book(book_ids, rows)
+
+
+@cache
+def select_newest_reviews(size: int) -> CompoundSelect[*tuple[Any, ...]]:
+    """Return the statement for ``size`` books, which searches the index once for each of them.
+
+    Sizes are powers of two, so that few statements have to be compiled.
+    """
+    return union_all(*(select(_newest_of_book(number).subquery()) for number in range(size)))
+
+
+def _newest_of_book(number: int) -> Any:
+    of_book = Review.book_id == bindparam(f"book_{number}", type_=Integer)
+    ordered = (
+        select(*REVIEW_COLUMNS).where(of_book).order_by(*NEWEST_FIRST.apply(NEWEST_FIRST.keys))
+    )
+    return ordered.limit(bindparam(LIMIT_PARAMETER, type_=Integer))
+
+
+def _by_book(book_ids: Iterable[int], rows: Iterable[AnyRow]) -> Mapping[int, list[AnyRow]]:
+    """Group the rows by book, sorted again: a UNION ALL guarantees no order."""
+    reviews: dict[int, list[AnyRow]] = {book_id: [] for book_id in book_ids}
+    for row in sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True):
+        reviews[row.book_id].append(row)
+    return reviews
+
+
+def book_not_found(book_id: int) -> NotFound:
+    """Return the error for an unknown book."""
     return NotFound(f"There is no book {book_id}.")

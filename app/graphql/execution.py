@@ -1,6 +1,6 @@
-"""GraphQL, whatever the schema and the transport: requests are prepared here, and executed.
+"""Prepare and execute GraphQL requests, for any schema and transport.
 
-Execution is synchronous and wants an app context: an event loop calls it in a thread.
+Execution is synchronous and needs an app context; an event loop calls it in a thread.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ from graphql import (
     validate,
 )
 
-from app.auth.policy import Access, Client
+from app.auth.policy import AccessPolicy, Client
 from app.errors import Unprocessable
 from app.extensions import db
 from app.graphql.errors import (
@@ -30,93 +30,92 @@ from app.graphql.errors import (
     BAD_USER_INPUT,
     PARSE_FAILED,
     VALIDATION_FAILED,
-    Refused,
-    coded,
-    refusal,
+    RequestError,
+    request_error,
+    with_code,
 )
 from app.graphql.limits import (
-    CHARACTERS_MAX,
-    COMMENTS_MAX,
-    LENGTH_MAX,
-    NODES_MAX,
+    MAX_CHARACTERS,
+    MAX_COMMENTS,
+    MAX_LENGTH,
+    MAX_NODES,
+    MAX_TOKENS,
     RULES,
-    TOKENS_MAX,
-    characters,
-    check_bounds,
+    check_limits,
+    count_characters,
 )
 from app.ratelimit.limiter import Headers
 
-PREPARED_MOST = 128
-ERRORS_MOST = 20
-ELSEWHERE = (
-    "Subscribe by graphql-transport-ws at /graphql, or by graphql-sse at /graphql/stream: "
-    "one answer cannot hold what is still to come."
+MAX_PREPARED = 128
+MAX_ERRORS = 20
+SUBSCRIBE_ELSEWHERE = (
+    "Subscriptions need graphql-transport-ws at /graphql or graphql-sse at /graphql/stream."
 )
-TOO_LARGE = f"The answer has more than {CHARACTERS_MAX} characters: ask for less of it at once."
+RESPONSE_TOO_LARGE = f"The response has more than {MAX_CHARACTERS} characters; request less."
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A document that may be executed, and the operation of it that is asked for."""
+    """A valid document, and the requested operation in it."""
 
     document: DocumentNode
     operation: OperationDefinitionNode
 
     @property
     def kind(self) -> OperationType:
-        """Say whether it is a query, a mutation or a subscription."""
+        """Return whether it is a query, a mutation or a subscription."""
         return self.operation.operation
 
     @property
     def name(self) -> str | None:
-        """Return the operation's name, if it has one."""
+        """Return the name of the operation, or None."""
         return self.operation.name.value if self.operation.name else None
 
 
 @dataclass
 class Caller:
-    """Who asks, and by which rules."""
+    """The client of a request, and the policy that applies to it."""
 
     client: Client
     request_id: str
-    access: Access
-    told: Headers = ()
-    """What the client is to be told of its limit, after a write."""
+    policy: AccessPolicy
+    rate_limit_headers: Headers = ()
+    """Set by a write."""
 
     @property
-    def introspects(self) -> bool:
-        """Tell whether the caller may ask for the schema."""
-        return self.access.introspects(self.client)
+    def may_introspect(self) -> bool:
+        """Return whether the client may read the schema."""
+        return self.policy.may_introspect(self.client)
 
-    def admit_write(self, scope: str) -> None:
-        """Count a write, and raise an ApiError if it is one too many, or not allowed."""
-        self.access.count_write(self.client, self._tell)
-        self.access.check_scope(self.client, scope)
+    def authorize_write(self, scope: str) -> None:
+        """Count a write; raise ApiError if it exceeds the limit or the key lacks ``scope``."""
+        self.policy.count_write(self.client, self._store_headers)
+        self.policy.check_scope(self.client, scope)
 
-    def _tell(self, headers: Headers) -> None:
-        self.told = headers
+    def _store_headers(self, headers: Headers) -> None:
+        self.rate_limit_headers = headers
 
 
 @dataclass
 class Execution:
-    """What resolvers know of the execution that they are part of: their ``info.context``."""
+    """The state of one execution: resolvers get it as ``info.context``."""
 
     caller: Caller | None
     nodes: int = 0
 
-    def ask_for(self, nodes: int) -> None:
-        """Count things of a list before they are read; raise Unprocessable if it is too many."""
+    def charge_nodes(self, nodes: int) -> None:
+        """Count the items of a list before they are read; raise Unprocessable beyond the limit."""
         self.nodes += nodes
-        if self.nodes > NODES_MAX:
-            words = f"The lists of this request hold {self.nodes} things; {NODES_MAX} is the most."
-            raise Unprocessable({"first": [words]}, "arguments")
+        if self.nodes > MAX_NODES:
+            detail = f"The lists request {self.nodes} items in total; the maximum is {MAX_NODES}."
+            raise Unprocessable({"first": [detail]}, "arguments")
 
     @contextmanager
     def writing(self, scope: str) -> Iterator[None]:
-        """Admit a write; one that fails leaves nothing behind for the next."""
+        """Authorize a write, and roll back if the block fails."""
         if self.caller is None:
             raise RuntimeError("a mutation needs a caller")
-        self.caller.admit_write(scope)
+        self.caller.authorize_write(scope)
         try:
             yield
         except BaseException:
@@ -125,23 +124,25 @@ class Execution:
 
 
 def prepare(
-    schema: GraphQLSchema, query: str, operation_name: str | None = None, *, introspects: bool
+    schema: GraphQLSchema, query: str, operation_name: str | None = None, *, may_introspect: bool
 ) -> Prepared:
-    """Parse, bound and validate a document; raise Refused. What is sent again is found again."""
-    return _prepare(schema, query, operation_name or None, introspects)
+    """Parse and validate a document, with caching; raise RequestError."""
+    return _prepare(schema, query, operation_name or None, may_introspect)
 
 
-@lru_cache(maxsize=PREPARED_MOST)
-def _prepare(schema: GraphQLSchema, query: str, name: str | None, introspects: bool) -> Prepared:
+@lru_cache(maxsize=MAX_PREPARED)
+def _prepare(schema: GraphQLSchema, query: str, name: str | None, may_introspect: bool) -> Prepared:
     document = _parse(query)
-    check_bounds(document, introspects=introspects)
-    errors = validate(schema, document, RULES, ERRORS_MOST, hide_suggestions=not introspects)
+    check_limits(document, may_introspect=may_introspect)
+    errors = validate(schema, document, RULES, MAX_ERRORS, hide_suggestions=not may_introspect)
     if errors:
-        raise Refused(*(refusal(error.message, VALIDATION_FAILED, error) for error in errors))
+        raise RequestError(
+            *(request_error(error.message, VALIDATION_FAILED, error) for error in errors)
+        )
     operation = get_operation_ast(document, name)
     if operation is None:
-        words = "Name one of the operations of this document as operationName."
-        raise Refused(refusal(words, VALIDATION_FAILED))
+        detail = "operationName must name one of the operations in this document."
+        raise RequestError(request_error(detail, VALIDATION_FAILED))
     return Prepared(document, operation)
 
 
@@ -149,12 +150,12 @@ def _parse(query: str) -> DocumentNode:
     try:
         return parse(
             query,
-            max_lexical_tokens=TOKENS_MAX,
-            max_comments=COMMENTS_MAX,
-            max_source_length=LENGTH_MAX,
+            max_lexical_tokens=MAX_TOKENS,
+            max_comments=MAX_COMMENTS,
+            max_source_length=MAX_LENGTH,
         )
     except GraphQLError as error:
-        raise Refused(refusal(error.message, PARSE_FAILED, error)) from None
+        raise RequestError(request_error(error.message, PARSE_FAILED, error)) from None
 
 
 def execute(
@@ -164,12 +165,9 @@ def execute(
     root: Any = None,
     context: Caller | None = None,
 ) -> ExecutionResult:
-    """Execute an operation; of a subscription the one event ``root``.
-
-    Every error has its code; ``written`` makes an answer of the result.
-    """
+    """Execute an operation, a subscription for the event ``root``; every error has its code."""
     if prepared.kind is OperationType.SUBSCRIPTION and root is None:
-        return ExecutionResult(None, [refusal(ELSEWHERE, BAD_REQUEST)])
+        return ExecutionResult(None, [request_error(SUBSCRIBE_ELSEWHERE, BAD_REQUEST)])
     result = execute_sync(
         schema,
         prepared.document,
@@ -177,24 +175,25 @@ def execute(
         Execution(context),
         dict(variables or {}),
         prepared.name,
-        hide_suggestions=context is not None and not context.introspects,
+        hide_suggestions=context is not None and not context.may_introspect,
     )
-    if characters(result.data) > CHARACTERS_MAX:
-        return ExecutionResult(None, [refusal(TOO_LARGE, BAD_USER_INPUT)])
-    asked = context.request_id if context else ""
-    errors = [coded(error, asked) for error in result.errors or ()]
+    if count_characters(result.data) > MAX_CHARACTERS:
+        return ExecutionResult(None, [request_error(RESPONSE_TOO_LARGE, BAD_USER_INPUT)])
+    request_id = context.request_id if context else ""
+    errors = [with_code(error, request_id) for error in result.errors or ()]
     return ExecutionResult(result.data, errors or None)
 
 
-def written(result: ExecutionResult) -> dict[str, Any]:
-    """Return the members of an answer; without ``data`` where nothing was executed."""
+def to_response(result: ExecutionResult) -> dict[str, Any]:
+    """Return the response as a dict, without ``data`` if nothing was executed."""
     errors = [error.formatted for error in result.errors or ()]
     if not errors:
         return {"data": result.data}
-    return {"errors": errors} if was_refused(result) else {"errors": errors, "data": result.data}
+    data = {} if is_request_error(result) else {"data": result.data}
+    return {"errors": errors, **data}
 
 
-def was_refused(result: ExecutionResult) -> bool:
-    """Tell whether the request failed before any field was asked."""
+def is_request_error(result: ExecutionResult) -> bool:
+    """Return whether the request failed before any field was executed."""
     errors = result.errors or []
     return bool(errors) and result.data is None and all(error.path is None for error in errors)

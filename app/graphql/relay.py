@@ -1,4 +1,4 @@
-"""Lists of GraphQL in the form of Relay, over the pages of app/api/pagination.py."""
+"""Relay connections over the pages of app/api/pagination.py."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,20 +10,20 @@ from marshmallow import Schema, ValidationError
 from sqlalchemy import Row
 from strawberry import UNSET
 
-from app.api.cursors import seal
-from app.api.pagination import LIMIT_DEFAULT, Order, PageQuery, PageRequest
+from app.api.cursors import encode_cursor
+from app.api.pagination import LIMIT_DEFAULT, PageQuery, PageRequest, SortOrder
 from app.errors import Unprocessable
 
-NAMES = {"limit": "first", "cursor": "after"}
-"""What the names of paging are called here."""
+ARGUMENT_NAMES = {"limit": "first", "cursor": "after"}
+"""The names of the paging parameters in GraphQL."""
 
 AnyRow = Row[*tuple[Any, ...]]
 T = TypeVar("T")
 
 
-@strawberry.type(description="Where a page stands in its list.")
+@strawberry.type(description="The position of a page in its list.")
 class PageInfo:
-    """Where a page stands in its list."""
+    """The position of a page in its list."""
 
     has_next_page: bool
     has_previous_page: bool
@@ -32,33 +32,33 @@ class PageInfo:
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A page as it was read."""
+class ResultPage:
+    """One page of a list as it was read."""
 
     rows: Sequence[AnyRow]
-    order: Order
+    order: SortOrder
     request: PageRequest
     more: bool
     count: Callable[[], int]
-    """Counts the things on all pages: another statement, so only if that is asked for."""
+    """Counts the items on all pages, with a statement of its own, only if it is requested."""
 
     def cursor(self, row: AnyRow) -> str:
-        """Write the place of ``row``."""
-        return seal(row, self.order.keys, self.request.list_name)
+        """Return the cursor of ``row``."""
+        return encode_cursor(row, self.order.keys, self.request.list_name)
 
 
-@strawberry.type(description="One thing of a list, and its place.")
+@strawberry.type(description="An item of a list, with its cursor.")
 class Edge(Generic[T]):
-    """One thing of a list, and its place."""
+    """An item of a list, with its cursor."""
 
     node: T
     row: strawberry.Private[AnyRow]
-    listed: strawberry.Private[Listed]
+    page: strawberry.Private[ResultPage]
 
-    @strawberry.field(description="Give it as `after`: the page then begins behind this place.")
+    @strawberry.field(description="Pass it as `after` to get the items that follow this one.")
     def cursor(self) -> str:
-        """Write the place."""
-        return self.listed.cursor(self.row)
+        """Return the cursor of the item."""
+        return self.page.cursor(self.row)
 
 
 @strawberry.type(description="A page of a list.")
@@ -66,49 +66,49 @@ class Connection(Generic[T]):
     """A page of a list."""
 
     nodes: list[T]
-    listed: strawberry.Private[Listed]
+    page: strawberry.Private[ResultPage]
 
     @strawberry.field
     def edges(self) -> list[Edge[T]]:
-        """Put each thing beside its place."""
-        pairs = zip(self.nodes, self.listed.rows, strict=True)
-        return [Edge(node=node, row=row, listed=self.listed) for node, row in pairs]
+        """Return each item with its cursor."""
+        pairs = zip(self.nodes, self.page.rows, strict=True)
+        return [Edge(node=node, row=row, page=self.page) for node, row in pairs]
 
     @strawberry.field
     def page_info(self) -> PageInfo:
-        """Say where the page stands."""
-        rows = self.listed.rows
+        """Return the position of the page."""
+        rows = self.page.rows
         return PageInfo(
-            has_next_page=self.listed.more,
-            has_previous_page=self.listed.request.cursor is not None,
-            start_cursor=self.listed.cursor(rows[0]) if rows else None,
-            end_cursor=self.listed.cursor(rows[-1]) if rows else None,
+            has_next_page=self.page.more,
+            has_previous_page=self.page.request.cursor is not None,
+            start_cursor=self.page.cursor(rows[0]) if rows else None,
+            end_cursor=self.page.cursor(rows[-1]) if rows else None,
         )
 
-    @strawberry.field(description="How many there are on all pages.")
+    @strawberry.field(description="The number of items on all pages.")
     def total_count(self) -> int:
-        """Count all."""
-        return self.listed.count()
+        """Count the items on all pages."""
+        return self.page.count()
 
 
-def loaded(schema: Schema, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Load arguments by the schema of a REST request; null is as if it were not given."""
-    given = {name: value for name, value in arguments.items() if value not in (None, UNSET)}
+def load_arguments(schema: Schema, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Validate arguments with the schema of a REST request; null means that it is omitted."""
+    present = {name: value for name, value in arguments.items() if value not in (None, UNSET)}
     try:
-        found: dict[str, Any] = schema.load(given)
+        loaded: dict[str, Any] = schema.load(present)
     except ValidationError as error:
         messages: Mapping[Any, Any] = error.messages_dict
-        renamed = {NAMES.get(name, name): below for name, below in messages.items()}
+        renamed = {ARGUMENT_NAMES.get(name, name): below for name, below in messages.items()}
         raise Unprocessable(renamed, "arguments") from None
-    return found
+    return loaded
 
 
 def page_of(
     schema: PageQuery, name: str, first: int | None, after: str | None, **filters: Any
 ) -> tuple[PageRequest, dict[str, Any]]:
-    """Return the page asked for, whose cursors are bound to this list, and its filters."""
+    """Return the requested page, with cursors for this list only, and the filters."""
     limit = LIMIT_DEFAULT if first is None else first
-    wanted = loaded(schema, {"limit": limit, "cursor": after, **filters})
-    page: PageRequest = wanted.pop("page")
-    list_name = f"graphql {name}?{urlencode(sorted(wanted.items()))}"
-    return replace(page, list_name=list_name), wanted
+    arguments = load_arguments(schema, {"limit": limit, "cursor": after, **filters})
+    page: PageRequest = arguments.pop("page")
+    list_name = f"graphql {name}?{urlencode(sorted(arguments.items()))}"
+    return replace(page, list_name=list_name), arguments

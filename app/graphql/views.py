@@ -1,10 +1,10 @@
-"""GraphQL over HTTP: `POST /graphql` for queries and mutations, and `flask graphql-schema`.
+"""GraphQL over HTTP: ``POST /graphql`` for queries and mutations, and ``flask graphql-schema``.
 
-As the draft of that specification has it: 200 for all that could be executed, and for clients
-that do not ask for application/graphql-response+json also for what could not. A request that is
-none of GraphQL, or that the gate refuses, is a problem document as on every route.
-The gate counts each POST as a read; a mutation counts each of its writes besides, and needs the
-scopes that REST needs: where it has not, that is an error of its field, with its code.
+As the GraphQL over HTTP specification requires: the status is 200 for everything that was
+executed, and for clients without application/graphql-response+json also for request errors.
+Requests that are not GraphQL, or that the request guard rejects, get problem documents.
+The guard counts each POST as a read. A mutation is counted as a write as well and needs the same
+scope as in REST; a missing scope is an error of its field.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,113 +12,117 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import click
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 from graphql import ExecutionResult, GraphQLSchema, OperationType, print_schema
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.http import parse_accept_header
 
-from app.api.contract import JSON, encode, takes_json
-from app.api.idempotency import KEY_HEADER, once_for
-from app.auth.api_keys import admits_writes_itself
-from app.auth.guard import CLIENT, TOLD
-from app.auth.policy import access_to
+from app.api.idempotency import KEY_HEADER, respond_once
+from app.auth.api_keys import checks_write_access_itself
+from app.auth.guard import client_context
 from app.errors import ApiError, BadRequest, NotAcceptable
-from app.graphql.errors import Refused, from_failure
-from app.graphql.execution import Caller, execute, prepare, was_refused, written
-from app.http import instrumentation as observe
-from app.http.request import read_body_with_floats
+from app.graphql.errors import RequestError, from_failure
+from app.graphql.execution import Caller, execute, is_request_error, prepare, to_response
+from app.http.instrumentation import REQUEST_ID
+from app.http.request import JSON, accepts_json, read_body_with_floats
+from app.json import encode
+from app.services import current_services
 
 GRAPHQL_JSON = "application/graphql-response+json"
 
 
-class Asked(NamedTuple):
-    """A request, as it came."""
+class GraphQLRequest(NamedTuple):
+    """A request as the client sent it."""
 
     query: str
     operation_name: str | None
     variables: Mapping[str, Any]
 
 
-def blueprint(schema: GraphQLSchema) -> Blueprint:
-    """Make the route of ``schema``."""
+def create_blueprint(schema: GraphQLSchema) -> Blueprint:
+    """Create the route and the command for ``schema``."""
     bp = Blueprint("graphql", __name__, cli_group=None)
 
     @bp.post("/graphql")
-    @admits_writes_itself
+    @checks_write_access_itself
     def graphql() -> Response:
-        """Answer a request of GraphQL."""
-        write = _writer(request.environ.get("HTTP_ACCEPT", ""))
-        return _answer(schema, _asked(read_body_with_floats()), write)
+        """Execute a GraphQL query or mutation."""
+        write = _response_writer(request.environ.get("HTTP_ACCEPT", ""))
+        return _respond(schema, _parse(read_body_with_floats()), write)
 
     @bp.after_request
-    def never_store(answer: Response) -> Response:
-        answer.headers["Cache-Control"] = "no-store"
-        return answer
+    def never_store(response: Response) -> Response:
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
     @bp.cli.command("graphql-schema")
     def show() -> None:
-        """Print the schema of GraphQL."""
+        """Print the GraphQL schema."""
         click.echo(print_schema(schema))
 
     return bp
 
 
-Write = Callable[[ExecutionResult], Response]
+WriteResponse = Callable[[ExecutionResult], Response]
 
 
-def _writer(accept: str) -> Write:
-    """Choose the kind of answer that the client takes."""
-    wanted = parse_accept_header(accept)
-    if GRAPHQL_JSON in {kind.partition(";")[0] for kind, quality in wanted if quality > 0}:
+def _response_writer(accept: str) -> WriteResponse:
+    """Choose the media type of the response."""
+    accepted = parse_accept_header(accept)
+    if GRAPHQL_JSON in {kind.partition(";")[0] for kind, quality in accepted if quality > 0}:
         return _write_graphql
-    if takes_json(accept):
+    if accepts_json(accept):
         return _write_json
-    raise NotAcceptable(f"This resource is available as {GRAPHQL_JSON} and {JSON} only.")
+    raise NotAcceptable(f"This resource is available as {GRAPHQL_JSON} or {JSON} only.")
 
 
 def _write_graphql(result: ExecutionResult) -> Response:
-    status = HTTPStatus.BAD_REQUEST if was_refused(result) else HTTPStatus.OK
-    return Response(encode(written(result)), status, content_type=f"{GRAPHQL_JSON}; charset=utf-8")
+    status = HTTPStatus.BAD_REQUEST if is_request_error(result) else HTTPStatus.OK
+    content_type = f"{GRAPHQL_JSON}; charset=utf-8"
+    return Response(encode(to_response(result)), status, content_type=content_type)
 
 
 def _write_json(result: ExecutionResult) -> Response:
-    return Response(encode(written(result)), HTTPStatus.OK, mimetype=JSON)
+    return Response(encode(to_response(result)), HTTPStatus.OK, mimetype=JSON)
 
 
-def _asked(body: Any) -> Asked:
-    """Read a request; raise BadRequest for what is none."""
+def _parse(body: Any) -> GraphQLRequest:
+    """Return the request in a JSON body; raise BadRequest for an invalid one."""
     if isinstance(body, list):
-        raise BadRequest("Send one request at a time: batches are not taken.")
+        raise BadRequest("Batches are not supported: send one request at a time.")
     if not isinstance(body, dict) or not isinstance(body.get("query"), str):
-        raise BadRequest('A request of GraphQL is an object with the text "query".')
+        raise BadRequest('A GraphQL request must be an object with the string "query".')
     for name, kind in (("operationName", str), ("variables", dict), ("extensions", dict)):
         if not isinstance(body.get(name), kind | None):
-            raise BadRequest(f'"{name}" of a request of GraphQL is of the wrong kind.')
-    return Asked(body["query"], body.get("operationName"), body.get("variables") or {})
+            raise BadRequest(f'"{name}" of a GraphQL request has the wrong type.')
+    return GraphQLRequest(body["query"], body.get("operationName"), body.get("variables") or {})
 
 
-def _answer(schema: GraphQLSchema, asked: Asked, write: Write) -> Response:
-    environ = request.environ
-    caller = Caller(environ[CLIENT], environ[observe.ID], access_to(current_app))
+def _respond(schema: GraphQLSchema, sent: GraphQLRequest, write: WriteResponse) -> Response:
+    context = client_context(request.environ)
+    request_id = request.headers[REQUEST_ID]
+    caller = Caller(context.client, request_id, current_services().access_policy)
     try:
-        return _executed(schema, asked, caller, write)
-    except Refused as refused:
-        return write(ExecutionResult(None, refused.errors))
+        return _execute(schema, sent, caller, write)
+    except RequestError as error:
+        return write(ExecutionResult(None, error.errors))
     except (ApiError, SQLAlchemyError) as failure:  # of the Idempotency-Key, or of the commit
         return write(ExecutionResult(None, [from_failure(failure, caller.request_id)]))
     finally:
-        if caller.told:
-            environ[TOLD] = caller.told
+        if caller.rate_limit_headers:
+            context.rate_limit_headers = caller.rate_limit_headers
 
 
-def _executed(schema: GraphQLSchema, asked: Asked, caller: Caller, write: Write) -> Response:
-    name, introspects = asked.operation_name, caller.introspects
-    prepared = prepare(schema, asked.query, name, introspects=introspects)
+def _execute(
+    schema: GraphQLSchema, sent: GraphQLRequest, caller: Caller, write: WriteResponse
+) -> Response:
+    may_introspect = caller.may_introspect
+    prepared = prepare(schema, sent.query, sent.operation_name, may_introspect=may_introspect)
 
-    def make() -> tuple[Response, bool]:
-        result = execute(schema, prepared, asked.variables, context=caller)
+    def respond() -> tuple[Response, bool]:
+        result = execute(schema, prepared, sent.variables, context=caller)
         return write(result), not result.errors
 
     if prepared.kind is not OperationType.MUTATION or KEY_HEADER not in request.headers:
-        return make()[0]
-    return once_for(make)
+        return respond()[0]
+    return respond_once(respond)

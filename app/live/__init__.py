@@ -1,1 +1,8 @@
-"""GraphQL beyond request and answer: WebSockets, event streams, and what goes out on them."""
+"""GraphQL subscriptions over WebSockets and server-sent events.
+
+The way of an event, in reading order: ``event_reader.EventReader`` reads it from Redis or the
+database; ``hub.Hub.publish`` stores it in the ring buffer and wakes its followers;
+``operations.Operations`` follows the hub for each subscription; ``shared_execution`` executes it
+once for all equal subscriptions; ``protocols`` writes the message; and
+``connection.ClientConnection.send`` sends it.
+"""

@@ -1,4 +1,4 @@
-"""The ASGI application: GraphQL on the line, and the whole Flask application beside it."""
+"""The ASGI application: GraphQL over WebSockets and event streams, and the whole Flask app."""
 
 import asyncio
 import contextlib
@@ -14,162 +14,168 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from app.auth.client_address import client_of
-from app.auth.policy import access_to
-from app.config import LINE_THREADS, Settings
-from app.db.engine import unbegun
-from app.errors import ApiError, BadRequest
-from app.events.log import Event, Head
-from app.http import instrumentation as observe
-from app.live.connection import Calling, Line
-from app.live.event_reader import Reader
+from app.auth.client_address import client_address
+from app.config import LIVE_THREADS
+from app.errors import ApiError, BadRequest, ForbiddenOrigin, OverCapacity
+from app.events.log import Event, LogPosition
+from app.http.instrumentation import assign_request_id
+from app.live.connection import ClientConnection, Handshake
+from app.live.event_reader import EventReader
 from app.live.hub import Hub
-from app.live.metrics import EVENTS, Watched
-from app.live.operations import Graph, Operations, Threads
-from app.live.protocols import View
-from app.live.registry import Lines, TooMany
-from app.live.sse import OtherSite, check, refused, within
-from app.live.wsgi_bridge import Mounted
+from app.live.metrics import EVENTS_DELIVERED, ConnectionMetrics
+from app.live.operations import Executors, LiveSchema, Operations
+from app.live.protocols import GraphQLProtocols
+from app.live.registry import ConnectionRegistry
+from app.live.sse import check_request, limit_body, problem_response
+from app.live.wsgi_bridge import WsgiBridge
+from app.services import services_of
 
-SOCKET = "/graphql"
-STREAM = "/graphql/stream"
-TURNED_AWAY = 100
-"""So many at once are told why; who comes besides is refused without a word."""
-LAST_SECONDS = 5.0
-"""So long the requests may take that came in last of all: nobody else waits for them."""
+WEBSOCKET_PATH = "/graphql"
+SSE_PATH = "/graphql/stream"
+MAX_REJECTIONS = 100
+"""This many WebSockets at a time are told why they are rejected; further handshakes get a 403."""
+DRAIN_SECONDS = 5.0
+"""How long the process waits at its end for requests that are still running."""
 log = logging.getLogger(__name__)
 
 
-class Live:
-    """Serves ``app`` and its graph over ASGI; made once for each process."""
+class AsgiApp:
+    """Serves a Flask application and its GraphQL schema; made once per process."""
 
-    def __init__(self, app: Flask, graph: Graph, settings: Settings) -> None:
-        self._settings = settings
-        self._mounted = Mounted(app, settings.max_body_bytes)
-        self._line_threads = ThreadPoolExecutor(LINE_THREADS, thread_name_prefix="lines")
-        self._access = access_to(app)
-        self._reader = Reader(app, self._take, self._reset)
-        with app.app_context():
-            self._hub = Hub(self._reader.catch_up, unbegun(), self._for_lines)
-        self._lines = Lines(self._revoked)
-        threads = Threads(self._with_requests, self._for_lines)
-        operations = Operations(app, graph, self._hub, self._lines, threads)
-        origins = settings.allowed_origins
-        self._view = View(operations, self._access, self._lines, self._for_lines, origins)
-        self._turning_away = 0
+    def __init__(self, app: Flask, schema: LiveSchema) -> None:
+        services = services_of(app)
+        self._settings = services.settings
+        self._policy = services.access_policy
+        self._bridge = WsgiBridge(app, self._settings.max_body_bytes)
+        self._live_threads = ThreadPoolExecutor(LIVE_THREADS, thread_name_prefix="live")
+        self._reader = EventReader(services, self._on_events, self._on_reset)
+        engine = services.autocommit_engine
+        self._hub = Hub(self._reader.catch_up, engine, self._in_live_thread)
+        self._registry = ConnectionRegistry(self._find_revoked)
+        executors = Executors(self._in_request_thread, self._in_live_thread)
+        operations = Operations(app, schema, self._hub, self._registry, executors)
+        self._protocols = GraphQLProtocols(
+            operations,
+            self._policy,
+            self._registry,
+            self._in_live_thread,
+            self._settings.allowed_origins,
+        )
+        self._rejections = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection or request."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._run_lifespan(receive, send)
         elif scope["type"] == "websocket":
-            await self._serve_socket(scope, receive, send)
-        elif scope["path"] == STREAM:
-            await self._serve_stream(scope, receive, send)
+            await self._serve_websocket(scope, receive, send)
+        elif scope["path"] == SSE_PATH:
+            await self._serve_event_stream(scope, receive, send)
         else:
-            await self._mounted(scope, receive, send)
+            await self._bridge(scope, receive, send)
 
-    def leave(self) -> None:
-        """Send everybody away: this process is about to end."""
-        self._lines.leave()
-        self._mounted.is_leaving = True
+    def shut_down(self) -> None:
+        """Close live connections, and send ``Connection: close`` with every response."""
+        self._registry.shut_down()
+        self._bridge.shutting_down = True
 
-    async def _with_requests(self, call: Callable[..., Any], *words: Any) -> Any:
+    async def _in_request_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._mounted.threads, partial(call, *words))
+        return await loop.run_in_executor(self._bridge.threads, partial(call, *arguments))
 
-    async def _for_lines(self, call: Callable[..., Any], *words: Any) -> Any:
-        """Call what the lines need, on threads that no request can hold."""
+    async def _in_live_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Run ``call`` in a pool of its own, so that slow requests cannot delay it."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._line_threads, partial(call, *words))
+        return await loop.run_in_executor(self._live_threads, partial(call, *arguments))
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         self._loop = asyncio.get_running_loop()
         self._reader.start()
-        watch = asyncio.create_task(self._lines.watch())
+        watch = asyncio.create_task(self._registry.watch())
         await send({"type": "lifespan.startup.complete"})
         await receive()
         watch.cancel()
         await asyncio.to_thread(self._reader.stop)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._mounted.at_rest(), LAST_SECONDS)
+            await asyncio.wait_for(self._bridge.drained(), DRAIN_SECONDS)
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _take(self, new: Sequence[Event]) -> None:
-        self._in_loop(self._publish, new)
+    def _on_events(self, events: Sequence[Event]) -> None:
+        self._call_in_loop(self._publish, events)
 
-    def _publish(self, new: Sequence[Event]) -> None:
+    def _publish(self, events: Sequence[Event]) -> None:
         try:
-            self._hub.publish(new)
-        except ValueError:  # one was lost on its way here: never again would one follow
-            log.exception("the hub has to be told all events anew")
-            self._reader.begin_anew()
-        EVENTS.inc(len(new))
+            self._hub.publish(events)
+        except ValueError:  # a gap, after which the hub could accept no event any more
+            log.exception("an event was lost on its way to the hub: the log is read again")
+            self._reader.restart()
+        EVENTS_DELIVERED.inc(len(events))
 
-    def _reset(self, head: Head, recent: Sequence[Event]) -> None:
-        self._in_loop(self._hub.reset, head, recent)
+    def _on_reset(self, head: LogPosition, recent: Sequence[Event]) -> None:
+        self._call_in_loop(self._hub.reset, head, recent)
 
-    def _in_loop(self, call: Callable[..., Any], *words: Any) -> None:
+    def _call_in_loop(self, call: Callable[..., Any], *arguments: Any) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(call, *words)
+            self._loop.call_soon_threadsafe(call, *arguments)
 
-    async def _revoked(self, shown: set[str]) -> set[str]:
+    async def _find_revoked(self, in_use: set[str]) -> set[str]:
         def find() -> set[str]:
-            return {text for text in shown if self._access.client(text, "").key is None}
+            return {text for text in in_use if self._policy.identify(text, "").key is None}
 
-        revoked: set[str] = await self._for_lines(find)
+        revoked: set[str] = await self._in_live_thread(find)
         return revoked
 
-    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] != SOCKET or self._turning_away >= TURNED_AWAY:
-            await send({"type": "websocket.close"})  # before it was accepted: a refusal
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != WEBSOCKET_PATH or self._rejections >= MAX_REJECTIONS:
+            await send({"type": "websocket.close"})  # before the handshake: the server sends a 403
             return
-        line = self._line(scope, receive, send)
-        with Watched(line):
+        connection = self._connection(scope, receive, send)
+        with ConnectionMetrics(connection):
             try:
-                with self._lines.hold(line):
-                    await line.serve(self._view)
-            except TooMany as error:
-                await self._turn_away(line, error)
+                with self._registry.register(connection):
+                    await connection.serve(self._protocols)
+            except OverCapacity as error:
+                await self._reject(connection, error)
 
-    async def _turn_away(self, line: Line, error: TooMany) -> None:
-        self._turning_away += 1
+    async def _reject(self, connection: ClientConnection, error: OverCapacity) -> None:
+        self._rejections += 1
         try:
-            await line.turn_away(error.code, error.detail)
+            await connection.reject(error.close_code, error.detail)
         finally:
-            self._turning_away -= 1
+            self._rejections -= 1
 
-    async def _serve_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        line = self._line(scope, within(receive, self._settings.max_body_bytes), send)
-        with Watched(line):
+    async def _serve_event_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limited = limit_body(receive, self._settings.max_body_bytes)
+        connection = self._connection(scope, limited, send)
+        with ConnectionMetrics(connection):
             try:
-                check(Request(line.scope))
-                await self._admit(line)
-                with self._lines.hold(line):
-                    await line.serve(self._view.answer)
-            except HTTPException as error:
-                line.ended = "refused"
-                await refused(BadRequest(error.reason), line.request_id)(scope, receive, send)
-            except ApiError as error:
-                line.ended = "refused"
-                await refused(error, line.request_id)(scope, receive, send)
+                check_request(Request(connection.scope))
+                await self._authenticate(connection)
+                with self._registry.register(connection):
+                    await connection.serve(self._protocols.serve_event_stream)
+            except (ApiError, HTTPException) as error:
+                connection.close_reason = "rejected"
+                problem = error if isinstance(error, ApiError) else BadRequest(error.reason)
+                await problem_response(problem, connection.request_id)(scope, receive, send)
 
-    def _line(self, scope: Scope, receive: Receive, send: Send) -> Line:
+    def _connection(self, scope: Scope, receive: Receive, send: Send) -> ClientConnection:
         headers = Headers(scope=scope)
         environ = {
             "REMOTE_ADDR": (scope.get("client") or ("",))[0],
             "HTTP_X_FORWARDED_FOR": ",".join(headers.getlist("x-forwarded-for")),
             "HTTP_X_REQUEST_ID": headers.get("x-request-id", ""),
         }
-        observe.name(environ)
-        address = client_of(environ, self._settings.trusted_proxies)
-        calling = Calling(environ[observe.ID], address, headers.get("authorization"))
-        return Line(scope, receive, send, calling)
+        request_id = assign_request_id(environ)
+        address = client_address(environ, self._settings.trusted_proxies)
+        handshake = Handshake(request_id, address, headers.get("authorization"))
+        return ClientConnection(scope, receive, send, handshake)
 
-    async def _admit(self, line: Line) -> None:
-        """Check who asks for a stream, as the gate does for every other request."""
-        if not self._view.is_of_our_site(Request(line.scope)):
-            raise OtherSite("Pages of this site may not ask.")
-        line.client = await self._for_lines(self._access.admit, line.presented, line.address)
+    async def _authenticate(self, connection: ClientConnection) -> None:
+        """Check the client of a stream, as the request guard does for every other request."""
+        if not self._protocols.is_allowed_origin(Request(connection.scope)):
+            raise ForbiddenOrigin("This origin is not in ALLOWED_ORIGINS.")
+        connection.client = await self._in_live_thread(
+            self._policy.authenticate, connection.authorization, connection.address
+        )

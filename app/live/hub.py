@@ -1,150 +1,179 @@
-"""Everybody who follows events in this process, each at its own position.
+"""The followers of events in this process, each at its own position in the log.
 
-There is no queue for a follower: it reads from the ring that all share, from the table when it is
-further behind, and sleeps when it has seen everything. So a slow one holds no memory and delays
-nobody, and starting, resuming and going on are one and the same.
+Followers have no queues. Each one reads from the ring buffer that all share, or from the table
+when it is further behind, and waits when it has read everything. So a slow follower uses no memory
+and delays nobody, and there is one code path for starting, resuming and continuing.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.errors import BadRequest, WindowPassed, is_away
+from app.db.errors import is_connection_error
+from app.errors import BadRequest, WindowPassed
 from app.events import log as events
-from app.events.log import Cursor, Event, Head
-from app.live.ring import Ring
+from app.events.log import Cursor, Event, LogPosition
 
-PAGE = 500
-AWAY_SECONDS = 1.0
+RING_SIZE = 1_000
+"""Number of events in memory; clients that reconnect after a short time are served from them."""
+PAGE_SIZE = 500
+RETRY_SECONDS = 1.0
 Waiter = asyncio.Future[int]
-Count = Callable[[], None]
-InThread = Callable[..., Coroutine[Any, Any, Any]]
+CountRead = Callable[[], None]
+RunInThread = Callable[..., Coroutine[Any, Any, Any]]
+
+
+class RingBuffer:
+    """The newest events of a log, oldest first, without gaps."""
+
+    def __init__(self, head: LogPosition, recent: Iterable[Event] = ()) -> None:
+        self.log = head.log
+        self.position = head.position
+        self._events = deque(recent, RING_SIZE)
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Append the next events; raise ValueError if there is a gap."""
+        if events and events[0].position != self.position + 1:
+            raise ValueError(f"event {events[0].position} does not follow {self.position}")
+        self._events.extend(events)
+        self.position = events[-1].position if events else self.position
+
+    def since(self, position: int, topic: str | None) -> list[Event] | None:
+        """Return the events after ``position``, of one topic or of all; None if some are gone."""
+        skipped = len(self._events) - (self.position - position)
+        if skipped < 0:
+            return None
+        later = islice(self._events, skipped, None)
+        return [event for event in later if topic is None or event.topic == topic]
 
 
 class Hub:
-    """The followers of one log. All its methods belong to one event loop."""
+    """The followers of one log. Call all methods from one event loop."""
 
-    def __init__(self, catch_up: Callable[[], None], engine: Engine, in_thread: InThread) -> None:
+    def __init__(
+        self, catch_up: Callable[[], None], engine: Engine, in_thread: RunInThread
+    ) -> None:
         self._catch_up = partial(in_thread, catch_up)
         self._engine = engine
         self._in_thread = in_thread
-        self._ring: Ring | None = None
-        self._look: asyncio.Task[Any] | None = None
-        self._waiting: dict[str | None, set[Waiter]] = defaultdict(set)
+        self._ring: RingBuffer | None = None
+        self._catching_up: asyncio.Task[Any] | None = None
+        self._waiters: dict[str | None, set[Waiter]] = defaultdict(set)
 
-    def reset(self, head: Head, recent: Sequence[Event]) -> None:
-        """Begin with this log; what was known of another is void."""
-        self._ring = Ring(head, recent)
-        for topic in list(self._waiting):
+    def reset(self, head: LogPosition, recent: Sequence[Event]) -> None:
+        """Replace the ring buffer: this log starts, or another one replaces it."""
+        self._ring = RingBuffer(head, recent)
+        for topic in list(self._waiters):
             self._wake(topic, 0)
 
     def publish(self, new: Sequence[Event]) -> None:
-        """Take what follows on the newest event, and wake those whom it concerns."""
-        self._known().add(new)
+        """Append the next events and wake their followers; raise ValueError if there is a gap."""
+        self._current_ring().append(new)
         for event in new:
             self._wake(event.topic, event.position)
             self._wake(None, event.position)
 
     async def follow(
-        self, topic: str | None, after: str | None, count: Count
+        self, topic: str | None, after: str | None, count: CountRead
     ) -> AsyncGenerator[tuple[str, Event], None]:
-        """Give every event of ``topic``, or of all, with its log: after a cursor or from now on.
+        """Yield each event of ``topic``, or of all topics, with its log: after a cursor, or new.
 
-        ``count`` is called, in a thread, before the table is read. Raise BadRequest for what is
-        no cursor, and WindowPassed when events after it are gone.
+        ``count`` is called in a thread before each read of the table. Raise BadRequest for an
+        invalid cursor, and WindowPassed when events after it are no longer stored.
         """
-        await self._caught_up()
-        ring = self._known()
-        position = ring.position if after is None else _place(after, ring)
+        await self._wait_until_caught_up()
+        ring = self._current_ring()
+        position = ring.position if after is None else _position(after, ring)
         while True:
-            upto = self._same(ring.log, position).position
-            found: Sequence[Event] | None = self._known().since(position, topic)
+            upto = self._same_ring(ring.log, position).position
+            found: Sequence[Event] | None = self._current_ring().since(position, topic)
             if found is None:
-                found = await self._from_table(Cursor(ring.log, position), upto, topic, count)
-                upto = found[-1].position if len(found) == PAGE else upto
+                found = await self._read_table(Cursor(ring.log, position), upto, topic, count)
+                upto = found[-1].position if len(found) == PAGE_SIZE else upto
             for event in found:
                 yield ring.log, event
             position = upto
-            if position == self._same(ring.log, position).position:
-                # Nothing of this topic lies between here and the event that wakes.
+            if position == self._same_ring(ring.log, position).position:
+                # The first event of this topic after ``position`` is the one that wakes us.
                 position = max(position, await self._next(topic) - 1)
 
-    def _known(self) -> Ring:
+    def _current_ring(self) -> RingBuffer:
         if self._ring is None:
             raise RuntimeError("no log was read yet")
         return self._ring
 
-    def _same(self, log: str, position: int) -> Ring:
-        """Return the ring; raise WindowPassed if the database was replaced, or put back."""
-        ring = self._known()
+    def _same_ring(self, log: str, position: int) -> RingBuffer:
+        """Return the ring; raise WindowPassed if the database was replaced or restored."""
+        ring = self._current_ring()
         if ring.log != log or ring.position < position:
             raise WindowPassed
         return ring
 
-    async def _caught_up(self) -> None:
-        """Wait for a look at the database that begins after this call; one serves all."""
-        running = self._look
+    async def _wait_until_caught_up(self) -> None:
+        """Wait for a read of the database that begins after this call; calls share reads."""
+        running = self._catching_up
         if running is not None:
             await asyncio.wait([running])
-        look = self._look
-        if look is None or look is running:
-            look = self._look = asyncio.create_task(self._catch_up())
-            look.add_done_callback(_seen)
-        await asyncio.shield(look)
+        task = self._catching_up
+        if task is None or task is running:
+            task = self._catching_up = asyncio.create_task(self._catch_up())
+            task.add_done_callback(_retrieve_exception)
+        await asyncio.shield(task)
 
-    async def _from_table(
-        self, place: Cursor, upto: int, topic: str | None, count: Count
+    async def _read_table(
+        self, cursor: Cursor, upto: int, topic: str | None, count: CountRead
     ) -> Sequence[Event]:
         def read() -> Sequence[Event]:
-            return events.after(self._engine, place, upto, topic, PAGE)
+            return events.after(self._engine, cursor, upto, topic, PAGE_SIZE)
 
         await self._in_thread(count)
         while True:
             try:
                 found: Sequence[Event] = await self._in_thread(read)
             except SQLAlchemyError as error:
-                if not is_away(error):
+                if not is_connection_error(error):
                     raise
-                # Who is on the line already stays there, until the database is back.
-                await asyncio.sleep(AWAY_SECONDS)
+                # A subscription stays open until the database is available again.
+                await asyncio.sleep(RETRY_SECONDS)
             else:
                 return found
 
     async def _next(self, topic: str | None) -> int:
-        """Sleep until an event of ``topic`` is published, and return its position."""
+        """Wait until an event of ``topic`` is published, and return its position."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        self._waiting[topic].add(waiter)
+        self._waiters[topic].add(waiter)
         try:
             return await waiter
         finally:
-            waiters = self._waiting.get(topic)
+            waiters = self._waiters.get(topic)
             if waiters is not None:
                 waiters.discard(waiter)
                 if not waiters:
-                    del self._waiting[topic]
+                    del self._waiters[topic]
 
     def _wake(self, topic: str | None, position: int) -> None:
-        for waiter in self._waiting.pop(topic, ()):
+        for waiter in self._waiters.pop(topic, ()):
             if not waiter.done():
                 waiter.set_result(position)
 
 
-def _seen(look: asyncio.Task[Any]) -> None:
-    """Take note of a failure that nobody waits for any more."""
-    if not look.cancelled():
-        look.exception()
+def _retrieve_exception(task: asyncio.Task[Any]) -> None:
+    """Keep asyncio from logging a failure for which no follower waits any more."""
+    if not task.cancelled():
+        task.exception()
 
 
-def _place(after: str, ring: Ring) -> int:
+def _position(after: str, ring: RingBuffer) -> int:
     try:
-        place = events.read_cursor(after)
+        cursor = events.parse_cursor(after)
     except ValueError:
-        raise BadRequest("This is no cursor of an event.") from None
-    if place.log != ring.log:
+        raise BadRequest("This is not a valid event cursor.") from None
+    if cursor.log != ring.log:
         raise WindowPassed
-    return place.position
+    return cursor.position

@@ -1,6 +1,6 @@
-"""GraphQL operations for those who stay on the line: what the library's protocols call a schema.
+"""GraphQL operations on live connections; strawberry's protocols use this as their schema.
 
-A query or a mutation runs in a thread, as a request would; a subscription follows the hub.
+A query or a mutation runs in a thread, as over HTTP. A subscription follows the hub.
 """
 
 from collections import OrderedDict
@@ -15,98 +15,106 @@ from graphql import GraphQLSchema, OperationType
 from sqlalchemy.exc import SQLAlchemyError
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionResult
-from strawberry.types.execution import PreExecutionError
 
-from app.auth.policy import Client, access_to
+from app.auth.policy import Client
 from app.errors import ApiError, BadRequest
 from app.events.log import Event
-from app.graphql.errors import Refused, from_failure
-from app.graphql.execution import Caller, Prepared, execute, prepare, was_refused
-from app.live.connection import Line
-from app.live.hub import Hub, InThread
-from app.live.metrics import SUBSCRIPTIONS
-from app.live.registry import Lines
-from app.live.shared_execution import Groups
-from app.live.subscription_query import PLACE, Reading
+from app.graphql.errors import RequestError, from_failure
+from app.graphql.execution import Caller, Prepared, execute, is_request_error, prepare
+from app.graphql.strawberry_adapter import request_failed
+from app.live.connection import ClientConnection
+from app.live.hub import Hub, RunInThread
+from app.live.metrics import ACTIVE_SUBSCRIPTIONS
+from app.live.registry import ConnectionRegistry
+from app.live.shared_execution import SharedExecutions
+from app.live.subscription_query import CURSOR_ARGUMENT, ParsedSubscription
+from app.services import services_of
 
-READINGS = 1_024
-"""Documents of subscriptions that are kept: to come with one of them costs nothing."""
+MAX_PARSED = 1_024
+"""Subscription documents that stay parsed; subscribing with one of them costs no read."""
 Results = AsyncGenerator[ExecutionResult, None]
 
 
-class Feed(Protocol):
-    """What the subscriptions of a schema are about."""
+class EventSource(Protocol):
+    """Connects the subscriptions of a schema with the event log."""
 
     def topic(self, arguments: Mapping[str, Any]) -> str | None:
-        """Name what these arguments ask for, None for all; raise ApiError for what is no name."""
+        """Return the topic for these arguments, None for all; raise ApiError for invalid ones."""
 
     def check(self, arguments: Mapping[str, Any]) -> None:
-        """Raise ApiError if there is no such thing; this may read."""
+        """Raise ApiError if the subject does not exist; may read the database."""
 
     def root(self, log: str, event: Event) -> Any:
-        """Make what an event of ``log`` is executed on."""
+        """Return the root value for an event of ``log``."""
 
 
-class Graph(NamedTuple):
-    """A schema, and what its subscriptions are about."""
+class LiveSchema(NamedTuple):
+    """A schema and the source of its subscriptions' events."""
 
     schema: GraphQLSchema
-    feed: Feed
+    source: EventSource
 
 
 @dataclass
-class Context:
-    """On whose line an operation is asked for."""
+class ConnectionContext:
+    """The context of an operation; the protocol sets ``connection_params``."""
 
-    line: Line
+    connection: ClientConnection
     connection_params: dict[str, object] | None = None
 
 
-class Sent(NamedTuple):
-    """An operation as it came."""
+class OperationRequest(NamedTuple):
+    """An operation as the client sent it."""
 
     query: Any
     name: Any
     variables: Any
     allowed: Iterable[Any] | None
-    """The kinds of operations that may come this way; None for all."""
+    """The kinds of operations that this transport supports; None for all."""
 
     def check(self) -> None:
-        """Raise BadRequest where a member is of the wrong kind."""
+        """Raise BadRequest if a member has the wrong type."""
         if not isinstance(self.query, str) or not isinstance(self.name, str | None):
-            raise BadRequest('An operation has the text "query", and perhaps "operationName".')
+            raise BadRequest('"query" must be a string, and "operationName" too if it is present.')
         if not isinstance(self.variables, dict | None):
-            raise BadRequest('"variables" are an object, if there are any.')
+            raise BadRequest('"variables" must be an object if present.')
 
     def check_kind(self, kind: str) -> None:
-        """Raise BadRequest for a kind that may not come this way."""
+        """Raise BadRequest if this transport does not support the kind of operation."""
         if self.allowed and kind not in {allowed.value for allowed in self.allowed}:
-            raise BadRequest(f"A {kind} is not sent this way; send it by POST.")
+            raise BadRequest(f"Send a {kind} by POST; this request cannot carry it.")
 
 
-class Threads(NamedTuple):
-    """Where what has to wait is done."""
+class Executors(NamedTuple):
+    """Thread pools for blocking calls."""
 
-    requests: InThread
-    """With the requests: what a client's operation costs."""
-    lines: InThread
-    """Apart from them, and quick: what the lines themselves need."""
+    requests: RunInThread
+    """Shared with HTTP requests: for the operations of clients."""
+    live: RunInThread
+    """For short calls that must not wait for requests."""
 
 
 class Operations:
-    """All operations of a schema; the library asks it as it would ask its own."""
+    """Executes operations; implements what strawberry's protocols call of a schema."""
 
     config = StrawberryConfig()
 
-    def __init__(self, app: Flask, graph: Graph, hub: Hub, lines: Lines, threads: Threads) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        schema: LiveSchema,
+        hub: Hub,
+        registry: ConnectionRegistry,
+        executors: Executors,
+    ) -> None:
         self._app = app
-        self._schema, self._feed = graph
+        self._schema, self._source = schema
         self._hub = hub
-        self._lines = lines
-        self._threads = threads
-        self._access = access_to(app)
-        self._groups = Groups(self._feed.root)
-        self._readings: OrderedDict[tuple[str, str | None], Reading] = OrderedDict()
+        self._registry = registry
+        self._executors = executors
+        self._policy = services_of(app).access_policy
+        self._executions = SharedExecutions(self._source.root)
+        self._parsed: OrderedDict[tuple[str, str | None], ParsedSubscription] = OrderedDict()
 
     async def stream(
         self,
@@ -119,9 +127,9 @@ class Operations:
         operation_extensions: dict[str, Any] | None = None,
         allowed_operation_types: Iterable[Any] | None = None,
     ) -> Results:
-        """Return the results of an operation: of a query one, of a subscription all to come."""
-        sent = Sent(query, operation_name, variable_values, allowed_operation_types)
-        return self._told(sent, context_value)
+        """Return the results of an operation: one of a query, all future ones of a subscription."""
+        request = OperationRequest(query, operation_name, variable_values, allowed_operation_types)
+        return self._results(request, context_value)
 
     async def execute(
         self,
@@ -134,87 +142,97 @@ class Operations:
         operation_extensions: dict[str, Any] | None = None,
         allowed_operation_types: Iterable[Any] | None = None,
     ) -> ExecutionResult:
-        """Return the one result of an operation, for a client that takes no stream."""
+        """Return the result of an operation, for a client that does not accept a stream."""
         caller = self._caller(context_value)
-        sent = Sent(query, operation_name, variable_values, allowed_operation_types)
+        request = OperationRequest(query, operation_name, variable_values, allowed_operation_types)
         try:
-            prepared = await self._prepared(sent, caller)
-            return await self._once(prepared, sent, caller)
-        except (Refused, ApiError, SQLAlchemyError) as failure:
+            prepared = await self._prepare(request, caller)
+            return await self._execute_once(prepared, request, caller)
+        except (RequestError, ApiError, SQLAlchemyError) as failure:
             return _failed(failure, caller)
 
-    async def _told(self, sent: Sent, context: Context) -> Results:
+    async def _results(self, request: OperationRequest, context: ConnectionContext) -> Results:
         caller = self._caller(context)
         try:
-            sent.check()
-            reading = self._readings.get((sent.query, sent.name))
-            if reading is None:
-                prepared = await self._prepared(sent, caller)
+            request.check()
+            parsed = self._parsed.get((request.query, request.name))
+            if parsed is None:
+                prepared = await self._prepare(request, caller)
                 if prepared.kind is not OperationType.SUBSCRIPTION:
-                    yield await self._once(prepared, sent, caller)
+                    yield await self._execute_once(prepared, request, caller)
                     return
-                reading = await self._read(prepared, sent)
-            async with aclosing(self._follow(reading, sent, caller)) as results:
+                parsed = await self._parse(prepared, request)
+            async with aclosing(self._subscribe(parsed, request, caller)) as results:
                 async for result in results:
                     yield result
-        except (Refused, ApiError, SQLAlchemyError) as failure:
+        except (RequestError, ApiError, SQLAlchemyError) as failure:
             yield _failed(failure, caller)
 
-    def _caller(self, context: Context) -> Caller:
-        return Caller(context.line.client, context.line.request_id, self._access)
+    def _caller(self, context: ConnectionContext) -> Caller:
+        connection = context.connection
+        return Caller(connection.client, connection.request_id, self._policy)
 
-    async def _prepared(self, sent: Sent, caller: Caller) -> Prepared:
-        """Count an operation, and prepare it: in a thread, as this may take a while."""
+    async def _prepare(self, request: OperationRequest, caller: Caller) -> Prepared:
+        """Count an operation as a read and prepare it, in a thread because that may take long."""
 
-        def prepared() -> Prepared:
-            self._access.count_read(caller.client)
-            return prepare(self._schema, sent.query, sent.name, introspects=caller.introspects)
+        def count_and_prepare() -> Prepared:
+            self._policy.count_read(caller.client)
+            may_introspect = caller.may_introspect
+            return prepare(self._schema, request.query, request.name, may_introspect=may_introspect)
 
-        sent.check()
-        found: Prepared = await self._threads.requests(prepared)
-        sent.check_kind(found.kind.value)
-        return found
+        request.check()
+        prepared: Prepared = await self._executors.requests(count_and_prepare)
+        request.check_kind(prepared.kind.value)
+        return prepared
 
-    async def _read(self, prepared: Prepared, sent: Sent) -> Reading:
-        reading: Reading = await self._threads.requests(Reading, self._schema, prepared)
-        self._readings[sent.query, sent.name] = reading
-        if len(self._readings) > READINGS:
-            self._readings.popitem(last=False)
-        return reading
+    async def _parse(self, prepared: Prepared, request: OperationRequest) -> ParsedSubscription:
+        parsed: ParsedSubscription = await self._executors.requests(
+            ParsedSubscription, self._schema, prepared
+        )
+        self._parsed[request.query, request.name] = parsed
+        if len(self._parsed) > MAX_PARSED:
+            self._parsed.popitem(last=False)
+        return parsed
 
-    async def _once(self, prepared: Prepared, sent: Sent, caller: Caller) -> ExecutionResult:
+    async def _execute_once(
+        self, prepared: Prepared, request: OperationRequest, caller: Caller
+    ) -> ExecutionResult:
         def run() -> Any:
             with self._app.app_context():
-                return execute(self._schema, prepared, sent.variables, context=caller)
+                return execute(self._schema, prepared, request.variables, context=caller)
 
-        result = await self._threads.requests(run)
-        if was_refused(result):
-            return PreExecutionError(None, result.errors)
+        result = await self._executors.requests(run)
+        if is_request_error(result):
+            return request_failed(result.errors)
         return ExecutionResult(result.data, result.errors)
 
-    async def _follow(self, reading: Reading, sent: Sent, caller: Caller) -> Results:
-        wanted, client = reading.asked(sent.variables or {}), caller.client
-        topic, after = self._feed.topic(wanted.arguments), wanted.arguments.get(PLACE)
-        if topic is not None and not self._groups.know(topic):
-            await self._threads.lines(self._check, client, wanted.arguments)
+    async def _subscribe(
+        self, parsed: ParsedSubscription, request: OperationRequest, caller: Caller
+    ) -> Results:
+        client = caller.client
+        subscription = parsed.key(request.variables or {})
+        arguments = subscription.arguments
+        topic, after = self._source.topic(arguments), arguments.get(CURSOR_ARGUMENT)
+        if topic is not None and not self._executions.has_topic(topic):
+            await self._executors.live(self._check, client, arguments)
         with (
-            self._lines.subscriptions.hold(client.name),
-            self._groups.join(topic, wanted, client.name) as group,
-            SUBSCRIPTIONS.track_inprogress(),
+            self._registry.subscriptions.hold(client.name),
+            self._executions.join(topic, subscription, client.name) as execution,
+            ACTIVE_SUBSCRIPTIONS.track_inprogress(),
         ):
-            del wanted  # its executor is the group's
-            count = partial(self._access.count_read, client)
-            async with aclosing(self._hub.follow(topic, after, count)) as followed:
-                async for log, event in followed:
-                    yield group.result(log, event)
+            del subscription  # frees memory: only the shared execution needs the variables now
+            count = partial(self._policy.count_read, client)
+            async with aclosing(self._hub.follow(topic, after, count)) as events:
+                async for log, event in events:
+                    yield execution.result(log, event)
 
     def _check(self, client: Client, arguments: Mapping[str, Any]) -> None:
-        self._access.count_read(client)
+        self._policy.count_read(client)
         with self._app.app_context():
-            self._feed.check(arguments)
+            self._source.check(arguments)
 
 
-def _failed(failure: Refused | ApiError | SQLAlchemyError, caller: Caller) -> PreExecutionError:
-    if isinstance(failure, Refused):
-        return PreExecutionError(None, failure.errors)
-    return PreExecutionError(None, [from_failure(failure, caller.request_id)])
+def _failed(failure: RequestError | ApiError | SQLAlchemyError, caller: Caller) -> ExecutionResult:
+    if isinstance(failure, RequestError):
+        return request_failed(failure.errors)
+    return request_failed([from_failure(failure, caller.request_id)])

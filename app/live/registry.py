@@ -1,4 +1,4 @@
-"""All connections of this process: how many there may be, and which have to end."""
+"""All connections of this process: how many are allowed, and which ones must be closed."""
 
 import asyncio
 import contextlib
@@ -7,155 +7,137 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.policy import Client
-from app.errors import ApiError
-from app.live.connection import Line
+from app.errors import ApiError, OverCapacity, ShuttingDown
+from app.live.connection import ClientConnection
 
-CONNECTIONS = 12_000
-SUBSCRIPTIONS = 24_000
-"""Each takes some 12 kB."""
-WATCH_SECONDS = 1.0
+MAX_CONNECTIONS = 12_000
+MAX_SUBSCRIPTIONS = 24_000
+"""Each takes about 12 kB."""
+CHECK_SECONDS = 1.0
 STALL_SECONDS = 5.0
-RESTART = 1012
-AGAIN_LATER = 1013
+SERVICE_RESTART = 1012
+TRY_AGAIN_LATER = 1013
 FORBIDDEN = 4403
 log = logging.getLogger(__name__)
 
-Revoked = Callable[[set[str]], Awaitable[set[str]]]
-"""Says which of these Authorizations are no good any more."""
-
-
-class TooMany(ApiError):  # noqa: N818 - named as its kin
-    """This process has as many as it takes, from all or from this client."""
-
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    code = AGAIN_LATER
-    """With which a WebSocket is closed."""
-    seconds = 5
-
-    def headers(self) -> dict[str, str]:
-        """Tell when to come back."""
-        return {"Retry-After": str(self.seconds)}
-
-
-class EndsSoon(TooMany):
-    """This process takes no connection any more; another does."""
-
-    code = RESTART
-    seconds = 1
+FindRevoked = Callable[[set[str]], Awaitable[set[str]]]
+"""Returns which of these Authorization values are no longer valid."""
 
 
 class Quota:
-    """So many of something for all clients, and half as many for each.
+    """At most ``maximum`` of something for all clients, and half of that for each client.
 
-    Half: whatever one client does, there is room for others.
+    Half, so that no single client can use up the whole quota.
     """
 
-    def __init__(self, what: str, most: int) -> None:
-        self._what, self._most = what, most
-        self._of_client: Counter[str] = Counter()
-        self._all = 0
+    def __init__(self, what: str, maximum: int) -> None:
+        self._what, self._maximum = what, maximum
+        self.by_client: Counter[str] = Counter()
+        self.total = 0
 
-    def take(self, client: str) -> None:
-        """Count one of ``client``; raise TooMany."""
-        if self._all >= self._most:
-            raise TooMany(f"This process has as many {self._what} as it takes.")
-        if self._of_client[client] >= self._most // 2:
-            raise TooMany(f"You have as many {self._what} here as one client may have.")
-        self._of_client[client] += 1
-        self._all += 1
+    def acquire(self, client: str) -> None:
+        """Count one for ``client``; raise OverCapacity."""
+        if self.total >= self._maximum:
+            raise OverCapacity(f"This process has reached its limit of {self._what}.")
+        if self.by_client[client] >= self._maximum // 2:
+            raise OverCapacity(f"You have reached the limit of {self._what} for one client.")
+        self.by_client[client] += 1
+        self.total += 1
 
-    def give_back(self, client: str) -> None:
-        """Count one of ``client`` no more."""
-        self._all -= 1
-        self._of_client[client] -= 1
-        if not self._of_client[client]:
-            del self._of_client[client]
+    def release(self, client: str) -> None:
+        """Stop counting one for ``client``."""
+        self.total -= 1
+        self.by_client[client] -= 1
+        if not self.by_client[client]:
+            del self.by_client[client]
 
     @contextmanager
     def hold(self, client: str) -> Iterator[None]:
-        """Count one of ``client`` while the block runs; raise TooMany."""
-        self.take(client)
+        """Count one for ``client`` while the block runs; raise OverCapacity."""
+        self.acquire(client)
         try:
             yield
         finally:
-            self.give_back(client)
+            self.release(client)
 
 
-class Lines:
+class ConnectionRegistry:
     """The connections of one process."""
 
-    def __init__(self, revoked: Revoked) -> None:
-        self._revoked = revoked
-        self._lines: set[Line] = set()
-        self._connections = Quota("connections", CONNECTIONS)
-        self.subscriptions = Quota("subscriptions", SUBSCRIPTIONS)
-        self._endings: set[asyncio.Task[None]] = set()
-        self._looked_at = time.monotonic()
-        self.is_leaving = False
-
-    def __len__(self) -> int:
-        return len(self._lines)
+    def __init__(self, find_revoked: FindRevoked) -> None:
+        self._find_revoked = find_revoked
+        self._open: set[ClientConnection] = set()
+        self.connections = Quota("connections", MAX_CONNECTIONS)
+        self.subscriptions = Quota("subscriptions", MAX_SUBSCRIPTIONS)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._checked_at = time.monotonic()
+        self._shutting_down = False
 
     @contextmanager
-    def hold(self, line: Line) -> Iterator[None]:
-        """Count ``line`` while the block runs; raise TooMany."""
-        if self.is_leaving:
-            raise EndsSoon("This process is about to end; please connect again.")
-        self._connections.take(line.client.name)
-        self._lines.add(line)
+    def register(self, connection: ClientConnection) -> Iterator[None]:
+        """Count ``connection`` while the block runs; raise OverCapacity."""
+        if self._shutting_down:
+            raise ShuttingDown("This process is shutting down; please reconnect.")
+        self.connections.acquire(connection.client.name)
+        self._open.add(connection)
         try:
             yield
         finally:
-            self._lines.discard(line)
-            self._connections.give_back(line.client.name)
+            self._open.discard(connection)
+            self.connections.release(connection.client.name)
 
-    def rename(self, line: Line, client: Client) -> None:
-        """Count ``line`` for another client: it has shown a key."""
-        self._connections.give_back(line.client.name)
+    def reassign(self, connection: ClientConnection, client: Client) -> None:
+        """Count ``connection`` for ``client``, which its key has identified; raise OverCapacity."""
+        self.connections.release(connection.client.name)
         try:
-            self._connections.take(client.name)
-        except TooMany:
-            self._connections.take(line.client.name)
+            self.connections.acquire(client.name)
+        except OverCapacity:
+            self.connections.acquire(connection.client.name)
             raise
-        line.client = client
+        connection.client = client
 
     async def watch(self) -> None:
-        """Look after all lines, once a second, for ever."""
-        # Apart: the keys are asked of a database, and who does not read has to end all the same.
-        await asyncio.gather(_every_second(self._look), _every_second(self._end_revoked))
+        """Check all connections once a second, forever."""
+        # Two tasks: checking keys may block on the database, and must not delay aborting
+        # slow readers.
+        await asyncio.gather(
+            _every_second(self._check_unless_stalled), _every_second(self.close_revoked)
+        )
 
-    async def _look(self) -> None:
-        now, before, self._looked_at = time.monotonic(), self._looked_at, time.monotonic()
-        # Where this process itself stood still, nobody could show a sign of life.
+    async def _check_unless_stalled(self) -> None:
+        now, before, self._checked_at = time.monotonic(), self._checked_at, time.monotonic()
+        # When this process itself was suspended, its clients had no chance to prove they live.
         if now - before < STALL_SECONDS:
-            self._look_at_all(now)
+            self.check(now)
 
-    def _look_at_all(self, now: float) -> None:
-        for line in list(self._lines):
-            if line.is_slow(now):
-                line.cut("does not read")
-            elif line.is_silent(now):
-                line.cut("does not answer")
-            elif line.wants_ping(now):
-                self._start(line.ping())
+    def check(self, now: float) -> None:
+        """Abort slow and idle connections, and ping silent ones, at the monotonic time ``now``."""
+        for connection in list(self._open):
+            if connection.is_slow(now):
+                connection.abort("slow reader")
+            elif connection.is_idle(now):
+                connection.abort("ping timeout")
+            elif connection.needs_ping(now):
+                self._start(connection.ping())
 
-    async def _end_revoked(self) -> None:
-        shown = {line.presented for line in self._lines if line.client.key and line.presented}
-        revoked = await self._revoked(shown) if shown else set()
-        for line in list(self._lines):
-            if line.presented in revoked:
-                self._start(line.close(FORBIDDEN, "Forbidden"))
+    async def close_revoked(self) -> None:
+        """Close the connections whose key was revoked."""
+        keyed = (connection for connection in self._open if connection.client.key)
+        in_use = {connection.authorization for connection in keyed if connection.authorization}
+        revoked = await self._find_revoked(in_use) if in_use else set()
+        for connection in list(self._open):
+            if connection.authorization in revoked:
+                self._start(connection.close(FORBIDDEN, "Forbidden"))
 
-    def leave(self) -> None:
-        """Tell everybody to connect again elsewhere: this process is about to end."""
-        self.is_leaving = True
-        for line in list(self._lines):
-            self._start(line.close(RESTART, "Service Restart"))
+    def shut_down(self) -> None:
+        """Close all connections, so that their clients reconnect to another process."""
+        self._shutting_down = True
+        for connection in list(self._open):
+            self._start(connection.close(SERVICE_RESTART, "Service Restart"))
 
     def _start(self, ending: Awaitable[None]) -> None:
         async def run() -> None:
@@ -163,16 +145,16 @@ class Lines:
                 await ending
 
         task = asyncio.create_task(run())
-        self._endings.add(task)
-        task.add_done_callback(self._endings.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
-async def _every_second(look: Callable[[], Awaitable[None]]) -> None:
+async def _every_second(check: Callable[[], Awaitable[None]]) -> None:
     while True:
-        await asyncio.sleep(WATCH_SECONDS)
+        await asyncio.sleep(CHECK_SECONDS)
         try:
-            await look()
-        except (ApiError, SQLAlchemyError) as error:  # who is in stays in until it can be asked
+            await check()
+        except (ApiError, SQLAlchemyError) as error:  # connections stay until keys can be checked
             log.warning("keys cannot be checked: %s", str(error).splitlines()[0])
         except Exception:
-            log.exception("the watch over all lines goes on after a failure")
+            log.exception("checking connections failed; the next check is in a second")

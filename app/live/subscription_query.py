@@ -1,7 +1,7 @@
-"""What a subscription asks for, apart from where its subscriber stands.
+"""Normalize subscription queries, so that equal ones can share an execution.
 
-``after`` makes no difference to what an event looks like. So it is taken out of a subscription
-before that is compared with others: what is asked for alike is executed once for all.
+The argument ``after`` does not change what an event looks like. It is removed from a subscription
+before the query is compared with others.
 """
 
 from collections.abc import Callable, Container, Mapping
@@ -14,106 +14,98 @@ from graphql import (
     SKIP,
     ArgumentNode,
     DocumentNode,
-    Executor,
     FieldNode,
     GraphQLSchema,
     VariableDefinitionNode,
     VariableNode,
     Visitor,
-    get_argument_values,
     parse,
     print_ast,
     separate_operations,
     visit,
 )
 
-from app.graphql.errors import Refused, coded
+from app.graphql.core_adapter import EventExecutor
 from app.graphql.execution import Prepared
 
-PLACE = "after"
-"""The argument that says where a subscriber stands."""
+CURSOR_ARGUMENT = "after"
 
 
-class Asked(NamedTuple):
-    """What one subscriber asks for."""
+class SubscriptionKey(NamedTuple):
+    """What one subscriber requests."""
 
     key: bytes
-    """The same for all whose results are the same, wherever they stand."""
+    """Equal for all subscriptions whose results are equal, whatever their cursors."""
     arguments: Mapping[str, Any]
-    """Of the field, ``after`` among them."""
-    executor: Callable[[], Executor[Any]]
-    """Makes what executes an event."""
+    """Of the subscription field, including ``after``."""
+    executor: Callable[[], EventExecutor]
+    """Creates the executor of the events."""
 
 
-class Reading:
-    """A subscription's document, read once for all who send it."""
+class ParsedSubscription:
+    """The document of a subscription, parsed once for all clients that send it."""
 
     def __init__(self, schema: GraphQLSchema, prepared: Prepared) -> None:
         self._schema = schema
         self._document = separate_operations(prepared.document)[prepared.name or ""]
         fields = schema.subscription_type.fields  # type: ignore[union-attr]
-        self._field = _first_of(self._document, fields)
+        self._field = _find_field(self._document, fields)
         self._definition = fields[self._field.name.value]
-        self._common = _common(print_ast(self._document))
+        self._normalized = _normalize(print_ast(self._document))
 
-    def asked(self, variables: Mapping[str, Any]) -> Asked:
-        """Read what these variables ask for; raise Refused where they do not fit."""
-        common = self._common
-        whole = _executor(self._schema, self._document, variables).variable_values
-        used = {name: value for name, value in whole.coerced.items() if name in common.variables}
-        key = orjson.dumps([common.text, used], option=orjson.OPT_SORT_KEYS)
-        kept = {name: variables[name] for name in common.variables & variables.keys()}
-        make = partial(_executor, self._schema, common.document, kept)
-        return Asked(key, get_argument_values(self._definition, self._field, whole), make)
-
-
-def _executor(
-    schema: GraphQLSchema, document: DocumentNode, variables: Mapping[str, Any]
-) -> Executor[Any]:
-    made = Executor.build(schema, document, raw_variable_values=dict(variables))
-    if isinstance(made, list):
-        raise Refused(*(coded(error, "") for error in made))
-    return made
+    def key(self, variables: Mapping[str, Any]) -> SubscriptionKey:
+        """Return the key for these variables; raise RequestError for invalid ones."""
+        normalized = self._normalized
+        executor = EventExecutor(self._schema, self._document, variables)
+        used = {
+            name: value
+            for name, value in executor.variables.items()
+            if name in normalized.variables
+        }
+        key = orjson.dumps([normalized.text, used], option=orjson.OPT_SORT_KEYS)
+        sent = {name: variables[name] for name in normalized.variables & variables.keys()}
+        create = partial(EventExecutor, self._schema, normalized.document, sent)
+        return SubscriptionKey(key, executor.arguments(self._definition, self._field), create)
 
 
-def _first_of(document: DocumentNode, names: Container[str]) -> FieldNode:
-    """Find the field of the subscription, which may stand in a fragment."""
+def _find_field(document: DocumentNode, names: Container[str]) -> FieldNode:
+    """Return the subscription field, which may stand in a fragment."""
     found: list[FieldNode] = []
 
-    class Find(Visitor):
+    class FindField(Visitor):
         def enter_field(self, node: FieldNode, *_: Any) -> None:
             if node.name.value in names:
                 found.append(node)
 
-    visit(document, Find())
+    visit(document, FindField())
     return found[0]
 
 
-class _Common(NamedTuple):
-    """A document without the place of its subscriber."""
+class _Normalized(NamedTuple):
+    """A document without cursors."""
 
     text: str
     document: DocumentNode
     variables: frozenset[str]
-    """Those that are still used."""
+    """The variables that are still used."""
 
 
 @lru_cache(maxsize=1_024)
-def _common(text: str) -> _Common:
-    placeless = visit(parse(text, no_location=True), _WithoutPlace())
-    used = _Used()
-    visit(placeless, used)
-    document = visit(placeless, _WithoutUnused(used.names))
-    return _Common(print_ast(document), document, frozenset(used.names))
+def _normalize(text: str) -> _Normalized:
+    without_cursor = visit(parse(text, no_location=True), _RemoveCursor())
+    used = _UsedVariables()
+    visit(without_cursor, used)
+    document = visit(without_cursor, _RemoveUnused(used.names))
+    return _Normalized(print_ast(document), document, frozenset(used.names))
 
 
-class _WithoutPlace(Visitor):
+class _RemoveCursor(Visitor):
     def enter_argument(self, node: ArgumentNode, *_: Any) -> Any:
-        return REMOVE if node.name.value == PLACE else None
+        return REMOVE if node.name.value == CURSOR_ARGUMENT else None
 
 
-class _Used(Visitor):
-    """Collects the variables that are used, not only declared."""
+class _UsedVariables(Visitor):
+    """Collects the variables that are used; a declaration is not a use."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,7 +118,7 @@ class _Used(Visitor):
         self.names.add(node.name.value)
 
 
-class _WithoutUnused(Visitor):
+class _RemoveUnused(Visitor):
     def __init__(self, used: Container[str]) -> None:
         super().__init__()
         self._used = used

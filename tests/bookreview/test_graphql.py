@@ -5,13 +5,13 @@ from graphql import execute_sync, parse
 from sqlalchemy import event, text
 
 from app.api.pagination import PageRequest
-from app.db.engine import unbegun
+from app.db.engine import autocommit_engine
 from app.events import log as events
 from app.extensions import db
-from app.graphql.execution import execute, prepare, written
+from app.graphql.execution import execute, prepare, to_response
 from bookreview import graphql_schema as live
 from bookreview import queries
-from bookreview.batches import _of, newest_reviews
+from bookreview.queries import newest_reviews, select_newest_reviews
 
 BOOK = "id title author isbn publishedYear reviewCount averageRating createdAt"
 REVIEW = "id bookId rating reviewer text createdAt"
@@ -230,7 +230,7 @@ class Statements(list):
     def __init__(self, app):
         super().__init__()
         with app.app_context():
-            self.engine = unbegun()
+            self.engine = autocommit_engine()
 
     def __enter__(self):
         event.listen(self.engine, "before_cursor_execute", self.note)
@@ -293,7 +293,7 @@ def test_many_books_are_read_by_their_index(app, client, book, review):
         if db.engine.dialect.name == "postgresql":
             connection.execute(text("SET enable_seqscan = off"))
         explain = "EXPLAIN " if db.engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
-        plan = str(connection.exec_driver_sql(explain + literal(_of(4), db.engine)).all())
+        plan = str(connection.exec_driver_sql(explain + literal(select_newest_reviews(4), db.engine)).all())
     assert plan.count("ix_review_newest_of_book") == 4, plan
 
 
@@ -406,23 +406,23 @@ def test_the_cursor_of_events_stands_before_all_that_comes_after(app, client, bo
     assert before == data(client, "{ eventCursor }")["eventCursor"]
     review(emma)
     with app.app_context():
-        head = events.head(unbegun())
-    assert before == events.cursor_of(head.log, head.position - 1)
+        head = events.head(autocommit_engine())
+    assert before == events.format_cursor(head.log, head.position - 1)
 
 
 def test_an_event_is_a_subscription_executed_without_database_or_request(app, client, book):
     made = client.post(f"/books/{book()}/reviews", json=WORDS).json
     with app.app_context():
-        (happened,) = events.newest(unbegun(), 1, 1)
+        (happened,) = events.newest(autocommit_engine(), 1, 1)
     query = f"""subscription ($id: ID) {{
         reviewAdded(bookId: $id) {{ cursor review {{ {REVIEW} }} }} }}"""
     root = live.review_event("a", happened)
     plain = execute_sync(live.schema, parse(query), root, variable_values={"id": "1"})
     assert plain.errors is None
-    assert plain.data["reviewAdded"]["cursor"] == events.cursor_of("a", 1)
+    assert plain.data["reviewAdded"]["cursor"] == events.format_cursor("a", 1)
     assert as_rest(plain.data["reviewAdded"]["review"]) == made
-    prepared = prepare(live.schema, query, introspects=True)
-    assert written(execute(live.schema, prepared, {"id": "1"}, root)) == {"data": plain.data}
+    prepared = prepare(live.schema, query, may_introspect=True)
+    assert to_response(execute(live.schema, prepared, {"id": "1"}, root)) == {"data": plain.data}
 
 
 def test_a_subscription_by_post_is_refused(client):

@@ -276,7 +276,7 @@ def book() -> Callable[..., str]:
 
     def make(server: Any, **headers: str) -> str:
         words = json.dumps({"title": "Emma", "author": "Jane Austen"}).encode()
-        status, _, body = server.ask("POST", "/books", words, **headers)
+        status, _, body = server.request("POST", "/books", words, **headers)
         assert status == 201, body
         return str(json.loads(body)["id"])
 
@@ -289,7 +289,7 @@ def review() -> Callable[..., int]:
 
     def make(server: Any, book: str, text: str = "Read in one night.", **headers: str) -> int:
         words = json.dumps({"rating": 4, "reviewer": "Ana", "text": text}).encode()
-        status, _, body = server.ask("POST", f"/books/{book}/reviews", words, **headers)
+        status, _, body = server.request("POST", f"/books/{book}/reviews", words, **headers)
         assert status == 201, body
         return int(json.loads(body)["id"])
 

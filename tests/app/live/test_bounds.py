@@ -12,8 +12,8 @@ from websockets.exceptions import InvalidStatus
 
 from app.auth.api_keys import TOKEN, ApiKey, new_token
 from app.config import database_url
-from app.db.engine import now
-from app.live.protocols import OPERATIONS_OF_A_LINE
+from app.db.types import now
+from app.live.protocols import MAX_OPERATIONS
 
 NAME = "{ __typename }"
 ADD = """
@@ -75,7 +75,7 @@ def key(tokens) -> Callable[..., str]:
 def some_book(guarded, tokens) -> str:
     shown = {"Authorization": f"Bearer {tokens['books:write'].pop()}"}
     words = b'{"title": "Emma", "author": "Jane Austen"}'
-    return str(json.loads(guarded.ask("POST", "/books", words, **shown)[2])["id"])
+    return str(json.loads(guarded.request("POST", "/books", words, **shown)[2])["id"])
 
 
 def revoke(server: Any, token: str) -> None:
@@ -165,7 +165,7 @@ def test_mutations_on_the_line_are_counted_as_writes(guarded, socket, key, some_
 def test_a_line_has_so_many_operations_at_a_time_and_no_more(guarded, socket, key, some_book):
     line = socket(guarded).init(key())
     cursor = guarded.cursor()
-    for number in range(OPERATIONS_OF_A_LINE):
+    for number in range(MAX_OPERATIONS):
         line.follow(str(number), book=some_book, after=cursor)
     line.follow("too many", book=some_book, after=cursor)
     assert line.code("too many") == "TOO_MANY_REQUESTS"

@@ -6,22 +6,23 @@ from typing import Any
 
 import pytest
 
-from app.auth.api_keys import Key
+from app.auth.api_keys import ActiveKey
 from app.auth.policy import Client
 from app.live import registry as bounds
+from app.errors import OverCapacity
 from app.live.connection import (
-    PING_SECONDS,
-    PING_SPREAD,
-    SILENT_SECONDS,
-    SLOW_SECONDS,
-    Calling,
-    Line,
+    IDLE_TIMEOUT_SECONDS,
+    PING_INTERVAL_SECONDS,
+    PING_JITTER,
+    WRITE_TIMEOUT_SECONDS,
+    ClientConnection,
+    Handshake,
 )
-from app.live.registry import AGAIN_LATER, FORBIDDEN, RESTART, Lines, TooMany
+from app.live.registry import FORBIDDEN, SERVICE_RESTART, TRY_AGAIN_LATER, ConnectionRegistry
 
-KEY = Key("0123456789ab", b"", frozenset())
+KEY = ActiveKey("0123456789ab", b"", frozenset())
 
-SOON = PING_SECONDS * (1 - PING_SPREAD)
+SOON = PING_INTERVAL_SECONDS * (1 - PING_JITTER)
 """The earliest that a line may be asked."""
 
 
@@ -38,9 +39,9 @@ class Wire:
         await self.reads.wait()
         self.sent.append(message)
 
-    def line(self, kind: str = "websocket", presented: str | None = None) -> Line:
+    def line(self, kind: str = "websocket", presented: str | None = None) -> ClientConnection:
         scope = {"type": kind, "path": "/graphql", "subprotocols": ["graphql-transport-ws"]}
-        return Line(scope, self.inbox.get, self.send, Calling("id", "192.0.2.1", presented))
+        return ClientConnection(scope, self.inbox.get, self.send, Handshake("id", "192.0.2.1", presented))
 
 
 async def nobody(shown):
@@ -80,18 +81,18 @@ def look(lines, line, seconds):
 
 def test_a_silent_socket_is_asked_whether_it_lives_and_then_cut():
     async def story():
-        wire, lines = Wire(), Lines(nobody)
+        wire, lines = Wire(), ConnectionRegistry(nobody)
         line = wire.line()
         async with served(lines, line) as task:
             look(lines, line, SOON - 1)
             await settled()
             assert wire.sent == [{"type": "websocket.accept"}]
-            look(lines, line, PING_SECONDS + 1)
+            look(lines, line, PING_INTERVAL_SECONDS + 1)
             await settled()
             assert wire.sent[1:] == [{"type": "websocket.send", "text": '{"type":"ping"}'}]
-            look(lines, line, SILENT_SECONDS - 1)
+            look(lines, line, IDLE_TIMEOUT_SECONDS - 1)
             assert len(lines) == 1
-            look(lines, line, SILENT_SECONDS + 1)
+            look(lines, line, IDLE_TIMEOUT_SECONDS + 1)
             await asyncio.wait([task], timeout=10)
             assert task.done()
             assert line.ended == "does not answer"
@@ -102,10 +103,10 @@ def test_a_silent_socket_is_asked_whether_it_lives_and_then_cut():
 
 def test_whoever_sends_anything_is_not_asked():
     async def story():
-        wire, lines = Wire(), Lines(nobody)
+        wire, lines = Wire(), ConnectionRegistry(nobody)
         line = wire.line()
         async with served(lines, line):
-            line._heard_at -= SILENT_SECONDS
+            line._heard_at -= IDLE_TIMEOUT_SECONDS
             await wire.inbox.put({"type": "websocket.receive", "text": "{}"})
             await settled()
             look(lines, line, SOON - 1)
@@ -117,10 +118,10 @@ def test_whoever_sends_anything_is_not_asked():
 
 def test_a_stream_is_not_asked_and_may_be_silent():
     async def story():
-        wire, lines = Wire(), Lines(nobody)
+        wire, lines = Wire(), ConnectionRegistry(nobody)
         line = wire.line("http")
         async with served(lines, line, lambda scope, receive, send: receive()):
-            look(lines, line, 10 * SILENT_SECONDS)
+            look(lines, line, 10 * IDLE_TIMEOUT_SECONDS)
             await settled()
             assert wire.sent == []
             assert len(lines) == 1
@@ -131,7 +132,7 @@ def test_a_stream_is_not_asked_and_may_be_silent():
 @pytest.mark.parametrize("kind", ["websocket", "http"])
 def test_a_client_that_does_not_read_is_cut(kind):
     async def story():
-        wire, lines = Wire(), Lines(nobody)
+        wire, lines = Wire(), ConnectionRegistry(nobody)
         line = wire.line(kind)
 
         async def chatty(scope, receive, send):
@@ -140,10 +141,10 @@ def test_a_client_that_does_not_read_is_cut(kind):
 
         async with served(lines, line, chatty) as task:
             began = line._sent_at
-            lines._look_at_all(began + SLOW_SECONDS - 1)
+            lines._look_at_all(began + WRITE_TIMEOUT_SECONDS - 1)
             await settled()
             assert not task.done()
-            lines._look_at_all(began + SLOW_SECONDS + 1)
+            lines._look_at_all(began + WRITE_TIMEOUT_SECONDS + 1)
             await asyncio.wait([task], timeout=10)
             assert line.ended == "does not read"
             assert (wire.sent, len(lines)) == ([], 0)
@@ -153,17 +154,17 @@ def test_a_client_that_does_not_read_is_cut(kind):
 
 def test_a_process_that_leaves_tells_everybody_and_takes_nobody():
     async def story():
-        wire, lines = Wire(), Lines(nobody)
+        wire, lines = Wire(), ConnectionRegistry(nobody)
         line = wire.line()
         async with served(lines, line) as task:
             lines.leave()
             await asyncio.wait([task], timeout=10)
             assert wire.sent[-1] == {
                 "type": "websocket.close",
-                "code": RESTART,
+                "code": SERVICE_RESTART,
                 "reason": "Service Restart",
             }
-            with pytest.raises(TooMany), lines.hold(wire.line()):
+            with pytest.raises(OverCapacity), lines.hold(wire.line()):
                 pass
 
     asyncio.run(story())
@@ -172,9 +173,9 @@ def test_a_process_that_leaves_tells_everybody_and_takes_nobody():
 def test_who_is_turned_away_is_told_why():
     async def story():
         wire = Wire()
-        await wire.line().turn_away(AGAIN_LATER, "Later.")
+        await wire.line().turn_away(TRY_AGAIN_LATER, "Later.")
         assert [message["type"] for message in wire.sent] == ["websocket.accept", "websocket.close"]
-        assert wire.sent[1]["code"] == AGAIN_LATER
+        assert wire.sent[1]["code"] == TRY_AGAIN_LATER
 
     asyncio.run(story())
 
@@ -188,14 +189,14 @@ def test_connections_are_bounded_for_all_and_for_each_client(monkeypatch):
         return made
 
     async def story():
-        lines = Lines(nobody)
+        lines = ConnectionRegistry(nobody)
         with contextlib.ExitStack() as stack:
             for name in ("a", "a", "b"):
                 stack.enter_context(lines.hold(line(name)))
-            with pytest.raises(TooMany, match="You have"):
+            with pytest.raises(OverCapacity, match="You have"):
                 stack.enter_context(lines.hold(line("a")))
             stack.enter_context(lines.hold(line("b")))
-            with pytest.raises(TooMany, match="This process"):
+            with pytest.raises(OverCapacity, match="This process"):
                 stack.enter_context(lines.hold(line("c")))
             assert len(lines) == 4
         assert len(lines) == 0
@@ -208,15 +209,15 @@ def test_who_shows_a_key_is_counted_by_it_from_then_on(monkeypatch):
     monkeypatch.setattr(bounds, "CONNECTIONS", 2)
 
     async def story():
-        lines = Lines(nobody)
+        lines = ConnectionRegistry(nobody)
         one, two, three = (Wire().line() for _ in range(3))
         with contextlib.ExitStack() as stack:
             stack.enter_context(lines.hold(one))
             lines.rename(one, Client("key 1", KEY))
             stack.enter_context(lines.hold(two))  # the address is free again
-            with pytest.raises(TooMany):
+            with pytest.raises(OverCapacity):
                 lines.rename(two, Client("key 1", KEY))
-            with pytest.raises(TooMany):
+            with pytest.raises(OverCapacity):
                 stack.enter_context(lines.hold(three))
         assert not lines._connections._of_client
 
@@ -228,7 +229,7 @@ def test_lines_of_a_revoked_key_end_and_no_others():
         return shown - {"good"}
 
     async def story():
-        lines, wires = Lines(all_but_good), [Wire(), Wire(), Wire()]
+        lines, wires = ConnectionRegistry(all_but_good), [Wire(), Wire(), Wire()]
         shown = ("good", "revoked", None)
         made = [wire.line(presented=text) for wire, text in zip(wires, shown, strict=True)]
         async with contextlib.AsyncExitStack() as stack:

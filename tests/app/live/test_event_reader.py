@@ -14,18 +14,20 @@ from sqlalchemy import event as listening
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.engine import unbegun
+from app.db.engine import autocommit_engine
 from app.events import log as events
-from app.events.log import Event, Head
+from app.events.log import Event, LogPosition
+from app.events.stream import stream_commands, stream_key
 from app.extensions import db
-from app.live.event_reader import LOOK_SECONDS, RECENT, Reader
+from app.live.event_reader import POLL_SECONDS, RECENT, EventReader
+from app.services import services_of
 from stack.servers import Postgres, Redis
 
 BOOK = {"title": "Emma", "author": "Jane Austen"}
 REVIEW = {"rating": 4, "reviewer": "Ana", "text": "Read in one night."}
 SOON = 0.4
 """Seconds in which an event comes through the stream, however busy the machine."""
-AT_LAST = LOOK_SECONDS + 1.0
+AT_LAST = POLL_SECONDS + 1.0
 """Seconds in which it comes if no writer has told Redis of it."""
 
 
@@ -33,9 +35,9 @@ class Listener:
     """A reader, and what it has told."""
 
     def __init__(self, app: Flask) -> None:
-        self.reader = Reader(app, self.deliver, self.reset)
+        self.reader = EventReader(app, self.deliver, self.reset)
         self.changed = Condition()
-        self.begun: list[tuple[Head, list[Event]]] = []
+        self.begun: list[tuple[LogPosition, list[Event]]] = []
         self.got: list[Event] = []
         self.portions = 0
 
@@ -45,7 +47,7 @@ class Listener:
             self.got += found
             self.changed.notify_all()
 
-    def reset(self, head: Head, recent: Any) -> None:
+    def reset(self, head: LogPosition, recent: Any) -> None:
         with self.changed:
             self.begun.append((head, list(recent)))
             self.got = []
@@ -108,9 +110,9 @@ def write(app: Flask, topic: str = "t", *, silent: bool = False) -> Event:
 
 
 def announce(app: Flask, name: str, event: Event) -> None:
-    kept = app.extensions["bookstall_cache"]
+    kept = services_of(app).cache
     if kept is not None:
-        kept.redis.forget(["t"], events.announcement(name, event))
+        kept.responses.invalidate(["t"], stream_commands(name, event))
 
 
 def review(app: Flask) -> None:
@@ -122,7 +124,7 @@ def review(app: Flask) -> None:
 
 def name_of(app: Flask) -> str:
     with app.app_context():
-        return events.head(unbegun()).log
+        return events.head(autocommit_engine()).log
 
 
 def ask(app: Flask, statement: str) -> None:
@@ -144,7 +146,7 @@ def count_queries(app: Flask, hold: Callable[[], Any] = lambda: None) -> list[st
         hold()
 
     with app.app_context():
-        listening.listen(unbegun(), "after_cursor_execute", note)
+        listening.listen(autocommit_engine(), "after_cursor_execute", note)
     return asked
 
 
@@ -295,10 +297,10 @@ def test_a_failing_listener_does_not_stop_the_reader(app, listen):
     assert listener.positions == [2]
 
 
-def test_a_database_that_comes_back_is_read_again(make_app, migrated_by, listen, caplog):
+def test_a_database_that_comes_back_is_read_again(make_app, migrate, listen, caplog):
     caplog.set_level("INFO", "app.live")
     with Postgres() as postgres:
-        migrated_by(postgres.url)
+        migrate(postgres.url)
         app = make_app(postgres.url)
         listener = listen(app)
         write(app)
@@ -324,9 +326,9 @@ def answers(call: Callable[[], Any]) -> bool:
     return True
 
 
-def test_a_database_that_is_away_at_the_beginning_is_waited_for(make_app, migrated_by):
+def test_a_database_that_is_away_at_the_beginning_is_waited_for(make_app, migrate):
     with Postgres() as postgres:
-        migrated_by(postgres.url)
+        migrate(postgres.url)
         app = make_app(postgres.url)
         postgres.kill()
         listener = Listener(app)
@@ -488,7 +490,7 @@ def test_whatever_becomes_of_redis_all_come_once_and_in_order(woe, worker, serve
         review(worker)
     listener.wait_for(14)
     at_the_stream(server)
-    until(worker.extensions["bookstall_cache"].redis.breaker.allows)
+    until(services_of(worker).redis.breaker.allow_request)
     for _ in range(3):
         review(worker)
     listener.wait_for(17)
@@ -532,7 +534,7 @@ def test_two_databases_on_one_redis_do_not_mix(
 def test_rubbish_in_the_stream_is_neither_told_nor_in_the_way(worker, server, listen):
     listener = listen(worker)
     at_the_stream(server)
-    key = events.stream_key(name_of(worker))
+    key = stream_key(name_of(worker))
     for words in (("1-0", "x", "y"), ("0-7", "t", "t", "p", "p"), ("9-9", "x", "y")):
         tell(server, "DEL", key)
         tell(server, "XADD", key, *words)
@@ -556,7 +558,7 @@ def test_a_database_that_was_brought_back_to_before_is_believed_not_the_stream(
     ask(worker, "DELETE FROM event WHERE position > 2")
     ask(worker, "UPDATE event_head SET position = 2")
     listener.wait(lambda: len(listener.begun) == 2)
-    until(lambda: not tell(server, "EXISTS", events.stream_key(name_of(worker))))
+    until(lambda: not tell(server, "EXISTS", stream_key(name_of(worker))))
     late = listen(worker)
     for _ in range(2):
         write(worker, "kept")

@@ -10,14 +10,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import insert, text, update
 
-from app.db.engine import unbegun
+from app.db.engine import autocommit_engine
 from app.errors import BadRequest, WindowPassed
 from app.events import log as events
-from app.events.log import Event, EventHead, Head, StoredEvent
+from app.events.log import Event, EventHead, LogPosition, StoredEvent
 from app.extensions import db
-from app.live.event_reader import Reader
-from app.live.hub import PAGE, Hub
-from app.live.ring import RECENT, Ring
+from app.live.event_reader import EventReader
+from app.live.hub import PAGE_SIZE, RING_SIZE, Hub, RingBuffer
 
 TOPIC = "book:1:reviews"
 OTHER = "book:2:reviews"
@@ -31,14 +30,14 @@ class Followed:
         self._loop = asyncio.get_running_loop()
         self.hub: Hub
         with app.app_context():
-            self.engine = unbegun()
-        self.reader = Reader(app, self._deliver, self._reset)
+            self.engine = autocommit_engine()
+        self.reader = EventReader(app, self._deliver, self._reset)
         self.hub = Hub(self.reader.catch_up, self.engine, asyncio.to_thread)
 
     def _deliver(self, new: Any) -> None:
         self._loop.call_soon_threadsafe(self.hub.publish, new)
 
-    def _reset(self, head: Head, recent: Any) -> None:
+    def _reset(self, head: LogPosition, recent: Any) -> None:
         self._loop.call_soon_threadsafe(self.hub.reset, head, recent)
 
     def write(self, count: int, topic: str = TOPIC) -> None:
@@ -61,7 +60,7 @@ class Followed:
         await asyncio.to_thread(self.reader.catch_up)
 
     def cursor(self, position: int) -> str:
-        return events.cursor_of(events.head(self.reader._engine).log, position)
+        return events.format_cursor(events.head(self.reader._engine).log, position)
 
     async def follow(
         self, after: str | None = None, topic: str | None = TOPIC, count: Any = lambda: None
@@ -125,10 +124,10 @@ def test_a_place_is_resumed_from_memory(hub, topic):
 @pytest.mark.parametrize("topic", [TOPIC, None])
 def test_a_place_further_behind_is_resumed_from_the_table_page_by_page(hub, topic):
     async def story(log):
-        log.write(PAGE + 10)
+        log.write(PAGE_SIZE + 10)
         log.write(5, OTHER)
-        log.write(RECENT + PAGE)
-        total = 2 * PAGE + RECENT + 15
+        log.write(RING_SIZE + PAGE_SIZE)
+        total = 2 * PAGE_SIZE + RING_SIZE + 15
         await log.look()
         async with aclosing(log.follow(log.cursor(0), topic)) as followed:
             found = await log.positions(followed, total - (5 if topic else 0))
@@ -143,12 +142,12 @@ def test_a_place_further_behind_is_resumed_from_the_table_page_by_page(hub, topi
 
 def test_each_look_into_the_table_is_counted(hub):
     async def story(log):
-        log.write(RECENT + 2 * PAGE)
+        log.write(RING_SIZE + 2 * PAGE_SIZE)
         await log.look()
         counted = []
         followed = log.follow(log.cursor(0), TOPIC, lambda: counted.append(1))
         async with aclosing(followed):
-            await log.positions(followed, RECENT + 2 * PAGE)
+            await log.positions(followed, RING_SIZE + 2 * PAGE_SIZE)
         assert 2 <= len(counted) <= 5
 
     hub(story)
@@ -166,9 +165,9 @@ def test_a_slow_follower_catches_up_and_delays_nobody(hub):
             reading = asyncio.create_task(anext(quick))
             await log.asleep(1)
             for _ in range(3):
-                log.write(RECENT // 2 + 1)
+                log.write(RING_SIZE // 2 + 1)
                 await log.look()
-            total = 1 + 3 * (RECENT // 2 + 1)
+            total = 1 + 3 * (RING_SIZE // 2 + 1)
             assert (await reading).position == 2
             assert await log.positions(quick, total - 2) == list(range(3, total + 1))
             assert await log.positions(slow, total - 1) == list(range(2, total + 1))
@@ -183,12 +182,12 @@ def test_who_sleeps_through_other_books_misses_nothing(hub):
             first = asyncio.create_task(anext(followed))
             await log.asleep(1)
             for _ in range(4):
-                log.write(RECENT, OTHER)
+                log.write(RING_SIZE, OTHER)
                 await log.look()
             log.write(2)
             await log.look()
-            assert (await first).position == 4 * RECENT + 1
-            assert await log.positions(followed, 1) == [4 * RECENT + 2]
+            assert (await first).position == 4 * RING_SIZE + 1
+            assert await log.positions(followed, 1) == [4 * RING_SIZE + 2]
 
     hub(story)
 
@@ -205,11 +204,11 @@ def test_what_is_no_cursor_is_a_bad_request(hub, place):
 
 def test_places_that_cannot_be_resumed_say_that_the_window_has_passed(hub):
     async def story(log):
-        log.write(RECENT + 10)
+        log.write(RING_SIZE + 10)
         await log.look()
         log.run("DELETE FROM event WHERE position <= 5")
         gone, kept = log.follow(log.cursor(4)), log.follow(log.cursor(5))
-        future, foreign = log.follow(log.cursor(RECENT + 11)), log.follow(f"{'0' * 16}-1")
+        future, foreign = log.follow(log.cursor(RING_SIZE + 11)), log.follow(f"{'0' * 16}-1")
         for followed in (gone, future, foreign):
             async with aclosing(followed):
                 with pytest.raises(WindowPassed):
@@ -311,9 +310,9 @@ def test_the_ring_keeps_the_newest_without_a_gap():
     def event(position):
         return Event(position, TOPIC if position % 2 else OTHER, b"{}")
 
-    ring = Ring(Head("log", 0, 1))
+    ring = RingBuffer(LogPosition("log", 0, 1))
     assert ring.since(0, None) == []
-    for start in range(1, RECENT + 11, 10):
+    for start in range(1, RING_SIZE + 11, 10):
         ring.add([event(position) for position in range(start, start + 10)])
     newest = ring.position
     assert ring.since(newest, None) == []
@@ -323,8 +322,8 @@ def test_the_ring_keeps_the_newest_without_a_gap():
         newest,
     ]
     assert [found.position for found in ring.since(newest - 3, TOPIC)] == [newest - 1]
-    assert ring.since(newest - RECENT, None) is not None
-    assert ring.since(newest - RECENT - 1, None) is None
+    assert ring.since(newest - RING_SIZE, None) is not None
+    assert ring.since(newest - RING_SIZE - 1, None) is None
     with pytest.raises(ValueError, match="does not follow"):
         ring.add([event(newest + 2)])
     ring.add([])

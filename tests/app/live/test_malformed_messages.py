@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from app.live.bodies import HELD_BYTES, Bodies, Failed
+from app.live.wsgi_bridge import MAX_BUFFERED_BYTES, BodyBuffer, FailedBody
 
 UPLOAD = (
     b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -49,7 +49,7 @@ def test_slow_uploads_keep_nobody_from_being_served(alone, socket, book):
     one = book(server)
     with uploads(server, 40):
         began = time.monotonic()
-        assert server.ask("GET", f"/books/{one}")[0] == 200
+        assert server.request("GET", f"/books/{one}")[0] == 200
         assert socket(server).init().answer("{ __typename }") == {"data": {"__typename": "Query"}}
         assert time.monotonic() - began < 10
 
@@ -123,7 +123,7 @@ def test_the_figures_of_ends_have_few_labels(alone, socket):
         line = socket(server)
         line.send(type="connection_init", payload={"Authorization": "Bearer nobody's"})
         assert line.end()[0] in {4403, 1013}
-    told = server.ask("GET", "/metrics")[2].decode()
+    told = server.request("GET", "/metrics")[2].decode()
     whys = set(re.findall(r'ends_total\{kind="socket",why="([^"]*)"', told))
     assert whys <= {"4403", "1013", "gone", "closed"}, whys
 
@@ -168,14 +168,14 @@ def scope(**headers):
 
 def read(bodies, sender, **headers):
     async def story():
-        async with bodies.reading(scope(**headers), sender) as body:
-            return body if isinstance(body, Failed) else body.read()
+        async with bodies.read(scope(**headers), sender) as body:
+            return body if isinstance(body, FailedBody) else body.read()
 
     return asyncio.run(story())
 
 
 def test_a_body_is_read_whole_and_one_that_breaks_off_fails_who_reads_it():
-    bodies = Bodies(100)
+    bodies = BodyBuffer(100)
     assert read(bodies, Sender(b"ab", b"c"), content_length="3") == b"abc"
     assert read(bodies, Sender(b"ab", b"c"), transfer_encoding="chunked") == b"abc"
     assert read(bodies, Sender()) == b""
@@ -186,14 +186,14 @@ def test_a_body_is_read_whole_and_one_that_breaks_off_fails_who_reads_it():
 
 def test_a_body_that_is_too_long_is_read_so_far_that_this_can_be_seen():
     sender = Sender(*[b"x" * 60] * 10)
-    assert read(Bodies(100), sender, transfer_encoding="chunked") == b"x" * 120
-    assert read(Bodies(100), sender, content_length="600") == b""
+    assert read(BodyBuffer(100), sender, transfer_encoding="chunked") == b"x" * 120
+    assert read(BodyBuffer(100), sender, content_length="600") == b""
 
 
 def test_bodies_that_fill_the_memory_are_refused_and_give_their_room_back(monkeypatch):
-    bodies = Bodies(HELD_BYTES)
-    monkeypatch.setattr("app.live.bodies.HELD_BYTES", 100)
+    bodies = BodyBuffer(MAX_BUFFERED_BYTES)
+    monkeypatch.setattr("app.live.wsgi_bridge.MAX_BUFFERED_BYTES", 100)
     refused = read(bodies, Sender(b"x" * 60, b"x" * 60), content_length="120")
-    assert isinstance(refused, Failed)
+    assert isinstance(refused, FailedBody)
     assert read(bodies, Sender(b"x" * 99), content_length="99") == b"x" * 99
     assert json.dumps(bodies._held) == "0"

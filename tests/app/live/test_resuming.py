@@ -91,11 +91,11 @@ def test_a_place_far_behind_is_read_from_the_table_until_it_is_purged(
 
 
 @pytest.fixture
-def ill_treated(serve_live, migrated_by):
+def ill_treated(serve_live, migrate):
     """A service, and a PostgreSQL and a Redis of its own."""
     with Postgres() as database, Redis() as cache:
         url = database.new_database("bookstall_live")
-        migrated_by(url)
+        migrate(url)
         yield serve_live(DATABASE_URL=url, REDIS_URL=cache.url), database, cache
 
 
@@ -108,7 +108,7 @@ def test_lines_stay_while_the_database_or_redis_is_away(ill_treated, socket, str
     def add(text):
         # Just after an outage a connection may still fail: 503, and nothing is written.
         words = json.dumps({"rating": 4, "reviewer": "Ana", "text": text}).encode()
-        until(lambda: server.ask("POST", f"/books/{one}/reviews", words)[0] == 201)
+        until(lambda: server.request("POST", f"/books/{one}/reviews", words)[0] == 201)
 
     add("before")
     assert line.texts(1) == events.texts(1) == ["before"]
@@ -120,7 +120,7 @@ def test_lines_stay_while_the_database_or_redis_is_away(ill_treated, socket, str
 
     database.stop()
     late = socket(server).init()
-    late.ask(SHORT, book=one)
+    late.request(SHORT, book=one)
     assert late.code() == "UNAVAILABLE"
     assert line.is_quiet()
     _, told = stream(server, SHORT, book=one).next()

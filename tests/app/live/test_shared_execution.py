@@ -7,12 +7,17 @@ import orjson
 import pytest
 
 import app.live.shared_execution as bounds
+from app.errors import TooManyQueries
 from app.events.log import Event
-from app.graphql.errors import Refused
+from app.graphql.errors import RequestError
 from app.graphql.execution import prepare
-from app.live.shared_execution import GROUPS_OF_A_CLIENT, GROUPS_OF_A_TOPIC, Groups, TooManyQueries
-from app.live.subscription_query import Reading
-from bookreview.graphql_schema import NewReviews, schema
+from app.live.shared_execution import (
+    MAX_EXECUTIONS_PER_CLIENT,
+    MAX_EXECUTIONS_PER_TOPIC,
+    SharedExecutions,
+)
+from app.live.subscription_query import ParsedSubscription
+from bookreview.graphql_schema import NewReviewSource, schema
 
 TOLD = {
     "id": 3,
@@ -31,7 +36,7 @@ def event(position=1):
 
 
 def read(query, name=None, /, **variables):
-    return Reading(schema, prepare(schema, query, name, introspects=True)).asked(variables)
+    return ParsedSubscription(schema, prepare(schema, query, name, may_introspect=True)).asked(variables)
 
 
 def groups():
@@ -39,9 +44,9 @@ def groups():
 
     def root(log, event):
         made.append(event.position)
-        return NewReviews().root(log, event)
+        return NewReviewSource().root(log, event)
 
-    return Groups(root), made
+    return SharedExecutions(root), made
 
 
 def shown(wanted, place=None):
@@ -159,14 +164,14 @@ def test_of_several_operations_only_the_one_that_is_named_counts():
     "variables", [{}, {"id": None}, {"id": [1]}, {"id": {}}, {"id": True}], ids=json.dumps
 )
 def test_variables_that_do_not_fit_are_refused(variables):
-    with pytest.raises(Refused):
+    with pytest.raises(RequestError):
         read("subscription($id: ID!) { reviewAdded(bookId: $id) { cursor } }", **variables)
 
 
 def test_a_place_that_does_not_fit_is_refused_though_it_is_taken_out():
-    with pytest.raises(Refused):
+    with pytest.raises(RequestError):
         read("subscription($p: String) { reviewAdded(after: $p) { cursor } }", p=5)
-    with pytest.raises(Refused):
+    with pytest.raises(RequestError):
         read("subscription($p: String!) { reviewAdded(after: $p) { cursor } }")
 
 
@@ -220,7 +225,7 @@ def test_different_queries_of_a_topic_are_bounded_and_common_ones_are_not():
     shared, _ = groups()
 
     with ExitStack() as stack:
-        for number in range(GROUPS_OF_A_TOPIC):
+        for number in range(MAX_EXECUTIONS_PER_TOPIC):
             stack.enter_context(shared.join(None, different(number), f"address {number}"))
         with pytest.raises(TooManyQueries):
             stack.enter_context(shared.join(None, read(SAME[0][0]), ANA))
@@ -234,7 +239,7 @@ def test_one_client_does_not_use_up_the_different_queries_of_all():
     shared, _ = groups()
 
     with ExitStack() as stack:
-        for number in range(GROUPS_OF_A_CLIENT):
+        for number in range(MAX_EXECUTIONS_PER_CLIENT):
             stack.enter_context(shared.join(None, different(number), ANA))
         with pytest.raises(TooManyQueries):
             stack.enter_context(shared.join(None, read(SAME[0][0]), ANA))

@@ -19,6 +19,6 @@ def test_a_connection_that_only_waits_does_not_hold_up_the_end(
             idle.request("GET", "/healthz")
             assert idle.getresponse().read()
         server.terminate()
-        assert server.ended() == 0
+        assert server.wait() == 0
         with suppress(ConnectionResetError):  # so ends what no worker had taken yet
             assert idle.sock.recv(1) == b""

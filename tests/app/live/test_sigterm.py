@@ -8,9 +8,9 @@ import time
 import orjson
 import pytest
 
-from stress.http_client import Wire, get, send
+from stress.http_client import HttpConnection, get, json_request
 from stress.service import LiveService
-from stress.subscriptions.shutdown import leave
+from stress.subscriptions.shutdown import measure_shutdown
 
 GRACEFUL = 30
 
@@ -28,35 +28,35 @@ def told_to_end(service):
 
 
 def test_subscribers_are_told_and_every_request_is_answered_when_the_service_ends(sqlite_database):
-    loss = leave("TERM", seed=1, database=sqlite_database)
+    loss = measure_shutdown("TERM", seed=1, database=sqlite_database)
     assert loss.lost == 0, str(loss)
     assert loss.sent > 50
-    assert loss.code == 0
-    assert loss.ends == {"ws close 1012": 10, "sse end": 10}
-    assert loss.told_within < 5
+    assert loss.exit_code == 0
+    assert loss.closed == {"ws close 1012": 10, "sse end": 10}
+    assert loss.notified_within < 5
     assert loss.seconds < GRACEFUL / 2, "asleep on kept connections is not at work"
 
 
 def test_subscribers_are_told_and_every_request_is_answered_at_a_reload(sqlite_database):
-    loss = leave("HUP", seed=2, database=sqlite_database)
+    loss = measure_shutdown("HUP", seed=2, database=sqlite_database)
     assert loss.lost == 0, str(loss)
-    assert loss.ends == {"ws close 1012": 10, "sse end": 10}
+    assert loss.closed == {"ws close 1012": 10, "sse end": 10}
 
 
 def test_a_service_that_ends_says_so_in_its_last_answers(service):
-    wire = Wire(service.port)
-    wire.ask(get("/healthz"))
+    wire = HttpConnection(service.port)
+    wire.request(get("/healthz"))
     assert not wire.header("Connection")
     told_to_end(service)
-    assert wire.ask(get("/healthz"))[0] == 200
+    assert wire.request(get("/healthz")).status == 200
     assert wire.header("Connection") == "close"
     wire.close()
-    assert service.ended() == 0
+    assert service.wait() == 0
 
 
 def test_half_a_request_is_waited_for(service):
-    kept, new = Wire(service.port), Wire(service.port)
-    kept.ask(get("/healthz"))
+    kept, new = HttpConnection(service.port), HttpConnection(service.port)
+    kept.request(get("/healthz"))
     words = get("/healthz")
     for wire in (kept, new):
         wire.send(words[:30])
@@ -64,18 +64,18 @@ def test_half_a_request_is_waited_for(service):
     time.sleep(2.5)  # longer than answers are the last, and idle connections closed
     for wire in (kept, new):
         wire.socket.sendall(words[30:])
-        while not wire.feed():
+        while not wire.receive():
             pass
         assert wire.status == 200
         wire.close()
-    assert service.ended() == 0
+    assert service.wait() == 0
 
 
 def test_who_has_connected_and_asks_for_nothing_is_not_waited_for(service):
     silent = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(4)]
     began = time.monotonic()
     service.terminate()
-    assert service.ended() == 0
+    assert service.wait() == 0
     assert time.monotonic() - began < GRACEFUL / 2
     for connection in silent:
         assert connection.recv(1) == b""
@@ -83,9 +83,9 @@ def test_who_has_connected_and_asks_for_nothing_is_not_waited_for(service):
 
 
 def test_a_stream_that_is_sent_away_ends_whole_and_is_no_error(service):
-    stream = Wire(service.port)
+    stream = HttpConnection(service.port)
     words = {"query": "subscription { reviewAdded { cursor } }"}
-    request = send("POST", "/graphql/stream", orjson.dumps(words), Accept="text/event-stream")
+    request = json_request("POST", "/graphql/stream", orjson.dumps(words), Accept="text/event-stream")
     stream.socket.sendall(request)
     heard = stream.socket.recv(65_536)
     assert b" 200 " in heard
@@ -94,7 +94,7 @@ def test_a_stream_that_is_sent_away_ends_whole_and_is_no_error(service):
         heard += piece
     stream.close()
     assert heard.endswith(b"\r\n0\r\n\r\n")
-    assert service.ended() == 0
+    assert service.wait() == 0
     assert "ERROR" not in service.log.read_text()
 
 
@@ -102,4 +102,4 @@ def test_told_again_and_again_it_ends_as_well(service):
     for worker in service.workers() * 3:
         os.kill(worker, signal.SIGTERM)
     told_to_end(service)
-    assert service.ended() == 0
+    assert service.wait() == 0

@@ -71,7 +71,7 @@ def test_a_mutation_by_get_is_refused(live, stream, book, accept):
     one = book(live)
     answer = stream(live, ADD, method="GET", headers={"Accept": accept}, book=one)
     assert "BAD_REQUEST" in answer.answer.read().decode()
-    assert json.loads(live.ask("GET", f"/books/{one}")[2])["review_count"] == 0
+    assert json.loads(live.request("GET", f"/books/{one}")[2])["review_count"] == 0
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_the_id_of_a_request_comes_back(live, stream):
 
 def test_clients_that_have_gone_are_noticed(live, stream, book, review, until):
     def open_lines() -> float:
-        told = live.ask("GET", "/metrics")[2].decode()
+        told = live.request("GET", "/metrics")[2].decode()
         return sum(
             float(line.rpartition(" ")[2])
             for line in told.splitlines()

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from websockets.exceptions import InvalidHandshake
 
-from app.live.connection import SLOW_SECONDS
-from app.live.protocols import INIT_SECONDS
+from app.live.connection import WRITE_TIMEOUT_SECONDS
+from app.live.protocols import INIT_TIMEOUT_SECONDS
 
 LONG = "\U0001f600" * 10_000
 """40,000 bytes."""
@@ -55,11 +55,11 @@ def test_the_slow_are_cut_the_silent_sent_away_and_others_served_promptly(
     posted = time.monotonic()
 
     with ThreadPoolExecutor(1) as pool:
-        end = pool.submit(silent.end, 2 * INIT_SECONDS)
+        end = pool.submit(silent.end, 2 * INIT_TIMEOUT_SECONDS)
         while server.log.read_text().count("does not read") < 3:
-            assert time.monotonic() < posted + SLOW_SECONDS + 15
+            assert time.monotonic() < posted + WRITE_TIMEOUT_SECONDS + 15
             time.sleep(0.1)
-        assert time.monotonic() > began + SLOW_SECONDS
+        assert time.monotonic() > began + WRITE_TIMEOUT_SECONDS
         assert end.result() == (4408, "Connection initialisation timeout")
     review(server, one, "still there")
     assert quick.texts(1) == ["still there"]
@@ -100,5 +100,5 @@ def test_at_the_end_sockets_are_told_streams_break_off_and_nobody_is_let_in(
     assert {events.next() for events in streams} == {("the end", None)}
     with contextlib.suppress(OSError, InvalidHandshake):  # if nobody listens any more
         assert socket(server).end()[0] == 1012
-    assert server.ended() == 0
+    assert server.wait() == 0
     assert "Traceback" not in server.log.read_text()

@@ -43,7 +43,7 @@ def test_what_is_told_is_what_rest_tells(live, socket, book, review):
     line = socket(live).init().follow(book=one)
     review(live, one, 'Zoë: "1 < 2" \u2028 \U0001f600\nnext line')
     told = line.event()["review"]
-    listed = json.loads(live.ask("GET", f"/books/{one}/reviews")[2])["items"][0]
+    listed = json.loads(live.request("GET", f"/books/{one}/reviews")[2])["items"][0]
     assert told == {
         "id": str(listed["id"]),
         "bookId": one,
@@ -75,7 +75,7 @@ def test_events_come_however_a_review_is_written(live, socket, book, review):
     review(live, one, "by REST")
     assert writer.answer(ADD, book=one, text="on the line")["data"]["addReview"]["text"]
     asked = {"query": ADD, "variables": {"book": one, "text": "by POST"}}
-    assert live.ask("POST", "/graphql", json.dumps(asked).encode())[0] == 200
+    assert live.request("POST", "/graphql", json.dumps(asked).encode())[0] == 200
     assert follower.texts(3) == ["by REST", "on the line", "by POST"]
 
 
