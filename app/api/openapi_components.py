@@ -118,7 +118,7 @@ def _header(description: str, **schema: Any) -> dict[str, Any]:
 REQUEST_ID = {"X-Request-ID": _header("The request id: from the client, or a new one.")}
 LIMITS = {
     "RateLimit": _header(
-        "The remaining requests, and the seconds until there are more.",
+        "The remaining requests within the given number of seconds.",
         examples=['"read";r=599;t=60'],
     ),
     "RateLimit-Policy": _header(
