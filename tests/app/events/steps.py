@@ -1,0 +1,53 @@
+"""Steps that the tests of the event log share: append, read, look at the tables."""
+
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import Engine, text
+
+from app.db.engine import autocommit_engine
+from app.events import log
+from app.events.log import Cursor, Event, LogPosition
+from app.extensions import db
+
+BOOK = {"title": "Emma", "author": "Jane Austen"}
+REVIEW = {"rating": 4, "reviewer": "Ana", "text": "Read in one night."}
+UNLIMITED = 2**62
+LONG_AGO = "2020-01-01 00:00:00"
+
+
+def engine_of(app: Flask) -> Engine:
+    with app.app_context():
+        return autocommit_engine()
+
+
+def head(app: Flask) -> LogPosition:
+    return log.head(engine_of(app))
+
+
+def read_all(app: Flask, topic: str | None = None) -> list[Event]:
+    """Return all events that are stored."""
+    engine = engine_of(app)
+    current = log.head(engine)
+    beginning = Cursor(current.log, current.oldest - 1)
+    return log.after(engine, beginning, UNLIMITED, topic, UNLIMITED)
+
+
+def write(app: Flask, topic: str = "t", **payload: Any) -> Event:
+    """Commit an event and nothing else."""
+    with app.app_context():
+        _, event = log.append(topic, payload)
+        db.session.commit()
+        log.purge_periodically(autocommit_engine(), event.position)
+    return event
+
+
+def execute(app: Flask, statement: str) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def post_review(app: Flask, book: int, **headers: str) -> Any:
+    response = app.test_client().post(f"/books/{book}/reviews", json=REVIEW, headers=headers)
+    assert response.status_code == 201
+    return response
