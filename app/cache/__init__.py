@@ -1,1 +1,1 @@
-"""The response cache: tags, read-through, Redis backend, lease, outbox."""
+"""The response cache: tags, read-through, lease, outbox; and the backend of Flask-Caching."""

@@ -1,1 +1,1 @@
-"""The database: engine, column types, timeouts."""
+"""The database: engine, column types, statements, timeouts, errors."""
