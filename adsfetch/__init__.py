@@ -1,4 +1,9 @@
-"""Google Ads reports by date range: complete, and never twice."""
+"""Fetch Google Ads reports by date range, completely and without duplicates.
+
+To read the package, take the modules in this order: errors, sources; fetch/pool, retry and
+throttle; storage/store and manifest; plan, run; cli. google/ is the only part that uses the
+Google Ads client, and can be read last.
+"""
 
 from adsfetch.errors import (
     AdsError,
@@ -10,13 +15,11 @@ from adsfetch.errors import (
     QuotaError,
     RateLimitError,
     StoreError,
-    TimeoutError,  # noqa: A004 - also the builtin's kind
+    TimeoutError,  # noqa: A004 - a subclass of the builtin
     TransientError,
     UsageError,
 )
-from adsfetch.fetch.outcome import DayFailure, DayReport
-from adsfetch.fetch.pool import fetch_days
-from adsfetch.fetch.retry import Retry
+from adsfetch.fetch import DayFailure, DayReport, Retry, fetch_days
 
 __all__ = [
     "AdsError",

@@ -1,4 +1,4 @@
-"""Let ``python -m adsfetch`` be the command."""
+"""Run the command with ``python -m adsfetch``."""
 
 from adsfetch.cli import main
 

@@ -1,19 +1,19 @@
-"""What can go wrong, as a tree: the branch says what the error asks for.
+"""The errors of the package, as a tree; the branch decides what happens next.
 
     AdsError
-    ├── TransientError            try again, after a while
-    │   ├── TimeoutError          the same, with more time; also the builtin's kind
-    │   │   └── StuckError        the call never came back: give up the day
-    │   └── TokenExpiredError     try again at once, the token has been renewed
-    ├── RateLimitError            wait `retry_after` seconds, all workers together
-    ├── DayError                  give up the day: it would fail for ever
-    └── FatalError                give up the run: every other day would fail alike
-        ├── OAuthError            3  the credentials are not (or no longer) good
-        ├── AuthorizationError    3  they are good, and may not see this account
-        ├── QuotaError            4  the quota is used up for longer than one waits
+    ├── TransientError            try the day again after a while
+    │   ├── TimeoutError          the same, with more time; a subclass of the builtin too
+    │   │   └── StuckError        the call did not return: the day fails
+    │   └── TokenExpiredError     try again at once: the token has been renewed
+    ├── RateLimitError            pause all workers for `retry_after` seconds
+    ├── DayError                  the day fails: another attempt would fail too
+    └── FatalError                the run ends: every other day would fail too
+        ├── OAuthError            3  the credentials are not valid (any more)
+        ├── AuthorizationError    3  they are valid, but do not give access to this account
+        ├── QuotaError            4  the quota is used up for longer than a run waits
         ├── StoreError            1  the results cannot be written
-        └── UsageError            2  what was asked for makes no sense
-            └── QueryError        2  Google Ads does not understand the query
+        └── UsageError            2  the arguments or the configuration are wrong
+            └── QueryError        2  Google Ads rejects the query
 
 The numbers are the exit codes of the command.
 """
@@ -22,29 +22,29 @@ import builtins
 
 
 class AdsError(Exception):
-    """Anything that keeps a report from being fetched or kept."""
+    """An error that prevents a report from being fetched or stored."""
 
     cause = "error"
 
     def __str__(self) -> str:
-        """Say something even where the one who raised it said nothing."""
+        """Return the message, or the name of the class where there is none."""
         return super().__str__() or type(self).__name__
 
 
 class TransientError(AdsError):
-    """A failure that is likely to pass."""
+    """A temporary failure."""
 
     cause = "transient"
 
 
 class TimeoutError(TransientError, builtins.TimeoutError):  # noqa: A001 - users catch either
-    """A call that took longer than it may."""
+    """A call that exceeded its time limit."""
 
     cause = "timeout"
 
 
 class StuckError(TimeoutError):
-    """A call that did not come back in time and could not be stopped either."""
+    """A call that exceeded its time limit and could not be cancelled."""
 
 
 class TokenExpiredError(TransientError):
@@ -54,24 +54,24 @@ class TokenExpiredError(TransientError):
 
 
 class RateLimitError(AdsError):
-    """Too many calls: come back after ``retry_after`` seconds, if it is known."""
+    """Too many calls; ``retry_after`` is in seconds, None if the server names no delay."""
 
     cause = "rate limit"
 
     def __init__(self, retry_after: float | None = None, message: str = "") -> None:
         self.retry_after = retry_after
-        known = "" if retry_after is None else f", asked to wait {retry_after:g} s"
-        super().__init__(message or f"rate limit reached{known}")
+        delay = "" if retry_after is None else f", retry after {retry_after:g} s"
+        super().__init__(message or f"rate limit reached{delay}")
 
 
 class DayError(AdsError):
-    """A failure that belongs to one day and will not pass."""
+    """A permanent failure of one day."""
 
     cause = "day"
 
 
 class FatalError(AdsError):
-    """A failure that every other day would meet too."""
+    """A permanent failure of every day."""
 
     cause = "fatal"
     exit_code = 1
@@ -84,7 +84,7 @@ class OAuthError(FatalError):
 
 
 class AuthorizationError(FatalError):
-    """Good credentials without the right to read this account."""
+    """Valid credentials without permission to read this account."""
 
     exit_code = 3
 
@@ -96,16 +96,16 @@ class QuotaError(FatalError):
 
 
 class StoreError(FatalError):
-    """A folder or disk that does not take the results."""
+    """A folder or disk to which the results cannot be written."""
 
     exit_code = 1
 
 
 class UsageError(FatalError):
-    """Words of the user that make no sense; the message says which and why."""
+    """Wrong arguments or configuration; the message says which and why."""
 
     exit_code = 2
 
 
 class QueryError(UsageError):
-    """A query that Google Ads does not understand."""
+    """A query that Google Ads rejects."""

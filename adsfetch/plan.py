@@ -1,4 +1,4 @@
-"""Which days a run is about, and which of them it must ask for."""
+"""The plan of a run: the wanted range, and which of its days must be fetched."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,60 +20,63 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Scope:
-    """How the wanted range is found, and whether every day of it must be had."""
+class WantedRange:
+    """How the wanted range is computed from the store and the account's today.
+
+    ``require_all`` makes a day that can no longer be fetched an error; otherwise it is skipped.
+    """
 
     range: Callable[[Store, date], tuple[date, date]]
-    strict: bool = True
+    require_all: bool = True
 
 
-def named(start: str, end: str) -> Scope:
+def between(start: str, end: str) -> WantedRange:
     """Want the range that the user wrote; "yesterday" is the account's."""
-    return Scope(lambda _store, today: (parse_day(start, today), parse_day(end, today)))
+    return WantedRange(lambda _store, today: (parse_day(start, today), parse_day(end, today)))
 
 
-def past(years: float) -> Scope:
-    """Want so many whole years up to yesterday."""
+def last_years(years: float) -> WantedRange:
+    """Want this number of whole years up to yesterday."""
 
     def span(_store: Store, today: date) -> tuple[date, date]:
         yesterday = today - timedelta(1)
         return years_before(yesterday, years), yesterday
 
-    return Scope(span)
+    return WantedRange(span)
 
 
-def daily(lookback: int) -> Scope:
-    """Want all from the first day ever asked for until today; at first only the lookback."""
+def daily(lookback: int) -> WantedRange:
+    """Want everything from the first day ever requested until today; at first only the lookback."""
 
     def span(store: Store, today: date) -> tuple[date, date]:
-        begun = [today - timedelta(lookback), *store.entries]
+        starts = [today - timedelta(lookback), *store.entries]
         if store.dataset.wanted_from:
-            begun.append(store.dataset.wanted_from)
-        return min(begun), today
+            starts.append(store.dataset.wanted_from)
+        return min(starts), today
 
-    return Scope(span, strict=False)
+    return WantedRange(span, require_all=False)
 
 
-def plan(
-    store: Store, scope: Scope, today: date, lookback: int, earliest: date | None = None
+def make_plan(
+    store: Store, wanted: WantedRange, today: date, lookback: int, earliest: date | None = None
 ) -> Plan:
-    """Return what is to be done; days to come are left out, and said so.
+    """Return the days to fetch; days in the future are left out, with a note.
 
-    Raise UsageError for days before ``earliest`` that are not held, unless the scope bears it:
-    a daily run does, or a gap that can no longer be filled would fail it for ever.
+    Raise UsageError for days before ``earliest`` that are not stored. The daily run skips them
+    with a note instead: a gap that can no longer be filled must not fail it every day.
     """
-    first, last = scope.range(store, today)
+    first, last = wanted.range(store, today)
     days_between(first, last)
     if first > today:
-        raise UsageError(f"{first} is still to come: for the account it is {today}")
-    notes = [f"{last} is still to come: fetching up to today, {today}"] if last > today else []
+        raise UsageError(f"{first} is in the future: for the account it is {today}")
+    notes = [f"{last} is in the future: fetching up to today, {today}"] if last > today else []
     days = unfinished(store, days_between(first, min(last, today)), lookback)
-    gone = [day for day in days if earliest and day < earliest]
-    if gone and scope.strict:
-        raise UsageError(f"daily figures are no longer given out for days before {earliest}")
-    if gone:
-        notes.append(f"{len(gone)} missing days before {earliest} are no longer given out")
-    return Plan(first, min(last, today), days[len(gone) :], tuple(notes))
+    too_old = [day for day in days if earliest and day < earliest]
+    if too_old and wanted.require_all:
+        raise UsageError(f"daily reports are not available for days before {earliest}")
+    if too_old:
+        notes.append(f"{len(too_old)} missing days before {earliest} are no longer available")
+    return Plan(first, min(last, today), days[len(too_old) :], tuple(notes))
 
 
 def unfinished(store: Store, wanted: list[date], lookback: int) -> list[date]:

@@ -1,4 +1,4 @@
-"""A run: find the missing days, fetch them, keep each as it comes, write the aggregate."""
+"""A run: find the missing days, fetch them, store each as it arrives, write the aggregate."""
 
 import time
 from collections.abc import Callable
@@ -9,23 +9,26 @@ from pathlib import Path
 from typing import TypeVar
 
 from adsfetch.dates import today_in, zone
-from adsfetch.fetch.metrics import Meter
+from adsfetch.errors import FatalError, StoreError
+from adsfetch.fetch.metrics import CallMetrics
+from adsfetch.fetch.pool import DayFailure, Outcome, fetch_days
 from adsfetch.fetch.retry import Retry
-from adsfetch.fetch.throttle import Gate
-from adsfetch.plan import Plan, Scope, plan
+from adsfetch.fetch.throttle import Throttle
+from adsfetch.plan import Plan, WantedRange, make_plan
 from adsfetch.sources import Source
+from adsfetch.storage.aggregate import write_aggregate
 from adsfetch.storage.dataset import Dataset
-from adsfetch.storage.lock import only_one
+from adsfetch.storage.lock import exclusive_lock
+from adsfetch.storage.staging import StagedDay, Staging
 from adsfetch.storage.store import Store
 from adsfetch.summary import Summary
-from adsfetch.work import Work
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run goes about its work; times are in seconds."""
+    """The settings of a run; times are in seconds."""
 
     workers: int = 16
     retry: Retry = field(default_factory=Retry)
@@ -37,60 +40,122 @@ class Settings:
 
 
 class Run:
-    """One source into one folder."""
+    """Fetch one source into one folder.
+
+    A run of years with many workers needs about a tenth less memory under GNU's C library
+    with the environment variable ``MALLOC_ARENA_MAX=2``: otherwise each thread has a heap of
+    its own.
+    """
 
     def __init__(self, source: Source, folder: Path, settings: Settings) -> None:
         self._source, self._settings = source, settings
         self._store = Store(folder)
-        self._gate, self._meter = Gate(settings.workers), Meter()
+        self._throttle, self._metrics = Throttle(settings.workers), CallMetrics()
 
-    def preview(self, scope: Scope) -> Plan:
-        """Return what a run would ask for; make no call and write nothing."""
+    def preview(self, wanted: WantedRange) -> Plan:
+        """Return what a run would fetch; make no call and write nothing."""
         dataset = self._load()
-        return self._plan(scope, self._today(self._settings.time_zone or dataset.time_zone))
+        return self._plan(wanted, self._today(self._settings.time_zone or dataset.time_zone))
 
-    def execute(self, scope: Scope, say: Callable[[str], None]) -> Summary:
-        """Fetch what is missing and return what came of it; wrong words raise UsageError."""
-        begun = time.perf_counter()
-        lock = only_one(self._store.folder / "lock", self._settings.lock_wait, say)
+    def execute(self, wanted: WantedRange, notify: Callable[[str], None]) -> Summary:
+        """Fetch what is missing and return the summary; raise UsageError for a wrong range.
+
+        An error that ends the run early is in the summary: what was fetched before is stored.
+        """
+        start = time.perf_counter()
+        lock = exclusive_lock(self._store.folder / "lock", self._settings.lock_wait, notify)
         with closing(self._source), lock:
-            summary = self._execute(scope, say)
-        summary.wall = time.perf_counter() - begun
+            todo, today = self._prepare(wanted, notify)
+            summary = Summary(self._store.folder.name, todo.first, todo.last, len(todo.days))
+            summary.metrics = self._metrics
+            self._fetch_and_aggregate(todo.days, today, summary)
+            summary.source = self._source.detail
+        summary.wall_seconds = time.perf_counter() - start
         return summary
 
-    def _execute(self, scope: Scope, say: Callable[[str], None]) -> Summary:
+    def _prepare(self, wanted: WantedRange, notify: Callable[[str], None]) -> tuple[Plan, date]:
+        """Return the plan and the account's today, with the dataset ready to be written."""
         dataset = self._load()
-        name = self._settings.time_zone or dataset.time_zone or self._insist(self._source.time_zone)
+        name = self._settings.time_zone or dataset.time_zone
+        name = name or self._with_retries(self._source.time_zone)
         today = self._today(name)
-        todo = self._plan(scope, today)
+        todo = self._plan(wanted, today)
         if todo.days:
-            self._insist(self._source.open)
+            self._with_retries(self._source.open)
         for note in todo.notes:
-            say(note)
-        self._store.settle()
-        self._store.describe(replace(dataset, time_zone=name).wanting(todo.first, todo.last))
-        summary = Summary(self._store.folder.name, todo.first, todo.last, len(todo.days))
-        summary.meter = self._meter
-        work = Work(self._store, self._source, self._gate, summary, today)
-        work.do(todo.days, self._settings.retry)
-        summary.source = self._source.detail
-        return summary
+            notify(note)
+        self._store.reconcile()
+        dataset = replace(dataset, time_zone=name).with_range(todo.first, todo.last)
+        self._store.save_description(dataset)
+        return todo, today
 
     def _load(self) -> Dataset:
-        """Read what is held, and return its description as this source's own."""
+        """Read the store; return the description of the dataset for this source."""
         dataset = self._store.load().dataset
-        return dataset.claimed_by(
+        return dataset.for_source(
             self._source.identity,
             escape_formulas=self._settings.escape_formulas,
-            has_days=bool(self._store.held()),
+            has_days=bool(self._store.stored_entries()),
         )
 
-    def _plan(self, scope: Scope, today: date) -> Plan:
+    def _plan(self, wanted: WantedRange, today: date) -> Plan:
         earliest = self._source.earliest(today)
-        return plan(self._store, scope, today, self._settings.lookback, earliest)
+        return make_plan(self._store, wanted, today, self._settings.lookback, earliest)
 
-    def _today(self, name: str) -> date:
-        return self._settings.today or today_in(zone(name) if name else None)
+    def _today(self, time_zone: str) -> date:
+        return self._settings.today or today_in(zone(time_zone) if time_zone else None)
 
-    def _insist(self, question: Callable[[], Answer]) -> Answer:
-        return self._settings.retry.loop(self._gate, self._meter)(question)
+    def _with_retries(self, call: Callable[[], Result]) -> Result:
+        return self._settings.retry.retrying(self._throttle, self._metrics)(call)
+
+    def _fetch_and_aggregate(self, days: list[date], today: date, summary: Summary) -> None:
+        try:
+            if days:
+                self._fetch(days, today, summary)
+        except (FatalError, KeyboardInterrupt) as stop:
+            summary.stopped = stop
+        if not isinstance(summary.stopped, KeyboardInterrupt | StoreError):
+            self._aggregate(summary)
+
+    def _fetch(self, days: list[date], today: date, summary: Summary) -> None:
+        from tqdm import tqdm  # noqa: PLC0415 - a run with nothing to do need not load it
+
+        start = time.perf_counter()
+        staging = self._store.staging()
+        outcomes = fetch_days(
+            self._source.fetch_data,
+            days,
+            keep=staging.write,
+            workers=self._settings.workers,
+            timeout=self._source.call_timeout,
+            retry=self._settings.retry,
+            metrics=self._metrics,
+            throttle=self._throttle,
+        )
+        bar = tqdm(total=len(days), unit="day", dynamic_ncols=True, disable=None)
+        try:
+            with closing(outcomes), bar:
+                for outcome in outcomes:
+                    self._store_outcome(outcome, staging, today, summary)
+                    bar.update()
+        finally:
+            summary.fetch_seconds = time.perf_counter() - start
+            summary.paused_seconds = self._throttle.paused_seconds
+
+    def _store_outcome(
+        self, outcome: Outcome[StagedDay], staging: Staging, today: date, summary: Summary
+    ) -> None:
+        if isinstance(outcome, DayFailure):
+            self._store.record_failure(outcome.day, outcome.reason, today)
+            summary.failed.append(outcome)
+        else:
+            self._store.commit(outcome.rows, staging.columns, today)
+            summary.add_day(outcome.rows.rows)
+
+    def _aggregate(self, summary: Summary) -> None:
+        start = time.perf_counter()
+        try:
+            write_aggregate(self._store)
+        except StoreError as error:
+            summary.stopped = error
+        summary.aggregate_seconds = time.perf_counter() - start

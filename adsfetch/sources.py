@@ -1,47 +1,63 @@
-"""Where rows come from: Google Ads, or any function that takes a date."""
+"""Sources of rows: Google Ads, or any function that takes a date."""
 
 import importlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from adsfetch.errors import UsageError
-from adsfetch.fetch.pool import FetchData
-from adsfetch.storage.csv import Batch, Row
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Many rows at once, for fast sources: one column of texts for each of ``names``."""
+
+    names: tuple[str, ...]
+    columns: Sequence[Sequence[str]]
+
+
+FetchData = Callable[[date], Iterable[Any]]
 
 
 class Source(Protocol):
-    """What a run needs to know of a source; nothing of it is called when nothing is to do."""
+    """What a run needs from a source; a run with nothing to do only reads the attributes.
+
+    ``identity`` is stored with the dataset, so that another source is not mixed in.
+    ``call_timeout`` is in seconds and covers one call of ``fetch_data`` with all its rows.
+    """
 
     name: str
     identity: str
-    call_limit: float
+    call_timeout: float
 
     @property
     def detail(self) -> str:
-        """Say what is asked, with the version of the API where there is one."""
+        """Return the identity, with the version of the API where there is one."""
 
     def open(self) -> None:
-        """Get ready, so that what can be wrong at the start is said once."""
+        """Prepare the source, so that a mistake in its settings is reported once, at the start."""
 
     def fetch_data(self, day: date) -> Iterable[Row | Batch]:
         """Return the rows of one day."""
 
     def time_zone(self) -> str:
-        """Return the account's time zone, or nothing for the host's."""
+        """Return the account's time zone; an empty string means the host's."""
 
     def earliest(self, today: date) -> date | None:
-        """Return the oldest day that can still be asked for."""
+        """Return the oldest day that can still be fetched; None means no limit."""
 
     def close(self) -> None:
-        """Cut what is under way."""
+        """Cancel all calls."""
 
 
-class Function:
-    """A function of the user, by its name ``module:function``; loaded with its first use."""
+class FunctionSource:
+    """A user's function, given as ``module:function``; imported on first use."""
 
     def __init__(self, spec: str, timeout: float) -> None:
         module, _, path = spec.partition(":")
@@ -49,11 +65,11 @@ class Function:
             raise UsageError(f"--source {spec!r} is not of the form module:function")
         self.name = path.rpartition(".")[2]
         self.identity = spec
-        self.call_limit = timeout
+        self.call_timeout = timeout
 
     @property
     def detail(self) -> str:
-        """Name the function."""
+        """Return the name of the function."""
         return self.identity
 
     def open(self) -> None:
@@ -66,15 +82,15 @@ class Function:
         return self.function(day)
 
     def time_zone(self) -> str:
-        """Leave the zone to the host."""
+        """Return no time zone: the host's is used."""
         return ""
 
     def earliest(self, today: date) -> date | None:
-        """Know no limit."""
+        """Return no limit."""
         return None
 
     def close(self) -> None:
-        """Have nothing to cut: a call of the function is left behind."""
+        """Do nothing: a running call cannot be cancelled and is abandoned."""
 
     @cached_property
     def function(self) -> FetchData:

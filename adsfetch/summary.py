@@ -1,20 +1,20 @@
-"""What a run did, in figures, for people and for programs."""
+"""The summary of a run, for people and for programs."""
 
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from adsfetch.errors import FatalError
-from adsfetch.fetch.metrics import Meter
-from adsfetch.fetch.outcome import DayFailure
+from adsfetch.fetch.metrics import CallMetrics
+from adsfetch.fetch.pool import DayFailure
 
 INTERRUPTED = 130
-SHOWN = 10
+MAX_FAILURES_SHOWN = 10
 
 
 @dataclass
 class Summary:
-    """The outcome of one run; seconds unless a name says otherwise."""
+    """The outcome and the metrics of one run."""
 
     dataset: str
     first: date
@@ -25,36 +25,36 @@ class Summary:
     rows: int = 0
     failed: list[DayFailure] = field(default_factory=list)
     stopped: FatalError | KeyboardInterrupt | None = None
-    wall: float = 0.0
-    fetching: float = 0.0
-    aggregating: float = 0.0
-    throttled: float = 0.0
-    meter: Meter = field(default_factory=Meter)
+    wall_seconds: float = 0.0
+    fetch_seconds: float = 0.0
+    aggregate_seconds: float = 0.0
+    paused_seconds: float = 0.0
+    metrics: CallMetrics = field(default_factory=CallMetrics)
     source: str = ""
 
-    def count(self, rows: int) -> None:
-        """Add one day that was fetched."""
+    def add_day(self, rows: int) -> None:
+        """Count one fetched day."""
         self.fetched += 1
         self.rows += rows
         self.empty += not rows
 
     @property
     def exit_code(self) -> int:
-        """Return what the command ends with."""
+        """Return the exit code of the command."""
         if isinstance(self.stopped, FatalError):
             return self.stopped.exit_code
         return INTERRUPTED if self.stopped else int(bool(self.failed))
 
     @property
     def reason(self) -> str:
-        """Say why the run stopped before its end, if it did."""
+        """Return why the run ended early; an empty string if it did not."""
         if isinstance(self.stopped, KeyboardInterrupt):
             return "interrupted"
         return str(self.stopped) if self.stopped else ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything by name."""
-        median, slow = self.meter.percentiles()
+        """Return all values by name."""
+        median, p95 = self.metrics.percentiles()
         return {
             "dataset": self.dataset,
             "source": self.source,
@@ -65,62 +65,63 @@ class Summary:
             "days_empty": self.empty,
             "days_failed": len(self.failed),
             "failed": [
-                {"day": str(f.day), "reason": f.reason, "tries": f.tries} for f in self.by_day()
+                {"day": str(f.day), "reason": f.reason, "tries": f.tries}
+                for f in self.failures_by_day()
             ],
             "rows": self.rows,
-            "wall_seconds": round(self.wall, 3),
-            "fetch_seconds": round(self.fetching, 3),
-            "aggregate_seconds": round(self.aggregating, 3),
-            "rows_per_second": round(ratio(self.rows, self.fetching)),
-            "calls": self.meter.calls,
-            "retries": dict(self.meter.retries),
-            "throttled_seconds": round(self.throttled, 3),
+            "wall_seconds": round(self.wall_seconds, 3),
+            "fetch_seconds": round(self.fetch_seconds, 3),
+            "aggregate_seconds": round(self.aggregate_seconds, 3),
+            "rows_per_second": round(ratio(self.rows, self.fetch_seconds)),
+            "calls": self.metrics.calls,
+            "retries": dict(self.metrics.retries),
+            "throttled_seconds": round(self.paused_seconds, 3),
             "call_p50_seconds": round(median, 4),
-            "call_p95_seconds": round(slow, 4),
-            "speed_up": round(ratio(self.meter.busy, self.fetching), 1),
+            "call_p95_seconds": round(p95, 4),
+            "speed_up": round(ratio(self.metrics.total_seconds, self.fetch_seconds), 1),
             "stopped": self.reason,
             "exit_code": self.exit_code,
         }
 
     def as_text(self) -> str:
         """Return a few lines for people."""
-        return "\n".join([self._days(), *self._cost(), *self._trouble()])
+        return "\n".join([self._headline(), *self._timing(), *self._problems()])
 
-    def by_day(self) -> list[DayFailure]:
+    def failures_by_day(self) -> list[DayFailure]:
         """Return the failures, oldest first."""
         return sorted(self.failed, key=lambda failure: failure.day)
 
-    def _days(self) -> str:
+    def _headline(self) -> str:
         days = f"{self.dataset}: {self.first} to {self.last}"
         if not self.asked:
             return f"{days}, nothing to do: all days are final"
         empty = f" ({self.empty} of them empty)" if self.empty else ""
         return f"{days}, {self.fetched} of {self.asked} days fetched{empty}, {self.rows} rows"
 
-    def _cost(self) -> list[str]:
-        if not self.meter.calls:
+    def _timing(self) -> list[str]:
+        if not self.metrics.calls:
             return []
-        figures = self.as_json()
+        values = self.as_json()
         causes = ", ".join(
-            f"{count} {cause}" for cause, count in sorted(self.meter.retries.items())
+            f"{count} {cause}" for cause, count in sorted(self.metrics.retries.items())
         )
         return [
             f"source: {self.source}",
-            f"time: {self.wall:.2f} s "
-            f"(fetch {self.fetching:.2f}, aggregate {self.aggregating:.2f}), "
-            f"{figures['rows_per_second']} rows/s, {figures['speed_up']} x sequential",
-            f"calls: {self.meter.calls}, p50 {figures['call_p50_seconds'] * 1000:.0f} ms, "
-            f"p95 {figures['call_p95_seconds'] * 1000:.0f} ms, "
-            f"retries: {causes or 'none'}, throttled {self.throttled:.1f} s",
+            f"time: {self.wall_seconds:.2f} s "
+            f"(fetch {self.fetch_seconds:.2f}, aggregate {self.aggregate_seconds:.2f}), "
+            f"{values['rows_per_second']} rows/s, {values['speed_up']} x one worker",
+            f"calls: {self.metrics.calls}, median {values['call_p50_seconds'] * 1000:.0f} ms, "
+            f"95th percentile {values['call_p95_seconds'] * 1000:.0f} ms, "
+            f"retries: {causes or 'none'}, paused by rate limits {self.paused_seconds:.1f} s",
         ]
 
-    def _trouble(self) -> list[str]:
-        lines = [f"failed {f.day}: {f.reason} (tries: {f.tries})" for f in self.by_day()]
-        if len(lines) > SHOWN:
-            lines[SHOWN:] = [f"... and {len(lines) - SHOWN} more days"]
+    def _problems(self) -> list[str]:
+        lines = [f"failed {f.day}: {f.reason} (tries: {f.tries})" for f in self.failures_by_day()]
+        if len(lines) > MAX_FAILURES_SHOWN:
+            lines[MAX_FAILURES_SHOWN:] = [f"... and {len(lines) - MAX_FAILURES_SHOWN} more days"]
         return lines + ([f"stopped: {self.reason}"] if self.stopped else [])
 
 
 def ratio(part: float, whole: float) -> float:
-    """Divide, where nothing by nothing is nothing."""
+    """Divide; return 0 when ``whole`` is 0."""
     return part / whole if whole else 0.0

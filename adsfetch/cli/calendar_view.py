@@ -1,4 +1,4 @@
-"""The calendar of a dataset: which days are held, and which are not."""
+"""The calendar of a dataset, as text and as an HTML page."""
 
 import calendar
 from collections import Counter
@@ -17,7 +17,7 @@ MARKS = {FINAL: "#", EMPTY: "o", PROVISIONAL: "~", FAILED: "x", MISSING: "."}
 
 @dataclass(frozen=True)
 class Calendar:
-    """The state of each day of a range, oldest first, and the rows where there are some."""
+    """The state of each day of a range, oldest first, and the number of rows of stored days."""
 
     dataset: str
     states: dict[date, str]
@@ -26,8 +26,8 @@ class Calendar:
     @property
     def counts(self) -> dict[str, int]:
         """Return how many days are in each state."""
-        counted = Counter(self.states.values())
-        return {state: counted[state] for state in MARKS}
+        counts = Counter(self.states.values())
+        return {state: counts[state] for state in MARKS}
 
     @property
     def title(self) -> str:
@@ -36,14 +36,14 @@ class Calendar:
         return f"{self.dataset}: {min(self.states)} to {max(self.states)}, {counts}"
 
     def as_text(self) -> str:
-        """Return a line for each month, a mark for each day."""
+        """Return one line for each month, with one mark for each day."""
         legend = "  ".join(f"{mark} {state}" for state, mark in MARKS.items())
         ruler = " " * 9 + "".join(f"{day:<5}" for day in range(1, 32, 5))
-        lines = [f"{month:%Y-%m}  {line(days)}" for month, days in self._months()]
+        lines = [f"{month:%Y-%m}  {marks_of(days)}" for month, days in self._months()]
         return "\n".join([self.title, ruler.rstrip(), *lines, legend])
 
     def as_html(self) -> str:
-        """Return a page that needs nothing but itself."""
+        """Return a page that loads no other file."""
         page = Template(files(__package__).joinpath("calendar.html").read_text(encoding="utf-8"))
         months = "\n".join(self._table(month, days) for month, days in self._months())
         legend = "".join(
@@ -71,7 +71,7 @@ class Calendar:
         return f'<td class="{days[day]}" title="{title}">{day.day}</td>'
 
 
-def line(days: dict[date, str]) -> str:
-    """Return the marks of one month, each in the column of its day."""
+def marks_of(days: dict[date, str]) -> str:
+    """Return the marks of one month, each in the column of its day of the month."""
     marks = {day.day: MARKS[state] for day, state in days.items()}
     return "".join(marks.get(number, " ") for number in range(1, 32)).rstrip()

@@ -1,13 +1,13 @@
-"""The commands that fetch."""
+"""The commands that fetch: ``fetch``, ``backfill`` and ``update``."""
 
 from typing import Any
 
 import click
 
 from adsfetch.cli.options import Day, folder_of, run_options, settings_of, source_of, source_options
-from adsfetch.cli.output import examples, say, show
+from adsfetch.cli.output import examples, print_note, print_result
 from adsfetch.dates import days_between, parse_day, today_in
-from adsfetch.plan import Plan, Scope, daily, named, past
+from adsfetch.plan import Plan, WantedRange, between, daily, last_years
 from adsfetch.run import Run
 
 
@@ -24,12 +24,12 @@ from adsfetch.run import Run
 def fetch(start: str, end: str, **options: Any) -> None:
     """Fetch one report for each day from START to END, both included.
 
-    Days that are final are not asked for again. A day is written 2024-02-27, 27 Feb 2024,
-    yesterday, or in any other form that has one meaning.
+    Final days are not fetched again. Write a day as 2024-02-27, 27 Feb 2024, yesterday, or in
+    any other unambiguous form.
     """
     today = today_in(None)
     days_between(parse_day(start, today), parse_day(end, today))
-    perform(named(start, end), options)
+    run_fetch(between(start, end), options)
 
 
 @click.command(
@@ -42,8 +42,8 @@ def fetch(start: str, end: str, **options: Any) -> None:
 @source_options
 @run_options
 def backfill(years: float, **options: Any) -> None:
-    """Fetch whole years up to yesterday; run again, it goes on where it was."""
-    perform(past(years), options)
+    """Fetch whole years up to yesterday; run it again to continue after an interruption."""
+    run_fetch(last_years(years), options)
 
 
 @click.command(
@@ -55,34 +55,35 @@ def backfill(years: float, **options: Any) -> None:
 @source_options
 @run_options
 def update(**options: Any) -> None:
-    """Fetch what is new, restated or missing up to today: the daily run."""
-    perform(daily(options["lookback"]), options)
+    """Fetch new, restated and missing days up to today: the daily run."""
+    run_fetch(daily(options["lookback"]), options)
 
 
-def perform(scope: Scope, options: dict[str, Any]) -> None:
-    """Run, report, and end with the exit code of the outcome."""
+def run_fetch(wanted: WantedRange, options: dict[str, Any]) -> None:
+    """Run, print the summary, and exit with its code."""
     source = source_of(options)
     folder = folder_of(options["out"], options["dataset"], source.name)
     run = Run(source, folder, settings_of(options))
     if options["dry_run"]:
-        preview(folder.name, run.preview(scope), as_json=options["as_json"])
+        print_plan(folder.name, run.preview(wanted), as_json=options["as_json"])
         return
-    summary = run.execute(scope, say)
-    show(summary.as_json(), summary.as_text(), as_json=options["as_json"])
+    summary = run.execute(wanted, print_note)
+    print_result(summary.as_json(), summary.as_text(), as_json=options["as_json"])
     click.get_current_context().exit(summary.exit_code)
 
 
-def preview(dataset: str, todo: Plan, *, as_json: bool) -> None:
-    """Print what a run would ask for: one operation for each day."""
-    days = [str(day) for day in todo.days]
+def print_plan(dataset: str, plan: Plan, *, as_json: bool) -> None:
+    """Print the days that a run would fetch; each day is one operation."""
+    days = [str(day) for day in plan.days]
     record = {
         "dataset": dataset,
-        "from": str(todo.first),
-        "to": str(todo.last),
+        "from": str(plan.first),
+        "to": str(plan.last),
         "days": days,
         "operations": len(days),
     }
-    head = f"{dataset}: {todo.first} to {todo.last}, {len(days)} days to ask for"
-    for note in todo.notes:
-        say(note)
-    show(record, "\n".join([f"{head}, {len(days)} operations", *days]), as_json=as_json)
+    head = f"{dataset}: {plan.first} to {plan.last}, {len(days)} days to fetch"
+    for note in plan.notes:
+        print_note(note)
+    text = "\n".join([f"{head}, {len(days)} operations", *days])
+    print_result(record, text, as_json=as_json)

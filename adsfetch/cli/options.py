@@ -1,4 +1,4 @@
-"""The options that commands share, and what is made of them."""
+"""The options that commands share, and the objects that are made from them."""
 
 import re
 from collections.abc import Callable
@@ -12,9 +12,10 @@ from adsfetch.dates import parse_day, today_in, zone
 from adsfetch.errors import UsageError
 from adsfetch.fetch.retry import Retry
 from adsfetch.google import report
-from adsfetch.google.source import Account, GoogleAds
+from adsfetch.google.report import Account
+from adsfetch.google.source import GoogleAdsSource
 from adsfetch.run import Settings
-from adsfetch.sources import Function, Source
+from adsfetch.sources import FunctionSource, Source
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SECONDS = click.FloatRange(min=0, min_open=True)
@@ -25,12 +26,12 @@ NAME = re.compile(r"[^\s./\\][^/\\]*")
 
 
 class Day(click.ParamType[str]):
-    """A day in any form that has one meaning; it stays text until the account's today is known."""
+    """A day in any unambiguous form; it stays text until the account's time zone is known."""
 
     name = "day"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Check the words now, so that a slip is told before anything happens."""
+        """Check the text, so that an error is reported before anything else happens."""
         try:
             parse_day(str(value), today_in(None))
         except UsageError as error:
@@ -38,8 +39,8 @@ class Day(click.ParamType[str]):
         return str(value)
 
 
-def apply(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
-    """Put several options on a command, shown in this order."""
+def combine(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """Return a decorator that adds several options to a command, in this order."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -49,18 +50,24 @@ def apply(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return decorate
 
 
-DATASET = click.option("--dataset", help="Folder in DIR; by default named after the source.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-OUT = click.option("--out", type=FOLDER, required=True, metavar="DIR", help="Where the data is.")
+DATASET = click.option(
+    "--dataset", help="Name of the folder in DIR; by default that of the source."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+OUT = click.option("--out", type=FOLDER, required=True, metavar="DIR", help="Folder of the data.")
 LOOKBACK = click.option(
     "--lookback",
     type=click.IntRange(0),
     default=30,
     show_default=True,
-    help="Days that stay provisional, and are read again.",
+    help="Number of recent days that are fetched again each time.",
 )
-TODAY = click.option("--today", type=Day(), help="Work as on this day; for tests and repairs.")
-ZONE = click.option("--time-zone", default="", help="The account's, such as Europe/Berlin.")
+TODAY = click.option(
+    "--today", type=Day(), help="Run as if today were this day, for tests and repairs."
+)
+ZONE = click.option(
+    "--time-zone", default="", help="Time zone of the account, such as Europe/Berlin."
+)
 LOCK = click.option(
     "--lock-wait",
     type=click.FloatRange(0),
@@ -69,19 +76,33 @@ LOCK = click.option(
     help="Seconds to wait for another run on the same dataset.",
 )
 
-source_options = apply(
-    click.option("--source", metavar="MODULE:FUNCTION", help="Any function of a date."),
-    click.option("--customer-id", help="Google Ads account, ten digits."),
-    click.option("--login-customer-id", help="Manager account that has the access."),
-    click.option("--config", type=FILE, help="google-ads.yaml; by default where Google looks."),
-    click.option("--query", type=FILE, help="GAQL without a date; by default campaigns by day."),
-    click.option("--api-version", help="Such as v26; by default the newest installed."),
+source_options = combine(
+    click.option(
+        "--source",
+        metavar="MODULE:FUNCTION",
+        help="Any function that takes a date and returns rows.",
+    ),
+    click.option("--customer-id", help="Google Ads account: ten digits."),
+    click.option("--login-customer-id", help="Manager account through which the access is given."),
+    click.option(
+        "--config", type=FILE, help="google-ads.yaml; by default where its library looks."
+    ),
+    click.option(
+        "--query", type=FILE, help="File with GAQL without a date; by default campaigns by day."
+    ),
+    click.option("--api-version", help="Such as v26; by default the newest in the library."),
 )
-run_options = apply(
+run_options = combine(
     OUT,
     DATASET,
     click.option("--workers", type=click.IntRange(1, 256), default=16, show_default=True),
-    click.option("--timeout", type=SECONDS, default=120.0, show_default=True, help="Of a call."),
+    click.option(
+        "--timeout",
+        type=SECONDS,
+        default=120.0,
+        show_default=True,
+        help="In seconds, for each call.",
+    ),
     click.option("--attempts", type=click.IntRange(1), default=5, show_default=True),
     click.option("--wait-initial", type=SECONDS, default=1.0, show_default=True),
     click.option("--wait-max", type=SECONDS, default=60.0, show_default=True),
@@ -89,45 +110,47 @@ run_options = apply(
     ZONE,
     TODAY,
     LOCK,
-    click.option("--escape-formulas", is_flag=True, help="No cell is computed by a spreadsheet."),
-    click.option("--dry-run", is_flag=True, help="Only say which days would be asked for."),
+    click.option(
+        "--escape-formulas", is_flag=True, help="Prevent spreadsheets from evaluating cells."
+    ),
+    click.option("--dry-run", is_flag=True, help="Only list the days that would be fetched."),
     JSON,
 )
 
 
 def source_of(options: dict[str, Any]) -> Source:
-    """Return the source that was named; raise UsageError for none, or two."""
+    """Return the source; raise UsageError if none or two are named."""
     google = ("customer_id", "login_customer_id", "config", "query", "api_version")
     named = [f"--{name.replace('_', '-')}" for name in google if options[name]]
     if options["source"]:
         if named:
-            raise UsageError(f"{named[0]} is for Google Ads, and --source names another source")
-        return Function(options["source"], options["timeout"])
+            raise UsageError(f"{named[0]} is for Google Ads, but --source names another source")
+        return FunctionSource(options["source"], options["timeout"])
     if not options["customer_id"]:
         raise UsageError("name a source: --customer-id for Google Ads, or --source MODULE:FUNCTION")
-    return GoogleAds(account_of(options), report.load(options["query"]), options["timeout"])
+    return GoogleAdsSource(account_of(options), report.load(options["query"]), options["timeout"])
 
 
 def account_of(options: dict[str, Any]) -> Account:
-    """Return the account that was named."""
+    """Return the Google Ads account."""
     login = options["login_customer_id"]
     return Account(
-        digits(options["customer_id"]),
-        digits(login) if login else None,
+        normalize_customer_id(options["customer_id"]),
+        normalize_customer_id(login) if login else None,
         options["config"],
         options["api_version"],
     )
 
 
-def digits(customer_id: str) -> str:
-    """Return a customer id as the API wants it, without hyphens."""
+def normalize_customer_id(customer_id: str) -> str:
+    """Return a customer id without hyphens, as the API expects it."""
     if not CUSTOMER.fullmatch(customer_id):
         raise UsageError(f"{customer_id!r} is not a customer id: write ten digits, 123-456-7890")
     return customer_id.replace("-", "")
 
 
 def settings_of(options: dict[str, Any]) -> Settings:
-    """Return how the run is to go about it."""
+    """Return the settings of the run."""
     return Settings(
         workers=options["workers"],
         retry=Retry(options["attempts"], options["wait_initial"], options["wait_max"]),
@@ -140,14 +163,14 @@ def settings_of(options: dict[str, Any]) -> Settings:
 
 
 def today_of(options: dict[str, Any]) -> date | None:
-    """Return the day that the user wants it to be."""
+    """Return the day given with --today; raise UsageError for an unknown time zone too."""
     if options.get("time_zone"):
         zone(options["time_zone"])
     return parse_day(options["today"], today_in(None)) if options["today"] else None
 
 
 def folder_of(out: Path, dataset: str | None, default: str = "") -> Path:
-    """Return the folder of a dataset; raise UsageError for a name that leads elsewhere."""
+    """Return the folder of a dataset; raise UsageError for a name that points outside DIR."""
     name = dataset or default or only_dataset(out)
     if not NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot be the name of a dataset")
@@ -155,9 +178,9 @@ def folder_of(out: Path, dataset: str | None, default: str = "") -> Path:
 
 
 def only_dataset(out: Path) -> str:
-    """Return the one dataset that is there; raise UsageError for none, or several."""
+    """Return the name of the only dataset; raise UsageError if there is none or several."""
     found = sorted(path.parent.name for path in out.glob("*/days"))
     if len(found) == 1:
         return found[0]
-    known = f"choose one with --dataset: {', '.join(found)}" if found else "fetch something first"
-    raise UsageError(f"{out} holds {len(found) or 'no'} datasets: {known}")
+    advice = f"choose one with --dataset: {', '.join(found)}" if found else "fetch something first"
+    raise UsageError(f"{out} contains {len(found) or 'no'} datasets: {advice}")

@@ -1,4 +1,4 @@
-"""Calls that can be given up, whatever they are doing."""
+"""Calls with a time limit that holds whatever the call is doing."""
 
 import threading
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from adsfetch.fetch.throttle import Stopped
 Result = TypeVar("Result")
 
 
-class Calls:
-    """Run each call in a daemon thread of its own, which can be left behind.
+class AbandonableCalls:
+    """Run each call in a daemon thread of its own, which can be abandoned.
 
-    A thread cannot be stopped from outside. One that hangs must therefore neither hold a
-    worker, nor keep the process from ending, nor have any way to do harm when it wakes up.
+    A thread cannot be stopped from outside. A hanging one must therefore not block a worker,
+    must not keep the process from ending, and must do no harm when it continues later.
     """
 
     def __init__(self) -> None:
@@ -30,14 +30,14 @@ class Calls:
         try:
             wait([future], timeout)
             if not future.done():
-                raise StuckError(f"no answer within {timeout:g} s; the call was left behind")
+                raise StuckError(f"no response within {timeout:g} s; the call was abandoned")
             return future.result()
         finally:
             with self._lock:
                 self._open.discard(future)
 
     def close(self) -> None:
-        """Wake everybody who waits for a call, with Stopped."""
+        """Raise Stopped in every worker that waits for a call."""
         with self._lock:
             self._closed = True
             for future in self._open:
@@ -50,16 +50,19 @@ class Calls:
             if self._closed:
                 raise Stopped
             self._open.add(future)
-        threading.Thread(target=_settle, args=(future, call), name="ads-call", daemon=True).start()
+        thread = threading.Thread(
+            target=_set_outcome, args=(future, call), name="ads-call", daemon=True
+        )
+        thread.start()
         return future
 
 
-def _settle(future: Future[Result], call: Callable[[], Result]) -> None:
-    """Put the outcome of a call where its worker waits, if it still does."""
+def _set_outcome(future: Future[Result], call: Callable[[], Result]) -> None:
+    """Give the outcome of a call to its worker, unless the worker has abandoned it."""
     with suppress(InvalidStateError):
         try:
             future.set_result(call())
         except InvalidStateError:
             raise
-        except BaseException as error:  # noqa: BLE001 - the worker decides, whatever it is
+        except BaseException as error:  # noqa: BLE001 - the worker handles all of them
             future.set_exception(error)

@@ -1,22 +1,47 @@
-"""One day fetched; a range of days fetched on a pool of threads."""
-
-from __future__ import annotations
+"""Fetch a range of days on a pool of threads; each day becomes a DayReport or a DayFailure."""
 
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 from adsfetch.errors import DayError, FatalError, RateLimitError
-from adsfetch.fetch.deadline import Calls
-from adsfetch.fetch.metrics import Meter
-from adsfetch.fetch.outcome import DayFailure, DayReport, Kept
+from adsfetch.fetch.deadline import AbandonableCalls
+from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.fetch.retry import Retry
-from adsfetch.fetch.throttle import Gate, Stopped
+from adsfetch.fetch.throttle import Stopped, Throttle
+from adsfetch.sources import FetchData
 
-FetchData = Callable[[date], Iterable[Any]]
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True, slots=True)
+class DayReport(Generic[Kept]):
+    """A day that was fetched; ``rows`` is what ``keep`` returned for its rows."""
+
+    day: date
+    rows: Kept
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DayFailure:
+    """A day that failed, and its last error."""
+
+    day: date
+    error: Exception
+    tries: int = 1
+
+    @property
+    def reason(self) -> str:
+        """Return the error in one line."""
+        text = " ".join(str(self.error).split())
+        name = type(self.error).__name__
+        return text if name in text or not text else f"{name}: {text}"
+
+
 Outcome = DayReport[Kept] | DayFailure
 
 
@@ -33,66 +58,69 @@ def fetch_days(
     workers: int = 16,
     timeout: float | None = 120.0,
     retry: Retry = Retry(),  # noqa: B008 - frozen
-    meter: Meter | None = None,
-    gate: Gate | None = None,
+    metrics: CallMetrics | None = None,
+    throttle: Throttle | None = None,
 ) -> Generator[Outcome[Kept], None, None]:
-    """Yield a DayReport or a DayFailure for each day as it is done, newest days first.
+    """Yield a DayReport or a DayFailure for each day; the newest days start first.
 
-    ``keep(day, rows)`` runs beside ``fetch_data`` in the worker; what it returns becomes the
-    report's ``rows``. A call of both is left behind after ``timeout`` seconds. A fatal error
-    is raised, after the days that were done. At most two days for each worker are begun.
+    ``keep(day, rows)`` runs in the same worker as ``fetch_data``; what it returns becomes the
+    report's ``rows``. A call of both is abandoned after ``timeout`` seconds. A fatal error is
+    raised after the days that were done. At most two days for each worker are started.
     """
-    crew = Crew(fetch_data, keep, timeout, retry, meter or Meter(), gate or Gate(workers))
+    fetcher = DayFetcher(
+        fetch_data, keep, timeout, retry, metrics or CallMetrics(), throttle or Throttle(workers)
+    )
     todo = iter(sorted(set(days), reverse=True))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ads-day")
     try:
-        running = {pool.submit(crew.fetch_day, day) for day in islice(todo, 2 * workers)}
+        running = {pool.submit(fetcher.fetch_day, day) for day in islice(todo, 2 * workers)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
-            running |= {pool.submit(crew.fetch_day, day) for day in islice(todo, len(done))}
+            running |= {pool.submit(fetcher.fetch_day, day) for day in islice(todo, len(done))}
             yield from outcomes(done)
     finally:
-        crew.stop()
+        fetcher.stop()
         pool.shutdown(cancel_futures=True)
 
 
 @dataclass
-class Crew(Generic[Kept]):
-    """What all workers of one run share."""
+class DayFetcher(Generic[Kept]):
+    """Fetch single days; all workers of one run share it."""
 
     fetch_data: FetchData
     keep: Callable[[date, Iterable[Any]], Kept]
     timeout: float | None
     retry: Retry
-    meter: Meter
-    gate: Gate
-    calls: Calls = field(default_factory=Calls)
+    metrics: CallMetrics
+    throttle: Throttle
+    calls: AbandonableCalls = field(default_factory=AbandonableCalls)
 
     def fetch_day(self, day: date) -> Outcome[Kept]:
-        """Try a day until it is there or given up; raise only what ends the run."""
-        loop = self.retry.loop(self.gate, self.meter)
+        """Try a day until it is fetched or has failed; raise only what ends the run."""
+        retrying = self.retry.retrying(self.throttle, self.metrics)
         try:
-            kept = loop(self._try, day)
+            rows = retrying(lambda: self._attempt(day, first=tries(retrying) == 1))
         except FatalError:
-            self.gate.close()  # before any other worker makes one more call
+            self.throttle.close()  # before another worker makes one more call
             raise
         except Stopped:
             raise
-        except Exception as error:  # noqa: BLE001 - a source raises what it likes
-            return DayFailure(day, error, tries(loop))
-        return DayReport(day, kept, tries(loop))
+        except Exception as error:  # noqa: BLE001 - a source may raise any exception
+            return DayFailure(day, error, tries(retrying))
+        return DayReport(day, rows, tries(retrying))
 
     def stop(self) -> None:
-        """Let nobody begin, wait or be waited for."""
-        self.gate.close()
+        """Start no call, and end all waits."""
+        self.throttle.close()
         self.calls.close()
 
-    def _try(self, day: date) -> Kept:
-        with self.gate.admit() as ticket, self.meter.call():
+    def _attempt(self, day: date, *, first: bool) -> Kept:
+        with self.throttle.acquire(first_call=first) as permit, self.metrics.time_call():
             try:
                 return self.calls.run(lambda: self._call(day), self.timeout)
             except RateLimitError as error:
-                self.retry.pause(self.gate, error, ticket)
+                seconds = self.retry.pause_after(error, self.throttle.refusals)
+                self.throttle.pause(seconds, permit)
                 raise
 
     def _call(self, day: date) -> Kept:
@@ -103,15 +131,15 @@ class Crew(Generic[Kept]):
 
 
 def outcomes(done: Iterable[Future[Outcome[Kept]]]) -> Generator[Outcome[Kept], None, None]:
-    """Yield what went well or failed by itself, then raise what ends the run."""
+    """Yield the outcomes of some days, then raise the error that ends the run, if there is one."""
     errors = [error for future in done if (error := future.exception())]
-    ended = [future.result() for future in done if not future.exception()]
-    yield from sorted(ended, key=lambda outcome: outcome.day, reverse=True)
+    finished = [future.result() for future in done if not future.exception()]
+    yield from sorted(finished, key=lambda outcome: outcome.day, reverse=True)
     for error in errors:
         if not isinstance(error, Stopped):
             raise error
 
 
-def tries(loop: Any) -> int:
-    """Return how many calls a day took."""
-    return int(loop.statistics.get("attempt_number", 1))
+def tries(retrying: Any) -> int:
+    """Return the number of attempts so far."""
+    return int(retrying.statistics.get("attempt_number", 1))

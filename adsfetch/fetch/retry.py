@@ -1,6 +1,4 @@
-"""What each error asks for: another try, a pause for all, or the end of the day or the run."""
-
-from __future__ import annotations
+"""The retry policy: which error leads to another attempt, a pause, a failed day or the end."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,14 +12,14 @@ from adsfetch.errors import (
     StuckError,
     TokenExpiredError,
 )
-from adsfetch.fetch.metrics import Meter
-from adsfetch.fetch.throttle import Gate, Pass, Stopped
+from adsfetch.fetch.metrics import CallMetrics
+from adsfetch.fetch.throttle import Stopped, Throttle
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState, Retrying
 
-# Mistakes of a program do not go away by waiting; anything else a source raises might.
-HOPELESS = (
+# Programming errors do not pass with time; any other exception of a source may.
+NON_RETRYABLE = (
     Stopped,
     FatalError,
     DayError,
@@ -37,7 +35,10 @@ HOPELESS = (
 
 @dataclass(frozen=True)
 class Retry:
-    """How long to insist; times are in seconds, waits grow twofold and are drawn by lot."""
+    """How often and how long to try one day; times are in seconds.
+
+    The waits grow exponentially from ``wait_initial`` to ``wait_max``, with full jitter.
+    """
 
     attempts: int = 5
     wait_initial: float = 1.0
@@ -45,88 +46,81 @@ class Retry:
     give_up_after: float = 1800.0
     longest_pause: float = 900.0
 
-    def loop(self, gate: Gate, meter: Meter) -> Retrying:
-        """Return tenacity's loop for one day."""
+    def retrying(self, throttle: Throttle, metrics: CallMetrics) -> "Retrying":
+        """Return the loop of attempts for one day."""
         import tenacity  # noqa: PLC0415 - a run with nothing to do need not load it
 
-        jitter = tenacity.wait_random_exponential(self.wait_initial, self.wait_max)
+        backoff = tenacity.wait_random_exponential(self.wait_initial, self.wait_max)
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception(is_worth_a_retry),
-            stop=Patience(self, gate),
-            wait=lambda state: 0.0 if at_once(error_of(state)) else jitter(state),
-            sleep=gate.sleep,
-            before_sleep=lambda state: meter.retry(cause_of(error_of(state))),
+            retry=tenacity.retry_if_exception(is_retryable),
+            stop=StopPolicy(self, throttle),
+            wait=lambda state: 0.0 if needs_no_backoff(error_of(state)) else backoff(state),
+            sleep=throttle.sleep,
+            before_sleep=lambda state: metrics.count_retry(cause_of(error_of(state))),
             reraise=True,
         )
 
-    def pause(self, gate: Gate, error: RateLimitError, ticket: Pass) -> None:
-        """Hold all workers as long as the server asks; end the run if that is too long.
+    def pause_after(self, error: RateLimitError, refusals: int) -> float:
+        """Return how long to pause after ``refusals`` others without a success between them.
 
-        Where it does not say, the pause doubles until something gets through.
+        Without a delay from the server the pause doubles each time. Raise QuotaError when it
+        is longer than a run waits.
         """
-        unasked = min(self.wait_initial * 2 ** min(gate.refusals, 30), self.wait_max)
-        seconds = unasked if error.retry_after is None else error.retry_after
+        doubled = min(self.wait_initial * 2 ** min(refusals, 30), self.wait_max)
+        seconds = doubled if error.retry_after is None else error.retry_after
         if seconds > self.longest_pause:
-            raise QuotaError(used_up(seconds)) from error
-        gate.pause(max(seconds, 0.0), ticket)
+            raise QuotaError(
+                f"the quota is used up for another {seconds / 3600:.1f} hours; what was fetched "
+                "is stored, run the same command again after that"
+            ) from error
+        return max(seconds, 0.0)
 
 
-class Patience:
-    """Decide for one day when enough was tried.
+class StopPolicy:
+    """Decide for one day when to stop trying.
 
-    Rate limits have twice the attempts, for they say nothing against the day. A day that is
-    refused so often while nothing else gets through either is the sign of a spent quota.
+    Rate limits have twice the attempts, because they are not the fault of the day. If all of
+    them are refused and no call of another day succeeds meanwhile, the quota is used up.
     """
 
-    def __init__(self, retry: Retry, gate: Gate) -> None:
-        self._retry, self._gate = retry, gate
-        self._limited = 0
-        self._others_then = gate.successes
+    def __init__(self, retry: Retry, throttle: Throttle) -> None:
+        self._retry, self._throttle = retry, throttle
+        self._rate_limits = 0
+        self._successes_before = throttle.successes
 
-    def __call__(self, state: RetryCallState) -> bool:
-        """Tell tenacity to stop, or raise what the run must end with."""
+    def __call__(self, state: "RetryCallState") -> bool:
+        """Return True to fail the day, or raise the error that ends the run."""
         error, retry = error_of(state), self._retry
         if isinstance(error, RateLimitError):
-            self._limited += 1
-            enough = self._limited >= 2 * retry.attempts and self._spent()
+            self._rate_limits += 1
+            enough = self._rate_limits >= 2 * retry.attempts
+            if enough and self._throttle.successes == self._successes_before:
+                raise QuotaError(
+                    f"refused {self._rate_limits} times in a row for too many calls, and no "
+                    "other day succeeded: the quota is used up; run the same command again later"
+                )
         else:
-            enough = state.attempt_number - self._limited >= retry.attempts
+            enough = state.attempt_number - self._rate_limits >= retry.attempts
         if enough and isinstance(error, TokenExpiredError):
-            raise OAuthError(f"token after token is refused, though each is new: {error}")
+            raise OAuthError(f"every renewed access token is refused: {error}")
         return enough or (state.seconds_since_start or 0.0) >= retry.give_up_after
 
-    def _spent(self) -> bool:
-        if self._gate.successes == self._others_then:
-            raise QuotaError(
-                f"refused {self._limited} times in a row for too many calls, and no other "
-                "day got through: the quota is used up; run the same command again later"
-            )
-        return True
 
-
-def error_of(state: RetryCallState) -> BaseException | None:
-    """Return what the last try raised."""
+def error_of(state: "RetryCallState") -> BaseException | None:
+    """Return the error of the last attempt."""
     return state.outcome.exception() if state.outcome else None
 
 
-def is_worth_a_retry(error: BaseException) -> bool:
-    """Tell whether another try may end better."""
-    return isinstance(error, Exception) and not isinstance(error, HOPELESS)
+def is_retryable(error: BaseException) -> bool:
+    """Tell whether another attempt may succeed."""
+    return isinstance(error, Exception) and not isinstance(error, NON_RETRYABLE)
 
 
-def at_once(error: BaseException | None) -> bool:
-    """Tell whether the wait is done elsewhere (the gate) or there is nothing to wait for."""
+def needs_no_backoff(error: BaseException | None) -> bool:
+    """Tell whether the throttle waits instead, or a new token makes waiting useless."""
     return isinstance(error, RateLimitError | TokenExpiredError)
 
 
 def cause_of(error: BaseException | None) -> str:
-    """Name an error for the metrics."""
+    """Return the name of an error in the metrics."""
     return str(getattr(error, "cause", type(error).__name__))
-
-
-def used_up(seconds: float) -> str:
-    """Say that the quota is gone and when it comes back."""
-    return (
-        f"the quota is used up for another {seconds / 3600:.1f} hours; what was fetched is kept, "
-        "run the same command again after that"
-    )

@@ -1,6 +1,4 @@
-"""The gate that all workers pass before a call, so that they slow down together."""
-
-from __future__ import annotations
+"""The throttle that all workers of a run share, so that they slow down together."""
 
 import threading
 import time
@@ -9,93 +7,131 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 
-class Stopped(Exception):  # noqa: N818 - a signal to workers, not an error
-    """The run is over; drop what you are doing."""
+class Stopped(Exception):
+    """The run is over; the worker drops its day."""
 
 
-@dataclass
-class Pass:
-    """One admission; ``pause`` tells by ``episode`` what is news to the gate."""
+@dataclass(frozen=True)
+class Permit:
+    """The right to make one call; ``generation`` is the number of pauses before it."""
 
-    episode: int
+    generation: int
 
 
-class Gate:
-    """Admit calls, pause them all on a rate limit, go on with fewer, grow again.
+@dataclass(frozen=True)
+class Waiter:
+    """A worker that waits for a permit, in the order of arrival."""
 
-    Each pause halves the number of calls at work, each full round of successes adds one.
-    ``refusals`` counts the pauses since the last success.
+    number: int
+    first_call: bool
+
+
+class Throttle:
+    """Limit concurrent calls; pause them all on a rate limit, and continue with fewer.
+
+    Each pause halves the number of concurrent calls, each full round of successes adds one.
+    ``refusals`` counts the pauses since the last success, ``paused_seconds`` is their total time.
     """
 
     def __init__(self, workers: int) -> None:
         self.workers = self.limit = workers
-        self.throttled = 0.0
+        self.paused_seconds = 0.0
         self.successes = self.refusals = 0
-        self._active = self._streak = self._episode = 0
+        self._active = self._streak = self._generation = self._arrivals = 0
         self._resume_at = 0.0
         self._closed = False
+        self._waiters: list[Waiter] = []
         self._changed = threading.Condition()
 
-    @contextmanager
-    def admit(self) -> Iterator[Pass]:
-        """Wait for a place, hold it for the call, and learn from how the call ended."""
-        ticket = self._enter()
-        try:
-            yield ticket
-        except BaseException:
-            self._leave(grow=False)
-            raise
-        self._leave(grow=True)
+    @property
+    def waiting(self) -> int:
+        """Return how many workers wait for a permit."""
+        return len(self._waiters)
 
-    def pause(self, seconds: float, ticket: Pass) -> None:
-        """Hold everybody back for ``seconds``, and halve once for each new episode."""
+    @contextmanager
+    def acquire(self, *, first_call: bool = True) -> Iterator[Permit]:
+        """Wait for a permit, hold it during the call, and learn from the outcome of the call.
+
+        ``first_call`` says that the day of this worker was not called before.
+        """
+        permit = self._enter(first_call=first_call)
+        try:
+            yield permit
+        except BaseException:
+            self._leave(succeeded=False)
+            raise
+        self._leave(succeeded=True)
+
+    def pause(self, seconds: float, permit: Permit) -> None:
+        """Pause all calls for ``seconds``.
+
+        Calls that ran at the same time and met the same rate limit halve the limit only once.
+        """
         with self._changed:
             now = time.monotonic()
             end = max(self._resume_at, now + seconds)
-            self.throttled += end - max(self._resume_at, now)
+            self.paused_seconds += end - max(self._resume_at, now)
             self._resume_at = end
-            if ticket.episode == self._episode:
-                self._episode += 1
+            if permit.generation == self._generation:
+                self._generation += 1
                 self.refusals += 1
                 self._streak = 0
                 self.limit = max(1, self.limit // 2)
             self._changed.notify_all()
 
     def sleep(self, seconds: float) -> None:
-        """Wait between two tries; raise Stopped as soon as the run is over."""
+        """Wait between two attempts; raise Stopped as soon as the run is over."""
         with self._changed:
             if self._changed.wait_for(lambda: self._closed, seconds):
                 raise Stopped
 
     def close(self) -> None:
-        """End every wait; nobody is admitted any more."""
+        """End every wait with Stopped; no more permits are given."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
-    def _enter(self) -> Pass:
+    def _enter(self, *, first_call: bool) -> Permit:
         with self._changed:
-            while (wait := self._hindrance()) != 0:
-                self._changed.wait(wait)
-            self._active += 1
-            return Pass(self._episode)
+            self._arrivals += 1
+            waiter = Waiter(self._arrivals, first_call)
+            self._waiters.append(waiter)
+            try:
+                while (seconds := self._seconds_to_wait(waiter)) != 0:
+                    self._changed.wait(seconds)
+                self._active += 1
+            finally:
+                self._waiters.remove(waiter)
+                self._changed.notify_all()
+            return Permit(self._generation)
 
-    def _hindrance(self) -> float | None:
-        """Return the seconds to wait, 0 for go, None for until something changes."""
+    def _seconds_to_wait(self, waiter: Waiter) -> float | None:
+        """Return 0 for a permit now, None to wait until something changes."""
         if self._closed:
             raise Stopped
-        if (rest := self._resume_at - time.monotonic()) > 0:
-            return rest
-        return 0 if self._active < self.limit else None
+        if (pause := self._resume_at - time.monotonic()) > 0:
+            return pause
+        return 0 if self._active < self.limit and waiter is self._next_waiter() else None
 
-    def _leave(self, *, grow: bool) -> None:
+    def _next_waiter(self) -> Waiter:
+        """Return who gets the next permit: the first that came.
+
+        While nothing succeeds, days not called yet precede retries: their call may show that
+        not the quota but the authorisation is at fault. After a success they do not, or new
+        days would hold back a retry for as long as the run lasts.
+        """
+        if self.refusals:
+            return min(self._waiters, key=lambda waiter: (not waiter.first_call, waiter.number))
+        return self._waiters[0]
+
+    def _leave(self, *, succeeded: bool) -> None:
         with self._changed:
             self._active -= 1
-            if grow:
-                self._succeed()
+            if succeeded:
+                self._record_success()
             self._changed.notify_all()
 
-    def _succeed(self) -> None:
+    def _record_success(self) -> None:
         self.successes += 1
         self.refusals = 0
         self._streak += 1

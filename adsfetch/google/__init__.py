@@ -1,1 +1,1 @@
-"""The Google Ads source: credentials, connection, queries, errors."""
+"""The Google Ads source: report, source, connection, credentials, queries and errors."""

@@ -1,6 +1,4 @@
-"""One access token for all threads, renewed once whoever notices first."""
-
-from __future__ import annotations
+"""One access token for all threads, renewed by the first thread that finds it expired."""
 
 import threading
 import time
@@ -11,11 +9,11 @@ from google.auth.transport.requests import Request
 
 
 class SharedToken:
-    """Credentials for a gRPC channel, around those that google-auth made.
+    """Credentials for a gRPC channel, as a wrapper around those of google-auth.
 
-    Left alone, every thread that meets an expired token renews it. Here one does, the others
-    wait for it and share its result, good or bad; and a grant that was refused for good is
-    never asked for again.
+    Without it every thread that meets an expired token renews it. Here one thread does, and
+    the others wait and share the result, token or error. A grant that was refused permanently
+    is never used again.
     """
 
     def __init__(self, credentials: Any) -> None:
@@ -25,33 +23,33 @@ class SharedToken:
         self._failed_at = 0.0
 
     @property
-    def token(self) -> str | None:
-        """Return the token that the next call will carry."""
+    def value(self) -> str | None:
+        """Return the token that the next call will use."""
         token: str | None = self._credentials.token
         return token
 
     @property
-    def refused(self) -> GoogleAuthError | None:
-        """Return why no token can be had any more, if that is so."""
-        return self._failure if is_refusal(self._failure) else None
+    def permanent_error(self) -> GoogleAuthError | None:
+        """Return why no token can be obtained any more; None if one can."""
+        return self._failure if is_permanent(self._failure) else None
 
     def before_request(self, request: Any, _method: str, _url: str, headers: Any) -> None:
-        """Put the token into the headers of a call, as the gRPC plugin asks."""
-        asked = time.monotonic()
+        """Put the token into the headers of a call; the gRPC plugin calls this."""
+        started = time.monotonic()
         with self._lock:
             if not self._credentials.valid:
-                self._refresh(request, asked)
+                self._refresh(request, started)
             self._credentials.apply(headers)
 
-    def renew(self, stale: str | None) -> None:
-        """Get a new token, unless another thread has replaced the stale one already."""
-        asked = time.monotonic()
+    def renew(self, refused: str | None) -> None:
+        """Get a new token, unless another thread has already replaced the refused one."""
+        started = time.monotonic()
         with self._lock:
-            if self._credentials.token == stale:
-                self._refresh(Request(), asked)
+            if self._credentials.token == refused:
+                self._refresh(Request(), started)
 
-    def _refresh(self, request: Any, asked: float) -> None:
-        if self._failure and (self.refused or self._failed_at > asked):
+    def _refresh(self, request: Any, started: float) -> None:
+        if self._failure and (self.permanent_error or self._failed_at > started):
             raise self._failure
         try:
             self._credentials.refresh(request)
@@ -61,6 +59,6 @@ class SharedToken:
             raise
 
 
-def is_refusal(error: Exception | None) -> bool:
-    """Tell whether Google said no for good; a network that is down says nothing."""
+def is_permanent(error: Exception | None) -> bool:
+    """Tell whether Google refused the grant, in contrast to a failure of the network."""
     return isinstance(error, RefreshError) and not error.retryable

@@ -1,11 +1,10 @@
-"""What the Google Ads client raises, said in our own errors."""
-
-from __future__ import annotations
+"""Translate the exceptions of the Google Ads client into the errors of this package."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from google.ads.googleads.client import GoogleAdsClient
 from google.ads.googleads.errors import GoogleAdsException
 from google.ads.googleads.util import convert_proto_plus_to_protobuf
 from google.api_core import exceptions as api
@@ -18,20 +17,20 @@ from adsfetch.errors import (
     OAuthError,
     QueryError,
     RateLimitError,
-    TimeoutError,  # noqa: A004 - also the builtin's kind
+    TimeoutError,  # noqa: A004 - a subclass of the builtin
     TokenExpiredError,
     TransientError,
 )
-from adsfetch.google.credentials import is_refusal
+from adsfetch.google.credentials import is_permanent
 
-STALE_TOKENS = {"OAUTH_TOKEN_EXPIRED", "OAUTH_TOKEN_INVALID", "GOOGLE_ACCOUNT_COOKIE_INVALID"}
-CURES = {
-    "USER_PERMISSION_DENIED": "set --login-customer-id to the manager account, or give access",
-    "DEVELOPER_TOKEN_NOT_APPROVED": "the developer token is for test accounts only: apply for more",
-    "CUSTOMER_NOT_ENABLED": "the account is closed or not set up: check --customer-id",
-    "UNSUPPORTED_VERSION": "this version of the API was switched off: choose --api-version",
+EXPIRED_TOKENS = {"OAUTH_TOKEN_EXPIRED", "OAUTH_TOKEN_INVALID", "GOOGLE_ACCOUNT_COOKIE_INVALID"}
+HINTS = {
+    "USER_PERMISSION_DENIED": "set --login-customer-id to the manager account, or grant access",
+    "DEVELOPER_TOKEN_NOT_APPROVED": "the developer token is for test accounts only: request access",
+    "CUSTOMER_NOT_ENABLED": "the account is closed or not activated: check --customer-id",
+    "UNSUPPORTED_VERSION": "this version of the API is switched off: choose another --api-version",
 }
-PASSING = (
+TRANSIENT = (
     api.InternalServerError,
     api.ServiceUnavailable,
     api.Unknown,
@@ -43,7 +42,7 @@ PASSING = (
 
 @dataclass(frozen=True)
 class Problem:
-    """One error of a GoogleAdsFailure: its kind, its code, its words, and how long to wait."""
+    """One error of a GoogleAdsFailure; ``retry_after`` is in seconds."""
 
     kind: str
     code: str
@@ -51,24 +50,28 @@ class Problem:
     retry_after: float | None
 
     def __str__(self) -> str:
-        """Return the code, the words of the API, and what helps against it."""
-        cure = CURES.get(self.code)
-        return f"{self.code}: {self.message}" + (f" ({cure})" if cure else "")
+        """Return the code, the message of the API, and a hint where there is one."""
+        hint = HINTS.get(self.code)
+        return f"{self.code}: {self.message}" + (f" ({hint})" if hint else "")
 
 
 def translate(error: Exception, version: str) -> Exception:
-    """Return our error for one of the client's; return others as they are."""
+    """Return the error for an exception of the client; return any other exception as it is."""
     if isinstance(error, GoogleAdsException):
         return by_problem(problems(error.failure), status_name(error))
     if isinstance(error, api.GoogleAPICallError):
         return by_status(error, trailing_problems(error, version))
     if isinstance(error, GoogleAuthError):
-        return no_grant(error) if is_refusal(error) else TransientError(f"no token: {error}")
+        return (
+            grant_refused(error)
+            if is_permanent(error)
+            else TransientError(f"cannot get an access token: {error}")
+        )
     return error
 
 
-def no_grant(error: Exception) -> OAuthError:
-    """Return the end of a run whose credentials are no longer good."""
+def grant_refused(error: Exception) -> OAuthError:
+    """Return the error for credentials that are not valid any more."""
     reason = str(error.args[0] if error.args else error)
     return OAuthError(
         f"Google refuses the credentials ({reason}): the grant was revoked or has expired, or the "
@@ -78,49 +81,47 @@ def no_grant(error: Exception) -> OAuthError:
 
 
 def by_status(error: api.GoogleAPICallError, found: Sequence[Problem]) -> AdsError:
-    """Return our error for one that the client leaves in the words of gRPC."""
-    words = error.message or str(error)
+    """Return the error for a gRPC status that the client does not unpack."""
+    message = error.message or str(error)
     if isinstance(error, api.ResourceExhausted):
-        return limited(found, words)
+        return rate_limit(found, message)
     if isinstance(error, api.DeadlineExceeded):
-        return TimeoutError(words)
-    if isinstance(error, PASSING):
-        return TransientError(f"{type(error).__name__}: {words}")
+        return TimeoutError(message)
+    if isinstance(error, TRANSIENT):
+        return TransientError(f"{type(error).__name__}: {message}")
     if isinstance(error, api.Unauthenticated):
-        return TokenExpiredError(words)
+        return TokenExpiredError(message)
     if isinstance(error, api.Forbidden):
-        return AuthorizationError(words)
-    return QueryError(f"{type(error).__name__}: {words}")
+        return AuthorizationError(message)
+    return QueryError(f"{type(error).__name__}: {message}")
 
 
 def by_problem(found: Sequence[Problem], status: str) -> AdsError:
-    """Return our error for what the API says in detail."""
+    """Return the error for a GoogleAdsFailure."""
     kinds = {problem.kind: problem for problem in reversed(found)}
-    words = "; ".join(map(str, found))
+    message = "; ".join(map(str, found))
     if problem := kinds.get("authentication_error"):
-        return TokenExpiredError(words) if problem.code in STALE_TOKENS else OAuthError(words)
+        return TokenExpiredError(message) if problem.code in EXPIRED_TOKENS else OAuthError(message)
     if kinds.keys() & {"authorization_error", "header_error"}:
-        return AuthorizationError(words)
+        return AuthorizationError(message)
     if "quota_error" in kinds:
-        return limited(found, words)
+        return rate_limit(found, message)
     if kinds.keys() & {"date_range_error", "date_error"}:
-        return DayError(words)
+        return DayError(message)
     if "internal_error" in kinds or status in {"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"}:
-        return TransientError(words or status)
-    return QueryError(words or status)
+        return TransientError(message or status)
+    return QueryError(message or status)
 
 
-def limited(found: Sequence[Problem], words: str) -> RateLimitError:
-    """Return a rate limit with the longest wait that was asked for."""
+def rate_limit(found: Sequence[Problem], default: str) -> RateLimitError:
+    """Return a rate limit with the longest delay of all problems."""
     waits = [problem.retry_after for problem in found if problem.retry_after is not None]
-    message = "; ".join(map(str, found)) or words
+    message = "; ".join(map(str, found)) or default
     return RateLimitError(max(waits, default=None), message)
 
 
 def trailing_problems(error: api.GoogleAPICallError, version: str) -> list[Problem]:
-    """Return the details that the client does not unpack for RESOURCE_EXHAUSTED and INTERNAL."""
-    from google.ads.googleads.client import GoogleAdsClient  # noqa: PLC0415 - cyclic otherwise
-
+    """Return the problems that the client does not unpack for RESOURCE_EXHAUSTED and INTERNAL."""
     key = f"google.ads.googleads.{version}.errors.googleadsfailure-bin"
     for call in filter(has_trailer, error.errors):
         for name, value in call.trailing_metadata() or ():
@@ -131,26 +132,26 @@ def trailing_problems(error: api.GoogleAPICallError, version: str) -> list[Probl
 
 
 def has_trailer(call: Any) -> bool:
-    """Tell whether an error of the client still has the gRPC call behind it."""
+    """Tell whether an error of the client refers to its gRPC call."""
     return hasattr(call, "trailing_metadata")
 
 
 def problems(failure: Any) -> list[Problem]:
-    """Return the errors of a failure."""
+    """Return the problems of a GoogleAdsFailure."""
     return [problem(error) for error in convert_proto_plus_to_protobuf(failure).errors]
 
 
 def problem(error: Any) -> Problem:
-    """Return one error with the name of its code."""
+    """Return one problem with the name of its code."""
     kind = error.error_code.WhichOneof("error_code") or ""
     field = error.error_code.DESCRIPTOR.fields_by_name.get(kind)
     number = getattr(error.error_code, kind, 0) if kind else 0
     value = field.enum_type.values_by_number.get(number) if field else None
-    return Problem(kind, value.name if value else "UNKNOWN", error.message, wait_of(error))
+    return Problem(kind, value.name if value else "UNKNOWN", error.message, retry_delay_of(error))
 
 
-def wait_of(error: Any) -> float | None:
-    """Return the seconds that a quota error asks for."""
+def retry_delay_of(error: Any) -> float | None:
+    """Return the delay of a quota error in seconds."""
     details = error.details
     if not details.HasField("quota_error_details"):
         return None
@@ -160,6 +161,6 @@ def wait_of(error: Any) -> float | None:
 
 
 def status_name(error: GoogleAdsException) -> str:
-    """Return the gRPC status under a GoogleAdsException."""
+    """Return the name of the gRPC status of a GoogleAdsException."""
     code = getattr(error.error, "code", lambda: None)()
     return str(getattr(code, "name", ""))

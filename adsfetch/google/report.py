@@ -1,4 +1,4 @@
-"""A report's fields, and the GAQL for one day of it."""
+"""The account and the report: which fields, and the GAQL for one day."""
 
 import hashlib
 import re
@@ -11,35 +11,45 @@ from adsfetch.errors import UsageError
 CLAUSE = re.compile(r"\b(SELECT|FROM|WHERE|ORDER\s+BY|LIMIT|PARAMETERS)\b", re.IGNORECASE)
 QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 FIELD = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+")
+ORDER = ("SELECT", "FROM", "WHERE", "ORDER BY", "LIMIT", "PARAMETERS")
 DAY = "segments.date"
 DEFAULT = Path(__file__).with_name("campaign.gaql")
 
 
 @dataclass(frozen=True)
+class Account:
+    """The account and how it is accessed; a customer id is ten digits."""
+
+    customer_id: str
+    login_customer_id: str | None = None
+    config: Path | None = None
+    api_version: str | None = None
+
+
+@dataclass(frozen=True)
 class Report:
-    """A query without its date, cut into its clauses."""
+    """A query without its date, split into its clauses."""
 
     name: str
     fields: tuple[str, ...]
     clauses: dict[str, str]
 
     def gaql_for(self, day: date) -> str:
-        """Return the query of one day."""
+        """Return the query for one day."""
         where = self.clauses.get("WHERE")
         on_day = f"{DAY} = '{day}'" + (f" AND {where}" if where else "")
-        parts = {**self.clauses, "SELECT": ", ".join(self.fields), "WHERE": on_day}
-        order = ("SELECT", "FROM", "WHERE", "ORDER BY", "LIMIT", "PARAMETERS")
-        return " ".join(f"{name} {parts[name]}" for name in order if name in parts)
+        clauses = {**self.clauses, "SELECT": ", ".join(self.fields), "WHERE": on_day}
+        return " ".join(f"{name} {clauses[name]}" for name in ORDER if name in clauses)
 
     @property
     def fingerprint(self) -> str:
-        """Return what stays the same however the query is laid out."""
+        """Return a hash of the query that does not depend on its white space."""
         text = " ".join(f"{name} {self.clauses[name]}" for name in sorted(self.clauses))
         return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:12]
 
 
 def load(path: Path | None) -> Report:
-    """Read a query from a file; without one, the figures of each campaign."""
+    """Read a query from a file; by default the metrics of each campaign."""
     path = path or DEFAULT
     try:
         return parse(path.stem, path.read_text(encoding="utf-8"))
@@ -48,17 +58,19 @@ def load(path: Path | None) -> Report:
 
 
 def parse(name: str, gaql: str) -> Report:
-    """Return the report that a query describes; raise UsageError when it cannot go by days."""
-    clauses = cut(gaql.strip().rstrip(";"))
+    """Return the report of a query; raise UsageError if it cannot be fetched day by day."""
+    clauses = split_clauses(gaql.strip().rstrip(";"))
     if not {"SELECT", "FROM"} <= clauses.keys():
-        raise UsageError(f"the query {name} has not both of SELECT and FROM")
+        raise UsageError(f"the query {name} needs both SELECT and FROM")
     if DAY in clauses.get("WHERE", "").lower():
-        raise UsageError(f"leave {DAY} out of WHERE in the query {name}: days are asked one by one")
+        raise UsageError(
+            f"remove {DAY} from WHERE in the query {name}: adsfetch inserts the day itself"
+        )
     return Report(name, fields_of(name, clauses["SELECT"]), clauses)
 
 
-def cut(gaql: str) -> dict[str, str]:
-    """Return the text of each clause; words inside quotes begin none."""
+def split_clauses(gaql: str) -> dict[str, str]:
+    """Return the text of each clause; keywords inside quotes are ignored."""
     masked = QUOTED.sub(lambda match: "'" * len(match[0]), gaql)
     starts = list(CLAUSE.finditer(masked))
     ends = [*(match.start() for match in starts), len(gaql)][1:]
@@ -69,11 +81,11 @@ def cut(gaql: str) -> dict[str, str]:
 
 
 def fields_of(name: str, select: str) -> tuple[str, ...]:
-    """Return the selected fields, the day among them in any case."""
+    """Return the selected fields; the day is added if it is not among them."""
     fields = tuple(field.strip().lower() for field in select.split(","))
     for field in fields:
         if not FIELD.fullmatch(field):
-            raise UsageError(f"the query {name} selects {field!r}, which is no field")
+            raise UsageError(f"the query {name} selects {field!r}, which is not a field")
     if len(set(fields)) < len(fields):
         raise UsageError(f"the query {name} selects a field twice")
     return fields if DAY in fields else (DAY, *fields)

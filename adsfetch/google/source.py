@@ -1,49 +1,35 @@
-"""The source that talks to Google Ads; loads the client library with its first call."""
-
-from __future__ import annotations
+"""The source that calls Google Ads; it loads the client library with its first call."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adsfetch.dates import months_before
 from adsfetch.errors import (
-    TimeoutError,  # noqa: A004 - also the builtin's kind
+    TimeoutError,  # noqa: A004 - a subclass of the builtin
     TokenExpiredError,
     UsageError,
 )
-from adsfetch.google.report import Report
-from adsfetch.storage.csv import Batch
+from adsfetch.google.report import Account, Report
+from adsfetch.sources import Batch
 
 if TYPE_CHECKING:
     from adsfetch.google.connection import Connection
 
-MONTHS_KEPT = 37
-LONGEST = 8  # times the given timeout, after some that were too short
+MONTHS_AVAILABLE = 37
+MAX_TIMEOUT_FACTOR = 8  # the timeout doubles after each call that exceeds it
 
 
-@dataclass(frozen=True)
-class Account:
-    """Whose figures, and with which rights; ``customer_id`` is ten digits."""
-
-    customer_id: str
-    login_customer_id: str | None = None
-    config: Path | None = None
-    api_version: str | None = None
-
-
-class GoogleAds:
-    """One report of one account, a day at a time, for any number of threads."""
+class GoogleAdsSource:
+    """One report of one account; many threads may use it at once."""
 
     def __init__(self, account: Account, report: Report, timeout: float) -> None:
         self.account, self.report = account, report
         self.name = f"{account.customer_id}-{report.name}"
         self.identity = f"Google Ads {account.customer_id}, query {report.fingerprint}"
-        self.call_limit = timeout * (LONGEST + 1)
+        self.call_timeout = timeout * (MAX_TIMEOUT_FACTOR + 1)
         self._timeout = timeout
         self._timeouts: dict[date, float] = {}
         self._connection: Connection | None = None
@@ -51,7 +37,7 @@ class GoogleAds:
 
     @property
     def detail(self) -> str:
-        """Say whose figures, and by which version of the API once that is known."""
+        """Return the identity, with the version of the API after the first call."""
         version = f", API {self._connection.version}" if self._connection else ""
         return self.identity + version
 
@@ -64,7 +50,7 @@ class GoogleAds:
                     self.report.gaql_for(day), self.report.fields, timeout
                 )
         except TimeoutError:
-            self._timeouts[day] = min(2 * timeout, LONGEST * self._timeout)
+            self._timeouts[day] = min(2 * timeout, MAX_TIMEOUT_FACTOR * self._timeout)
             raise
         self._timeouts.pop(day, None)
 
@@ -74,41 +60,41 @@ class GoogleAds:
             gaql = "SELECT customer.time_zone FROM customer LIMIT 1"
             for batch in connection.batches(gaql, ("customer.time_zone",), self._timeout):
                 return str(batch.columns[0][0])
-        raise UsageError(f"Google Ads knows no account {self.account.customer_id}")
+        raise UsageError(f"Google Ads has no account {self.account.customer_id}")
 
     def open(self) -> None:
-        """Connect, so that a missing library or a wrong file is said before any day is asked."""
+        """Connect, so that a missing library or a wrong file is reported before any call."""
         self._connect()
 
     def earliest(self, today: date) -> date:
-        """Return the oldest day whose daily figures are still given."""
-        return months_before(today, MONTHS_KEPT)
+        """Return the oldest day for which daily reports are available."""
+        return months_before(today, MONTHS_AVAILABLE)
 
     def close(self) -> None:
-        """Cut all calls."""
+        """Cancel all calls."""
         if self._connection:
             self._connection.close()
 
     @contextmanager
-    def _connected(self) -> Iterator[Connection]:
-        """Lend the one connection; after a refused token, see that there is a new one."""
+    def _connected(self) -> Iterator["Connection"]:
+        """Yield the connection that all threads share; renew its token when it is refused."""
         connection = self._connect()
-        token = connection.token.token
+        token = connection.token.value
         try:
             yield connection
         except TokenExpiredError:
-            connection.renew(token)
+            connection.renew_token(token)
             raise
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> "Connection":
         with self._connecting:
             if self._connection is None:
-                self._connection = load_connection().open(self.account)
+                self._connection = import_connection().connect(self.account)
             return self._connection
 
 
-def load_connection() -> Any:
-    """Import the part that needs the client library."""
+def import_connection() -> Any:
+    """Import the module that needs the client library."""
     try:
         from adsfetch.google import connection  # noqa: PLC0415 - google-ads is optional
     except ModuleNotFoundError as error:
@@ -116,6 +102,6 @@ def load_connection() -> Any:
             raise
         raise UsageError(
             "Google Ads needs the extra of this package: pip install 'bookstall[ads]'; "
-            "any other source works without (--source module:function)"
+            "any other source works without it (--source module:function)"
         ) from None
     return connection

@@ -1,4 +1,4 @@
-"""All finished days in one file, in the order of their dates."""
+"""The aggregate: all stored days in one file, in the order of their dates."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,46 +6,47 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adsfetch.storage import atomic as durable
+from adsfetch.storage import atomic
 from adsfetch.storage.csv import Table, copy_body
 from adsfetch.storage.manifest import Entry
 from adsfetch.storage.store import Store
 
 
-def aggregate(store: Store) -> bool:
-    """Write the aggregate if it is not the one of the days held; tell whether it was written.
+def write_aggregate(store: Store) -> bool:
+    """Write the aggregate if the stored days have changed since; tell whether it was written.
 
-    The days are copied as they are, so neither time for parsing nor memory goes into it.
+    The files of the days are copied as bytes: no parsing, and constant memory.
     """
-    held = store.held()
-    origin = fingerprint(store.dataset.columns, held)
-    if store.dataset.aggregate == {**facts(store.all), "origin": origin}:
+    entries = store.stored_entries()
+    origin = fingerprint(store.dataset.columns, entries)
+    if store.dataset.aggregate == {**file_stamp(store.aggregate_path), "origin": origin}:
         return False
-    write(store, held)
-    store.describe(replace(store.dataset, aggregate={**facts(store.all), "origin": origin}))
+    concatenate(store, entries)
+    record = {**file_stamp(store.aggregate_path), "origin": origin}
+    store.save_description(replace(store.dataset, aggregate=record))
     return True
 
 
-def write(store: Store, held: Iterable[Entry]) -> None:
-    """Write the aggregate beside the old one, then put it in its place."""
-    columns = store.dataset.columns
+def concatenate(store: Store, entries: Iterable[Entry]) -> None:
+    """Write the aggregate to a temporary file, then rename it."""
+    columns, target = store.dataset.columns, store.aggregate_path
     header = Table(columns).header if columns else b""
-    with durable.writing(store.all) as part:
-        part.write(header)
-        for entry in held:
-            with durable.disk_errors(store.all):
-                copy_body(store.path(entry.day), len(header), part.write)
-    durable.put_in_place(part.path, store.all)
+    with atomic.temporary_file(target) as temp:
+        temp.write(header)
+        for entry in entries:
+            with atomic.disk_errors(target):
+                copy_body(store.day_path(entry.day), len(header), temp.write)
+    atomic.move_into_place(temp.path, target)
 
 
-def fingerprint(columns: Iterable[str], held: Iterable[Entry]) -> str:
-    """Return what changes as soon as a day does."""
-    parts = [*columns, *(f"{entry.day} {entry.sha256}" for entry in held)]
+def fingerprint(columns: Iterable[str], entries: Iterable[Entry]) -> str:
+    """Return a hash that changes with the columns and with every day."""
+    parts = [*columns, *(f"{entry.day} {entry.sha256}" for entry in entries)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def facts(path: Path) -> dict[str, Any]:
-    """Return by what an untouched file is known."""
+def file_stamp(path: Path) -> dict[str, Any]:
+    """Return the size and modification time of a file, by which an edit is noticed."""
     try:
         stat = path.stat()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whenever the power goes."""
+"""Files that are written completely or not at all, even after a power cut."""
 
 import os
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from adsfetch.errors import StoreError
 SUFFIX = ".part"
 
 
-class Part:
-    """An unfinished file beside its target; every trouble with the disk is a StoreError."""
+class TempFile:
+    """A temporary file beside its target; every OSError becomes a StoreError."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -26,13 +26,13 @@ class Part:
             self._file.write(content)
 
     def finish(self) -> None:
-        """Return only when the disk has what was written."""
+        """Close the file after its content has reached the disk."""
         with disk_errors(self.target), self._file:
             self._file.flush()
             os.fsync(self._file.fileno())
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Delete the file."""
         with suppress(OSError):
             self._file.close()
         with suppress(OSError):
@@ -40,29 +40,29 @@ class Part:
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[Part]:
-    """Open a part of ``target``; finish it at the end, or discard it on any error."""
-    part = Part(target)
+def temporary_file(target: Path) -> Iterator[TempFile]:
+    """Open a temporary file for ``target``; finish it at the end, or discard it on any error."""
+    temp = TempFile(target)
     try:
-        yield part
-        part.finish()
+        yield temp
+        temp.finish()
     except BaseException:
-        part.discard()
+        temp.discard()
         raise
 
 
-def put_in_place(part: Path, target: Path) -> None:
-    """Give a finished file its name, and have the folder remember it."""
+def move_into_place(temp: Path, target: Path) -> None:
+    """Rename a finished file, and make the rename durable."""
     with disk_errors(target):
-        part.replace(target)
+        temp.replace(target)
         sync_folder(target.parent)
 
 
-def replace(target: Path, content: bytes) -> None:
-    """Write a small file whole."""
-    with writing(target) as part:
-        part.write(content)
-    put_in_place(part.path, target)
+def write_file(target: Path, content: bytes) -> None:
+    """Replace a small file as a whole."""
+    with temporary_file(target) as temp:
+        temp.write(content)
+    move_into_place(temp.path, target)
 
 
 def sync_folder(folder: Path) -> None:
@@ -75,16 +75,16 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the unfinished files of runs that were killed."""
-    for part in folder.glob(f".*{SUFFIX}"):
-        part.unlink(missing_ok=True)
+    """Delete the temporary files of killed runs."""
+    for temp in folder.glob(f".*{SUFFIX}"):
+        temp.unlink(missing_ok=True)
 
 
 @contextmanager
 def disk_errors(target: Path) -> Iterator[None]:
-    """Turn a full disk or a read-only folder into an error that ends the run."""
+    """Turn a full disk or a read-only folder into a StoreError, which ends the run."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise StoreError(f"cannot write {target}: {reason}; what was there is untouched") from error
+        raise StoreError(f"cannot write {target}: {reason}; its old content is intact") from error

@@ -1,10 +1,9 @@
-"""Rows as CSV: any text survives, and on request no spreadsheet computes it."""
+"""Rows as CSV: any text is preserved; on request no spreadsheet evaluates a cell."""
 
 import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from itertools import chain, islice
 from operator import itemgetter
@@ -12,27 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from adsfetch.errors import DayError
+from adsfetch.sources import Batch, Row
 
-DATES = frozenset(("date", "day", "segments.date"))
+DATE_COLUMNS = frozenset(("date", "day", "segments.date"))
 FORMULA = re.compile(r"\s*[=+\-@\t\r]")
-LURKING = re.compile(r"[=+\-@\t\r]")
+FORMULA_CHARS = re.compile(r"[=+\-@\t\r]")
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*(e[+-]?\d+)?%?", re.IGNORECASE)
-BATCH = 1000
-LONGEST_FIELD = 2**31 - 1
-
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Many rows at once, for sources that are fast: a column of texts for each of ``names``."""
-
-    names: tuple[str, ...]
-    columns: Sequence[Sequence[str]]
+ROWS_AT_ONCE = 1000
+MAX_FIELD_SIZE = 2**31 - 1
 
 
 class Table:
-    """One shape of rows: its columns, and how their cells are written."""
+    """Rows with the same columns, and how their cells are written."""
 
     def __init__(self, columns: Sequence[str], *, escape_formulas: bool = False) -> None:
         self.columns = tuple(columns)
@@ -41,67 +31,68 @@ class Table:
 
     @property
     def header(self) -> bytes:
-        """Return the first line of every file of this shape."""
+        """Return the first line of every file with these columns."""
         return encode([[name] for name in self.columns])
 
-    def lines(self, day: date, rows: Iterable[Row | Batch]) -> Iterator[tuple[int, bytes]]:
-        """Yield the number and the bytes of some rows after another."""
-        todo = iter(rows)
-        for first in todo:
+    def encode_rows(self, day: date, rows: Iterable[Row | Batch]) -> Iterator[tuple[int, bytes]]:
+        """Yield chunks of rows, each as the number of rows and their bytes."""
+        remaining = iter(rows)
+        for first in remaining:
             if isinstance(first, Batch):
-                columns = self._of_batch(first)
+                columns = self._columns_of_batch(first)
             else:
-                some = chain([first], islice(todo, BATCH - 1))
-                columns = list(zip(*[self._of_row(day, row) for row in some], strict=True))
-            yield len(columns[0]), encode([*map(harmless, columns)] if self._escape else columns)
+                chunk = chain([first], islice(remaining, ROWS_AT_ONCE - 1))
+                columns = list(zip(*[self._cells_of_row(day, row) for row in chunk], strict=True))
+            escaped = [escape_formulas(column) for column in columns] if self._escape else columns
+            yield len(columns[0]), encode(escaped)
 
-    def _of_batch(self, batch: Batch) -> Sequence[Sequence[str]]:
+    def _columns_of_batch(self, batch: Batch) -> Sequence[Sequence[str]]:
         if batch.names != self.columns:
-            raise self._misfit(batch.names)
+            raise self._different_fields(batch.names)
         return batch.columns
 
-    def _of_row(self, day: date, row: Any) -> list[str]:
-        row = dated(day, row, self.columns)
+    def _cells_of_row(self, day: date, row: Any) -> list[str]:
+        row = with_date(day, row, self.columns)
         if len(row) != len(self.columns):
-            raise self._misfit(row)
+            raise self._different_fields(row)
         try:
             cells = self._pick(row)
         except KeyError:
-            raise self._misfit(row) from None
-        return [cell if type(cell) is str else text(cell) for cell in cells]
+            raise self._different_fields(row) from None
+        return [cell if type(cell) is str else as_text(cell) for cell in cells]
 
-    def _misfit(self, names: Iterable[str]) -> DayError:
+    def _different_fields(self, names: Iterable[str]) -> DayError:
         odd = ", ".join(sorted({*map(str, names)} ^ {*self.columns}))
         return DayError(
             f"a row and this dataset differ in their fields ({odd}): give every row the same "
-            "fields, and rows of another kind another --dataset"
+            "fields, and use another --dataset for rows of another kind"
         )
 
 
 def columns_of(first: Row | Batch) -> tuple[str, ...]:
-    """Return the columns of a dataset by its first row, with a date in any case."""
+    """Return the columns of a dataset by its first row; a date column is added where none is."""
     if isinstance(first, Batch):
         return first.names
-    names = tuple(map(str, mapping(first)))
-    return names if DATES & set(names) else ("date", *names)
+    names = tuple(map(str, as_mapping(first)))
+    return names if DATE_COLUMNS & set(names) else ("date", *names)
 
 
-def dated(day: date, row: Row, columns: Sequence[str]) -> Row:
-    """Give a row its day where the dataset wants it and the source has left it out."""
-    if "date" in columns and "date" not in mapping(row):
+def with_date(day: date, row: Row, columns: Sequence[str]) -> Row:
+    """Add the day to a row that has no date, where the dataset has a date column."""
+    if "date" in columns and "date" not in as_mapping(row):
         return {"date": day, **row}
-    return mapping(row)
+    return as_mapping(row)
 
 
-def mapping(row: Row) -> Row:
-    """Return the row, or raise DayError when it has no fields."""
+def as_mapping(row: Row) -> Row:
+    """Return the row, or raise DayError when it is not a mapping."""
     if not isinstance(row, dict | Mapping):
-        raise DayError(f"the source gave a {type(row).__name__} where a mapping should be")
+        raise DayError(f"the source returned a row of type {type(row).__name__}, not a mapping")
     return row
 
 
-def text(cell: Any) -> str:
-    """Return what people would write for a value."""
+def as_text(cell: Any) -> str:
+    """Return the text of a value."""
     if cell is None:
         return ""
     if isinstance(cell, bool):
@@ -111,53 +102,53 @@ def text(cell: Any) -> str:
     return str(cell)
 
 
-def harmless(column: Sequence[str]) -> Sequence[str]:
-    """Put an apostrophe before each text that a spreadsheet would compute; numbers stay."""
-    if not LURKING.search("".join(column)):
+def escape_formulas(column: Sequence[str]) -> Sequence[str]:
+    """Put an apostrophe before each text that a spreadsheet would evaluate; numbers stay."""
+    if not FORMULA_CHARS.search("".join(column)):
         return column
     return [f"'{c}" if FORMULA.match(c) and not NUMBER.fullmatch(c) else c for c in column]
 
 
 def encode(columns: Sequence[Sequence[str]]) -> bytes:
-    """Return columns as lines of UTF-8 CSV that end in a newline.
+    """Return columns as lines of UTF-8 CSV, each with a newline at its end.
 
-    The module csv looks at each character of each cell in turn, and at that four times; to
-    look at a column as a whole, which seldom needs quotes at all, takes a quarter of its time.
+    The csv module looks at every character of every cell four times. To look at a whole
+    column, which seldom needs quotes, takes a quarter of its time.
     """
-    cells = list(map(quoted, columns))
+    cells = list(map(quote_column, columns))
     if len(cells) == 1:
-        cells = [[cell or '""' for cell in cells[0]]]  # an empty line would be no row at all
+        cells = [[cell or '""' for cell in cells[0]]]  # an empty line would not be a row
     lines = [*map(",".join, zip(*cells, strict=True)), ""]
     return "\n".join(lines).encode("utf-8", "backslashreplace")
 
 
-def quoted(column: Sequence[str]) -> Sequence[str]:
+def quote_column(column: Sequence[str]) -> Sequence[str]:
     """Put quotes around the cells that need them."""
-    if not is_special("".join(column)):
+    if not needs_quotes("".join(column)):
         return column
-    return [in_quotes(cell) if is_special(cell) else cell for cell in column]
+    return [quote(cell) if needs_quotes(cell) else cell for cell in column]
 
 
-def is_special(text: str) -> bool:
-    """Tell whether there is anything in a text that CSV takes for its own."""
+def needs_quotes(text: str) -> bool:
+    """Tell whether a text contains a character with a meaning in CSV."""
     return "," in text or '"' in text or "\n" in text or "\r" in text
 
 
-def in_quotes(cell: str) -> str:
-    """Return a cell as CSV has any text."""
+def quote(cell: str) -> str:
+    """Return a cell in quotes."""
     return '"' + cell.replace('"', '""') + '"'
 
 
 def read_rows(path: Path) -> Iterator[list[str]]:
     """Yield the lines of a CSV file, the header first."""
-    csv.field_size_limit(LONGEST_FIELD)
+    csv.field_size_limit(MAX_FIELD_SIZE)
     with path.open(encoding="utf-8", newline="") as lines:
         yield from csv.reader(lines, strict=True)
 
 
-def copy_body(path: Path, header: int, write: Callable[[bytes], object]) -> None:
-    """Copy all of a file but its first ``header`` bytes."""
+def copy_body(path: Path, header_size: int, write: Callable[[bytes], object]) -> None:
+    """Copy a file without its first ``header_size`` bytes."""
     with path.open("rb") as file:
-        file.seek(header)
+        file.seek(header_size)
         while chunk := file.read(1 << 20):
             write(chunk)

@@ -1,4 +1,4 @@
-"""What a dataset is made of, kept beside its days so that nothing else is mixed in."""
+"""The description of a dataset, stored beside its days so that nothing else is mixed in."""
 
 import json
 from dataclasses import asdict, dataclass, field, replace
@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from adsfetch.errors import StoreError, UsageError
-from adsfetch.storage import atomic as durable
+from adsfetch.storage import atomic
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The fixed facts of a dataset, the range asked for so far, and the aggregate's origin."""
+    """The source and shape of a dataset, the range requested so far, the state of the aggregate.
+
+    The fields are the keys of dataset.json.
+    """
 
     source: str = ""
     columns: tuple[str, ...] = ()
@@ -22,22 +25,23 @@ class Dataset:
     wanted_to: date | None = None
     aggregate: dict[str, Any] = field(default_factory=dict)
 
-    def claimed_by(self, source: str, *, escape_formulas: bool, has_days: bool) -> "Dataset":
-        """Return the dataset as this source's own; raise UsageError when it is another's."""
+    def for_source(self, source: str, *, escape_formulas: bool, has_days: bool) -> "Dataset":
+        """Return the dataset with this source; raise UsageError when it has another one."""
         if self.source not in ("", source):
             raise UsageError(
-                f"this dataset holds the rows of {self.source}, not of {source}; "
-                "name another one with --dataset"
+                f"this dataset contains the rows of {self.source}, not of {source}; "
+                "choose another name with --dataset"
             )
         if escape_formulas and not self.escape_formulas and has_days:
             raise UsageError(
-                "this dataset was begun without --escape-formulas; name another with --dataset"
+                "this dataset was created without --escape-formulas; "
+                "choose another name with --dataset"
             )
         escape = escape_formulas or self.escape_formulas
         return replace(self, source=source, escape_formulas=escape)
 
-    def wanting(self, start: date, end: date) -> "Dataset":
-        """Return the dataset with a range that takes in this one too."""
+    def with_range(self, start: date, end: date) -> "Dataset":
+        """Return the dataset with its range widened to include this one."""
         return replace(
             self,
             wanted_from=min(start, self.wanted_from or start),
@@ -46,7 +50,7 @@ class Dataset:
 
 
 def load(path: Path) -> Dataset:
-    """Return the dataset that a file describes; without one, a new dataset."""
+    """Return the dataset that a file describes; without a file, a new dataset."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         record["columns"] = tuple(record["columns"])
@@ -56,9 +60,11 @@ def load(path: Path) -> Dataset:
     except FileNotFoundError:
         return Dataset()
     except (ValueError, TypeError, KeyError) as error:
-        raise StoreError(f"{path} is damaged ({error}); delete it, the days are kept") from error
+        raise StoreError(
+            f"{path} is damaged ({error}); delete this file, no day is lost"
+        ) from error
 
 
 def save(path: Path, dataset: Dataset) -> None:
-    """Write the description whole."""
-    durable.replace(path, json.dumps(asdict(dataset), default=str, indent=1).encode() + b"\n")
+    """Replace the description as a whole."""
+    atomic.write_file(path, json.dumps(asdict(dataset), default=str, indent=1).encode() + b"\n")

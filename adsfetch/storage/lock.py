@@ -1,4 +1,4 @@
-"""One run at a time for each dataset."""
+"""The lock of a dataset: one run at a time."""
 
 import fcntl
 import os
@@ -10,28 +10,28 @@ from pathlib import Path
 from adsfetch.errors import UsageError
 from adsfetch.storage.atomic import disk_errors
 
-PATIENCE_STEP = 0.2
+POLL_SECONDS = 0.2
 
 
 @contextmanager
-def only_one(path: Path, wait: float, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock of a dataset, and wait up to ``wait`` seconds for another run to end.
+def exclusive_lock(path: Path, wait: float, notify: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of a dataset; wait up to ``wait`` seconds for another run to end.
 
-    The kernel drops the lock with the process, so a killed run never leaves it behind.
+    The kernel releases the lock with the process, so a killed run leaves no lock behind.
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        if not taken(handle):
-            say(f"another run is at work on {path.parent}: waiting for it to end")
-            insist(handle, path, time.monotonic() + wait)
+        if not try_lock(handle):
+            notify(f"another run uses {path.parent}: waiting for it to end")
+            wait_for(handle, path, time.monotonic() + wait)
         yield
     finally:
         os.close(handle)
 
 
-def taken(handle: int) -> bool:
+def try_lock(handle: int) -> bool:
     """Try to take the lock, and tell whether it worked."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,9 +40,9 @@ def taken(handle: int) -> bool:
     return True
 
 
-def insist(handle: int, path: Path, deadline: float) -> None:
-    """Try until the deadline; there is no timed wait for a file lock."""
-    while not taken(handle):
+def wait_for(handle: int, path: Path, deadline: float) -> None:
+    """Try until the deadline, because flock has no time-out; raise UsageError after it."""
+    while not try_lock(handle):
         if time.monotonic() >= deadline:
-            raise UsageError(f"another run is still at work on {path.parent}; try again later")
-        time.sleep(PATIENCE_STEP)
+            raise UsageError(f"another run still uses {path.parent}; try again later")
+        time.sleep(POLL_SECONDS)

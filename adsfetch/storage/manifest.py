@@ -1,4 +1,4 @@
-"""The record of which days are held: one line of JSON for each change, never rewritten in place."""
+"""The manifest: which days are stored, with one line of JSON for each change."""
 
 import json
 import os
@@ -8,15 +8,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from adsfetch.storage import atomic as durable
+from adsfetch.storage import atomic
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of one day; with a ``problem`` the day counts as not held.
+    """One day; with a ``problem`` it counts as missing. The fields are the keys of the file.
 
-    ``fetched_on`` is the account's day on which the fetch began, ``changed`` the file's
-    time of change in nanoseconds, by which an untouched file is known without reading it.
+    ``fetched_on`` is the account's date when the fetch started. ``changed`` is the file's
+    modification time in nanoseconds, by which an unchanged file is recognised without reading.
     """
 
     day: date
@@ -28,62 +28,62 @@ class Entry:
     problem: str = ""
 
     @property
-    def held(self) -> bool:
-        """Tell whether the day's file is there and good."""
+    def is_stored(self) -> bool:
+        """Tell whether the day's file exists and is intact."""
         return not self.problem
 
 
-NAMES = tuple(field.name for field in fields(Entry))
-LINE = json.JSONEncoder(default=str)
+FIELD_NAMES = tuple(field.name for field in fields(Entry))
+ENCODER = json.JSONEncoder(default=str)
 
 
 def load(path: Path) -> dict[date, Entry]:
-    """Return the last entry of each day; lines that were cut or spoilt are left out."""
+    """Return the last entry of each day; incomplete and corrupt lines are ignored."""
     if not path.exists():
         return {}
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return {entry.day: entry for line in lines if (entry := parsed(line))}
+    return {entry.day: entry for line in lines if (entry := parse_line(line))}
 
 
 def append(path: Path, entry: Entry) -> None:
-    """Add one entry and return when it is on the disk."""
-    line = encoded(entry)
-    with durable.disk_errors(path), path.open("ab+") as file:
-        file.write(b"\n" + line if torn(file) else line)
+    """Add one entry and return after it has reached the disk."""
+    line = encode_line(entry)
+    with atomic.disk_errors(path), path.open("ab+") as file:
+        file.write(b"\n" + line if ends_mid_line(file) else line)
         file.flush()
         os.fsync(file.fileno())
 
 
 def rewrite(path: Path, entries: Iterable[Entry]) -> None:
-    """Write the manifest anew, with one line for each day."""
-    lines = [encoded(entry) for entry in sorted(entries, key=lambda entry: entry.day)]
-    durable.replace(path, b"".join(lines))
+    """Replace the manifest with one that has one line for each day."""
+    lines = [encode_line(entry) for entry in sorted(entries, key=lambda entry: entry.day)]
+    atomic.write_file(path, b"".join(lines))
 
 
-def torn(file: Any) -> bool:
-    """Tell whether the last line was cut, so that the next one must not join it."""
+def ends_mid_line(file: Any) -> bool:
+    """Tell whether a crash has cut the last line, so that the next one must not be joined to it."""
     if file.seek(0, os.SEEK_END) == 0:
         return False
     file.seek(-1, os.SEEK_END)
     return bool(file.read(1) != b"\n")
 
 
-def encoded(entry: Entry) -> bytes:
+def encode_line(entry: Entry) -> bytes:
     """Return an entry as one line."""
-    record = {name: getattr(entry, name) for name in NAMES}
-    return LINE.encode(record).encode() + b"\n"
+    record = {name: getattr(entry, name) for name in FIELD_NAMES}
+    return ENCODER.encode(record).encode() + b"\n"
 
 
-def parsed(line: str) -> Entry | None:
-    """Return the entry of a line, or None when it is none."""
+def parse_line(line: str) -> Entry | None:
+    """Return the entry of a line, or None for an incomplete or corrupt line."""
     try:
-        known = dict(relevant(json.loads(line)))
+        known = dict(known_fields(json.loads(line)))
         return Entry(**known)
     except (ValueError, TypeError, AttributeError):
         return None
 
 
-def relevant(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def known_fields(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the fields of a record that this version knows."""
     for field in fields(Entry):
         if field.name in record:

@@ -1,96 +1,99 @@
-"""One file for each day, whole or not at all, and the record of them."""
+"""The store: one file for each day, completely or not at all, and the manifest of them."""
 
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 from adsfetch.dates import zone
-from adsfetch.storage import atomic as durable
-from adsfetch.storage import dataset, manifest
-from adsfetch.storage import verify as audit
+from adsfetch.storage import atomic, dataset, manifest, verify
 from adsfetch.storage.manifest import Entry
-from adsfetch.storage.staging import Draft, Drafts
+from adsfetch.storage.staging import StagedDay, Staging
 
 FINAL, EMPTY, PROVISIONAL, FAILED, MISSING = "final", "empty", "provisional", "failed", "missing"
 
 
 class Store:
-    """The folder of one dataset; but for drafts, all belongs to the holder of its lock."""
+    """The folder of one dataset; only the owner of its lock may write, except to the staging."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.days = folder / "days"
-        self.all = folder / "all.csv"
-        self.dataset = self._described = dataset.Dataset()
+        self.days_folder = folder / "days"
+        self.aggregate_path = folder / "all.csv"
+        self.dataset = self._saved_dataset = dataset.Dataset()
         self.entries: dict[date, Entry] = {}
         self._recorded: dict[date, Entry] = {}
 
-    def path(self, day: date) -> Path:
-        """Return where the rows of a day are."""
-        return self.days / f"{day}.csv"
+    def day_path(self, day: date) -> Path:
+        """Return the file of a day."""
+        return self.days_folder / f"{day}.csv"
 
     def load(self, *, thorough: bool = False) -> "Store":
-        """Read what is held; a file that was touched is read, one without an entry adopted."""
-        self.dataset = self._described = dataset.load(self.folder / "dataset.json")
+        """Read the manifest and compare it with the files.
+
+        A file whose size or time has changed is read (``thorough``: every file), and the entry
+        of a file that the manifest does not list is recovered.
+        """
+        self.dataset = self._saved_dataset = dataset.load(self.folder / "dataset.json")
         self._recorded = manifest.load(self.folder / "manifest.jsonl")
-        files = audit.day_files(self.days)
+        files = verify.day_files(self.days_folder)
         self.entries = {
-            day: audit.checked(entry, self.path(day), files.get(day), thorough=thorough)
+            day: verify.check_entry(entry, self.day_path(day), files.get(day), thorough=thorough)
             for day, entry in self._recorded.items()
         }
-        known = {day for day, entry in self.entries.items() if entry.sha256}
-        for day in sorted(files.keys() - known):
-            self._adopt(day)
+        listed = {day for day, entry in self.entries.items() if entry.sha256}
+        for day in sorted(files.keys() - listed):
+            self._recover(day)
         return self
 
-    def settle(self) -> None:
-        """Write down what loading found, and clean up after runs that were killed."""
-        with durable.disk_errors(self.days):
-            self.days.mkdir(parents=True, exist_ok=True)
-            for folder in (self.days, self.folder):
-                durable.remove_leftovers(folder)
+    def reconcile(self) -> None:
+        """Write to the manifest what loading has found, and clean up after killed runs."""
+        with atomic.disk_errors(self.days_folder):
+            self.days_folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self.days_folder, self.folder):
+                atomic.remove_leftovers(folder)
         if self.entries != self._recorded:
             manifest.rewrite(self.folder / "manifest.jsonl", self.entries.values())
             self._recorded = dict(self.entries)
 
-    def describe(self, description: dataset.Dataset) -> None:
-        """Change the description of the dataset, on the disk too."""
-        if description != self._described:
+    def save_description(self, description: dataset.Dataset) -> None:
+        """Change the description of the dataset, in memory and on the disk."""
+        if description != self._saved_dataset:
             dataset.save(self.folder / "dataset.json", description)
-        self.dataset = self._described = description
+        self.dataset = self._saved_dataset = description
 
-    def drafts(self) -> Drafts:
-        """Return the place where workers write days of this dataset."""
-        facts = self.dataset
-        return Drafts(self.days, facts.columns, escape_formulas=facts.escape_formulas)
+    def staging(self) -> Staging:
+        """Return the staging area in which workers write days of this dataset."""
+        columns, escape = self.dataset.columns, self.dataset.escape_formulas
+        return Staging(self.days_folder, columns, escape_formulas=escape)
 
-    def commit(self, draft: Draft, columns: tuple[str, ...], today: date) -> None:
-        """Make a draft the one and only file of its day, then say so in the manifest."""
+    def commit(self, staged: StagedDay, columns: tuple[str, ...], today: date) -> None:
+        """Replace the file of a day with the staged one, then record it in the manifest."""
         if not self.dataset.columns and columns:
-            self.describe(replace(self.dataset, columns=columns))
-        target = self.path(draft.day)
-        durable.put_in_place(draft.part, target)
+            self.save_description(replace(self.dataset, columns=columns))
+        target = self.day_path(staged.day)
+        atomic.move_into_place(staged.path, target)
         stat = target.stat()
-        facts = (draft.rows, stat.st_size, draft.sha256, today, stat.st_mtime_ns)
-        self._record(Entry(draft.day, *facts))
+        facts = (staged.rows, stat.st_size, staged.sha256, today, stat.st_mtime_ns)
+        self._record(Entry(staged.day, *facts))
 
-    def fail(self, day: date, reason: str, today: date) -> None:
-        """Remember why a day is not there; one that is held stays held."""
-        if day not in self.entries or not self.entries[day].held:
+    def record_failure(self, day: date, reason: str, today: date) -> None:
+        """Record why a day is missing; a day that is stored already stays stored."""
+        if day not in self.entries or not self.entries[day].is_stored:
             self._record(Entry(day, fetched_on=today, problem=reason))
 
-    def held(self) -> list[Entry]:
-        """Return the entries of all days that are there, oldest first."""
-        return sorted((e for e in self.entries.values() if e.held), key=lambda entry: entry.day)
+    def stored_entries(self) -> list[Entry]:
+        """Return the entries of all stored days, oldest first."""
+        entries = (entry for entry in self.entries.values() if entry.is_stored)
+        return sorted(entries, key=lambda entry: entry.day)
 
     def state(self, day: date, lookback: int) -> str:
         """Return final, empty, provisional, failed or missing.
 
-        A day is final when it was fetched ``lookback`` days after it or later: figures are
-        restated until then. One that was fetched before it was over never is.
+        A day is final when it was fetched at least ``lookback`` days after it, because the
+        numbers are restated until then. A day that was fetched before its end is never final.
         """
         entry = self.entries.get(day)
-        if entry is None or not entry.held:
+        if entry is None or not entry.is_stored:
             return FAILED if entry and not entry.sha256 else MISSING
         if (entry.fetched_on - day).days < max(lookback, 1):
             return PROVISIONAL
@@ -100,10 +103,10 @@ class Store:
         manifest.append(self.folder / "manifest.jsonl", entry)
         self.entries[entry.day] = self._recorded[entry.day] = entry
 
-    def _adopt(self, day: date) -> None:
-        name = self.dataset.time_zone
-        columns = self.dataset.columns or audit.header(self.path(day))
-        entry = audit.adopted(self.path(day), day, columns, zone(name) if name else None)
+    def _recover(self, day: date) -> None:
+        path, name = self.day_path(day), self.dataset.time_zone
+        columns = self.dataset.columns or verify.read_header(path)
+        entry = verify.recover_entry(path, day, columns, zone(name) if name else None)
         if entry and (entry.rows or not columns) and not self.dataset.columns:
             self.dataset = replace(self.dataset, columns=columns)
         if entry:

@@ -1,4 +1,4 @@
-"""What the day files themselves say, against what the manifest says of them."""
+"""Compare the files of the days with the manifest."""
 
 import csv
 import hashlib
@@ -13,11 +13,11 @@ from adsfetch.storage.csv import read_rows
 from adsfetch.storage.manifest import Entry
 
 DELETED = "its file was deleted"
-CHANGED = "its file was cut or edited"
+CHANGED = "its file was truncated or edited"
 
 
 def day_files(folder: Path) -> dict[date, os.stat_result]:
-    """Return the size and times of each day file, in one pass over the folder."""
+    """Return the size and times of each day's file, in one pass over the folder."""
     if not folder.is_dir():
         return {}
     with os.scandir(folder) as files:
@@ -25,7 +25,7 @@ def day_files(folder: Path) -> dict[date, os.stat_result]:
 
 
 def day_of(name: str) -> date | None:
-    """Return the day that a file is named after."""
+    """Return the day in the name of a file; None for any other name."""
     stem, dot, suffix = name.partition(".")
     try:
         return date.fromisoformat(stem) if dot + suffix == ".csv" and len(stem) == 10 else None  # noqa: PLR2004
@@ -33,24 +33,29 @@ def day_of(name: str) -> date | None:
         return None
 
 
-def checked(entry: Entry, path: Path, stat: os.stat_result | None, *, thorough: bool) -> Entry:
-    """Return the entry as its file deserves; unless ``thorough``, read only what looks touched."""
+def check_entry(entry: Entry, path: Path, stat: os.stat_result | None, *, thorough: bool) -> Entry:
+    """Return the entry, with a problem if its file is deleted or changed.
+
+    Unless ``thorough``, only a file whose size or modification time has changed is read.
+    """
     if not entry.sha256:
         return entry
     if stat is None:
         return replace(entry, problem=DELETED)
-    untouched = (stat.st_size, stat.st_mtime_ns) == (entry.size, entry.changed)
-    if entry.held and untouched and not thorough:
+    unchanged = (stat.st_size, stat.st_mtime_ns) == (entry.size, entry.changed)
+    if entry.is_stored and unchanged and not thorough:
         return entry
-    if digest(path) != entry.sha256:
+    if sha256_of(path) != entry.sha256:
         return replace(entry, problem=CHANGED)
     return replace(entry, changed=stat.st_mtime_ns, problem="")
 
 
-def adopted(path: Path, day: date, columns: tuple[str, ...], zone: tzinfo | None) -> Entry | None:
-    """Return the entry of a file that the manifest has lost; None when the file is not ours.
+def recover_entry(
+    path: Path, day: date, columns: tuple[str, ...], zone: tzinfo | None
+) -> Entry | None:
+    """Return the entry of a file that the manifest does not list; None if it is not a day's file.
 
-    A day file has its name only after it was complete on the disk, so one that reads well
+    A file gets the name of its day only after it is complete on the disk. So one that parses
     with the columns of the dataset is a day whose entry was lost, by a crash or by hand.
     """
     rows = count_rows(path, columns)
@@ -58,45 +63,45 @@ def adopted(path: Path, day: date, columns: tuple[str, ...], zone: tzinfo | None
         return None
     stat = path.stat()
     fetched_on = datetime.fromtimestamp(stat.st_mtime, zone).date()
-    return Entry(day, rows, stat.st_size, digest(path), fetched_on, stat.st_mtime_ns)
+    return Entry(day, rows, stat.st_size, sha256_of(path), fetched_on, stat.st_mtime_ns)
 
 
-def header(path: Path) -> tuple[str, ...]:
-    """Return the columns that a file names; nothing when it is empty or no CSV."""
+def read_header(path: Path) -> tuple[str, ...]:
+    """Return the columns in the first line; an empty tuple for an empty file or invalid CSV."""
     with suppress(csv.Error, ValueError):
         return tuple(next(read_rows(path), ()))
     return ()
 
 
 def count_rows(path: Path, columns: tuple[str, ...]) -> int | None:
-    """Return the number of rows, or None when a file is not of this shape or cut."""
+    """Return the number of rows; None for other columns, invalid CSV or an incomplete file."""
     if path.stat().st_size == 0:
         return 0
     try:
         lines = read_rows(path)
-        if tuple(next(lines)) != columns or not ends_whole(path):
+        if tuple(next(lines)) != columns or not ends_with_newline(path):
             return None
-        return sum(1 for _ in same_width(lines, len(columns)))
+        return sum(1 for _ in check_width(lines, len(columns)))
     except (csv.Error, ValueError):
         return None
 
 
-def same_width(lines: Iterator[list[str]], width: int) -> Iterator[list[str]]:
-    """Yield lines; raise ValueError at one with more or fewer cells."""
+def check_width(lines: Iterator[list[str]], width: int) -> Iterator[list[str]]:
+    """Yield the lines; raise ValueError at one with more or fewer cells."""
     for line in lines:
         if len(line) != width:
             raise ValueError(f"{len(line)} cells instead of {width}")
         yield line
 
 
-def ends_whole(path: Path) -> bool:
-    """Tell whether the last line has its end."""
+def ends_with_newline(path: Path) -> bool:
+    """Tell whether the last line is complete."""
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"\n"
 
 
-def digest(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

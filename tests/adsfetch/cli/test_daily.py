@@ -100,14 +100,14 @@ def test_an_empty_day_is_final_and_not_asked_again(shop, fetch):
 def test_an_end_in_the_future_is_cut_to_today_and_said_so(shop, fetch):
     answer = fetch("fetch", "2024-03-04", "2024-03-31", "--today", "2024-03-05")
     assert answer.code == 0
-    assert "2024-03-31 is still to come: fetching up to today, 2024-03-05" in answer.err
+    assert "2024-03-31 is in the future: fetching up to today, 2024-03-05" in answer.err
     assert sorted(shop.calls) == ["2024-03-04", "2024-03-05"]
 
 
 def test_a_start_in_the_future_is_a_slip(shop, fetch):
     answer = fetch("fetch", "2024-03-06", "2024-03-31", "--today", "2024-03-05")
     assert answer.code == 2
-    assert "still to come" in answer.err
+    assert "in the future" in answer.err
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
@@ -134,7 +134,7 @@ def test_another_source_does_not_mix_into_a_dataset(shop, fetch, run):
     other = ("--source", "adsfetch.example:fetch_data", "--out", "data")
     answer = run("fetch", "2024-01-01", "2024-01-05", *other)
     assert answer.code == 2
-    assert "holds the rows of shop:fetch_data" in answer.err
+    assert "contains the rows of shop:fetch_data" in answer.err
     assert run("fetch", "2024-01-01", "2024-01-05", *other, "--dataset", "sample").code == 0
     assert len(shop.all()) == 3
 
@@ -159,8 +159,8 @@ def test_verify_finds_what_was_cut_edited_or_deleted_and_nothing_else(shop, fetc
     answer = run("verify", "--out", "data", "--json")
     assert answer.code == 1
     assert answer.json["damaged"] == {
-        "2024-01-01": "its file was cut or edited",
-        "2024-01-02": "its file was cut or edited",
+        "2024-01-01": "its file was truncated or edited",
+        "2024-01-02": "its file was truncated or edited",
         "2024-01-03": "its file was deleted",
     }
     shop.orders()
@@ -208,4 +208,4 @@ def test_a_dataset_begun_with_raw_text_does_not_become_half_escaped(shop, fetch)
     fetch("fetch", "2024-01-01", "2024-01-01")
     answer = fetch("fetch", "2024-01-02", "2024-01-02", "--escape-formulas")
     assert answer.code == 2
-    assert "begun without --escape-formulas" in answer.err
+    assert "created without --escape-formulas" in answer.err

@@ -13,8 +13,8 @@ import pytest
 
 import adsfetch
 from adsfetch import DayFailure, DayReport, Retry, fetch_days
-from adsfetch.fetch.metrics import Meter
-from adsfetch.fetch.throttle import Gate
+from adsfetch.fetch.metrics import CallMetrics
+from adsfetch.fetch.throttle import Throttle
 
 DAYS = [date(2024, 2, 27) + timedelta(number) for number in range(5)]
 QUICK = Retry(attempts=3, wait_initial=0.001, wait_max=0.002)
@@ -69,11 +69,11 @@ def test_a_day_named_twice_is_asked_once():
 )
 def test_what_may_pass_is_tried_again(error, cause):
     source, met = raising_once(error)
-    meter = Meter()
-    found = outcomes(source, DAYS[:1], meter=meter)
+    metrics = CallMetrics()
+    found = outcomes(source, DAYS[:1], metrics=metrics)
     assert isinstance(found[DAYS[0]], DayReport)
     assert len(met) == 2
-    assert meter.retries == {cause: 1}
+    assert metrics.retries == {cause: 1}
 
 
 @pytest.mark.parametrize("error", [TypeError("x"), adsfetch.DayError("x"), NameError("x")])
@@ -119,10 +119,10 @@ def test_workers_that_were_stopped_count_as_no_retries():
             raise adsfetch.OAuthError("revoked")
         raise adsfetch.RateLimitError(0.05)
 
-    meter = Meter()
+    metrics = CallMetrics()
     with pytest.raises(adsfetch.OAuthError):
-        list(fetch_days(source, DAYS, workers=5, retry=QUICK, meter=meter))
-    assert set(meter.retries) <= {"rate limit"}
+        list(fetch_days(source, DAYS, workers=5, retry=QUICK, metrics=metrics))
+    assert set(metrics.retries) <= {"rate limit"}
 
 
 def test_a_fatal_error_comes_after_the_days_that_were_done():
@@ -193,15 +193,15 @@ def test_a_source_that_returns_no_rows_is_told_so():
 
 
 def test_after_a_rate_limit_half_the_calls_go_on_and_their_number_grows_again():
-    gate = Gate(8)
-    with gate.admit() as first, gate.admit() as second:
-        gate.pause(0.01, first)
-        gate.pause(0.01, second)
-    assert gate.limit == 4
+    throttle = Throttle(8)
+    with throttle.acquire() as first, throttle.acquire() as second:
+        throttle.pause(0.01, first)
+        throttle.pause(0.01, second)
+    assert throttle.limit == 4
     for _ in range(4 + 5 + 6 + 7):
-        with gate.admit():
+        with throttle.acquire():
             pass
-    assert gate.limit == 8
+    assert throttle.limit == 8
 
 
 def test_a_rate_limit_that_names_no_delay_is_waited_for_twice_as_long_each_time():
@@ -220,12 +220,12 @@ def test_a_rate_limit_that_names_no_delay_is_waited_for_twice_as_long_each_time(
 
 
 def test_the_gate_counts_overlapping_pauses_once():
-    gate = Gate(2)
-    with gate.admit() as ticket:
-        gate.pause(0.2, ticket)
-        gate.pause(0.2, ticket)
-    with gate.admit():
-        assert 0.19 < gate.throttled < 0.3
+    throttle = Throttle(2)
+    with throttle.acquire() as permit:
+        throttle.pause(0.2, permit)
+        throttle.pause(0.2, permit)
+    with throttle.acquire():
+        assert 0.19 < throttle.paused_seconds < 0.3
 
 
 def test_a_process_whose_source_hangs_still_ends(tmp_path):

@@ -194,5 +194,5 @@ def test_a_token_endpoint_that_cannot_be_reached_is_not_taken_for_a_revoked_gran
         hurry = ["--attempts", "2", "--wait-initial", "0.01"]
         answer = run(*FETCH, *words, *hurry, env=ads.environment)
     assert answer.code == 1
-    assert "no token" in answer.err
+    assert "cannot get an access token" in answer.err
     assert "revoked" not in answer.err

@@ -8,8 +8,8 @@ import pytest
 from adsserver.token_proxy import token_proxy
 
 from adsfetch import QueryError
-from adsfetch.google.fields import Fields, currency
-from adsfetch.google.narrow import narrowed
+from adsfetch.google.fields import Fields, exact_amount
+from adsfetch.google.gapic_adapter import project_message
 
 google_ads = pytest.importorskip("google.ads.googleads.client")
 
@@ -58,7 +58,7 @@ def test_another_query_into_the_same_folder_is_refused_before_any_call(google, a
     ads.behave()
     answer = google("fetch", "2024-01-01", "2024-01-02", "--query", "q.gaql")
     assert answer.code == 2
-    assert "name another one with --dataset" in answer.err
+    assert "choose another name with --dataset" in answer.err
     assert ads.log()["headers"] == []
 
 
@@ -130,7 +130,7 @@ def cells(row, *paths):
     """Return the cells of a row, which are the same if only the selected fields are unpacked."""
     fields = Fields(row.DESCRIPTOR, paths)
     batch = fields.batch([row])
-    narrow = narrowed(row.DESCRIPTOR, fields.places)
+    narrow = project_message(row.DESCRIPTOR, fields.attribute_paths)
     assert fields.batch([narrow.FromString(row.SerializeToString())]) == batch
     return dict(zip(batch.names, [column[0] for column in batch.columns], strict=True))
 
@@ -164,10 +164,10 @@ def test_a_whole_message_is_one_cell(row):
 
 
 def test_what_was_not_selected_is_not_unpacked(row):
-    narrow = narrowed(row.DESCRIPTOR, ["campaign.id", "campaign.name", "metrics.clicks"])
+    narrow = project_message(row.DESCRIPTOR, ["campaign.id", "campaign.name", "metrics.clicks"])
     assert set(narrow.DESCRIPTOR.fields_by_name) == {"campaign", "metrics"}
     assert set(narrow().campaign.DESCRIPTOR.fields_by_name) == {"id", "name"}
-    again = narrowed(row.DESCRIPTOR, ["metrics.clicks", "campaign.name", "campaign.id"])
+    again = project_message(row.DESCRIPTOR, ["metrics.clicks", "campaign.name", "campaign.id"])
     assert again.DESCRIPTOR.full_name == narrow.DESCRIPTOR.full_name
 
 
@@ -203,7 +203,7 @@ def test_a_field_that_is_not_there_is_an_error(row):
     [(0, "0.000000"), (1, "0.000001"), (-1_500_000, "-1.500000")],
 )
 def test_money_is_exact(micros, amount):
-    assert currency(micros) == amount
+    assert exact_amount(micros) == amount
 
 
 def test_a_refresh_token_works_like_a_service_account(run, ads, tmp_path):

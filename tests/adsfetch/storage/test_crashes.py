@@ -136,7 +136,7 @@ def test_of_two_runs_at_once_one_waits_and_no_day_is_asked_twice(shop, fetch):
     shop.wait_for_calls(5)
     impatient = fetch("fetch", "2024-01-01", "2024-01-05", "--lock-wait", "0.1")
     assert impatient.code == 2
-    assert "another run is still at work" in impatient.err
+    assert "another run still uses" in impatient.err
     second = shop.start("fetch", "2024-01-01", "2024-01-05")
     assert "waiting for it to end" in second.stderr.readline()
     (shop.folder / "go").touch()

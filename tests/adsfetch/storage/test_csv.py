@@ -18,7 +18,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 def written(rows, **options):
     table = Table(columns_of(rows[0]), **options)
-    return table.header + b"".join(lines for _, lines in table.lines(DAY, rows))
+    return table.header + b"".join(lines for _, lines in table.encode_rows(DAY, rows))
 
 
 def read(content):
