@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError
 INSTANCE = Path(__file__).resolve().parent.parent / "instance"
 CACHE_TTL_MAX = 86_400
 RATE_MAX = 1_000_000_000
+MIN_SECRET_LENGTH = 16
 THREADS = 8
 """Concurrent requests of one process; each may need one database connection."""
 LIVE_THREADS = 2
@@ -144,8 +145,8 @@ def redis_url(text: str) -> str:
 
 def long_secret(text: str) -> str:
     """Reject a key that could be guessed."""
-    if len(text) < 16:  # noqa: PLR2004 - sixteen characters are the 16 in the message
-        raise ValueError("must have at least 16 characters")
+    if len(text) < MIN_SECRET_LENGTH:
+        raise ValueError(f"must have at least {MIN_SECRET_LENGTH} characters")
     return text
 
 

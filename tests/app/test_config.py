@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.config import BadSetting, from_env, kept_secret
+from app.config import InvalidSetting, from_env, load_or_create_secret
 
 ROOT = Path(__file__).parents[2]
 SECRET = {"SECRET_KEY": "a secret of the tests"}
@@ -19,7 +19,7 @@ def test_every_setting_has_a_default():
     assert settings.testing is False
 
 
-def test_every_setting_is_read_from_its_name():
+def test_every_setting_is_read_from_its_variable():
     settings = from_env(
         {
             "DATABASE_URL": "sqlite:////tmp/any.db",
@@ -47,7 +47,7 @@ def test_an_empty_setting_counts_as_unset(empty):
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
-def test_postgresql_is_reached_by_our_driver_however_it_is_named(scheme):
+def test_a_postgresql_url_gets_the_installed_driver(scheme):
     url = from_env(
         {**SECRET, "DATABASE_URL": f"{scheme}://u:p%40w@host:5432/shop?x=1"}
     ).database_url
@@ -55,7 +55,7 @@ def test_postgresql_is_reached_by_our_driver_however_it_is_named(scheme):
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
-def test_the_service_runs_on_either_name_of_postgresql(make_app, postgres_database, scheme):
+def test_the_service_runs_with_either_scheme_of_postgresql(make_app, postgres_database, scheme):
     url = f"{scheme}://{postgres_database.partition('://')[2]}"
     assert make_app(url).test_client().get("/books").status_code == 200
 
@@ -92,17 +92,17 @@ def test_the_service_runs_on_either_name_of_postgresql(make_app, postgres_databa
         ("LOG_FORMAT", "JSON"),
     ],
 )
-def test_a_wrong_value_is_refused_in_one_line_that_names_it(name, value):
-    with pytest.raises(BadSetting) as refused:
+def test_an_invalid_value_is_rejected_with_one_line_that_names_the_setting(name, value):
+    with pytest.raises(InvalidSetting) as error:
         from_env({**SECRET, name: value})
-    assert str(refused.value).startswith(f"bookstall: {name} ")
-    assert "\n" not in str(refused.value)
+    assert str(error.value).startswith(f"bookstall: {name} ")
+    assert "\n" not in str(error.value)
 
 
-def test_a_complaint_does_not_show_a_password():
-    with pytest.raises(BadSetting) as refused:
+def test_an_error_message_does_not_contain_the_password():
+    with pytest.raises(InvalidSetting) as error:
         from_env({**SECRET, "DATABASE_URL": "postgresql://u:hidden@host:port/shop"})
-    assert "hidden" not in str(refused.value)
+    assert "hidden" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_a_complaint_does_not_show_a_password():
         ("gunicorn wsgi:app", "REDIS_URL", "nonsense"),
     ],
 )
-def test_a_wrong_value_stops_the_start_with_one_line(command, name, value):
-    ended = subprocess.run(
+def test_an_invalid_value_stops_the_start_with_one_line(command, name, value):
+    process = subprocess.run(
         [sys.executable, "-m", *command.split()],
         env={**SECRET, name: value, "PYTHONPATH": str(ROOT)},
         cwd=ROOT,
@@ -125,16 +125,16 @@ def test_a_wrong_value_stops_the_start_with_one_line(command, name, value):
         text=True,
         timeout=60,
     )
-    assert ended.returncode != 0
-    assert ended.stdout == ""
-    assert ended.stderr.count("\n") == 1
-    assert ended.stderr.startswith(f"bookstall: {name} ")
+    assert process.returncode != 0
+    assert process.stdout == ""
+    assert process.stderr.count("\n") == 1
+    assert process.stderr.startswith(f"bookstall: {name} ")
 
 
-def test_the_secret_is_made_once_and_kept_from_others(tmp_path):
+def test_the_secret_is_created_once_and_readable_by_its_owner_only(tmp_path):
     path = tmp_path / "instance/secret_key"
-    made = kept_secret(path)
-    assert len(made) >= 32
-    assert kept_secret(path) == made
+    secret = load_or_create_secret(path)
+    assert len(secret) >= 32
+    assert load_or_create_secret(path) == secret
     assert path.stat().st_mode & 0o777 == 0o600
-    assert [found.name for found in path.parent.iterdir()] == ["secret_key"]
+    assert [file.name for file in path.parent.iterdir()] == ["secret_key"]

@@ -1,4 +1,4 @@
-"""The service under real gunicorn: raw sockets, several workers, and its end."""
+"""The service under gunicorn: raw sockets, several workers, shutdown."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ def connected(server):
 
 
 def read_all(connection):
-    """Read until the other side closes."""
+    """Read until the peer closes the connection."""
     received = b""
     with contextlib.suppress(ConnectionResetError):
         while more := connection.recv(65_536):
@@ -60,7 +60,7 @@ def read_all(connection):
     ],
     ids=lambda sent: ascii(sent.removeprefix(HEAD).decode("latin-1")[:50]),
 )
-def test_nonsense_on_the_wire_is_a_4xx_and_a_closed_connection(served, sent):
+def test_a_malformed_request_gets_a_4xx_and_the_connection_is_closed(served, sent):
     with connected(served) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
@@ -71,7 +71,7 @@ def test_nonsense_on_the_wire_is_a_4xx_and_a_closed_connection(served, sent):
 
 
 @pytest.mark.parametrize("broken", [b"zz\r\n", b"5\r\nhelloXX", b"-5\r\n"])
-def test_what_follows_a_broken_chunk_is_not_taken_for_a_request(served, broken):
+def test_bytes_after_a_malformed_chunk_are_not_read_as_a_request(served, broken):
     with connected(served) as connection:
         connection.sendall(CHUNKED + broken + NEXT)
         connection.shutdown(socket.SHUT_WR)
@@ -80,7 +80,7 @@ def test_what_follows_a_broken_chunk_is_not_taken_for_a_request(served, broken):
     assert received.count(b"HTTP/1.1") == 1
 
 
-def test_a_chunked_body_in_good_order_is_read(served):
+def test_a_chunked_body_is_read(served):
     with connected(served) as connection:
         chunks = b"".join(b"%x\r\n%b\r\n" % (1, bytes([byte])) for byte in BOOK)
         connection.sendall(CHUNKED + chunks + b"0\r\n\r\n")
@@ -102,7 +102,7 @@ def test_a_chunked_body_at_the_limit_is_read(served):
         assert connection.recv(12) == b"HTTP/1.1 201"
 
 
-def test_bodies_that_are_broken_off_leave_no_worker_stuck(served):
+def test_incomplete_bodies_do_not_block_the_workers(served):
     with contextlib.ExitStack() as stack:
         for _ in range(4):
             connection = stack.enter_context(connected(served))
@@ -112,7 +112,7 @@ def test_bodies_that_are_broken_off_leave_no_worker_stuck(served):
         assert served.request("GET", "/books")[0] == 200
 
 
-def test_the_figures_are_those_of_all_workers(served):
+def test_metrics_cover_all_workers(served):
     def count():
         text = served.request("GET", "/metrics")[2].decode()
         return sum(
@@ -123,19 +123,19 @@ def test_the_figures_are_those_of_all_workers(served):
 
     before = count()
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: served.request("GET", "/openapi.json")[0], range(40)))
-    assert set(answers) == {200}
-    # Whichever worker tells them, they are the same.
+        statuses = list(pool.map(lambda _: served.request("GET", "/openapi.json")[0], range(40)))
+    assert set(statuses) == {200}
+    # Every worker returns the same metrics.
     assert {count() - before for _ in range(10)} == {40}
 
 
-def test_reviews_through_several_processes_all_count(serve, database):
+def test_all_reviews_count_that_several_processes_write_at_once(serve, database):
     server = serve(DATABASE_URL=database)
     assert server.request("POST", "/books", BOOK)[0] == 201
 
     def add(number):
-        words = {"rating": number % 5 + 1, "reviewer": "Ana", "text": "One of many."}
-        return server.request("POST", "/books/1/reviews", json.dumps(words).encode())[0]
+        review = {"rating": number % 5 + 1, "reviewer": "Ana", "text": "One of many."}
+        return server.request("POST", "/books/1/reviews", json.dumps(review).encode())[0]
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(add, range(50))) == {201}
@@ -143,14 +143,14 @@ def test_reviews_through_several_processes_all_count(serve, database):
     assert (book["review_count"], book["average_rating"]) == (50, 3.0)
 
 
-def test_requests_at_work_are_answered_after_sigterm(serve, sqlite_database):
+def test_running_requests_complete_after_sigterm(serve, sqlite_database):
     server = serve(DATABASE_URL=sqlite_database)
     with contextlib.ExitStack() as stack:
         waiting = [stack.enter_context(connected(server)) for _ in range(6)]
         for connection in waiting:
             length = b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(BOOK)
             connection.sendall(HEAD + length)
-            assert connection.recv(100).startswith(b"HTTP/1.1 100")  # it is at work
+            assert connection.recv(100).startswith(b"HTTP/1.1 100")  # the request is running
         server.terminate()
         for connection in waiting:
             connection.sendall(BOOK)
@@ -162,9 +162,9 @@ def test_requests_at_work_are_answered_after_sigterm(serve, sqlite_database):
     assert "error" not in server.log.read_text().lower()
 
 
-def test_no_answer_is_broken_off_when_the_service_ends_under_load(serve, sqlite_database):
+def test_no_response_is_cut_short_when_the_service_stops_under_load(serve, sqlite_database):
     server = serve(DATABASE_URL=sqlite_database)
-    broken, whole, enough = [], [], threading.Event()
+    broken, complete, enough = [], [], threading.Event()
 
     def load():
         while True:
@@ -173,9 +173,9 @@ def test_no_answer_is_broken_off_when_the_service_ends_under_load(serve, sqlite_
                     connection.sendall(b"GET /openapi.json HTTP/1.0\r\nHost: x\r\n\r\n")
                     received = read_all(connection)
             except ConnectionError:
-                return  # nobody listens any more
-            (whole if received.endswith(b"}") else broken).append(received)
-            if len(whole) >= 50:
+                return  # the listening socket is closed
+            (complete if received.endswith(b"}") else broken).append(received)
+            if len(complete) >= 50:
                 enough.set()
 
     threads = [threading.Thread(target=load) for _ in range(4)]
@@ -187,11 +187,11 @@ def test_no_answer_is_broken_off_when_the_service_ends_under_load(serve, sqlite_
     assert server.wait() == 0
     for thread in threads:
         thread.join()
-    # A connection that was never accepted may be closed without a byte; an answer never half.
+    # A connection that was never accepted may be closed without a byte.
     assert [received for received in broken if received] == []
 
 
-def test_a_hup_replaces_the_workers_and_the_end_leaves_no_folder_behind(serve, tmp_path):
+def test_sighup_replaces_the_workers_and_a_stop_removes_the_metrics_folder(serve, tmp_path):
     server = serve(DATABASE_URL=f"sqlite:///{tmp_path / 'it.db'}", TMPDIR=str(tmp_path))
     before = set(server.workers())
     server.reload()
