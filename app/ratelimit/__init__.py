@@ -1,1 +1,1 @@
-"""Rate limits: token leases, windows, storage in memory and Redis."""
+"""Rate limits: token leases, the sliding window, and its stores in memory and Redis."""

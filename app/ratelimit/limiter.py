@@ -1,7 +1,7 @@
-"""How often each client may call: tokens, taken from the common count in advance.
+"""The rate limiter: each process takes tokens in advance, so that most requests ask no store.
 
-A process takes a lease of tokens for a client, good for a second at most, and spends it without
-asking anybody. How large leases are and why the quota holds: docs/access.md, "Limits".
+A process holds a lease of tokens for a client, for a second at most. How large a lease is and why
+the quota is never exceeded: docs/access.md, "Limits".
 """
 
 import time
@@ -11,121 +11,120 @@ from math import ceil
 from threading import Lock
 from typing import NamedTuple
 
-from flask import Flask
-
-from app.cache.tags import read_through
 from app.config import Rate, Settings
 from app.ratelimit.memory import MemoryStore
 from app.ratelimit.redis import RedisStore
-from app.ratelimit.window import Grant, Store, Unspent, Window
-from app.redis.client import RedisAway
+from app.ratelimit.window import Grant, TokenStore, UnusedTokens, Window
+from app.redis.client import RedisClient, RedisUnavailable
 
-FIRST_ASK = 4
-ASK_MOST = 1_000
-LEASES_MOST = 10_000
-LOCKS = 64
+INITIAL_BATCH = 4
+MAX_BATCH = 1_000
+MAX_LEASES = 10_000
+LOCK_COUNT = 64
 
 Headers = Sequence[tuple[str, str]]
 
 
 class Admission(NamedTuple):
-    """What was decided, and what the client is told."""
+    """The decision about one request, and the response headers that report it."""
 
     headers: Headers
     retry_after: int | None = None
-    """Seconds to wait, for a request that was not admitted."""
+    """Seconds to wait if the request is rejected."""
 
 
-class Lease:
-    """Tokens that are counted already; any thread may spend one without a lock."""
+class TokenLease:
+    """Tokens that the store has counted already; any thread uses them without a lock."""
 
-    __slots__ = ("_spent", "ask", "frees_at", "grant", "store", "until")
+    __slots__ = ("_consumed", "batch", "expires_at", "grant", "resets_at", "store")
 
-    def __init__(self, store: Store, grant: Grant, ask: int, began: float, life: float) -> None:
+    def __init__(
+        self, store: TokenStore, grant: Grant, batch: int, began: float, seconds: float
+    ) -> None:
         self.store = store
         self.grant = grant
-        self.ask = ask
-        self.frees_at = began + grant.wait
-        # What says that nothing is left must not outlast the moment at which something is.
-        self.until = began + (life if grant.size else min(life, grant.wait))
-        self._spent = count()
+        self.batch = batch
+        self.resets_at = began + grant.resets_after
+        # An empty lease rejects requests: it must expire before the store has tokens again.
+        self.expires_at = began + (seconds if grant.tokens else min(seconds, grant.resets_after))
+        self._consumed = count()
 
-    def spend(self) -> int | None:
-        """Spend a token and return how many are left, here and in the store; None if none was."""
-        # next() of a count is one step of the interpreter: no two threads get the same number.
-        left = self.grant.size - 1 - next(self._spent)
-        return self.grant.rest + left if left >= 0 else None
+    def consume(self) -> int | None:
+        """Use one token; return how many are left here and in the store, or None if it is empty."""
+        # next() of a count is atomic under the GIL: no two threads get the same number.
+        left = self.grant.tokens - 1 - next(self._consumed)
+        return self.grant.remaining + left if left >= 0 else None
 
-    def close(self) -> Unspent:
-        """Take all tokens that are left, so that nobody spends what is given back."""
-        unspent = 0
-        while self.spend() is not None:
-            unspent += 1
-        return Unspent(self.grant.slice, unspent)
+    def drain(self) -> UnusedTokens:
+        """Take all tokens that are left, so that no thread uses a token that is returned."""
+        unused = 0
+        while self.consume() is not None:
+            unused += 1
+        return UnusedTokens(self.grant.slice, unused)
 
 
 class Limiter:
-    """Admits requests of one kind."""
+    """Limits requests of one kind, such as reads, for each client."""
 
-    def __init__(self, kind: str, window: Window, stores: Sequence[Store]) -> None:
+    def __init__(self, kind: str, window: Window, stores: Sequence[TokenStore]) -> None:
         self._kind = kind
         self._window = window
         self._stores = stores
-        self._leases: dict[str, Lease] = {}
-        self._shelf = Lock()
-        # For a client at a time, so that threads which need a new lease take one together.
-        self._locks = [Lock() for _ in range(LOCKS)]
+        self._leases: dict[str, TokenLease] = {}
+        self._leases_lock = Lock()
+        # Threads that need a new lease for the same client take one together.
+        self._client_locks = [Lock() for _ in range(LOCK_COUNT)]
         self._policy = ("RateLimit-Policy", f'"{kind}";q={window.quota};w={window.seconds}')
 
     def admit(self, client: str) -> Admission:
-        """Spend a token of ``client``, or tell when to come back."""
-        admission = self._by_lease(self._leases.get(client))
+        """Use a token of ``client``, or return after how many seconds to retry."""
+        admission = self._admit_from(self._leases.get(client))
         if admission is not None:
             return admission
-        with self._locks[hash(client) % LOCKS]:
+        with self._client_locks[hash(client) % LOCK_COUNT]:
             lease = self._leases.get(client)
-            return self._by_lease(lease) or self._by_new_lease(client, lease)
+            return self._admit_from(lease) or self._admit_from_new_lease(client, lease)
 
-    def _by_lease(self, lease: Lease | None) -> Admission | None:
-        if lease is None or time.monotonic() >= lease.until:
+    def _admit_from(self, lease: TokenLease | None) -> Admission | None:
+        if lease is None or time.monotonic() >= lease.expires_at:
             return None
-        left = lease.spend()
-        if left is None and lease.grant.size:
+        left = lease.consume()
+        if left is None and lease.grant.tokens:
             return None
-        return self._told(lease, left)
+        return self._admission(lease, left)
 
-    def _by_new_lease(self, client: str, old: Lease | None) -> Admission:
-        lease = self._take(client, old)
-        left = lease.spend()  # before any other thread can
-        with self._shelf:
-            self._leases.pop(client, None)  # the newest stands last, the oldest goes first
+    def _admit_from_new_lease(self, client: str, old: TokenLease | None) -> Admission:
+        lease = self._take_lease(client, old)
+        left = lease.consume()  # before another thread can take the last token
+        with self._leases_lock:
+            self._leases.pop(client, None)  # in order of age: the oldest lease is evicted first
             self._leases[client] = lease
-            if len(self._leases) > LEASES_MOST:
+            if len(self._leases) > MAX_LEASES:
                 del self._leases[next(iter(self._leases))]
-        return self._told(lease, left)
+        return self._admission(lease, left)
 
-    def _take(self, client: str, old: Lease | None) -> Lease:
-        ask, unspent = FIRST_ASK, None
+    def _take_lease(self, client: str, old: TokenLease | None) -> TokenLease:
+        batch, unused = INITIAL_BATCH, None
         if old is not None:
-            in_time = time.monotonic() < old.until
-            unspent = old.close()
-            spent = old.grant.size - unspent.size
-            ask = min(ASK_MOST, 2 * old.ask) if in_time else max(FIRST_ASK, spent)
+            used_up_early = time.monotonic() < old.expires_at
+            unused = old.drain()
+            used = old.grant.tokens - unused.tokens
+            batch = min(MAX_BATCH, 2 * old.batch) if used_up_early else max(INITIAL_BATCH, used)
         for store in self._stores:
-            back = unspent if old is not None and old.store is store else None
+            to_return = unused if old is not None and old.store is store else None
             began = time.monotonic()
             try:
-                grant = store.take(client, ask, back)
-            except RedisAway:
+                grant = store.take(client, batch, to_return)
+            except RedisUnavailable:
                 continue
-            return Lease(store, grant, ask, began, self._window.lease)
-        raise RuntimeError("the last store is never away")
+            return TokenLease(store, grant, batch, began, self._window.lease_seconds)
+        raise RuntimeError("the last store is always available")
 
-    def _told(self, lease: Lease, left: int | None) -> Admission:
-        seconds = lease.frees_at - time.monotonic()
+    def _admission(self, lease: TokenLease, left: int | None) -> Admission:
+        seconds = lease.resets_at - time.monotonic()
         if left is None:
-            wait = max(1, ceil(seconds))
-            return Admission(self._headers(0, wait), wait)
+            retry_after = max(1, ceil(seconds))
+            return Admission(self._headers(0, retry_after), retry_after)
         return Admission(self._headers(left, min(self._window.seconds, int(seconds) + 1)))
 
     def _headers(self, left: int, seconds: int) -> Headers:
@@ -133,26 +132,23 @@ class Limiter:
 
 
 class Limits(NamedTuple):
-    """The limiters of an app; None where there is no limit."""
+    """The limiters of an application; None for an unlimited kind."""
 
     read: Limiter | None
     write: Limiter | None
 
 
-def init_app(app: Flask, settings: Settings) -> None:
-    """Give ``app`` its limiters; its cache must be there."""
-    app.extensions["bookstall_limits"] = Limits(
-        _limiter(app, settings, "read", settings.rate_limit_read),
-        _limiter(app, settings, "write", settings.rate_limit_write),
+def make_limits(settings: Settings, redis: RedisClient | None) -> Limits:
+    """Make the limiters that ``settings`` require."""
+
+    def limiter(kind: str, rate: Rate | None) -> Limiter | None:
+        if rate is None:
+            return None
+        window = Window(rate)
+        memory = MemoryStore(window, settings.web_concurrency)
+        shared = [] if redis is None else [RedisStore(redis, kind, window)]
+        return Limiter(kind, window, [*shared, memory])
+
+    return Limits(
+        limiter("read", settings.rate_limit_read), limiter("write", settings.rate_limit_write)
     )
-
-
-def _limiter(app: Flask, settings: Settings, kind: str, rate: Rate | None) -> Limiter | None:
-    if rate is None:
-        return None
-    window = Window(rate)
-    memory = MemoryStore(window, settings.web_concurrency)
-    cache = read_through(app)
-    if cache is None:
-        return Limiter(kind, window, [memory])
-    return Limiter(kind, window, [RedisStore(cache.redis.server, kind, window), memory])

@@ -1,91 +1,92 @@
-"""Tokens counted in this process: while Redis is away, or where there is none."""
+"""Token counts in this process, used without Redis and while Redis is unavailable."""
 
 import time
 from array import array
 from threading import Lock
 
-from app.ratelimit.window import SHARE, Grant, Unspent, Window
+from app.ratelimit.window import MAX_FRACTION, Grant, UnusedTokens, Window
 
-CLIENTS_MOST = 20_000
+MAX_CLIENTS = 20_000
 """About 500 bytes each."""
-OTHERS = "others"
+OVERFLOW_CLIENT = "others"
 
 
 class MemoryStore:
-    """Counts the share of one of ``workers`` processes, each of which may see any client.
+    """Counts one process's part of the quota; any of the ``workers`` processes may see a client.
 
-    When too many clients are there, all newcomers count as one: memory stays bounded, and the
-    quota holds.
+    Beyond MAX_CLIENTS, all new clients share one quota, which bounds the memory.
     """
 
     def __init__(self, window: Window, workers: int) -> None:
         self._window = window
         self._quota = max(1, window.quota // workers)
-        self._counts: dict[str, _Count] = {}
-        self._swept = 0
+        self._counts: dict[str, _SlidingCount] = {}
+        self._last_sweep = 0
         self._lock = Lock()
 
-    def take(self, client: str, ask: int, back: Unspent | None) -> Grant:
-        """Count up to ``ask`` tokens for ``client``, after ``back`` is counted off."""
+    def take(self, client: str, requested: int, unused: UnusedTokens | None) -> Grant:
+        """Return ``unused`` tokens, then count up to ``requested`` tokens for ``client``."""
         with self._lock:
             now = time.monotonic()
-            at = int(now / self._window.slice)
-            count = self._count(client, at)
-            count.advance(at)
-            if back is not None:
-                count.take_back(back)
+            current = int(now / self._window.slice_seconds)
+            count = self._count_of(client, current)
+            count.advance(current)
+            if unused is not None:
+                count.subtract(unused)
             free = self._quota - count.total
-            size = min(ask, max(1, free // SHARE)) if free > 0 else 0
-            count.add(at, size)
-            ends = (count.oldest() + self._window.counted) * self._window.slice
-            return Grant(size, max(0, free - size), at, ends - now)
+            granted = min(requested, max(1, int(free * MAX_FRACTION))) if free > 0 else 0
+            count.add(current, granted)
+            # The oldest tokens stop counting when this slice begins.
+            reset = count.oldest() + self._window.counted_slices
+            resets_after = reset * self._window.slice_seconds - now
+            return Grant(granted, max(0, free - granted), current, resets_after)
 
-    def _count(self, client: str, at: int) -> "_Count":
+    def _count_of(self, client: str, current: int) -> "_SlidingCount":
         if client in self._counts:
             return self._counts[client]
-        if len(self._counts) >= CLIENTS_MOST:
-            self._sweep(at)
-        if len(self._counts) >= CLIENTS_MOST:
-            client = OTHERS
-        return self._counts.setdefault(client, _Count(self._window.counted, at))
+        if len(self._counts) >= MAX_CLIENTS:
+            self._sweep(current)
+        if len(self._counts) >= MAX_CLIENTS:
+            client = OVERFLOW_CLIENT
+        return self._counts.setdefault(client, _SlidingCount(self._window.counted_slices, current))
 
-    def _sweep(self, at: int) -> None:
-        """Forget, once in a slice, the clients whose tokens count no more."""
-        if at == self._swept:
+    def _sweep(self, current: int) -> None:
+        """Remove clients without counted tokens, at most once per slice."""
+        if current == self._last_sweep:
             return
-        self._swept = at
-        oldest = at - self._window.counted
+        self._last_sweep = current
+        oldest = current - self._window.counted_slices
         self._counts = {name: c for name, c in self._counts.items() if c.newest > oldest}
 
 
-class _Count:
-    """The tokens of one client, by slices; the ring holds as many as count."""
+class _SlidingCount:
+    """The tokens of one client by slice, in a ring of the counted slices."""
 
     __slots__ = ("newest", "ring", "total")
 
-    def __init__(self, counted: int, at: int) -> None:
-        self.ring = array("I", bytes(4 * counted))
-        self.newest = at
+    def __init__(self, counted_slices: int, current: int) -> None:
+        self.ring = array("I", bytes(4 * counted_slices))
+        self.newest = current
         self.total = 0
 
-    def advance(self, at: int) -> None:
+    def advance(self, current: int) -> None:
         size = len(self.ring)
-        for passed in range(max(self.newest + 1, at - size + 1), at + 1):
+        for passed in range(max(self.newest + 1, current - size + 1), current + 1):
             self.total -= self.ring[passed % size]
             self.ring[passed % size] = 0
-        self.newest = max(self.newest, at)
+        self.newest = max(self.newest, current)
 
     def add(self, at: int, tokens: int) -> None:
         self.ring[at % len(self.ring)] += tokens
         self.total += tokens
 
-    def take_back(self, unspent: Unspent) -> None:
-        if unspent.slice > self.newest - len(self.ring):
-            counted = self.ring[unspent.slice % len(self.ring)]
-            self.add(unspent.slice, -min(unspent.size, counted))
+    def subtract(self, unused: UnusedTokens) -> None:
+        if unused.slice > self.newest - len(self.ring):
+            counted = self.ring[unused.slice % len(self.ring)]
+            self.add(unused.slice, -min(unused.tokens, counted))
 
     def oldest(self) -> int:
-        """Return the oldest slice with a token in it, else the newest slice."""
+        """Return the oldest slice with tokens, or the newest slice if there are none."""
         size = len(self.ring)
         first = self.newest - size + 1
         return next((at for at in range(first, self.newest) if self.ring[at % size]), self.newest)

@@ -1,9 +1,9 @@
-"""How requests are counted so that no window, wherever it begins, holds more than the quota.
+"""The sliding window: how tokens are counted so that no window exceeds the quota.
 
-Tokens are counted in the slice of time in which they are taken, and a token may be spent a little
-later: until its lease ends, or its answer from Redis is late. So the slices that count reach back
-by a window and that lag, and by the slice that is only partly over. All spending of any window
-then lies in slices that were counted together when the last of its tokens was taken.
+A token is counted in the time slice in which it was taken but may be used a little later: until
+its lease expires, or when a slow response from Redis arrives. The sum therefore covers the
+window, plus that delay, plus the partial slice, so no window can exceed the quota wherever it
+starts.
 """
 
 from math import ceil
@@ -12,45 +12,45 @@ from typing import NamedTuple, Protocol
 from app.config import Rate
 from app.redis.client import TIMEOUT_SECONDS
 
-SLICES = 60
-LEASE_MOST_SECONDS = 1.0
-SHARE = 10
-"""A lease is at most this part of what is left, so that other processes get theirs."""
+SLICES_PER_WINDOW = 60
+MAX_LEASE_SECONDS = 1.0
+MAX_FRACTION = 0.1
+"""The largest part of the remaining quota that one lease takes; other processes need some too."""
 
 
 class Grant(NamedTuple):
-    """What a store gave: tokens of one slice, and what it knows of the rest."""
+    """The tokens that a store granted, and the state of the client's quota."""
 
-    size: int
-    rest: int
+    tokens: int
+    remaining: int
     slice: int
-    wait: float
-    """Seconds until the oldest tokens that count do so no more."""
+    resets_after: float
+    """Seconds until the oldest counted tokens leave the window."""
 
 
-class Unspent(NamedTuple):
-    """Tokens that are given back, and the slice that they were counted in."""
+class UnusedTokens(NamedTuple):
+    """Tokens to return, and the slice in which they were counted."""
 
     slice: int
-    size: int
+    tokens: int
 
 
 class Window:
-    """How a rate is counted."""
+    """The dimensions of a window for one rate; all durations are in seconds."""
 
     def __init__(self, rate: Rate) -> None:
         self.quota = rate.amount
         self.seconds = rate.seconds
-        self.slice = rate.seconds / SLICES
-        # A little shorter than a slice: that is the margin for a thread that was held up.
-        self.lease = min(LEASE_MOST_SECONDS, 0.75 * self.slice)
-        self.lag = max(self.lease, TIMEOUT_SECONDS)
-        self.counted = ceil((rate.seconds + self.lag) / self.slice) + 1
+        self.slice_seconds = rate.seconds / SLICES_PER_WINDOW
+        # Shorter than a slice: the margin is for a thread that pauses before it uses a token.
+        self.lease_seconds = min(MAX_LEASE_SECONDS, 0.75 * self.slice_seconds)
+        self.max_delay = max(self.lease_seconds, TIMEOUT_SECONDS)
+        self.counted_slices = ceil((rate.seconds + self.max_delay) / self.slice_seconds) + 1
 
 
-class Store(Protocol):
-    """Where the tokens of clients are counted."""
+class TokenStore(Protocol):
+    """Counts the tokens of clients."""
 
-    def take(self, client: str, ask: int, back: Unspent | None) -> Grant:
-        """Count up to ``ask`` tokens for ``client``, after ``back`` is counted off."""
+    def take(self, client: str, requested: int, unused: UnusedTokens | None) -> Grant:
+        """Return ``unused`` tokens, then count up to ``requested`` tokens for ``client``."""
         ...

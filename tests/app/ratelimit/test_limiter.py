@@ -15,16 +15,16 @@ from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.auth.api_keys import LOOK_AGAIN_SECONDS
-from app.auth.client_address import network
-from app.config import BadSetting, Rate, from_env
+from app.auth.api_keys import MISS_CACHE_SECONDS
+from app.auth.client_address import normalize_address
+from app.config import InvalidSetting, Rate, from_env
 from app.ratelimit import limiter as limits
 from app.ratelimit import memory as limit_memory
 from app.ratelimit.limiter import Limiter
 from app.ratelimit.memory import MemoryStore
 from app.ratelimit.redis import RedisStore
 from app.ratelimit.window import Window
-from app.redis.client import RedisLink
+from app.redis.client import RedisClient
 from stack.servers import Redis
 
 TEN = Rate(10, 60)
@@ -193,7 +193,7 @@ def test_forwarded_for_is_read_from_the_right(make_limited, proxies, header, sam
     ],
 )
 def test_an_address_counts_as(text, counted):
-    assert network(text) == counted
+    assert normalize_address(text) == counted
 
 
 def test_ipv6_neighbours_share_a_quota_and_other_networks_do_not(make_limited):
@@ -210,7 +210,7 @@ def test_each_key_has_a_quota_of_its_own_wherever_it_calls_from(make_limited):
     client = app.test_client()
     made = [app.test_cli_runner().invoke(args=["keys", "create", "x"]) for _ in range(2)]
     one, two = ({"Authorization": f"Bearer {m.stdout.strip()}"} for m in made)
-    time.sleep(LOOK_AGAIN_SECONDS)
+    time.sleep(MISS_CACHE_SECONDS)
     here, there = {"REMOTE_ADDR": "192.0.2.1"}, {"REMOTE_ADDR": "192.0.2.2"}
     assert admitted(client, headers=one, environ_overrides=here) == 10
     assert admitted(client, headers=one, environ_overrides=there) == 0
@@ -259,7 +259,7 @@ def crowd(service: Any) -> tuple[list[Span], list[bool]]:
         dice = random.Random(number)
         while time.monotonic() < until:
             began = time.monotonic()
-            status, headers, _ = service.ask("GET", "/books")
+            status, headers, _ = service.request("GET", "/books")
             if status == 200:
                 spans.append((began, time.monotonic()))
                 hits.append(headers["Cache-Status"] == "bookstall; hit")
@@ -313,7 +313,7 @@ def test_threads_of_many_processes_never_spend_more_than_was_counted(kind, redis
     name = f"threads {next(NAMES)} {time.monotonic()}"
 
     def store() -> Any:
-        return memory if kind == "memory" else RedisStore(RedisLink(redis_url), "test", window)
+        return memory if kind == "memory" else RedisStore(RedisClient(redis_url), "test", window)
 
     limiters = [Limiter("read", window, [store(), memory]) for _ in range(3)]
 
@@ -338,19 +338,19 @@ def test_a_read_within_a_lease_asks_nobody(make_limited, redis_url, monkeypatch)
 
 def test_what_a_lease_did_not_spend_is_given_back(redis_url):
     window = Window(Rate(100, 60))
-    store = RedisStore(RedisLink(redis_url), "test", window)
+    store = RedisStore(RedisClient(redis_url), "test", window)
     limiter = Limiter("read", window, [store])
     name = f"back {time.monotonic()}"
     for _ in range(3):
         limiter.admit(name)
-        time.sleep(window.lease)
+        time.sleep(window.lease_seconds)
     limiter.admit(name)
-    assert store.take(name, 1, None).rest == 100 - 3 - 4 - 1
+    assert store.take(name, 1, None).remaining == 100 - 3 - 4 - 1
 
 
 def test_a_client_leaves_nothing_behind_in_redis(server):
     window = Window(Rate(100, 2))
-    RedisStore(RedisLink(server.url), "read", window).take("x", 4, None)
+    RedisStore(RedisClient(server.url), "read", window).take("x", 4, None)
     with redis.Redis.from_url(server.url) as connection:
         (key,) = connection.keys("*")
         assert 2_000 <= connection.pttl(key) <= 2_300
@@ -411,8 +411,8 @@ def test_a_redis_that_forgot_the_script_learns_it_again(make_limited, server):
 
 
 def test_memory_stays_bounded_and_the_quota_holds_however_many_clients_come(monkeypatch):
-    monkeypatch.setattr(limit_memory, "CLIENTS_MOST", 50)
-    monkeypatch.setattr(limits, "LEASES_MOST", 50)
+    monkeypatch.setattr(limit_memory, "MAX_CLIENTS", 50)
+    monkeypatch.setattr(limits, "MAX_LEASES", 50)
     window = Window(TEN)
     store = MemoryStore(window, 1)
     limiter = Limiter("read", window, [store])
@@ -452,7 +452,7 @@ def test_the_limits_are_read_from_their_names():
     ],
 )
 def test_a_wrong_value_is_complained_of_in_one_line(name, value):
-    with pytest.raises(BadSetting, match=rf"^bookstall: {name} must be [^\n]*$"):
+    with pytest.raises(InvalidSetting, match=rf"^bookstall: {name} must be [^\n]*$"):
         from_env({**SECRET, name: value})
 
 
