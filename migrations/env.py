@@ -1,17 +1,17 @@
-"""Runs the migrations on the database of the application."""
+"""Run the migrations on the database of the application."""
 
 from alembic import context
 from flask import current_app
 
-from app.db.timeouts import wait_for_ever
+from app.db.timeouts import remove_wait_timeout
 
 config = context.config
 db = current_app.extensions["migrate"].db
 IS_SQLITE = db.engine.dialect.name == "sqlite"
 
 
-def concerns_us(item, name, kind, reflected, _) -> bool:
-    """Leave out what the other database has, and the tables of SQLite's full-text index."""
+def belongs_to_database(item, name, kind, reflected, _) -> bool:
+    """Exclude objects of the other database, and the tables of SQLite's full-text index."""
     if kind == "table" and reflected and name.startswith("product_part"):
         return False
     return item.info.get("only", db.engine.dialect.name) == db.engine.dialect.name
@@ -25,20 +25,20 @@ def run_offline() -> None:
 
 
 def run_online() -> None:
-    """Run the migrations, each in a transaction of its own."""
-    wait_for_ever()
+    """Run the migrations, each in its own transaction."""
+    remove_wait_timeout()
     with db.engine.connect() as connection:
         if not IS_SQLITE:
-            # Building an index may take longer than any request may.
+            # Building an index may take longer than the limit for requests.
             connection.exec_driver_sql("SET statement_timeout = 0")
             connection.commit()
         context.configure(
             connection=connection,
             target_metadata=db.metadata,
             transaction_per_migration=True,
-            # SQLite changes a table by making it anew.
+            # SQLite changes a table by copying it.
             render_as_batch=IS_SQLITE,
-            include_object=concerns_us,
+            include_object=belongs_to_database,
             compare_server_default=True,
         )
         with context.begin_transaction():

@@ -1,12 +1,10 @@
-"""Make the tables of books, reviews and the outbox.
+"""Create the tables of books, reviews and the outbox.
 
 Revision: 0001
 """
 
 import sqlalchemy as sa
 from alembic import op
-
-from app.db.engine import UtcDateTime
 
 revision = "0001"
 down_revision = None
@@ -31,7 +29,7 @@ def upgrade() -> None:
                 "round(100.0 * rating_sum / nullif(review_count, 0)) / 100", persisted=True
             ),
         ),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("source_id", sa.String(100)),
         sa.Column("folded", sa.Text(), nullable=False),
         sa.CheckConstraint(
@@ -52,7 +50,7 @@ def upgrade() -> None:
         sa.Column("rating", sa.Integer(), nullable=False),
         sa.Column("reviewer", sa.String(100), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("source_id", sa.String(100)),
         sa.CheckConstraint("rating BETWEEN 1 AND 5", name=op.f("ck_review_rating_in_bounds")),
         sa.ForeignKeyConstraint(["book_id"], ["book.id"], name=op.f("fk_review_book_id_book")),
@@ -64,7 +62,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("tags", sa.JSON(), nullable=False),
         sa.Column("held", sa.Boolean(), nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
     op.create_index(op.f("ix_outbox_created_at"), "outbox", ["created_at"])

@@ -1,4 +1,4 @@
-"""Index the reviews of a book by age, without locking a large table on PostgreSQL.
+"""Index the reviews of a book by time, without locking the table on PostgreSQL.
 
 Revision: 0002, after 0001
 """
@@ -12,7 +12,7 @@ depends_on = None
 
 NAME = "ix_review_newest_of_book"
 COLUMNS = ["book_id", "created_at", "id"]
-# An index of SQLite ends with the id anyhow, and is entered at it only if it is not named.
+# SQLite appends the rowid to each index entry, and can seek to it only if it is not a column.
 SQLITE_NAME = "ix_review_newest_of_book_rowid"
 
 
@@ -24,10 +24,10 @@ def upgrade() -> None:
     if not on_postgres():
         op.create_index(SQLITE_NAME, "review", COLUMNS[:-1])
         return
-    # CONCURRENTLY cannot run in a transaction. A build that was broken off leaves an invalid
-    # index of this name behind: it is dropped first, so that the migration can be run again.
+    # CONCURRENTLY cannot run in a transaction. An interrupted build leaves an invalid index
+    # with this name: drop it first, so that the migration can be run again.
     with op.get_context().autocommit_block():
-        # The build waits for transactions that began before it; it blocks nobody meanwhile.
+        # The build waits for earlier transactions, without blocking other statements.
         op.execute("SET lock_timeout = 0")
         op.drop_index(NAME, "review", if_exists=True, postgresql_concurrently=True)
         op.create_index(NAME, "review", COLUMNS, postgresql_concurrently=True)

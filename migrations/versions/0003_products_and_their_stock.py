@@ -1,12 +1,10 @@
-"""Make the tables of products and of the changes of their stock.
+"""Create the tables of products and of stock adjustments.
 
 Revision: 0003, after 0002
 """
 
 import sqlalchemy as sa
 from alembic import op
-
-from app.db.engine import Money, UtcDateTime
 
 revision = "0003"
 down_revision = "0002"
@@ -20,10 +18,10 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("sku", sa.String(40), nullable=False),
         sa.Column("name", sa.String(400), nullable=False),
-        sa.Column("price", Money(), nullable=False),
+        sa.Column("price", sa.BigInteger(), nullable=False),
         sa.Column("stock_level", sa.Integer(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("updated_at", UtcDateTime(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "folded",
             sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
@@ -51,7 +49,7 @@ def upgrade() -> None:
         sa.Column("delta", sa.Integer(), nullable=False),
         sa.Column("stock_level", sa.Integer(), nullable=False),
         sa.Column("reason", sa.String(200)),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("delta <> 0", name=op.f("ck_stock_adjustment_delta_not_zero")),
         sa.ForeignKeyConstraint(
             ["product_id"], ["product.id"], name=op.f("fk_stock_adjustment_product_id_product")

@@ -1,4 +1,4 @@
-"""Index the parts of product names, in threes: trigrams on PostgreSQL, FTS5 on SQLite.
+"""Index product names for substring search: trigrams on PostgreSQL, FTS5 on SQLite.
 
 Revision: 0004, after 0003
 """
@@ -12,7 +12,7 @@ depends_on = None
 
 NAME = "ix_product_name_part"
 SQLITE_UP = (
-    # Only the index: the text itself stays in the table product.
+    # An external-content table: it stores only the index, the text stays in the table product.
     "CREATE VIRTUAL TABLE product_part USING fts5("
     "folded, content='product', content_rowid='id', tokenize='trigram')",
     "CREATE TRIGGER product_part_insert AFTER INSERT ON product BEGIN"
@@ -46,7 +46,7 @@ def upgrade() -> None:
     op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")
-        # What a build that was broken off left behind is dropped first.
+        # An interrupted build leaves an invalid index: drop it first.
         op.drop_index(NAME, "product", if_exists=True, postgresql_concurrently=True)
         op.create_index(
             NAME,
@@ -67,4 +67,4 @@ def downgrade() -> None:
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")
         op.drop_index(NAME, "product", postgresql_concurrently=True)
-    # The extension may serve others; it stays.
+    # The extension stays: other objects may use it.

@@ -1,12 +1,10 @@
-"""Make the table of API keys.
+"""Create the table of API keys.
 
 Revision: 0005, after 0004
 """
 
 import sqlalchemy as sa
 from alembic import op
-
-from app.db.engine import UtcDateTime
 
 revision = "0005"
 down_revision = "0004"
@@ -22,8 +20,8 @@ def upgrade() -> None:
         sa.Column("public", sa.String(12), nullable=False),
         sa.Column("digest", sa.LargeBinary(32), nullable=False),
         sa.Column("scopes", sa.JSON(), nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.Column("revoked_at", UtcDateTime()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_key")),
         sa.UniqueConstraint("public", name=op.f("uq_api_key_public")),
         sqlite_autoincrement=True,

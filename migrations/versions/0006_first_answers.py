@@ -1,12 +1,10 @@
-"""Make the table of answers kept for requests with an Idempotency-Key.
+"""Create the table of stored responses to requests with an Idempotency-Key.
 
 Revision: 0006, after 0005
 """
 
 import sqlalchemy as sa
 from alembic import op
-
-from app.db.engine import UtcDateTime
 
 revision = "0006"
 down_revision = "0005"
@@ -21,7 +19,7 @@ def upgrade() -> None:
         sa.Column("client", sa.String(80), nullable=False),
         sa.Column("key", sa.String(255), nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(32), nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("status", sa.Integer()),
         sa.Column("headers", sa.JSON()),
         sa.Column("body", sa.LargeBinary()),

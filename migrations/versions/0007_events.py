@@ -1,4 +1,4 @@
-"""Make the log of events, with a name of its own.
+"""Create the event log, which has a random name.
 
 Revision: 0007, after 0006
 """
@@ -7,8 +7,6 @@ import secrets
 
 import sqlalchemy as sa
 from alembic import op
-
-from app.db.engine import UtcDateTime
 
 revision = "0007"
 down_revision = "0006"
@@ -30,7 +28,7 @@ def upgrade() -> None:
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("topic", sa.String(60), nullable=False),
         sa.Column("payload", sa.Text(), nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("position", name=op.f("pk_event")),
     )
     op.create_index(op.f("ix_event_topic_position"), "event", ["topic", "position"])
