@@ -1,4 +1,4 @@
-"""The manners that all routes with a contract share: a route that drifts fails here."""
+"""The conventions of the API, tested on every documented route."""
 
 import json
 import re
@@ -14,7 +14,7 @@ REQUEST_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def routes():
-    """Return method and rule of every route that has a contract."""
+    """Return the method, rule and options of every documented route."""
     app = create_app(ANY_SETTINGS)
     return sorted(
         (method, rule.rule, options_of(app.view_functions[rule.endpoint]))
@@ -26,7 +26,7 @@ def routes():
 
 ROUTES = routes()
 QUERIES = {"/products/search": "?name=lamp"}
-"""What a list must be asked with, where that is not nothing."""
+"""The query of the lists that require one."""
 BODIES = {
     ("POST", "/books"): {"title": "Emma", "author": "Jane Austen"},
     ("POST", "/books/1/reviews"): {"rating": 5, "reviewer": "Ana", "text": "Good."},
@@ -34,26 +34,26 @@ BODIES = {
     ("POST", "/products/1/stock-adjustments"): {"delta": 1},
     ("PATCH", "/products/1"): {"price": "9.95"},
 }
-"""A right body for every write, in an order in which each finds what it needs."""
+"""A valid body for every write, in an order in which each finds the resources it needs."""
 
 
-def address(rule):
-    """Return a path that leads to ``rule``: 1 for each id, and the query that it needs."""
+def url_of(rule):
+    """Return a URL that matches ``rule``: 1 for each id, and the query that it requires."""
     path = re.sub(r"<[^>]+>", "1", rule)
     return path + QUERIES.get(path, "")
 
 
-def also(path, query):
-    """Add ``query`` to the address ``path``."""
+def with_query(path, query):
+    """Add ``query`` to the URL ``path``."""
     return f"{path}{'&' if '?' in path else '?'}{query}"
 
 
-def each(wanted=lambda method, options: True):
-    """Give a test every route for which ``wanted`` holds, with 1 for each id."""
-    chosen = [(m, rule) for m, rule, options in ROUTES if wanted(m, options)]
+def each_route(selects=lambda method, options: True):
+    """Parametrize a test with every route that ``selects`` selects, with 1 for each id."""
+    chosen = [(m, rule) for m, rule, options in ROUTES if selects(m, options)]
     return pytest.mark.parametrize(
         ("method", "path"),
-        [(method, address(rule)) for method, rule in chosen],
+        [(method, url_of(rule)) for method, rule in chosen],
         ids=[f"{method} {rule}" for method, rule in chosen],
     )
 
@@ -71,51 +71,51 @@ def lists(method, options):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def world(shared_client):
-    """One of everything, so that each path with a 1 in it leads somewhere."""
+def resources(shared_client):
+    """Create one of each resource, so that the id 1 exists."""
     for (method, path), body in BODIES.items():
         assert shared_client.open(path, method=method, json=body).status_code < 300
 
 
-def assert_problem(answer, status):
-    assert answer.status_code == status, answer.data
-    assert answer.mimetype == "application/problem+json"
-    problem = answer.json
+def assert_problem(response, status):
+    assert response.status_code == status, response.data
+    assert response.mimetype == "application/problem+json"
+    problem = response.json
     assert problem["type"] == "about:blank"
     assert problem["title"]
     assert problem["status"] == status
     assert problem["detail"]
-    assert problem["request_id"] == answer.headers["X-Request-ID"]
+    assert problem["request_id"] == response.headers["X-Request-ID"]
 
 
-def test_there_are_routes():
+def test_there_are_documented_routes():
     assert len(ROUTES) >= 5
 
 
-@each()
-def test_an_unknown_query_name_is_a_422(shared_client, method, path):
-    answer = shared_client.open(also(path, "nonsense=1"), method=method, json={})
-    assert_problem(answer, 422)
-    assert answer.json["errors"][0]["pointer"] == "/nonsense"
-    assert answer.json["errors"][0]["in"] == "query"
+@each_route()
+def test_an_unknown_query_parameter_is_a_422(shared_client, method, path):
+    response = shared_client.open(with_query(path, "unknown=1"), method=method, json={})
+    assert_problem(response, 422)
+    assert response.json["errors"][0]["pointer"] == "/unknown"
+    assert response.json["errors"][0]["in"] == "query"
 
 
-@each()
-def test_a_client_that_takes_no_json_gets_a_406(shared_client, method, path):
+@each_route()
+def test_a_client_that_does_not_accept_json_gets_a_406(shared_client, method, path):
     headers = {"Accept": "text/html"}
     assert_problem(shared_client.open(path, method=method, json={}, headers=headers), 406)
 
 
-@each()
-def test_every_answer_says_what_the_cache_did(shared_client, method, path):
-    answer = shared_client.open(path, method=method, json={})
+@each_route()
+def test_every_response_has_a_cache_status(shared_client, method, path):
+    response = shared_client.open(path, method=method, json={})
     assert re.fullmatch(
-        r"bookstall; (hit|fwd=(miss|bypass)(; .+)?)", answer.headers["Cache-Status"]
+        r"bookstall; (hit|fwd=(miss|bypass)(; .+)?)", response.headers["Cache-Status"]
     )
 
 
-@each()
-def test_a_request_id_is_made(shared_client, method, path):
+@each_route()
+def test_a_request_without_an_id_gets_a_new_one(shared_client, method, path):
     first, second = (
         shared_client.open(path, method=method, json={}).headers["X-Request-ID"] for _ in range(2)
     )
@@ -123,118 +123,127 @@ def test_a_request_id_is_made(shared_client, method, path):
     assert first != second
 
 
-@each()
-def test_a_request_id_is_taken(shared_client, method, path):
+@each_route()
+def test_the_request_id_of_the_client_is_used(shared_client, method, path):
     headers = {"X-Request-ID": "a.b/c-1:2"}
-    answer = shared_client.open(path, method=method, json={}, headers=headers)
-    assert answer.headers["X-Request-ID"] == "a.b/c-1:2"
+    response = shared_client.open(path, method=method, json={}, headers=headers)
+    assert response.headers["X-Request-ID"] == "a.b/c-1:2"
 
 
-@each()
-def test_another_method_is_a_405_with_allow(shared_client, method, path):
-    answer = shared_client.open(path, method="PROPFIND")
-    assert_problem(answer, 405)
-    assert method in answer.headers["Allow"]
+@each_route()
+def test_an_unsupported_method_is_a_405_with_allow(shared_client, method, path):
+    response = shared_client.open(path, method="PROPFIND")
+    assert_problem(response, 405)
+    assert method in response.headers["Allow"]
 
 
-@each()
-def test_the_route_stands_in_the_document(shared_client, method, path):
+@each_route()
+def test_the_route_is_in_the_openapi_document(shared_client, method, path):
     paths = shared_client.get("/openapi.json").json["paths"]
-    found = [p for p in paths if re.fullmatch(re.sub(r"{\w+}", "1", p), path.partition("?")[0])]
-    assert len(found) == 1
-    assert method.lower() in paths[found[0]]
+    matching = [p for p in paths if re.fullmatch(re.sub(r"{\w+}", "1", p), path.partition("?")[0])]
+    assert len(matching) == 1
+    assert method.lower() in paths[matching[0]]
 
 
-@each(reads)
-def test_a_read_has_an_etag_and_then_a_304_with_it(shared_client, method, path):
-    answer = shared_client.get(path)
-    assert answer.status_code == 200
-    etag = answer.headers["ETag"]
-    again = shared_client.get(path, headers={"If-None-Match": etag})
-    assert again.status_code == 304
-    assert again.headers["ETag"] == etag
-    assert again.data == b""
-    assert "Content-Type" not in again.headers
+@each_route(reads)
+def test_a_read_has_an_etag_that_gives_a_304(shared_client, method, path):
+    response = shared_client.get(path)
+    assert response.status_code == 200
+    etag = response.headers["ETag"]
+    not_modified = shared_client.get(path, headers={"If-None-Match": etag})
+    assert not_modified.status_code == 304
+    assert not_modified.headers["ETag"] == etag
+    assert not_modified.data == b""
+    assert "Content-Type" not in not_modified.headers
 
 
-@each(reads)
-def test_head_is_get_without_the_body(shared_client, method, path):
-    whole, head = shared_client.get(path), shared_client.head(path)
+@each_route(reads)
+def test_head_returns_the_headers_of_get_without_the_body(shared_client, method, path):
+    get, head = shared_client.get(path), shared_client.head(path)
     assert head.status_code == 200
     assert head.data == b""
-    differing = {"X-Request-ID"}
-    assert {k: v for k, v in head.headers if k not in differing} == {
-        k: v for k, v in whole.headers if k not in differing
-    }
+    for response in (get, head):
+        del response.headers["X-Request-ID"]
+    assert list(head.headers) == list(get.headers)
 
 
-@each(reads)
-def test_a_read_takes_no_body(shared_client, method, path):
-    answer = shared_client.get(path, data=b"nonsense", content_type="text/plain")
-    assert answer.status_code == 200
+@each_route(reads)
+def test_a_read_ignores_the_body(shared_client, method, path):
+    response = shared_client.get(path, data=b"ignored", content_type="text/plain")
+    assert response.status_code == 200
 
 
-@each(writes)
+@each_route(writes)
 def test_a_write_without_a_content_type_is_a_415(shared_client, method, path):
     assert_problem(shared_client.open(path, method=method, data=b"{}"), 415)
 
 
-@each(writes)
-def test_a_write_that_is_not_json_is_a_400(shared_client, method, path):
-    answer = shared_client.open(path, method=method, data=b"{", content_type="application/json")
-    assert_problem(answer, 400)
+@each_route(writes)
+def test_a_write_with_invalid_json_is_a_400(shared_client, method, path):
+    response = shared_client.open(path, method=method, data=b"{", content_type="application/json")
+    assert_problem(response, 400)
 
 
-@each(writes)
+@each_route(writes)
 def test_a_write_with_an_unknown_field_is_a_422(shared_client, method, path):
-    answer = shared_client.open(path, method=method, json={"nonsense": 1})
-    assert_problem(answer, 422)
-    assert "/nonsense" in {error["pointer"] for error in answer.json["errors"]}
-    assert {error["in"] for error in answer.json["errors"]} == {"body"}
+    response = shared_client.open(path, method=method, json={"unknown": 1})
+    assert_problem(response, 422)
+    assert "/unknown" in {error["pointer"] for error in response.json["errors"]}
+    assert {error["in"] for error in response.json["errors"]} == {"body"}
 
 
-@each(writes)
+@each_route(writes)
 def test_a_write_that_is_too_large_is_a_413(shared_client, method, path):
-    body = json.dumps({"nonsense": "x" * 1_048_577})
-    answer = shared_client.open(path, method=method, data=body, content_type="application/json")
-    assert_problem(answer, 413)
+    body = json.dumps({"unknown": "x" * 1_048_577})
+    response = shared_client.open(path, method=method, data=body, content_type="application/json")
+    assert_problem(response, 413)
 
 
-@each(lists)
+@each_route(lists)
 def test_a_list_is_a_page(shared_client, method, path):
     page = shared_client.get(path).json
     assert page.keys() == {"items", "next_cursor"}
     assert page["items"]
-    counted = shared_client.get(also(path, "include_total=true")).json
-    assert counted["total"] == len(counted["items"])
+    with_total = shared_client.get(with_query(path, "include_total=true")).json
+    assert with_total["total"] == len(with_total["items"])
 
 
-@each(lists)
+@each_route(lists)
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "1.5", "x", ""])
 def test_a_limit_out_of_bounds_is_a_422(shared_client, method, path, limit):
-    answer = shared_client.get(also(path, f"limit={limit}"))
-    assert_problem(answer, 422)
-    assert [error["pointer"] for error in answer.json["errors"]] == ["/limit"]
+    response = shared_client.get(with_query(path, f"limit={limit}"))
+    assert_problem(response, 422)
+    assert [error["pointer"] for error in response.json["errors"]] == ["/limit"]
 
 
-@each(lists)
+@each_route(lists)
 @pytest.mark.parametrize("limit", [1, 100])
-def test_a_limit_within_its_bounds_is_taken(shared_client, method, path, limit):
-    assert 1 <= len(shared_client.get(also(path, f"limit={limit}")).json["items"]) <= limit
+def test_a_limit_within_bounds_is_accepted(shared_client, method, path, limit):
+    assert 1 <= len(shared_client.get(with_query(path, f"limit={limit}")).json["items"]) <= limit
 
 
-@each(lists)
-def test_a_cursor_that_is_not_ours_is_a_400(shared_client, method, path):
-    assert_problem(shared_client.get(also(path, "cursor=nonsense")), 400)
+@each_route(lists)
+def test_an_invalid_cursor_is_a_400(shared_client, method, path):
+    assert_problem(shared_client.get(with_query(path, "cursor=invalid")), 400)
 
 
-@each()
-def test_without_a_database_the_answer_is_a_503_that_says_when_to_come_back(make_app, method, path):
+@each_route()
+def test_without_a_database_every_route_is_a_503_with_retry_after(make_app, method, path):
     app = make_app("postgresql://u@127.0.0.1:1/none")
-    answer = app.test_client().open(path, method=method, json=BODIES.get((method, path)))
-    assert_problem(answer, 503)
-    assert int(answer.headers["Retry-After"]) > 0
+    response = app.test_client().open(path, method=method, json=BODIES.get((method, path)))
+    assert_problem(response, 503)
+    assert int(response.headers["Retry-After"]) > 0
 
 
-def test_every_write_has_a_right_body_here():
-    assert {(m, address(rule)) for m, rule, options in ROUTES if options.body} == set(BODIES)
+def test_every_write_has_a_valid_body_in_this_module():
+    assert {(m, url_of(rule)) for m, rule, options in ROUTES if options.body} == set(BODIES)
+
+
+def test_every_post_with_an_idempotency_key_is_written_once(client):
+    for (method, path), body in BODIES.items():
+        if method == "POST":
+            headers = {"Idempotency-Key": f"key-of-{path}"}
+            first, repeated = (client.post(path, json=body, headers=headers) for _ in range(2))
+            assert first.status_code == repeated.status_code == 201
+            assert first.data == repeated.data
+            assert repeated.headers["Idempotency-Replayed"] == "true"

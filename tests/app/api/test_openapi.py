@@ -1,3 +1,5 @@
+"""The OpenAPI document, /docs and `flask openapi`."""
+
 import json
 
 import pytest
@@ -8,9 +10,9 @@ HEADERS_OF_SUCCESS = {"X-Request-ID", "Cache-Status"}
 
 @pytest.fixture(scope="module")
 def document(shared_client):
-    answer = shared_client.get("/openapi.json")
-    assert answer.mimetype == "application/json"
-    return answer.json
+    response = shared_client.get("/openapi.json")
+    assert response.mimetype == "application/json"
+    return response.json
 
 
 @pytest.fixture
@@ -29,8 +31,8 @@ def nodes(node):
         yield node
         node = list(node.values())
     if isinstance(node, list):
-        for below in node:
-            yield from nodes(below)
+        for child in node:
+            yield from nodes(child)
 
 
 def test_the_document_is_valid_openapi_3_1(document):
@@ -38,7 +40,7 @@ def test_the_document_is_valid_openapi_3_1(document):
     OpenAPIV31SpecValidator(document).validate()
 
 
-def test_every_operation_is_named_once_and_described(operations):
+def test_every_operation_has_a_unique_id_and_a_description(operations):
     names = [operation["operationId"] for _, operation in operations]
     assert len(set(names)) == len(names) >= 5
     for name, operation in operations:
@@ -53,26 +55,26 @@ def test_every_tag_is_described_and_used(document, operations):
     assert all(len(operation["tags"]) == 1 for _, operation in operations)
 
 
-def test_every_operation_lists_what_can_come_of_it(document, operations):
+def test_every_operation_lists_its_responses(document, operations):
     for name, operation in operations:
-        told = set(operation["responses"])
+        statuses = set(operation["responses"])
         expected = {"406", "422", "500", "503"}
         expected |= {"200", "304"} if name.startswith("get") else {"400", "413", "415"}
         expected |= {"404"} if "{" in name else set()
-        assert expected <= told, name
-        success = next(operation["responses"][s] for s in told if s.startswith("2"))
+        assert expected <= statuses, name
+        success = next(operation["responses"][s] for s in statuses if s.startswith("2"))
         assert success["headers"].keys() >= HEADERS_OF_SUCCESS, name
 
 
-def test_every_reference_leads_somewhere_and_every_component_is_used(document):
+def test_every_reference_exists_and_every_component_is_used(document):
     used = {node["$ref"] for node in nodes(document) if isinstance(node.get("$ref"), str)}
-    there = {
+    components = {
         f"#/components/{kind}/{name}"
-        for kind, components in document["components"].items()
-        for name in components
+        for kind, named in document["components"].items()
+        for name in named
     }
-    # These are named by the operations, without a $ref.
-    assert used == there - {"#/components/securitySchemes/bearer"}
+    # Operations refer to security schemes by name, without $ref.
+    assert used == components - {"#/components/securitySchemes/bearer"}
 
 
 def test_bounds_are_numbers_and_schemas_have_types(document):
@@ -95,17 +97,17 @@ def test_query_parameters_are_described_and_never_null(operations):
             assert isinstance(parameter["schema"]["type"], str), (name, parameter)
 
 
-def test_the_suffix_schema_does_not_reach_the_document(document):
+def test_no_schema_name_ends_in_schema(document):
     assert not any(name.endswith("Schema") for name in document["components"]["schemas"])
 
 
-def test_the_command_prints_what_the_route_gives(app, document):
+def test_the_command_prints_the_document_of_the_route(app, document):
     printed = app.test_cli_runner().invoke(args=["openapi"])
     assert printed.exit_code == 0
     assert json.loads(printed.output) == document
 
 
-def test_the_docs_page_asks_for_nothing_from_elsewhere(shared_client):
+def test_the_docs_page_loads_nothing_from_other_hosts(shared_client):
     page = shared_client.get("/docs")
     assert page.mimetype == "text/html"
     assert "http://" not in page.text
@@ -123,9 +125,9 @@ def test_the_docs_page_asks_for_nothing_from_elsewhere(shared_client):
         ("/static/docs.js", "text/javascript"),
     ],
 )
-def test_all_that_the_docs_page_needs_is_here(shared_client, path, kind):
+def test_every_file_of_the_docs_page_is_served(shared_client, path, kind):
     name = path.removeprefix("/")
     with shared_client.get("/docs") as page:
         assert f'"{name}"' in page.text
-    with shared_client.get(path) as answer:
-        assert (answer.status_code, answer.mimetype) == (200, kind)
+    with shared_client.get(path) as response:
+        assert (response.status_code, response.mimetype) == (200, kind)

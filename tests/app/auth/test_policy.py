@@ -1,4 +1,4 @@
-"""The rules of access, asked without any HTTP request."""
+"""The access policy, called without an HTTP request."""
 
 import time
 
@@ -17,56 +17,59 @@ def key(app):
     return created.stdout.strip()
 
 
-def test_who_asks_is_a_key_else_an_address(app, key):
-    access = services_of(app).access_policy
-    assert access.identify(f"Bearer {key}", "192.0.2.1").name == f"key {key[4:16]}"
-    assert access.identify(None, "192.0.2.1").name == "address 192.0.2.1"
-    wrong = access.identify(f"Bearer {new_token()[0]}", "192.0.2.1")
-    assert wrong.name == "address 192.0.2.1"
-    with pytest.raises(Unauthorized) as refused:
-        access.reject_invalid_key(wrong)
-    assert refused.value.presented
+def test_a_client_is_a_key_or_else_an_address(app, key):
+    policy = services_of(app).access_policy
+    assert policy.identify(f"Bearer {key}", "192.0.2.1").name == f"key {key[4:16]}"
+    assert policy.identify(None, "192.0.2.1").name == "address 192.0.2.1"
+    invalid = policy.identify(f"Bearer {new_token()[0]}", "192.0.2.1")
+    assert invalid.name == "address 192.0.2.1"
+    with pytest.raises(Unauthorized) as error:
+        policy.reject_invalid_key(invalid)
+    assert error.value.presented
 
 
-def test_a_key_opens_what_its_scopes_name(make_app, app, key):
-    access = services_of(app).access_policy
-    keyed, stranger = access.identify(f"Bearer {key}", "a"), access.identify(None, "a")
-    access.check_scope(keyed, "books:write")
-    access.check_scope(stranger, "books:write")
+def test_a_key_allows_the_writes_of_its_scopes(make_app, app, key):
+    policy = services_of(app).access_policy
+    keyed, keyless = policy.identify(f"Bearer {key}", "a"), policy.identify(None, "a")
+    policy.check_scope(keyed, "books:write")
+    policy.check_scope(keyless, "books:write")
     with pytest.raises(Forbidden):
-        access.check_scope(keyed, "reviews:write")
+        policy.check_scope(keyed, "reviews:write")
     with pytest.raises(Unauthorized):
-        access.check_scope(access.identify("Bearer x", "a"), "books:write")
+        policy.check_scope(policy.identify("Bearer x", "a"), "books:write")
 
 
-def test_where_keys_are_required_strangers_neither_write_nor_see_the_schema(
+def test_if_keys_are_required_other_clients_may_neither_write_nor_introspect(
     make_app, sqlite_database
 ):
-    access = services_of(make_app(sqlite_database, require_api_key=True)).access_policy
-    stranger = access.identify(None, "a")
-    access.reject_invalid_key(stranger)
-    assert not access.may_introspect(stranger)
-    for check in (access.require_key, lambda client: access.check_scope(client, "books:write")):
-        with pytest.raises(Unauthorized) as refused:
-            check(stranger)
-        assert not refused.value.presented
+    policy = services_of(make_app(sqlite_database, require_api_key=True)).access_policy
+    keyless = policy.identify(None, "a")
+    policy.reject_invalid_key(keyless)
+    assert not policy.may_introspect(keyless)
+    for check in (policy.require_key, lambda client: policy.check_scope(client, "books:write")):
+        with pytest.raises(Unauthorized) as error:
+            check(keyless)
+        assert not error.value.presented
 
 
-def test_reads_and_writes_are_counted_apart_and_told(make_app, sqlite_database):
+def test_reads_and_writes_have_separate_limits_and_headers(make_app, sqlite_database):
     limits = {"rate_limit_read": Rate(1, 3_600), "rate_limit_write": Rate(1, 3_600)}
-    access = services_of(make_app(sqlite_database, web_concurrency=1, **limits)).access_policy
-    client, told = access.identify(None, "a"), []
-    access.count_read(client, told.append)
-    access.count_write(client)
+    policy = services_of(make_app(sqlite_database, web_concurrency=1, **limits)).access_policy
+    client, received = policy.identify(None, "a"), []
+    policy.count_read(client, received.append)
+    policy.count_write(client)
     with pytest.raises(TooManyRequests):
-        access.count_read(client, told.append)
-    assert [headers[0][1].partition(";t=")[0] for headers in told] == ['"read";r=0', '"read";r=0']
+        policy.count_read(client, received.append)
+    assert [headers[0][1].partition(";t=")[0] for headers in received] == [
+        '"read";r=0',
+        '"read";r=0',
+    ]
     with pytest.raises(TooManyRequests):
-        access.count_write(client)
-    access.count_read(access.identify(None, "b"))
+        policy.count_write(client)
+    policy.count_read(policy.identify(None, "b"))
 
 
-def test_without_a_database_a_key_cannot_be_judged(make_app):
-    access = services_of(make_app("postgresql://u@127.0.0.1:1/none")).access_policy
+def test_without_a_database_a_key_is_an_unavailable_error(make_app):
+    policy = services_of(make_app("postgresql://u@127.0.0.1:1/none")).access_policy
     with pytest.raises(Unavailable):
-        access.identify(f"Bearer {new_token()[0]}", "a")
+        policy.identify(f"Bearer {new_token()[0]}", "a")
