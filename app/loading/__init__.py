@@ -1,1 +1,1 @@
-"""Loading CSV files: commands, reader, columns, upsert."""
+"""Loading CSV files into tables: commands, reader, columns, upsert."""

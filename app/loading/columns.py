@@ -1,4 +1,4 @@
-"""What the cells of a CSV file mean: which column is which field, and what spreadsheets do."""
+"""Columns of a CSV file: which column is which field, and the formats that spreadsheets write."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,17 +8,17 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields
 
 from app.api.fields import Price
-from app.loading.csv_files import LoadError, Row, holds_bytes
+from app.loading.csv_files import LoadError, Row, has_undecodable_bytes
 
-_WHOLE = re.compile(r"\s*([+-]?[0-9]{1,18})(?:\.0*)?\s*", re.ASCII)
-_WITH_COMMA = re.compile(r"([0-9]+)(?:,([0-9]{1,2}))?", re.ASCII)
+_INTEGER = re.compile(r"\s*([+-]?[0-9]{1,18})(?:\.0*)?\s*", re.ASCII)
+_COMMA_AMOUNT = re.compile(r"([0-9]+)(?:,([0-9]{1,2}))?", re.ASCII)
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
 )
 
 
-class Moment(fields.AwareDateTime):
-    """A moment as RFC 3339 writes it."""
+class Rfc3339DateTime(fields.AwareDateTime):
+    """A time in the format of RFC 3339, with its offset."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> datetime:
         text = str(value).strip().upper()
@@ -27,117 +27,115 @@ class Moment(fields.AwareDateTime):
                 return datetime.fromisoformat(text).astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-        raise ValidationError("Not a moment as RFC 3339 writes it, such as 2024-01-31T09:30:00Z.")
+        raise ValidationError("Not an RFC 3339 time with its offset, such as 2024-01-31T09:30:00Z.")
 
 
-def name_columns(
+def map_columns(
     known: Sequence[str], columns: Sequence[str], chosen: Mapping[str, str]
 ) -> dict[str, int]:
-    """Find for each field of ``known`` its place in ``columns``; raise LoadError.
+    """Return the index in ``columns`` of each field of ``known``; raise LoadError.
 
-    ``chosen`` names columns for fields, and no column for a field that is to be left out. Any
-    other field has the column of its own name, unless that was chosen for another field.
+    ``chosen`` maps fields to columns; a field that is mapped to "" is left out. Any other field
+    has the column of the same name, unless that column is mapped to another field.
     """
     for name, column in chosen.items():
         if name not in known:
-            raise LoadError(f"--map {name}={column}: no such field; there are {_list(known)}.")
+            raise LoadError(f"--map {name}={column}: no such field; fields: {', '.join(known)}.")
         if column and column not in columns:
-            raise LoadError(f"--map {name}={column}: no such column; there are {_list(columns)}.")
+            names = ", ".join(columns)
+            raise LoadError(f"--map {name}={column}: no such column; columns: {names}.")
     taken = set(chosen.values())
-    own = {name: name for name in known if name in columns and name not in taken}
-    found = {name: column for name, column in {**own, **chosen}.items() if column}
-    for column in found.values():
+    same_name = {name: name for name in known if name in columns and name not in taken}
+    mapped = {name: column for name, column in {**same_name, **chosen}.items() if column}
+    for column in mapped.values():
         if columns.count(column) > 1:
             raise LoadError(f"Two columns are named {column}.")
-    return {name: columns.index(column) for name, column in found.items()}
+    return {name: columns.index(column) for name, column in mapped.items()}
 
 
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names)
-
-
-class Cells:
-    """Reads the cells of a row by the rules of a schema."""
+class RowParser:
+    """Parses the cells of a row and validates them by a schema."""
 
     def __init__(
         self,
         schema: Schema,
-        places: Mapping[str, int],
+        indexes: Mapping[str, int],
         width: int,
         *,
         decimal_comma: bool = False,
     ) -> None:
-        missing = [n for n, f in schema.fields.items() if f.required and n not in places]
+        missing = [n for n, f in schema.fields.items() if f.required and n not in indexes]
         if missing:
-            wanted = " ".join(f"--map {name}=COLUMN" for name in missing)
-            raise LoadError(f"No column for {_list(missing)}; name it: {wanted}.")
-        self.fields = set(places)
+            options = " ".join(f"--map {name}=COLUMN" for name in missing)
+            raise LoadError(f"No column for {', '.join(missing)}; name it: {options}.")
+        self.fields = set(indexes)
         self._schema = schema
         self._width = width
-        self._places = [
-            (name, at, _reader(schema.fields[name], decimal_comma)) for name, at in places.items()
+        self._columns = [
+            (name, at, _parser_of(schema.fields[name], decimal_comma))
+            for name, at in indexes.items()
         ]
 
-    def read(self, row: Row) -> None:
-        """Give the row its values, or reject it. A blank cell gives none."""
+    def parse(self, row: Row) -> None:
+        """Set the values of the row, or reject it. A blank cell sets no value."""
         if len(row.cells) != self._width:
             row.reject(f"{len(row.cells)} columns where {self._width} are expected")
-        elif any(map(holds_bytes, row.cells)):
-            row.reject("bytes that are no text in this encoding")
+        elif any(map(has_undecodable_bytes, row.cells)):
+            row.reject("bytes that are invalid in this encoding")
         else:
             self._load(row)
 
     def _load(self, row: Row) -> None:
         try:
-            loaded = self._schema.load(self._given(row.cells))
+            loaded = self._schema.load(self._parse_cells(row.cells))
         except ValidationError as error:
-            row.reject(_sentence(error.messages))
+            row.reject(_join(error.messages))
         else:
             row.values = {name: value for name, value in loaded.items() if value is not None}
 
-    def _given(self, cells: Sequence[str]) -> dict[str, Any]:
-        given: dict[str, Any] = {}
-        for name, at, read in self._places:
+    def _parse_cells(self, cells: Sequence[str]) -> dict[str, Any]:
+        parsed: dict[str, Any] = {}
+        for name, at, parse in self._columns:
             if cells[at].strip():
                 try:
-                    given[name] = read(cells[at])
+                    parsed[name] = parse(cells[at])
                 except ValueError as error:
                     raise ValidationError({name: [str(error)]}) from None
-        return given
+        return parsed
 
 
-def _reader(field: fields.Field[Any], decimal_comma: bool) -> Callable[[str], Any]:
-    """Choose what makes a value of a cell."""
+def _parser_of(field: fields.Field[Any], decimal_comma: bool) -> Callable[[str], Any]:
+    """Return the function that parses a cell of ``field``."""
     if isinstance(field, fields.Integer):
-        return _number
+        return _parse_integer
     if isinstance(field, Price):
-        return _with_comma if decimal_comma else _with_point
+        return _parse_comma_amount if decimal_comma else _parse_point_amount
     return str
 
 
-def _with_point(cell: str) -> str:
-    """Return an amount without outer space; a comma is not guessed at, it may mean thousands."""
+def _parse_point_amount(cell: str) -> str:
+    """Return an amount without outer space; reject a comma, which may separate thousands."""
     text = cell.strip()
-    if _WITH_COMMA.fullmatch(text) and "," in text:
-        raise ValueError("Has a decimal comma; where all prices of the file do: --decimal-comma.")
+    if _COMMA_AMOUNT.fullmatch(text) and "," in text:
+        raise ValueError("Has a decimal comma; if all prices in the file do, use --decimal-comma.")
     return text
 
 
-def _with_comma(cell: str) -> str:
-    """Return an amount of a file with decimal commas; a point is not guessed at either."""
+def _parse_comma_amount(cell: str) -> str:
+    """Return an amount of a file with decimal commas; reject a point, for the same reason."""
     text = cell.strip()
-    if not _WITH_COMMA.fullmatch(text):
-        raise ValueError("Not an amount: digits, and at most two decimals after a comma.")
+    if not _COMMA_AMOUNT.fullmatch(text):
+        raise ValueError("Not an amount: digits, with at most two decimals after a comma.")
     return text.replace(",", ".")
 
 
-def _number(cell: str) -> int | str:
-    """Return a whole number, which a spreadsheet may have written as ``2008.0``."""
-    found = _WHOLE.fullmatch(cell)
-    return int(found[1]) if found else cell
+def _parse_integer(cell: str) -> int | str:
+    """Return an integer, also from ``2008.0`` as spreadsheets write it, else the cell itself."""
+    match = _INTEGER.fullmatch(cell)
+    return int(match[1]) if match else cell
 
 
-def _sentence(messages: Any) -> str:
+def _join(messages: Any) -> str:
     if isinstance(messages, Mapping):
-        return "; ".join(f"{name}: {_sentence(below)}" for name, below in messages.items())
+        return "; ".join(f"{name}: {_join(below)}" for name, below in messages.items())
     return " ".join(map(str, messages))

@@ -1,4 +1,4 @@
-"""The command `load FILE` of any group: words in, a load, a summary out."""
+"""The command `load FILE`, which loads a CSV file into a table and prints a summary."""
 
 from collections.abc import Collection, Iterator, Sequence
 from inspect import cleandoc
@@ -9,117 +9,138 @@ import click
 from flask.cli import with_appcontext
 
 from app.api.fields import Price
-from app.loading.columns import Cells, name_columns
-from app.loading.csv_files import LoadError, Row, holds_bytes, open_text, read_rows
-from app.loading.loader import Load, Report, Target
-from app.loading.rejects import Rejects
+from app.loading.columns import RowParser, map_columns
+from app.loading.csv_files import (
+    LoadError,
+    RejectsFile,
+    Row,
+    has_undecodable_bytes,
+    open_text,
+    read_rows,
+)
+from app.loading.loader import Load, LoadReport, LoadSpec
 
 INTERRUPTED = 130
 OPTIONS = (
     click.argument("file", type=click.Path(path_type=Path)),
     click.option(
         "--map",
-        "mapped",
+        "mappings",
         multiple=True,
         metavar="FIELD=COLUMN",
-        help="Take a field from a column of another name; FIELD= leaves the field out.",
+        help="Read a field from a column with another name; FIELD= leaves the field out.",
     ),
     click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the file."),
     click.option(
         "--delimiter",
         default=",",
         show_default=True,
-        help="What separates the columns; `tab` is a word for a tab.",
+        help="Character between the columns, or the word `tab`.",
     ),
-    click.option("--key", metavar="FIELD", help="The field by which a row finds its equal."),
+    click.option("--key", metavar="FIELD", help="Field that identifies a row."),
     click.option(
-        "--columns", metavar="A,B,C", help="Names of the columns, for a file without a header line."
+        "--columns", metavar="A,B,C", help="Names of the columns, if the file has no header line."
     ),
     click.option(
         "--rejects",
         type=click.Path(path_type=Path),
-        help="Where rejected rows go.  [default: FILE.rejects.csv]",
+        help="File for rejected rows.  [default: FILE.rejects.csv]",
     ),
 )
 
 DECIMAL_COMMA = click.option(
-    "--decimal-comma", is_flag=True, help="Amounts are written 31,38; none has a point then."
+    "--decimal-comma", is_flag=True, help="All amounts have a decimal comma, as in 31,38."
 )
 
 
-def load_command(target: Target, text: str) -> click.Command:
-    """Make the command; ``text`` is its help."""
+class LoadNotStarted(click.ClickException):
+    """A LoadError, as click reports it."""
 
-    def load(file: Path, rejects: Path | None, **words: Any) -> None:
+    exit_code = 2
+
+
+def load_command(spec: LoadSpec, text: str) -> click.Command:
+    """Make the command for ``spec``, with ``text`` as its help."""
+
+    def load(file: Path, rejects: Path | None, **options: Any) -> None:
         rejects = rejects or file.with_name(f"{file.name}.rejects.csv")
-        finish(load_file(target, file, rejects, **words), rejects)
+        try:
+            report = load_file(spec, file, rejects, **options)
+        except LoadError as error:
+            raise LoadNotStarted(str(error)) from None
+        print_summary(report, rejects)
+        exit_with_status(report)
 
     command = with_appcontext(load)
-    has_amounts = any(isinstance(field, Price) for field in target.schema().fields.values())
+    has_amounts = any(isinstance(field, Price) for field in spec.schema().fields.values())
     for option in reversed((*OPTIONS, DECIMAL_COMMA) if has_amounts else OPTIONS):
         command = option(command)
-    keys = ", ".join(target.keys)
-    return click.command(
-        "load", help=f"{cleandoc(text)}\n\nKeys: {keys}; the first that the file has."
-    )(command)
+    keys = ", ".join(spec.keys)
+    default = "the default" if len(spec.keys) == 1 else "the default is the first that the file has"
+    return click.command("load", help=f"{cleandoc(text)}\n\nKeys: {keys} ({default}).")(command)
 
 
-def finish(report: Report, rejects: Path) -> None:
-    """Say what was done; leave with 1 if a row was rejected, with 130 if interrupted."""
+def print_summary(report: LoadReport, rejects: Path) -> None:
+    """Print the counts to standard output, and everything else to standard error."""
     click.echo(report)
     if report.counts["rejected"]:
         click.echo(f"Rejected rows, with reasons: {rejects}", err=True)
-    if report.away:
-        click.echo(f"Error: Stopped after line {report.line}: {report.away}", err=True)
+    if report.failure:
+        click.echo(f"Error: Stopped after line {report.line}: {report.failure}", err=True)
     if report.interrupted:
         click.echo(f"Interrupted after line {report.line}. Run it again for the rest.", err=True)
+
+
+def exit_with_status(report: LoadReport) -> None:
+    """Exit with 130 if interrupted, or with 1 if rows were rejected or the database was lost."""
+    if report.interrupted:
         raise click.exceptions.Exit(INTERRUPTED)
-    if report.away or report.counts["rejected"]:
+    if report.failure or report.counts["rejected"]:
         raise click.exceptions.Exit(1)
 
 
 def load_file(
-    target: Target,
+    spec: LoadSpec,
     path: Path,
     rejects: Path,
     *,
-    mapped: Sequence[str] = (),
+    mappings: Sequence[str] = (),
     encoding: str = "utf-8",
     delimiter: str = ",",
     key: str | None = None,
     columns: str | None = None,
     decimal_comma: bool = False,
-) -> Report:
+) -> LoadReport:
     """Load the file at ``path``; raise LoadError before anything is written."""
-    delimiter = _separator(delimiter)
-    schema = target.schema()
-    with open_text(path, _encoding(encoding)) as file:
+    delimiter = _check_delimiter(delimiter)
+    schema = spec.schema()
+    with open_text(path, _check_encoding(encoding)) as file:
         rows = read_rows(file, delimiter)
-        names = _split(columns) if columns else _header(path, rows)
-        places = name_columns(list(schema.fields), names, _pairs(mapped))
-        target.check(set(places))
+        names = _split(columns) if columns else _read_header(path, rows)
+        indexes = map_columns(list(schema.fields), names, _parse_mappings(mappings))
+        spec.check(set(indexes))
         load = Load(
-            target,
-            _key(target, key, places),
-            Cells(schema, places, len(names), decimal_comma=decimal_comma),
-            Rejects(rejects, encoding, delimiter, names),
+            spec,
+            _choose_key(spec, key, indexes),
+            RowParser(schema, indexes, len(names), decimal_comma=decimal_comma),
+            RejectsFile(rejects, encoding, delimiter, names),
         )
         return load.run(file, rows, path.stat().st_size)
 
 
-def _key(target: Target, asked: str | None, fields: Collection[str]) -> str:
-    """Choose the key: the one asked for, else the first that the file has."""
-    if asked and asked not in target.keys:
-        raise LoadError(f"--key {asked}: not a key; there are {', '.join(target.keys)}.")
-    usable = [key for key in target.keys if key in fields or target.makes_key]
-    if asked and asked not in usable:
-        raise LoadError(f"--key {asked}: no column for it; name it: --map {asked}=COLUMN.")
+def _choose_key(spec: LoadSpec, requested: str | None, fields: Collection[str]) -> str:
+    """Return the requested key, or else the first key that the file has."""
+    if requested and requested not in spec.keys:
+        raise LoadError(f"--key {requested}: not a key; the keys are {', '.join(spec.keys)}.")
+    usable = [key for key in spec.keys if key in fields or spec.generates_key]
+    if requested and requested not in usable:
+        raise LoadError(f"--key {requested}: no column for it; name it: --map {requested}=COLUMN.")
     if not usable:
-        raise LoadError(f"No column for a key; name one: --map {target.keys[0]}=COLUMN.")
-    return asked or usable[0]
+        raise LoadError(f"No column for a key; name one: --map {spec.keys[0]}=COLUMN.")
+    return requested or usable[0]
 
 
-def _encoding(name: str) -> str:
+def _check_encoding(name: str) -> str:
     try:
         "".encode(name)
     except (LookupError, ValueError):
@@ -127,33 +148,33 @@ def _encoding(name: str) -> str:
     return name
 
 
-def _separator(word: str) -> str:
-    separator = {"tab": "\t", "\\t": "\t"}.get(word, word)
-    if len(separator) != 1 or separator in '"\r\n\0':
+def _check_delimiter(word: str) -> str:
+    delimiter = {"tab": "\t", "\\t": "\t"}.get(word, word)
+    if len(delimiter) != 1 or delimiter in '"\r\n\0':
         raise LoadError(f"--delimiter {word}: must be one character, or the word tab.")
-    return separator
+    return delimiter
 
 
-def _pairs(words: Sequence[str]) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for word in words:
-        name, equals, column = (part.strip() for part in word.partition("="))
+def _parse_mappings(mappings: Sequence[str]) -> dict[str, str]:
+    parsed: dict[str, str] = {}
+    for mapping in mappings:
+        name, equals, column = (part.strip() for part in mapping.partition("="))
         if not equals or not name:
-            raise LoadError(f"--map {word}: must be FIELD=COLUMN.")
-        if name in pairs:
-            raise LoadError(f"--map {word}: {name} has a column already.")
-        pairs[name] = column
-    return pairs
+            raise LoadError(f"--map {mapping}: must be FIELD=COLUMN.")
+        if name in parsed:
+            raise LoadError(f"--map {mapping}: {name} has a column already.")
+        parsed[name] = column
+    return parsed
 
 
 def _split(columns: str) -> list[str]:
     return [name.strip() for name in columns.split(",")]
 
 
-def _header(path: Path, rows: Iterator[Row]) -> list[str]:
+def _read_header(path: Path, rows: Iterator[Row]) -> list[str]:
     first = next(rows, None)
     if first is None:
-        raise LoadError(f"{path} is empty: it has no line with the names of its columns.")
-    if first.outcome or any(map(holds_bytes, first.cells)):
+        raise LoadError(f"{path} is empty: it has no header line.")
+    if first.outcome or any(map(has_undecodable_bytes, first.cells)):
         raise LoadError(f"The first line of {path} does not name columns: {first.reason}.")
     return [name.strip() for name in first.cells]

@@ -1,32 +1,34 @@
-"""A CSV file of any size as records, each with its line; what is broken costs its own line only."""
+"""CSV files: read rows of a file of any size, and write rejected rows to another.
+
+A malformed record never affects the records after it.
+"""
 
 import codecs
 import csv
+import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-import click
-
-RECORD_MAX = 1_000_000
-"""Characters in one record, with all of its lines: more is not held in memory."""
-SHOWN_MAX = 10_000
-"""Characters of a line that cannot be read, as the file of rejected rows shows it."""
-BYTES_KEPT = "bookstall.bytes"
+MAX_RECORD_CHARACTERS = 1_000_000
+"""Of one record with all of its lines; a longer record is rejected, to bound the memory."""
+MAX_SHOWN_CHARACTERS = 10_000
+"""Of a malformed line, in the file of rejected rows."""
+UNDECODABLE_BYTES = "bookstall.bytes"
+"""The name of our codec error handler."""
 _BYTE, _LAST_BYTE = 0xDC00, 0xDCFF
 
 
-class LoadError(click.ClickException):
-    """A load that cannot begin, in one line; nothing has been written."""
-
-    exit_code = 2
+class LoadError(Exception):
+    """The load cannot start, for a reason in one line; nothing has been written."""
 
 
 @dataclass(slots=True)
 class Row:
-    """One record of a file: its cells, what they mean, and what became of it."""
+    """One record of a file: its cells, their parsed values and the outcome."""
 
     line: int
     cells: list[str]
@@ -35,107 +37,108 @@ class Row:
     reason: str = ""
 
     def reject(self, reason: str) -> None:
-        """Leave the row out, for ``reason``."""
+        """Mark the row as rejected for ``reason``."""
         self.outcome, self.reason = "rejected", reason
 
 
-def _keep_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Carry bytes that are no text through ours, as lone surrogates, and out again."""
+def _escape_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Decode undecodable bytes to lone surrogates, and encode these back to the same bytes."""
     if isinstance(error, UnicodeDecodeError):
-        bad = error.object[error.start : error.end]
-        return "".join(chr(_BYTE + byte) for byte in bad), error.end
+        undecodable = error.object[error.start : error.end]
+        return "".join(chr(_BYTE + byte) for byte in undecodable), error.end
     if not isinstance(error, UnicodeEncodeError):
         raise error
     if error.encoding.startswith(("utf-16", "utf-32")):
-        # A single byte cannot stand among wider characters: it is written out.
+        # Single bytes cannot occur between wider code units: write an escape sequence.
         return codecs.backslashreplace_errors(error)
-    strange = error.object[error.start : error.end]
-    return b"".join(map(_to_bytes, strange)), error.end
+    characters = error.object[error.start : error.end]
+    return b"".join(map(_to_bytes, characters)), error.end
 
 
 def _to_bytes(character: str) -> bytes:
-    if holds_bytes(character):
+    if has_undecodable_bytes(character):
         return bytes([ord(character) - _BYTE])
     return character.encode("ascii", "backslashreplace")
 
 
-codecs.register_error(BYTES_KEPT, _keep_bytes)
+codecs.register_error(UNDECODABLE_BYTES, _escape_bytes)
 
 
-def holds_bytes(text: str) -> bool:
-    """Tell whether ``text`` holds bytes that its encoding could not read."""
+def has_undecodable_bytes(text: str) -> bool:
+    """Return whether ``text`` contains bytes that could not be decoded."""
     return not text.isascii() and any(_BYTE <= ord(c) <= _LAST_BYTE for c in text)
 
 
 def open_text(path: Path, encoding: str) -> TextIO:
-    """Open ``path``; a byte order mark is no part of the text."""
-    with_mark = codecs.lookup(encoding).name == "utf-8"
+    """Open ``path`` for reading; a byte order mark is skipped."""
+    is_utf_8 = codecs.lookup(encoding).name == "utf-8"
     try:
         return path.open(
-            encoding="utf-8-sig" if with_mark else encoding, errors=BYTES_KEPT, newline=""
+            encoding="utf-8-sig" if is_utf_8 else encoding, errors=UNDECODABLE_BYTES, newline=""
         )
     except OSError as error:
         raise LoadError(f"Cannot read {path}: {error.strerror}.") from None
 
 
-class Lines:
-    """The lines of a file, of which those of the record at hand can be read again."""
+class RecordLines:
+    """Iterates over the lines of a file; after a malformed record, over its lines again."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        self._again: deque[str] = deque()
-        self._held: list[str] = []
+        self._unread: deque[str] = deque()
+        self._record: list[str] = []
         self._size = 0
         self._next_line = 1
 
-    def __iter__(self) -> "Lines":
+    def __iter__(self) -> "RecordLines":
         return self
 
     def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._read()
+        line = self._unread.popleft() if self._unread else self._read()
         if not line:
             raise StopIteration
-        self._held.append(line)
+        self._record.append(line)
         self._size += len(line)
-        if self._size > RECORD_MAX:
-            raise csv.Error(f"longer than {RECORD_MAX} characters")
+        if self._size > MAX_RECORD_CHARACTERS:
+            raise csv.Error(f"longer than {MAX_RECORD_CHARACTERS} characters")
         return line
 
     def _read(self) -> str:
-        line = rest = self._file.readline(RECORD_MAX + 1)
-        while len(rest) > RECORD_MAX and not rest.endswith(("\n", "\r")):
-            rest = self._file.readline(RECORD_MAX + 1)
+        line = rest = self._file.readline(MAX_RECORD_CHARACTERS + 1)
+        while len(rest) > MAX_RECORD_CHARACTERS and not rest.endswith(("\n", "\r")):
+            rest = self._file.readline(MAX_RECORD_CHARACTERS + 1)
         return line
 
-    def begin(self) -> int:
-        """Begin a record, and return the number of its first line."""
-        self._next_line += len(self._held)
-        self._held, self._size = [], 0
+    def start_record(self) -> int:
+        """Start a record, and return the number of its first line."""
+        self._next_line += len(self._record)
+        self._record, self._size = [], 0
         return self._next_line
 
-    def give_back(self) -> str:
-        """Return the first line of a broken record; the others are read again."""
-        first, *others = self._held
-        self._again.extendleft(reversed(others))
-        self._held = [first]
+    def unread_all_but_first(self) -> str:
+        """Return the first line of a malformed record; the others are read again."""
+        first, *others = self._record
+        self._unread.extendleft(reversed(others))
+        self._record = [first]
         return first
 
 
 def read_rows(file: TextIO, delimiter: str) -> Iterator[Row]:
-    """Yield the records of ``file``, those that are no CSV as rejected.
+    """Yield the records of ``file``; those that are not valid CSV are rejected.
 
-    A quote that is never closed would swallow the lines after it: they are read again.
+    An unclosed quote would include all following lines: these are read again as records.
     """
-    lines = Lines(file)
+    lines = RecordLines(file)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        line = lines.begin()
+        line = lines.start_record()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            row = Row(line, _roughly(lines.give_back()[:SHOWN_MAX], delimiter))
+            first_line = lines.unread_all_but_first()[:MAX_SHOWN_CHARACTERS]
+            row = Row(line, _split_leniently(first_line, delimiter))
             row.reject(f"not CSV: {error}")
             yield row
             continue
@@ -143,6 +146,46 @@ def read_rows(file: TextIO, delimiter: str) -> Iterator[Row]:
             yield Row(line, cells)
 
 
-def _roughly(line: str, delimiter: str) -> list[str]:
-    """Split a broken line as well as can be, so that it can be mended."""
+def _split_leniently(line: str, delimiter: str) -> list[str]:
+    """Split a malformed line into cells as far as possible, so that the user can correct it."""
     return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
+
+
+class RejectsFile:
+    """A CSV file of rejected rows with line and reason; it appears at the end of the load.
+
+    It has the encoding and the delimiter of the input, so a corrected copy loads the same way.
+    """
+
+    def __init__(self, path: Path, encoding: str, delimiter: str, columns: Sequence[str]) -> None:
+        if not os.access(path.parent, os.W_OK) or path.is_dir():
+            raise LoadError(f"Cannot write {path}; name another file with --rejects.")
+        self.path = path
+        # The process id separates simultaneous loads of the same file.
+        self._draft = path.with_name(f".{path.name}.{os.getpid()}")
+        self._encoding = encoding
+        self._delimiter = delimiter
+        self._columns = columns
+        self._file: TextIO | None = None
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Add rows."""
+        for row in rows:
+            self._write_cells([str(row.line), row.reason, *row.cells])
+
+    def _write_cells(self, cells: Sequence[str]) -> None:
+        if self._file is None:
+            self._file = self._draft.open(
+                "w", encoding=self._encoding, errors=UNDECODABLE_BYTES, newline=""
+            )
+            self._write_cells(["line", "reason", *self._columns])
+        csv.writer(self._file, delimiter=self._delimiter, lineterminator="\n").writerow(cells)
+
+    def close(self) -> None:
+        """Replace the file of an earlier load, or delete it if no row was rejected."""
+        if self._file is None:
+            with suppress(FileNotFoundError):
+                self.path.unlink()
+            return
+        self._file.close()
+        self._draft.replace(self.path)

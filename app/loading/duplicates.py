@@ -1,4 +1,4 @@
-"""The keys that a load has met, on disk: a file of any size needs no more memory for them."""
+"""Duplicate keys in a file, found with a table on disk: memory use does not grow with the file."""
 
 import hashlib
 import sqlite3
@@ -9,14 +9,14 @@ from app.loading.csv_files import Row
 
 
 class SeenKeys:
-    """Remembers on which line each key stood, and with which values."""
+    """Remembers the line and the values of each key."""
 
     def __init__(self, key: str) -> None:
         self._key = key
-        # A database without a name is a temporary file that goes with its connection.
-        self._kept = sqlite3.connect("", isolation_level=None)
-        self._kept.execute("PRAGMA journal_mode = OFF")
-        self._kept.execute(
+        # A database without a name is a temporary file; closing the connection deletes it.
+        self._connection = sqlite3.connect("", isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode = OFF")
+        self._connection.execute(
             "CREATE TABLE seen (key PRIMARY KEY, line INT, digest BLOB) WITHOUT ROWID"
         )
 
@@ -29,24 +29,25 @@ class SeenKeys:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._kept.close()
+        self._connection.close()
 
-    def judge(self, row: Row) -> None:
-        """Settle what became of a row whose key the file had before."""
+    def check(self, row: Row) -> None:
+        """Set the outcome of a row whose key occurred before in the file."""
         key = row.values[self._key]
-        found = self._kept.execute("SELECT line, digest FROM seen WHERE key = ?", (key,)).fetchone()
-        if found is None:
+        query = "SELECT line, digest FROM seen WHERE key = ?"
+        seen = self._connection.execute(query, (key,)).fetchone()
+        if seen is None:
             return
-        line, digest = found
+        line, digest = seen
         if digest == _digest(row):
             row.outcome = "unchanged"
         else:
-            row.reject(f"{self._key} {key} stands in line {line} with other values")
+            row.reject(f"{self._key} {key} is already in line {line}, with other values")
 
-    def note(self, rows: Iterable[Row]) -> None:
-        """Remember rows that went in, or were in before."""
-        noted = [(row.values[self._key], row.line, _digest(row)) for row in rows]
-        self._kept.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", noted)
+    def remember(self, rows: Iterable[Row]) -> None:
+        """Remember rows that were written or unchanged."""
+        seen = [(row.values[self._key], row.line, _digest(row)) for row in rows]
+        self._connection.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?, ?)", seen)
 
 
 def _digest(row: Row) -> bytes:

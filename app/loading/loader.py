@@ -1,4 +1,4 @@
-"""Any CSV file into any table, by the API's own rules: in batches, each a transaction."""
+"""The loader: writes the rows of a CSV file in batches, with one transaction for each."""
 
 import logging
 import signal
@@ -16,126 +16,126 @@ from marshmallow import Schema
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
-from app.cache.tags import commit_and_forget
-from app.errors import is_away
+from app.db.errors import is_connection_error
 from app.extensions import db
-from app.loading.columns import Cells
-from app.loading.csv_files import Row
+from app.loading.columns import RowParser
+from app.loading.csv_files import RejectsFile, Row
 from app.loading.duplicates import SeenKeys
-from app.loading.rejects import Rejects
+from app.unit_of_work import commit
 
 BATCH_ROWS = 1_000
 BATCH_CHARACTERS = 4_000_000
-WAITS = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
-"""Seconds before each further try of a batch that the database was too busy for."""
+RETRY_DELAYS = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
+"""Seconds before each retry of a batch, while the database is busy or unavailable."""
 OUTCOMES = ("loaded", "updated", "unchanged", "rejected")
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
-    """Where rows go: all that a load has to be told about a table.
+class LoadSpec:
+    """How to load one table.
 
-    ``keys`` are the fields by which a row finds its equal, the first choice first. ``write``
-    gets rows whose keys differ, and the key; in the transaction at hand it settles the outcome
-    of each, and returns the tags to forget. ``prepare`` gets rows and the fields that the file
-    has; it may complete or reject them before they are compared by key, and where it
-    ``makes_key`` the file needs none. ``check`` may refuse a choice of fields with a LoadError.
+    ``keys`` are the fields that may identify a row, in order of preference. ``write`` receives
+    rows with distinct keys, and the name of the key; it sets the outcome of each row in the
+    current transaction, and returns the cache tags to invalidate. ``prepare`` receives rows and
+    the fields that the file has; it may complete or reject rows before duplicates are searched.
+    If it ``generates_key``, the file needs no column for the key. ``check`` receives the fields
+    before anything is read, and may raise LoadError.
     """
 
     schema: type[Schema]
     keys: tuple[str, ...]
     write: Callable[[Sequence[Row], str], Iterable[str]]
     prepare: Callable[[Sequence[Row], Collection[str]], None] = lambda _rows, _fields: None
-    makes_key: bool = False
+    generates_key: bool = False
     check: Callable[[Collection[str]], None] = lambda _fields: None
 
 
 @dataclass
-class Report:
-    """How many rows met which end, up to which line, and why it ended early if it did."""
+class LoadReport:
+    """How many rows had each outcome, the last processed line, and why the load stopped early."""
 
     counts: Counter[str]
     line: int = 0
     interrupted: bool = False
-    away: str = ""
+    failure: str = ""
 
     def __str__(self) -> str:
         return ", ".join(f"{outcome} {self.counts[outcome]}" for outcome in OUTCOMES)
 
 
 class Load:
-    """One file on its way into a table."""
+    """The load of one file into one table."""
 
-    def __init__(self, target: Target, key: str, cells: Cells, rejects: Rejects) -> None:
-        self._target = target
+    def __init__(self, spec: LoadSpec, key: str, parser: RowParser, rejects: RejectsFile) -> None:
+        self._spec = spec
         self._key = key
-        self._cells = cells
+        self._parser = parser
         self._rejects = rejects
-        self.report = Report(Counter())
+        self.report = LoadReport(Counter())
 
-    def run(self, file: TextIO, rows: Iterator[Row], size: int) -> Report:
-        """Take all rows; stop after a whole batch when interrupted, or the database is away."""
+    def run(self, file: TextIO, rows: Iterator[Row], size: int) -> LoadReport:
+        """Load all rows; an interruption or a lost database stops the load after a whole batch."""
         with (
             closing(self._rejects),
-            _interruption() as asked,
+            _catch_interrupt() as interrupted,
             SeenKeys(self._key) as seen,
             tqdm(total=size, unit="B", unit_scale=True, file=sys.stderr, disable=None) as bar,
         ):
             for batch in batches(rows):
-                if not self._take(batch, seen) or asked.is_set():
+                if not self._load_batch(batch, seen) or interrupted.is_set():
                     break
                 bar.update(file.buffer.tell() - bar.n)
-        self.report.interrupted = asked.is_set()
+        self.report.interrupted = interrupted.is_set()
         return self.report
 
-    def _take(self, batch: Sequence[Row], seen: SeenKeys) -> bool:
-        """Take one batch; return whether the database did."""
+    def _load_batch(self, batch: Sequence[Row], seen: SeenKeys) -> bool:
+        """Load one batch; return whether the database was available."""
         try:
-            self._settle(batch, seen)
+            self._process(batch, seen)
         except SQLAlchemyError as error:
             db.session.rollback()
-            if not is_away(error):
+            if not is_connection_error(error):
                 raise
-            self.report.away = str(error).splitlines()[0]
+            self.report.failure = str(error).splitlines()[0]
             return False
         self._rejects.write(row for row in batch if row.outcome == "rejected")
         self.report.counts.update(str(row.outcome) for row in batch)
         self.report.line = batch[-1].line
         return True
 
-    def _settle(self, batch: Sequence[Row], seen: SeenKeys) -> None:
-        for row in _open(batch):
-            self._cells.read(row)
-        _patiently(lambda: self._target.prepare(_open(batch), self._cells.fields))
-        for row in _open(batch):
+    def _process(self, batch: Sequence[Row], seen: SeenKeys) -> None:
+        for row in _undecided(batch):
+            self._parser.parse(row)
+        retry_transient(lambda: self._spec.prepare(_undecided(batch), self._parser.fields))
+        for row in _undecided(batch):
             if row.values.get(self._key) is None:
                 row.reject(f"no {self._key}, which is the key; choose another with --key")
-        while _open(batch):
-            self._settle_first_of_each_key(batch, seen)
+        while _undecided(batch):
+            self._write_first_of_each_key(batch, seen)
 
-    def _settle_first_of_each_key(self, batch: Sequence[Row], seen: SeenKeys) -> None:
+    def _write_first_of_each_key(self, batch: Sequence[Row], seen: SeenKeys) -> None:
         firsts: dict[object, Row] = {}
-        for row in _open(batch):
-            seen.judge(row)
+        for row in _undecided(batch):
+            seen.check(row)
             if row.outcome is None:
                 firsts.setdefault(row.values[self._key], row)
         rows = list(firsts.values())
-        _patiently(lambda: self._write(rows))
-        seen.note(row for row in rows if row.outcome != "rejected")
+        retry_transient(lambda: self._write(rows))
+        seen.remember(row for row in rows if row.outcome != "rejected")
 
     def _write(self, rows: Sequence[Row]) -> None:
         for row in rows:
             row.outcome = None
-        tags = set(self._target.write(rows, self._key)) if rows else set()
+        tags = set(self._spec.write(rows, self._key)) if rows else set()
         if tags:
-            commit_and_forget(*tags)
+            commit(invalidate=list(tags))
         else:
             db.session.rollback()
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield the rows in lists that fit in memory, whatever is in them."""
+    """Yield the rows in lists of bounded length and size."""
     batch: list[Row] = []
     characters = 0
     for row in rows:
@@ -148,41 +148,41 @@ def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-def _open(batch: Iterable[Row]) -> list[Row]:
+def _undecided(batch: Iterable[Row]) -> list[Row]:
     return [row for row in batch if row.outcome is None]
 
 
-def _patiently(step: Callable[[], None]) -> None:
-    """Do ``step``; again where another writer was in the way, or the database out of reach."""
-    for seconds in WAITS:
+def retry_transient(step: Callable[[], None]) -> None:
+    """Run ``step``; retry while another writer blocks it or the database is unavailable."""
+    for seconds in RETRY_DELAYS:
         try:
             return step()
         except SQLAlchemyError as error:
             db.session.rollback()
-            if not is_away(error):
+            if not is_connection_error(error):
                 raise
-            log.warning("trying again: %s", str(error).splitlines()[0])
+            log.warning("retrying: %s", str(error).splitlines()[0])
         time.sleep(seconds)
     return step()
 
 
 @contextmanager
-def _interruption() -> Iterator[threading.Event]:
-    """Note the first Ctrl-C, which ends the load after the batch at hand; a second ends it now."""
-    asked = threading.Event()
+def _catch_interrupt() -> Iterator[threading.Event]:
+    """Yield an event that the first Ctrl-C sets; a second one interrupts the current batch."""
+    interrupted = threading.Event()
 
-    def note(_number: int, _frame: FrameType | None) -> None:
-        asked.set()
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        interrupted.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield interrupted
         return
-    before = signal.signal(signal.SIGINT, note)
+    before = signal.signal(signal.SIGINT, handle)
     try:
-        yield asked
+        yield interrupted
     except KeyboardInterrupt:
-        asked.set()
+        interrupted.set()
         db.session.rollback()
     finally:
         signal.signal(signal.SIGINT, before)

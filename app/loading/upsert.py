@@ -1,23 +1,23 @@
-"""Insert what is new, update what differs, leave the rest: rows of a load, found by their key."""
+"""Upsert: insert new rows of a load, update rows that differ and leave the others."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Row as SqlRow
 from sqlalchemy import Select, Table, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
-from app.db import engine as database
+from app.db.engine import fetch_all
 from app.extensions import Base, db
 from app.loading.csv_files import Row
 
 Stored = Mapping[str, Any]
 Finish = Callable[[Stored, Stored | None], dict[str, Any]]
-"""What else is written, given the row's values and what is stored, if anything is."""
+"""Returns further values to write, given the values of the row and the stored row, if any."""
 
 
 class Change(NamedTuple):
-    """What was written for a row; ``before`` is what was stored, if anything was."""
+    """The values written for a row; ``before`` is the stored row, or None for a new one."""
 
     row: Row
     before: Stored | None
@@ -25,30 +25,31 @@ class Change(NamedTuple):
 
 
 def upsert(
-    model: type[Base], rows: Sequence[Row], key: str, finish: Finish, needed: Sequence[str] = ()
+    model: type[Base], rows: Sequence[Row], key: str, finish: Finish, required: Sequence[str] = ()
 ) -> list[Change]:
-    """Write ``rows``, whose keys differ, in the transaction at hand, and settle each outcome.
+    """Write ``rows``, which have distinct keys, in the current transaction; set their outcomes.
 
-    A row that is new and has not all of the fields ``needed`` is rejected, and so is one that the
-    database refuses, since another unique value is taken; the rest goes in. Rows that are stored
-    just so cost one read outside of any transaction.
+    A new row without all ``required`` fields is rejected, as is a row that violates another
+    unique constraint; the other rows are written. Unchanged rows cost one read outside of any
+    transaction.
     """
     table = cast(Table, model.__table__)
-    stored = {found[key]: found for found in map(_mapping, database.rows(_find(table, rows, key)))}
+    stored = _by_key(fetch_all(_select(table, rows, key)), key)
     differing = [row for row in rows if _differs(row, stored.get(row.values[key]))]
     for row in rows:
         row.outcome = "unchanged"
-    _reject_incomplete(table, [row for row in rows if row.values[key] not in stored], needed)
+    _reject_incomplete(table, [row for row in rows if row.values[key] not in stored], required)
     _reject_taken(table, differing, key)
-    able = [row for row in differing if row.outcome != "rejected"]
-    return _halved(table, able, key, finish) if able else []
+    writable = [row for row in differing if row.outcome != "rejected"]
+    return _bisect(table, writable, key, finish) if writable else []
 
 
-def _mapping(found: SqlRow[Any]) -> Stored:
-    return cast(Stored, found._mapping)
+def _by_key(rows: Iterable[SqlRow[Any]], key: str) -> dict[Any, Stored]:
+    stored = [cast(Stored, row._mapping) for row in rows]
+    return {row[key]: row for row in stored}
 
 
-def _find(table: Table, rows: Sequence[Row], key: str) -> Select[Any]:
+def _select(table: Table, rows: Sequence[Row], key: str) -> Select[Any]:
     keys = [row.values[key] for row in rows]
     return select(table).where(table.c[key].in_(keys)).order_by(table.c.id)
 
@@ -57,45 +58,45 @@ def _differs(row: Row, stored: Stored | None) -> bool:
     return stored is None or any(stored[name] != value for name, value in row.values.items())
 
 
-def _reject_incomplete(table: Table, rows: Sequence[Row], needed: Sequence[str]) -> None:
+def _reject_incomplete(table: Table, rows: Sequence[Row], required: Sequence[str]) -> None:
     for row in rows:
-        missing = [name for name in needed if name not in row.values]
+        missing = [name for name in required if name not in row.values]
         if missing:
             row.reject(f"{', '.join(missing)}: required for a new {table.name}")
 
 
 def _reject_taken(table: Table, rows: Sequence[Row], key: str) -> None:
-    """Reject rows that want another unique value which some other row has."""
+    """Reject rows with a value of another unique column that belongs to another row."""
     for column in table.columns:
         name = column.name
-        wanting = [row for row in rows if name in row.values]
-        if column.unique and name != key and wanting:
-            wanted = [row.values[name] for row in wanting]
-            found = database.rows(select(column, table.c[key]).where(column.in_(wanted)))
-            holders = {holder[0]: holder[1] for holder in found}
-            for row in wanting:
-                value, own = row.values[name], row.values[key]
-                if holders.setdefault(value, own) != own:
+        having = [row for row in rows if name in row.values]
+        if column.unique and name != key and having:
+            values = [row.values[name] for row in having]
+            stored = fetch_all(select(column, table.c[key]).where(column.in_(values)))
+            owners = {row[0]: row[1] for row in stored}
+            for row in having:
+                value, own_key = row.values[name], row.values[key]
+                if owners.setdefault(value, own_key) != own_key:
                     row.reject(f"{name} {value} is taken by another {table.name}")
 
 
-def _halved(table: Table, rows: Sequence[Row], key: str, finish: Finish) -> list[Change]:
-    """Write all rows at once, or, where one of them is refused, each half by itself."""
+def _bisect(table: Table, rows: Sequence[Row], key: str, finish: Finish) -> list[Change]:
+    """Write all rows at once; if the database refuses one of them, write each half separately."""
     try:
         with db.session.begin_nested():
             return _write(table, rows, key, finish)
     except (IntegrityError, DataError):
         if len(rows) == 1:
-            return _once_more(table, rows[0], key, finish)
+            return _write_one(table, rows[0], key, finish)
     middle = len(rows) // 2
     return [
-        *_halved(table, rows[:middle], key, finish),
-        *_halved(table, rows[middle:], key, finish),
+        *_bisect(table, rows[:middle], key, finish),
+        *_bisect(table, rows[middle:], key, finish),
     ]
 
 
-def _once_more(table: Table, row: Row, key: str, finish: Finish) -> list[Change]:
-    """Write a row that another writer may have added just before us; or reject it."""
+def _write_one(table: Table, row: Row, key: str, finish: Finish) -> list[Change]:
+    """Try a refused row again, as another writer may have inserted it; else reject it."""
     try:
         with db.session.begin_nested():
             return _write(table, [row], key, finish)
@@ -107,17 +108,17 @@ def _once_more(table: Table, row: Row, key: str, finish: Finish) -> list[Change]
 
 
 def _write(table: Table, rows: Sequence[Row], key: str, finish: Finish) -> list[Change]:
-    # In the order of ids, locks cannot cross with those of another load.
-    locking = _find(table, rows, key).with_for_update(key_share=True)
-    stored = {found[key]: found for found in map(_mapping, db.session.execute(locking))}
+    # Rows are locked in the order of ids, so that simultaneous loads cannot deadlock.
+    locking = _select(table, rows, key).with_for_update(key_share=True)
+    stored = _by_key(db.session.execute(locking), key)
     changes = [_change(row, stored.get(row.values[key]), finish) for row in rows]
     _insert(table, sorted((c.after for c in changes if c.before is None), key=lambda v: v[key]))
     for change in changes:
         change.row.outcome = "loaded" if change.before is None else "unchanged"
         if change.before is not None and change.after:
             change.row.outcome = "updated"
-            only = update(table).where(table.c.id == change.before["id"])
-            db.session.execute(only.values(change.after))
+            statement = update(table).where(table.c.id == change.before["id"])
+            db.session.execute(statement.values(change.after))
     return [change for change in changes if change.after]
 
 
@@ -130,9 +131,9 @@ def _change(row: Row, stored: Stored | None, finish: Finish) -> Change:
 
 def _insert(table: Table, values: Sequence[Mapping[str, Any]]) -> None:
     if values:
-        empty = {
+        nulls = {
             column.name: None
             for column in table.columns
             if column.nullable and column.computed is None
         }
-        db.session.execute(insert(table), [{**empty, **given} for given in values])
+        db.session.execute(insert(table), [{**nulls, **given} for given in values])

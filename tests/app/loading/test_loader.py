@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.extensions import db
 from app.loading import loader as loading
-from app.loading.csv_files import RECORD_MAX
+from app.loading.csv_files import MAX_RECORD_CHARACTERS
 
 HEAD = "title,author,isbn\n"
 EMMA = "Emma,Jane Austen,9780141439587\n"
@@ -103,7 +103,7 @@ def test_bytes_of_another_encoding_cost_their_row_only_and_are_kept_as_they_are(
     result = load(HEAD.encode() + EMMA.encode() + bad + DRACULA.encode())
     assert result.stdout == "loaded 2, updated 0, unchanged 0, rejected 1\n"
     kept = path.with_name("books.csv.rejects.csv").read_bytes()
-    assert b"3,bytes that are no text in this encoding,Les Mis\xe9rables,Victor Hugo" in kept
+    assert b"3,bytes that are invalid in this encoding,Les Mis\xe9rables,Victor Hugo" in kept
 
 
 def test_another_encoding_and_delimiter_can_be_named(app, load, path):
@@ -156,7 +156,7 @@ def test_a_quote_that_is_open_at_the_end_of_the_file_costs_its_own_line_only(app
 
 
 def test_a_line_that_does_not_fit_in_memory_costs_itself_only(app, load, path):
-    result = load(HEAD + "x" * (2 * RECORD_MAX + 7) + "\n" + "," * RECORD_MAX + "\n" + EMMA)
+    result = load(HEAD + "x" * (2 * MAX_RECORD_CHARACTERS + 7) + "\n" + "," * MAX_RECORD_CHARACTERS + "\n" + EMMA)
     assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 2\n"
     assert [row["line"] for row in rejects(path)] == ["2", "3"]
 
@@ -176,7 +176,7 @@ def test_every_kind_of_line_end_is_read(load, ends):
     ("cell", "reason"),
     [
         ("x" * 501, "title: Length must"),
-        ("a\0b", "title: Holds a control"),
+        ("a\0b", "title: Contains a control"),
         ("\u200b", "title: Must"),
     ],
 )
@@ -239,15 +239,15 @@ def test_a_folder_is_no_file(app, tmp_path):
 
 
 def test_a_batch_that_another_writer_hindered_is_tried_again(load, monkeypatch):
-    monkeypatch.setattr(loading, "WAITS", (0.0, 0.0))
-    monkeypatch.setattr(loading, "commit_and_forget", busy(2))
+    monkeypatch.setattr(loading, "RETRY_DELAYS", (0.0, 0.0))
+    monkeypatch.setattr(loading, "commit", busy(2))
     assert load(HEAD + EMMA).stdout.startswith("loaded 1,")
 
 
 def test_a_database_that_stays_away_ends_the_load_after_whole_batches(app, load, monkeypatch):
-    monkeypatch.setattr(loading, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(loading, "RETRY_DELAYS", (0.0, 0.0))
     monkeypatch.setattr(loading, "BATCH_ROWS", 1)
-    monkeypatch.setattr(loading, "commit_and_forget", busy(3, after=1))
+    monkeypatch.setattr(loading, "commit", busy(3, after=1))
     result = load(HEAD + EMMA + DRACULA)
     assert (result.exit_code, titles(app)) == (1, ["Emma"])
     assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 0\n"
@@ -256,12 +256,12 @@ def test_a_database_that_stays_away_ends_the_load_after_whole_batches(app, load,
 
 def busy(times: int, after: int = 0) -> Callable[..., None]:
     """Make a commit that works ``after`` times, fails ``times`` times, and works again."""
-    real, calls = loading.commit_and_forget, iter(range(1_000))
+    real, calls = loading.commit, iter(range(1_000))
 
-    def commit(*tags: str) -> None:
+    def commit(*, invalidate: list[str]) -> None:
         if after <= next(calls) < after + times:
             raise OperationalError("COMMIT", {}, Exception("database is locked"))
-        real(*tags)
+        real(invalidate=invalidate)
 
     return commit
 
