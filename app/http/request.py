@@ -36,7 +36,8 @@ def read_if_match() -> frozenset[str] | None:
     etags = request.if_match
     if not etags or etags.star_tag:
         return None
-    return frozenset(etag.removesuffix(GZIP_ETAG_SUFFIX) for etag in etags.as_set())
+    versions = filter(None, etags.as_set())  # an empty ETag is None there
+    return frozenset(version.removesuffix(GZIP_ETAG_SUFFIX) for version in versions)
 
 
 def read_body() -> Any:
