@@ -1,28 +1,28 @@
-"""ISBNs: ten or thirteen digits, hyphens or none, proved by their check digit."""
+"""ISBN-10 and ISBN-13: check digits, and the normal form of 13 digits."""
 
 import re
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-_TEN = re.compile(r"[0-9]{9}[0-9Xx]")
-_THIRTEEN = re.compile(r"97[89][0-9]{10}")
-_OUTER = re.compile(r"[- ]")
-WRITTEN_MAX = 40
-"""Characters of an ISBN with its hyphens."""
+_ISBN_10 = re.compile(r"[0-9]{9}[0-9Xx]")
+_ISBN_13 = re.compile(r"97[89][0-9]{10}")
+_SEPARATOR = re.compile(r"[- ]")
+ISBN_TEXT_MAX = 40
+"""Characters of an ISBN with hyphens or spaces."""
 
 
-def normalized(text: str) -> str:
-    """Return ``text`` as 13 digits; raise ValueError if it is no ISBN."""
-    digits = _OUTER.sub("", text)
-    if _TEN.fullmatch(digits) and _ten_holds(digits):
+def normalize(text: str) -> str:
+    """Return ``text`` as 13 digits; raise ValueError if it is not an ISBN."""
+    digits = _SEPARATOR.sub("", text)
+    if _ISBN_10.fullmatch(digits) and _is_valid_isbn_10(digits):
         return with_check_digit(f"978{digits[:9]}")
-    if _THIRTEEN.fullmatch(digits) and with_check_digit(digits[:12]) == digits:
+    if _ISBN_13.fullmatch(digits) and with_check_digit(digits[:12]) == digits:
         return digits
-    raise ValueError("Not an ISBN: ten or thirteen digits, the last of which must fit the others.")
+    raise ValueError("Not an ISBN: 10 or 13 digits are required, with a correct check digit.")
 
 
-def _ten_holds(digits: str) -> bool:
+def _is_valid_isbn_10(digits: str) -> bool:
     values = [10 if digit in "Xx" else int(digit) for digit in digits]
     return (
         sum(weight * value for weight, value in zip(range(10, 0, -1), values, strict=True)) % 11
@@ -30,24 +30,24 @@ def _ten_holds(digits: str) -> bool:
     )
 
 
-def with_check_digit(twelve: str) -> str:
-    """Return an ISBN-13 of its first twelve digits."""
-    weighed = sum(int(digit) * (3 if at % 2 else 1) for at, digit in enumerate(twelve))
-    return f"{twelve}{-weighed % 10}"
+def with_check_digit(digits: str) -> str:
+    """Return the ISBN-13 with these first twelve digits."""
+    checksum = sum(int(digit) * (3 if at % 2 else 1) for at, digit in enumerate(digits))
+    return f"{digits}{-checksum % 10}"
 
 
 class Isbn(fields.String):
-    """An ISBN, kept and shown as 13 digits."""
+    """An ISBN, stored and returned as 13 digits."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs["metadata"] = {"format": "isbn", **kwargs.get("metadata", {})}
-        super().__init__(validate=validate.Length(max=WRITTEN_MAX), **kwargs)
+        super().__init__(validate=validate.Length(max=ISBN_TEXT_MAX), **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         try:
             text = super()._deserialize(value, attr, data, **kwargs)
-            self._validate(text)  # before it is shortened to its digits
-            return normalized(text)
+            self._validate(text)  # the length limit applies to the text before normalization
+            return normalize(text)
         except ValueError as error:
             if isinstance(error, ValidationError):
                 raise

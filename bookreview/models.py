@@ -1,11 +1,11 @@
-"""Tables of books and reviews, with the rules that the database itself can hold."""
+"""The tables of books and reviews, with the rules that the database enforces."""
 
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, Computed, Float, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.engine import UtcDateTime, now
+from app.db.types import UtcDateTime, now
 from app.extensions import Base
 
 TITLE_MAX = 500
@@ -17,7 +17,7 @@ YEAR_MIN, YEAR_MAX = -5_000, 2_100
 
 
 class Book(Base):
-    """A book, and the sum of what its reviews say, kept right by every write of a review."""
+    """A book, with count and sum of its ratings, which every write of a review updates."""
 
     __tablename__ = "book"
     __table_args__ = (
@@ -39,14 +39,14 @@ class Book(Base):
         Computed("round(100.0 * rating_sum / nullif(review_count, 0)) / 100", persisted=True),
     )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-    # The id by which the source of a load knows this book.
+    # The id of this book in the file that it was loaded from.
     source_id: Mapped[str | None] = mapped_column(String(SOURCE_ID_MAX), unique=True)
-    # Title and author without case, a line each: searched alike on both databases.
+    # Case-folded title and author, for a search that works alike on both databases.
     folded: Mapped[str] = mapped_column(Text)
 
 
 class Review(Base):
-    """What one reader thinks of one book."""
+    """A reader's review of a book."""
 
     __tablename__ = "review"
     __table_args__ = (
@@ -54,7 +54,7 @@ class Review(Base):
         Index(
             "ix_review_newest_of_book", "book_id", "created_at", "id", info={"only": "postgresql"}
         ),
-        # An index of SQLite ends with the id anyhow, and is entered at it only if it is not named.
+        # SQLite appends the rowid to each entry, and can seek to it only if it is not a column.
         Index("ix_review_newest_of_book_rowid", "book_id", "created_at", info={"only": "sqlite"}),
     )
 
@@ -68,5 +68,5 @@ class Review(Base):
 
 
 def fold(title: str, author: str) -> str:
-    """Return what searches look at: a line for the title and one for the author, without case."""
+    """Return the text that searches use: title and author, case-folded, on a line each."""
     return f"{title}\n{author}".casefold()

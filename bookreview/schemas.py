@@ -1,8 +1,8 @@
-"""The shapes of books and reviews on the wire."""
+"""The schemas of books and reviews in requests and responses."""
 
 from marshmallow import Schema, fields
 
-from app.api.fields import ID_MAX, Text, Whole
+from app.api.fields import ID_MAX, BoundedInteger, CleanText
 from app.api.pagination import PageQuery
 from bookreview.isbn import Isbn
 from bookreview.models import (
@@ -14,74 +14,97 @@ from bookreview.models import (
     YEAR_MIN,
 )
 
-PART_MAX = 200
-"""What is searched for: both parts together fit into an address, whatever their letters."""
+SEARCH_TEXT_MAX = 200
+"""Characters of a search text: two of them fit into a URL, even when percent-encoded."""
 
 
 class NewBookSchema(Schema):
-    """A book to be added."""
+    """A book to add."""
 
-    title = Text(TITLE_MAX, required=True)
-    author = Text(
-        AUTHOR_MAX, required=True, metadata={"description": "One name, or several with commas."}
+    title = CleanText(TITLE_MAX, required=True)
+    author = CleanText(
+        AUTHOR_MAX,
+        required=True,
+        metadata={"description": "One name, or several separated by commas."},
     )
     isbn = Isbn(
         load_default=None,
         allow_none=True,
-        metadata={"description": "ISBN-10 or -13, hyphens allowed.", "examples": ["0-439-02348-3"]},
+        metadata={
+            "description": "ISBN-10 or ISBN-13, with or without hyphens.",
+            "examples": ["0-439-02348-3"],
+        },
     )
-    published_year = Whole(
+    published_year = BoundedInteger(
         YEAR_MIN,
         YEAR_MAX,
         load_default=None,
         allow_none=True,
-        metadata={"description": "Negative before the common era."},
+        metadata={"description": "Negative for years before the common era."},
     )
 
 
 class BookSchema(Schema):
-    """A book, with the sum of its reviews."""
+    """A book, with the number and the average of its ratings."""
 
-    id = Whole(1, ID_MAX, required=True)
+    id = BoundedInteger(1, ID_MAX, required=True)
     title = fields.String(required=True)
     author = fields.String(required=True)
     isbn = fields.String(
-        required=True, allow_none=True, metadata={"description": "13 digits, or null."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "ISBN-13 without hyphens, or null."},
     )
     published_year = fields.Integer(required=True, allow_none=True)
     review_count = fields.Integer(required=True)
     average_rating = fields.Float(
-        required=True, allow_none=True, metadata={"description": "To two decimals, or null."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "Rounded to two decimals; null without reviews."},
     )
     created_at = fields.AwareDateTime(required=True)
 
 
 class BookQuery(PageQuery):
-    """Which books."""
+    """Filters for books, and a page of them."""
 
-    q = Text(PART_MAX, metadata={"description": "Part of title or author."})
-    author = Text(PART_MAX, metadata={"description": "Part of the author."})
-    isbn = Isbn(metadata={"description": "ISBN-10 or -13."})
+    q = CleanText(
+        SEARCH_TEXT_MAX,
+        metadata={
+            "description": "Only books whose title or author contains this text, in any case."
+        },
+    )
+    author = CleanText(
+        SEARCH_TEXT_MAX,
+        metadata={"description": "Only books whose author contains this text, in any case."},
+    )
+    isbn = Isbn(
+        metadata={
+            "description": "Only the book with this ISBN-10 or ISBN-13, with or without hyphens."
+        }
+    )
 
 
 class NewReviewSchema(Schema):
-    """A review to be added."""
+    """A review to add."""
 
-    rating = Whole(1, 5, required=True)
-    reviewer = Text(REVIEWER_MAX, required=True, metadata={"description": "A name to show."})
-    text = Text(TEXT_MAX, lines=True, required=True)
+    rating = BoundedInteger(1, 5, required=True)
+    reviewer = CleanText(
+        REVIEWER_MAX, required=True, metadata={"description": "The name to display."}
+    )
+    text = CleanText(TEXT_MAX, multiline=True, required=True)
 
 
 class ReviewSchema(Schema):
-    """What a reader thinks of a book."""
+    """A reader's review of a book."""
 
-    id = Whole(1, ID_MAX, required=True)
-    book_id = Whole(1, ID_MAX, required=True)
-    rating = Whole(1, 5, required=True)
+    id = BoundedInteger(1, ID_MAX, required=True)
+    book_id = BoundedInteger(1, ID_MAX, required=True)
+    rating = BoundedInteger(1, 5, required=True)
     reviewer = fields.String(required=True)
     text = fields.String(required=True)
     created_at = fields.AwareDateTime(required=True)
 
 
 class ReviewQuery(PageQuery):
-    """Which reviews: a page of them."""
+    """A page of reviews."""

@@ -1,13 +1,13 @@
-"""Writes: the rules, one commit each."""
+"""Writes of books and reviews: the business rules, with one commit for each write."""
 
 from typing import Any
 
 from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
-from app.cache.tags import commit_and_forget
 from app.errors import Conflict
 from app.extensions import db
+from app.unit_of_work import commit
 from bookreview import queries
 from bookreview.models import Book, Review, fold
 
@@ -15,36 +15,39 @@ from bookreview.models import Book, Review, fold
 def add_book(title: str, author: str, **others: Any) -> Any:
     """Add a book; raise Conflict if its ISBN is taken."""
     values = {"title": title, "author": author, "folded": fold(title, author), **others}
-    statement = insert(Book).values(values).returning(*queries.BOOK)
+    statement = insert(Book).values(values).returning(*queries.BOOK_COLUMNS)
     try:
         book = db.session.execute(statement).one()
     except IntegrityError:
         db.session.rollback()
-        raise Conflict(f"There is a book with ISBN {others['isbn']} already.") from None
-    commit_and_forget("books")
+        raise Conflict(f"A book with ISBN {others['isbn']} already exists.") from None
+    commit(invalidate=["books"])
     return book
 
 
 def add_review(book_id: int, rating: int, reviewer: str, text: str) -> Any:
-    """Add a review and count it into its book; raise NotFound for an unknown book."""
-    # The row lock that this takes puts simultaneous reviews of one book in a line.
-    if db.session.scalar(counted_in(book_id, rating)) is None:
+    """Add a review and update the average of its book; raise NotFound for an unknown book."""
+    # This locks the row of the book, which serializes simultaneous reviews of one book.
+    if db.session.scalar(count_rating(book_id, rating)) is None:
         db.session.rollback()
-        raise queries.no_book(book_id)
+        raise queries.book_not_found(book_id)
     values = {"book_id": book_id, "rating": rating, "reviewer": reviewer, "text": text}
-    review = db.session.execute(insert(Review).values(values).returning(*queries.REVIEW)).one()
-    reviews = topic_of(book_id)
-    commit_and_forget("books", f"book:{book_id}", reviews, event=(reviews, review._asdict()))
+    review = db.session.execute(
+        insert(Review).values(values).returning(*queries.REVIEW_COLUMNS)
+    ).one()
+    reviews = reviews_topic(book_id)
+    tags = ["books", f"book:{book_id}", reviews]
+    commit(invalidate=tags, event=(reviews, review._asdict()))
     return review
 
 
-def topic_of(book_id: int) -> str:
-    """Name the reviews of a book: the tag of what is cached of them, the topic of new ones."""
+def reviews_topic(book_id: int) -> str:
+    """Return the cache tag of a book's list of reviews, which is also the topic of its events."""
     return f"book:{book_id}:reviews"
 
 
-def counted_in(book_id: int, rating: int) -> Any:
-    """Count one more review into its book; returns the id of the book, if there is one."""
+def count_rating(book_id: int, rating: int) -> Any:
+    """Return the statement that adds a rating to a book, and returns its id if the book exists."""
     return (
         update(Book)
         .where(Book.id == book_id)

@@ -34,7 +34,7 @@ def list_books(query: dict[str, Any]) -> Page:
 @arguments(NewBookSchema)
 @response(201, BookSchema, 409, sets_location=True)
 def create_book(body: dict[str, Any]) -> Any:
-    """Add a book. An ISBN that is taken answers 409."""
+    """Add a book. If its ISBN already exists, the response is 409."""
     return services.add_book(**body)
 
 
@@ -42,7 +42,7 @@ def create_book(body: dict[str, Any]) -> Any:
 @cached("book:{book_id}")
 @response(200, BookSchema)
 def get_book(book_id: int) -> Any:
-    """Show a book, with the number and the average of its reviews."""
+    """Get a book, with the number and the average of its ratings."""
     return queries.book(book_id)
 
 
@@ -60,5 +60,5 @@ def list_reviews(book_id: int, query: dict[str, Any]) -> Page:
 @arguments(NewReviewSchema)
 @response(201, ReviewSchema)
 def create_review(book_id: int, body: dict[str, Any]) -> Any:
-    """Add a review to a book, and count it into the book's average."""
+    """Add a review to a book, and update the book's average rating."""
     return services.add_review(book_id, **body)

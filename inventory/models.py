@@ -1,4 +1,4 @@
-"""Tables of products and of every change of their stock."""
+"""The tables of products and of every change of their stock."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -6,22 +6,22 @@ from decimal import Decimal
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.engine import Money, UtcDateTime, now
+from app.db.types import Money, UtcDateTime, now
 from app.extensions import Base
 
 SKU_MAX = 40
-# PostgreSQL cannot index a row of more than 2,704 bytes; case folding makes six bytes of one
-# character at the most.
+# PostgreSQL cannot index a row of more than 2,704 bytes, and case folding may turn one character
+# into six bytes.
 NAME_MAX = 400
 REASON_MAX = 200
 STOCK_MAX = 2**31 - 1
 PRICE_MAX = Decimal("99999999.99")
 CODE_POINTS = Text().with_variant(Text(collation="C"), "postgresql")
-"""Text in the order of its code points, which is the same on both databases."""
+"""Text sorted by code points, which is the same order on both databases."""
 
 
 class Product(Base):
-    """Something we stock, counted in whole units."""
+    """A product, with its stock in whole units."""
 
     __tablename__ = "product"
     __table_args__ = (
@@ -29,7 +29,7 @@ class Product(Base):
         CheckConstraint(f"price BETWEEN 0 AND {int(PRICE_MAX * 100)}", name="price_in_bounds"),
         Index("ix_product_name", "folded", "id", info={"only": "postgresql"}),
         Index("ix_product_price", "price", "id", info={"only": "postgresql"}),
-        # An index of SQLite ends with the id anyhow, and is entered at it only if it is not named.
+        # SQLite appends the rowid to each entry, and can seek to it only if it is not a column.
         Index("ix_product_name_rowid", "folded", info={"only": "sqlite"}),
         Index("ix_product_price_rowid", "price", info={"only": "sqlite"}),
         Index(
@@ -37,9 +37,9 @@ class Product(Base):
             "folded",
             postgresql_using="gin",
             postgresql_ops={"folded": "gin_trgm_ops"},
-            # A list of changes to be merged later would be read by every search.
+            # Every search would have to scan the list of pending entries.
             postgresql_with={"fastupdate": "off"},
-            info={"only": "postgresql"},  # SQLite has the table product_part instead
+            info={"only": "postgresql"},  # SQLite uses the table product_part instead
         ),
     )
 
@@ -50,12 +50,12 @@ class Product(Base):
     stock_level: Mapped[int] = mapped_column(default=0)
     version: Mapped[int] = mapped_column(default=1)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-    # The name without case: searched and sorted alike on both databases.
+    # The case-folded name, for searches and sorting that work alike on both databases.
     folded: Mapped[str] = mapped_column(CODE_POINTS)
 
 
 class StockAdjustment(Base):
-    """A change of stock. Those of a product add up to its level."""
+    """A change of stock. All changes of a product add up to its stock level."""
 
     __tablename__ = "stock_adjustment"
     __table_args__ = (
@@ -72,5 +72,5 @@ class StockAdjustment(Base):
 
 
 def fold(name: str) -> str:
-    """Return what searches and sorts look at."""
+    """Return the text that searches and sorting use."""
     return name.casefold()

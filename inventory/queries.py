@@ -1,15 +1,15 @@
-"""Reads: columns in, plain rows out. Each statement is made once, for all calls."""
+"""Queries for products and their stock: they return plain rows."""
 
 from typing import Any
 
 from sqlalchemy import Row, bindparam, select
 
-from app.api.pagination import Order, Page, PageRequest, paginate
-from app.db.engine import rows
+from app.api.pagination import Page, PageRequest, SortOrder, paginate
+from app.db.engine import fetch_all
 from app.errors import NotFound
 from inventory.models import Product, StockAdjustment
 
-PRODUCT = (
+PRODUCT_COLUMNS = (
     Product.id,
     Product.sku,
     Product.name,
@@ -17,8 +17,9 @@ PRODUCT = (
     Product.stock_level,
     Product.updated_at,
 )
-ONE_PRODUCT = select(*PRODUCT, Product.version).where(Product.id == bindparam("product_id"))
-PRODUCT_ID = select(Product.id).where(Product.id == bindparam("product_id"))
+PRODUCT_WITH_VERSION = (*PRODUCT_COLUMNS, Product.version)
+PRODUCT_BY_ID = select(*PRODUCT_WITH_VERSION).where(Product.id == bindparam("product_id"))
+PRODUCT_ID_BY_ID = select(Product.id).where(Product.id == bindparam("product_id"))
 ADJUSTMENTS = select(
     StockAdjustment.id,
     StockAdjustment.product_id,
@@ -28,38 +29,38 @@ ADJUSTMENTS = select(
     StockAdjustment.created_at,
 ).where(StockAdjustment.product_id == bindparam("product_id"))
 ORDERS = {
-    "id": Order((Product.id,)),
-    "name": Order((Product.folded, Product.id)),
-    "-name": Order((Product.folded, Product.id), descending=True),
-    "price": Order((Product.price, Product.id)),
-    "-price": Order((Product.price, Product.id), descending=True),
+    "id": SortOrder((Product.id,)),
+    "name": SortOrder((Product.folded, Product.id)),
+    "-name": SortOrder((Product.folded, Product.id), descending=True),
+    "price": SortOrder((Product.price, Product.id)),
+    "-price": SortOrder((Product.price, Product.id), descending=True),
 }
-NEWEST_FIRST = Order((StockAdjustment.id,), descending=True)
-ALL = select(*PRODUCT, Product.folded)
+NEWEST_FIRST = SortOrder((StockAdjustment.id,), descending=True)
+ALL_PRODUCTS = select(*PRODUCT_COLUMNS, Product.folded)
 
 
 def products(page: PageRequest, sort: str) -> Page:
     """Return a page of all products."""
-    return paginate(ALL, {}, ORDERS[sort], page)
+    return paginate(ALL_PRODUCTS, {}, ORDERS[sort], page)
 
 
 def product(product_id: int) -> Row[*tuple[Any, ...]]:
     """Return one product with its version; raise NotFound."""
-    found = rows(ONE_PRODUCT, {"product_id": product_id})
-    if not found:
-        raise no_product(product_id)
-    return found[0]
+    products = fetch_all(PRODUCT_BY_ID, {"product_id": product_id})
+    if not products:
+        raise product_not_found(product_id)
+    return products[0]
 
 
 def adjustments(product_id: int, page: PageRequest) -> Page:
-    """Return a page of a product's changes of stock, newest first; raise NotFound."""
-    whose = {"product_id": product_id}
-    found = paginate(ADJUSTMENTS, whose, NEWEST_FIRST, page)
-    if not found.items and not rows(PRODUCT_ID, whose):
-        raise no_product(product_id)
-    return found
+    """Return a page of a product's stock adjustments, newest first; raise NotFound."""
+    values = {"product_id": product_id}
+    adjustments = paginate(ADJUSTMENTS, values, NEWEST_FIRST, page)
+    if not adjustments.items and not fetch_all(PRODUCT_ID_BY_ID, values):
+        raise product_not_found(product_id)
+    return adjustments
 
 
-def no_product(product_id: int) -> NotFound:
-    """Say that there is no such product."""
+def product_not_found(product_id: int) -> NotFound:
+    """Return the error for an unknown product."""
     return NotFound(f"There is no product {product_id}.")

@@ -1,4 +1,4 @@
-"""Search by a part of the name, a range of prices, or both: indexed, or bounded."""
+"""The search for products by part of the name and price range; each page reads bounded rows."""
 
 import re
 from decimal import Decimal
@@ -7,21 +7,22 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, select, text
 
-from app.api.pagination import Page, PageRequest, Statement, Wanted, paginate, paginate_scanning
-from app.db.engine import dialect
+from app.api.pagination import Page, PageRequest, RowFilter, Statement, paginate, paginate_scanning
+from app.db.engine import dialect_name
+from app.db.statements import LIKE_ESCAPE, escape_like
 from app.errors import Unprocessable
 from inventory.models import Product, fold
-from inventory.queries import ORDERS, PRODUCT
+from inventory.queries import ORDERS, PRODUCT_COLUMNS
 
 TRIGRAM = re.compile(r"[^\W_]{3}")
-"""What an index of trigrams needs: three letters or digits in a row."""
-PART = Product.folded.like(bindparam("part"), escape="/")
-PRICES = {
+"""The shortest text that a trigram index can find: three consecutive letters or digits."""
+NAME_CONTAINS = Product.folded.like(bindparam("part"), escape=LIKE_ESCAPE)
+PRICE_BOUNDS = {
     "min_price": Product.price >= bindparam("min_price"),
     "max_price": Product.price <= bindparam("max_price"),
 }
-# The index finds the phrase; the comparison makes every character count as it is.
-IN_FTS = Product.id.in_(text("SELECT rowid FROM product_part WHERE product_part MATCH :phrase"))
+# The index finds the words of the phrase; NAME_CONTAINS then compares each character.
+FTS_MATCH = Product.id.in_(text("SELECT rowid FROM product_part WHERE product_part MATCH :phrase"))
 
 
 def products(
@@ -33,49 +34,51 @@ def products(
 ) -> Page:
     """Return a page of the products that match all of the filters."""
     prices = {"min_price": min_price, "max_price": max_price}
-    asked = {key: value for key, value in prices.items() if value is not None}
+    values: dict[str, Any] = {key: value for key, value in prices.items() if value is not None}
+    bounds = frozenset(values)
     if name is None:
-        return paginate(priced(frozenset(asked)), asked, ORDERS[sort], page)
+        return paginate(select_by_price(bounds), values, ORDERS[sort], page)
     folded = fold(name)
-    values = {**asked, "part": f"%{_literal(folded)}%"}
+    values["part"] = f"%{escape_like(folded)}%"
     if TRIGRAM.search(folded):
-        phrase = {"phrase": '"' + folded.replace('"', '""') + '"'} if dialect() == "sqlite" else {}
-        found = named(frozenset(asked), dialect())
-        return paginate(found, {**values, **phrase}, ORDERS[sort], page)
+        if dialect_name() == "sqlite":
+            values["phrase"] = '"' + folded.replace('"', '""') + '"'
+        statement = select_by_name(bounds, dialect_name())
+        return paginate(statement, values, ORDERS[sort], page)
     if page.include_total:
-        raise Unprocessable({"include_total": ["Needs three letters in a row in name."]}, "query")
-    if sort.endswith("price"):  # its order finds the bounds; another would walk past them
-        return paginate_scanning(priced(frozenset(asked)), _has_part, values, ORDERS[sort], page)
-    wanted = _has_part_priced(frozenset(asked))
-    return paginate_scanning(priced(frozenset()), wanted, values, ORDERS[sort], page)
+        detail = "Requires three consecutive letters or digits in name."
+        raise Unprocessable({"include_total": [detail]}, "query")
+    if sort.endswith("price"):  # in this order the index seeks to the bounds
+        statement = select_by_price(bounds)
+        return paginate_scanning(statement, _name_contains, values, ORDERS[sort], page)
+    matches = _name_and_price_match(bounds)
+    return paginate_scanning(select_by_price(frozenset()), matches, values, ORDERS[sort], page)
 
 
 @cache
-def priced(names: frozenset[str]) -> Statement:
-    """Select the products within the bounds of these names."""
-    return select(*PRODUCT, Product.folded).where(*(PRICES[name] for name in sorted(names)))
+def select_by_price(bounds: frozenset[str]) -> Statement:
+    """Return the statement with the price bounds of these names."""
+    prices = (PRICE_BOUNDS[name] for name in sorted(bounds))
+    return select(*PRODUCT_COLUMNS, Product.folded).where(*prices)
 
 
 @cache
-def named(names: frozenset[str], database: str) -> Statement:
-    """Select the same whose name has the part too, by the index of ``database``."""
-    found = priced(names).where(PART)
-    return found.where(IN_FTS) if database == "sqlite" else found
+def select_by_name(bounds: frozenset[str], dialect: str) -> Statement:
+    """Return the statement that also searches the name, with the index of the database."""
+    statement = select_by_price(bounds).where(NAME_CONTAINS)
+    return statement.where(FTS_MATCH) if dialect == "sqlite" else statement
 
 
-def _has_part(columns: Any) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = columns.folded.like(bindparam("part"), escape="/")
-    return found
+def _name_contains(columns: Any) -> ColumnElement[bool]:
+    contains: ColumnElement[bool] = columns.folded.like(bindparam("part"), escape=LIKE_ESCAPE)
+    return contains
 
 
 @cache
-def _has_part_priced(names: frozenset[str]) -> Wanted:
-    bounds: dict[str, Wanted] = {
+def _name_and_price_match(bounds: frozenset[str]) -> RowFilter:
+    filters: dict[str, RowFilter] = {
         "min_price": lambda columns: columns.price >= bindparam("min_price"),
         "max_price": lambda columns: columns.price <= bindparam("max_price"),
     }
-    return lambda columns: and_(_has_part(columns), *(bounds[n](columns) for n in sorted(names)))
-
-
-def _literal(part: str) -> str:
-    return re.sub("[/%_]", r"/\g<0>", part)
+    used = [_name_contains, *(filters[name] for name in sorted(bounds))]
+    return lambda columns: and_(*(matches(columns) for matches in used))

@@ -1,115 +1,112 @@
-"""Writes: the rules, one commit each. Each change of stock leaves a row in the ledger."""
+"""Writes of products: the business rules. Each change of stock adds a row to the ledger."""
 
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
-from werkzeug.datastructures import ETags
 
-from app.cache.tags import commit_and_forget
-from app.db.engine import now
+from app.db.types import now
 from app.errors import ApiError, Conflict, PreconditionFailed
 from app.extensions import db
-from app.http.response import GZIPPED
+from app.unit_of_work import commit
 from inventory.models import STOCK_MAX, Product, StockAdjustment, fold
-from inventory.queries import PRODUCT, no_product
+from inventory.queries import PRODUCT_WITH_VERSION, product_not_found
 
 FIRST_STOCK = "first stock"
-SET_BY_HAND = "stock level set"
-SHOWN = (*PRODUCT, Product.version)
+LEVEL_SET = "stock level set"
 
 
 def add_product(sku: str, name: str, price: Decimal, stock_level: int) -> Any:
-    """Add a product with its first stock; raise Conflict if its SKU is taken."""
+    """Add a product with its initial stock; raise Conflict if its SKU is taken."""
     values = {"sku": sku, "name": name, "price": price, "stock_level": stock_level}
-    statement = insert(Product).values(**values, folded=fold(name)).returning(*SHOWN)
+    statement = insert(Product).values(**values, folded=fold(name)).returning(*PRODUCT_WITH_VERSION)
     try:
         product = db.session.execute(statement).one()
     except IntegrityError:
         db.session.rollback()
-        raise Conflict(f"There is a product with SKU {sku} already.") from None
-    _enter(product, stock_level, FIRST_STOCK)
-    commit_and_forget("products")
+        raise Conflict(f"A product with SKU {sku} already exists.") from None
+    _add_to_ledger(product, stock_level, FIRST_STOCK)
+    commit(invalidate=["products"])
     return product
 
 
 def update_product(
-    product_id: int, expected: ETags, price: Decimal | None = None, stock_level: int | None = None
+    product_id: int,
+    versions: Collection[str] | None,
+    price: Decimal | None = None,
+    stock_level: int | None = None,
 ) -> Any:
     """Set price, stock level or both.
 
-    Raise NotFound, or PreconditionFailed when ``expected`` names versions, and not the present.
+    Raise NotFound, or PreconditionFailed when the version is not one of ``versions``; with None,
+    every version is accepted.
     """
-    present = _locked(product_id)
-    if expected and not _is_among(present.version, expected):
-        raise _rolled_back(PreconditionFailed("The product has changed since it was read."))
-    price = present.price if price is None else price
-    stock_level = present.stock_level if stock_level is None else stock_level
-    if (price, stock_level) == (present.price, present.stock_level):
+    current = _lock(product_id)
+    if versions is not None and str(current.version) not in versions:
+        raise _roll_back(PreconditionFailed("The product has changed since it was read."))
+    price = current.price if price is None else price
+    stock_level = current.stock_level if stock_level is None else stock_level
+    if (price, stock_level) == (current.price, current.stock_level):
         db.session.rollback()
-        return present
+        return current
     changed = {"price": price, "stock_level": stock_level}
-    product = db.session.execute(_change(product_id).values(changed)).one()
-    _enter(product, stock_level - present.stock_level, SET_BY_HAND)
-    commit_and_forget("products", f"product:{product_id}")
+    product = db.session.execute(_update(product_id).values(changed)).one()
+    _add_to_ledger(product, stock_level - current.stock_level, LEVEL_SET)
+    commit(invalidate=["products", f"product:{product_id}"])
     return product
 
 
 def adjust_stock(product_id: int, delta: int, reason: str | None = None) -> Any:
-    """Move stock by ``delta`` units; raise NotFound, or Conflict if it would leave its bounds."""
+    """Change the stock by ``delta`` units; raise NotFound, or Conflict if it is out of bounds."""
     level = Product.stock_level + delta
-    # Bounds on both sides of the sum, as it would overflow before it could be compared.
+    # The old level is compared with bounds, as the new level could overflow before a comparison.
     fits = Product.stock_level.between(-delta, STOCK_MAX - max(delta, 0))
-    moved = _change(product_id).where(fits).values(stock_level=level)
-    product = db.session.execute(moved).one_or_none()
+    statement = _update(product_id).where(fits).values(stock_level=level)
+    product = db.session.execute(statement).one_or_none()
     if product is None:
-        raise _rolled_back(_why_not(product_id, delta))
-    _enter(product, delta, reason)
-    commit_and_forget("products", f"product:{product_id}")
+        raise _roll_back(_refusal(product_id, delta))
+    _add_to_ledger(product, delta, reason)
+    commit(invalidate=["products", f"product:{product_id}"])
     return product
 
 
-def _is_among(version: int, expected: ETags) -> bool:
-    """Compare as the client has it: a compressed answer had another ETag."""
-    return expected.contains(str(version)) or expected.contains(f"{version}{GZIPPED}")
-
-
-def _change(product_id: int) -> Any:
+def _update(product_id: int) -> Any:
     return (
         update(Product)
         .where(Product.id == product_id)
         .values(version=Product.version + 1, updated_at=now())
-        .returning(*SHOWN)
+        .returning(*PRODUCT_WITH_VERSION)
         .execution_options(synchronize_session=False)
     )
 
 
-def _locked(product_id: int) -> Any:
-    """Read a product, and keep other writers from it until the commit."""
-    statement = select(*SHOWN).where(Product.id == product_id).with_for_update()
-    present = db.session.execute(statement).one_or_none()
-    if present is None:
-        raise _rolled_back(no_product(product_id))
-    return present
+def _lock(product_id: int) -> Any:
+    """Read a product and lock its row until the commit."""
+    statement = select(*PRODUCT_WITH_VERSION).where(Product.id == product_id).with_for_update()
+    product = db.session.execute(statement).one_or_none()
+    if product is None:
+        raise _roll_back(product_not_found(product_id))
+    return product
 
 
-def _enter(product: Any, delta: int, reason: str | None) -> None:
-    """Write a change into the ledger; a change of nothing is none."""
+def _add_to_ledger(product: Any, delta: int, reason: str | None) -> None:
+    """Add a change of stock to the ledger, unless it is 0."""
     if delta:
         values = {"delta": delta, "stock_level": product.stock_level, "reason": reason}
         db.session.execute(insert(StockAdjustment).values(product_id=product.id, **values))
 
 
-def _why_not(product_id: int, delta: int) -> ApiError:
+def _refusal(product_id: int, delta: int) -> ApiError:
     level = db.session.scalar(select(Product.stock_level).where(Product.id == product_id))
     if level is None:
-        return no_product(product_id)
+        return product_not_found(product_id)
     if delta < 0:
-        return Conflict(f"There are {level} units in stock, too few to take {-delta}.")
-    return Conflict(f"There are {level} units in stock; {delta} more cannot be counted.")
+        return Conflict(f"There are {level} units in stock, too few to remove {-delta}.")
+    return Conflict(f"There are {level} units in stock; the maximum is {STOCK_MAX}.")
 
 
-def _rolled_back(error: ApiError) -> ApiError:
+def _roll_back(error: ApiError) -> ApiError:
     db.session.rollback()
     return error

@@ -37,10 +37,10 @@ def list_products(query: dict[str, Any]) -> Page:
 @arguments(ProductSearchQuery)
 @response(200, ProductSchema, paged=True)
 def search_products(query: dict[str, Any]) -> Page:
-    """Find products by a part of the name, a range of prices, or both.
+    """Find products by part of the name, price range or both.
 
-    A page may hold fewer items than its limit and still have a next one: for a name of one or
-    two letters, each page looks at a bounded number of products.
+    A page may have fewer items than `limit` and still a next page: for a name without three
+    consecutive letters or digits, each page searches a bounded number of products.
     """
     return search.products(**query)
 
@@ -50,7 +50,7 @@ def search_products(query: dict[str, Any]) -> Page:
 @arguments(NewProductSchema)
 @response(201, ProductSchema, 409, sets_location=True, version_etag=True)
 def create_product(body: dict[str, Any]) -> Any:
-    """Add a product with its first stock. A SKU that is taken answers 409."""
+    """Add a product with its initial stock. If its SKU already exists, the response is 409."""
     return services.add_product(**body)
 
 
@@ -58,7 +58,7 @@ def create_product(body: dict[str, Any]) -> Any:
 @cached("product:{product_id}")
 @response(200, ProductSchema, version_etag=True)
 def get_product(product_id: int) -> Any:
-    """Show a product. Its ETag is for the If-Match of a change."""
+    """Get a product. Its ETag can be sent as If-Match with a change."""
     return queries.product(product_id)
 
 
@@ -69,7 +69,7 @@ def get_product(product_id: int) -> Any:
 def update_product(product_id: int, body: dict[str, Any]) -> Any:
     """Set price, stock level or both.
 
-    With If-Match, only if nobody has changed the product since its ETag was read; else 412.
+    With If-Match, the response is 412 if the product has changed since its ETag was read.
     """
     return services.update_product(product_id, read_if_match(), **body)
 
@@ -79,7 +79,7 @@ def update_product(product_id: int, body: dict[str, Any]) -> Any:
 @arguments(AdjustmentQuery)
 @response(200, AdjustmentSchema, paged=True)
 def list_adjustments(product_id: int, query: dict[str, Any]) -> Page:
-    """List every change of a product's stock, newest first; they add up to its level."""
+    """List every change of a product's stock, newest first; they add up to its stock level."""
     return queries.adjustments(product_id, **query)
 
 
@@ -88,5 +88,5 @@ def list_adjustments(product_id: int, query: dict[str, Any]) -> Page:
 @arguments(NewAdjustmentSchema)
 @response(201, ProductSchema, 409, version_etag=True)
 def create_adjustment(product_id: int, body: dict[str, Any]) -> Any:
-    """Move stock up or down. Asking for more than there is answers 409, and moves nothing."""
+    """Add or remove stock. If there are too few units, the response is 409 and nothing changes."""
     return services.adjust_stock(product_id, **body)

@@ -1,6 +1,6 @@
 import pytest
 
-from bookreview.isbn import normalized
+from bookreview.isbn import normalize
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_a_check_digit_notices_any_single_wrong_digit(at):
     right = "9780439023481"
     wrong = f"{right[:at]}{(int(right[at]) + 1) % 10}{right[at + 1 :]}"
     with pytest.raises(ValueError, match="Not an ISBN"):
-        normalized(wrong)
+        normalize(wrong)

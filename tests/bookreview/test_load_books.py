@@ -156,7 +156,7 @@ def test_a_key_that_stands_twice_is_loaded_once(load, path, between):
     other = EMMA.replace("1815", "1816")
     result = load(HEAD + EMMA + others + EMMA + other, "--key", "source_id")
     assert result.stdout == f"loaded {1 + between}, updated 0, unchanged 1, rejected 1\n"
-    assert reasons(path) == ["source_id e1 stands in line 2 with other values"]
+    assert reasons(path) == ["source_id e1 is already in line 2, with other values"]
 
 
 def test_a_rejected_row_does_not_keep_its_key(client, load):
@@ -223,7 +223,7 @@ def test_a_sample_that_was_broken_off_is_completed_by_the_next_start(default, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("bookreview.loads._add", broken)
+        patch.setattr("bookreview.loads._add_to_books", broken)
         assert default().test_cli_runner().invoke(args=["prepare"]).exit_code != 0
     again = default().test_cli_runner().invoke(args=["prepare"])
     assert "sample books: loaded 0, updated 0, unchanged 42, rejected 0" in again.stdout

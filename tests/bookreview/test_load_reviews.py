@@ -114,7 +114,7 @@ def test_a_book_is_named_in_any_one_way(app, load, path, name, value):
 def test_a_file_that_names_books_in_no_way_or_in_two_is_refused(load, names):
     result = load(f"{names}rating,reviewer,text\n")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-    assert "Exactly one column must name the book" in result.stderr
+    assert "Exactly one column must identify the book" in result.stderr
 
 
 @pytest.mark.parametrize("book_id", ["2", "99999999999", "x", "-1"])
@@ -157,7 +157,7 @@ def test_a_review_keeps_its_moment(client, load, book, written, shown):
 def test_any_other_moment_is_rejected(load, path, book, written):
     book()
     assert load(f"book_id,rating,reviewer,text,created_at\n1,5,Ana,x,{written}\n").exit_code == 1
-    assert reasons(path)[0].startswith("created_at: Not a moment as RFC 3339")
+    assert reasons(path)[0].startswith("created_at: Not an RFC 3339 time")
 
 
 def test_cached_answers_are_forgotten(make_app, database, redis_url, path):

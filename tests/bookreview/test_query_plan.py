@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event, insert
 
-from app.db.engine import unbegun
+from app.db.engine import autocommit_engine
 from app.extensions import db
 from bookreview.models import Book, Review, fold
 
@@ -51,7 +51,7 @@ def asked(app, client):
             seen.append((statement, parameters))
 
         with app.app_context():
-            engine = unbegun()
+            engine = autocommit_engine()
         event.listen(engine, "before_cursor_execute", note)
         answer = client.get(path)
         event.remove(engine, "before_cursor_execute", note)

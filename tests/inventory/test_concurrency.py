@@ -24,7 +24,7 @@ def product(served):
 
     def make(stock_level: int) -> str:
         words = {"sku": "l1", "name": "Lamp", "price": "19.99", "stock_level": stock_level}
-        status, headers, body = served.ask("POST", "/products", json.dumps(words).encode())
+        status, headers, body = served.request("POST", "/products", json.dumps(words).encode())
         assert status == 201, body
         return str(headers["Location"])
 
@@ -48,7 +48,7 @@ def statuses(answers: Iterable[Any]) -> Counter[int]:
 
 
 def shown(served, path):
-    status, headers, body = served.ask("GET", path)
+    status, headers, body = served.request("GET", path)
     assert status == 200
     return headers, json.loads(body)
 
@@ -63,7 +63,7 @@ def test_of_fifty_simultaneous_changes_of_one_version_exactly_one_wins(served, p
 
     def change(number: int) -> Any:
         body = json.dumps({"stock_level": 100 + number}).encode()
-        return served.ask("PATCH", path, body, If_Match=headers["ETag"])
+        return served.request("PATCH", path, body, If_Match=headers["ETag"])
 
     answers = at_once(change, 50)
     assert statuses(answers) == {200: 1, 412: 49}
@@ -79,7 +79,7 @@ def test_of_fifty_simultaneous_changes_of_one_version_exactly_one_wins(served, p
 def test_of_a_hundred_simultaneous_takings_of_ten_units_ten_get_one(served, product):
     path = product(stock_level=10)
     body = json.dumps({"delta": -1, "reason": "order"}).encode()
-    answers = at_once(lambda _: served.ask("POST", f"{path}/stock-adjustments", body), 100)
+    answers = at_once(lambda _: served.request("POST", f"{path}/stock-adjustments", body), 100)
     assert statuses(answers) == {201: 10, 409: 90}
     left = [json.loads(body)["stock_level"] for status, _, body in answers if status == 201]
     assert sorted(left) == list(range(10))
@@ -95,9 +95,9 @@ def test_changes_and_takings_at_once_leave_a_ledger_that_tells_every_step(served
 
     def write(number: int) -> Any:
         if number % 2:
-            return served.ask("PATCH", path, json.dumps({"stock_level": number}).encode())
+            return served.request("PATCH", path, json.dumps({"stock_level": number}).encode())
         body = json.dumps({"delta": -3}).encode()
-        return served.ask("POST", f"{path}/stock-adjustments", body)
+        return served.request("POST", f"{path}/stock-adjustments", body)
 
     assert {*statuses(at_once(write, 40))} <= {200, 201, 409}
     entries = ledger(served, path)[::-1]

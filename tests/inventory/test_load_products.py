@@ -70,7 +70,7 @@ def test_real_products_go_in_as_their_source_has_them(client, load, path, wrong_
     result = load((DATA / "products.csv").read_bytes(), *BY_SOURCE)
     assert result.stdout == "loaded 21, updated 0, unchanged 0, rejected 3\n", result.output
     assert sorted(reasons(path)) == [
-        "name: Holds a control character.",
+        "name: Contains a control character.",
         *["price: required for a new product"] * 2,
     ]
     with (DATA / "products.csv").open(newline="", encoding="utf-8") as file:
@@ -103,7 +103,7 @@ def test_a_french_price_list_goes_in_with_decimal_commas_and_what_is_ambiguous_s
     result = load(content, *FRENCH, "--decimal-comma")
     assert result.stdout == "loaded 16, updated 0, unchanged 0, rejected 8\n", result.output
     found = reasons(path, "cp1252", "\t")
-    unreadable = "price: Not an amount: digits, and at most two decimals after a comma."
+    unreadable = "price: Not an amount: digits, with at most two decimals after a comma."
     assert {*found} == {"price: required for a new product", unreadable}
     assert found.count(unreadable) == 3  # 4,417,08 and the like
     shown = client.get("/products").json["items"]
@@ -118,7 +118,7 @@ def test_a_french_price_list_goes_in_with_decimal_commas_and_what_is_ambiguous_s
 def test_a_decimal_comma_is_not_guessed_at(client, load, path):
     result = load((DATA / "prices_cp1252.tsv").read_bytes(), *FRENCH)
     assert result.stdout == "loaded 0, updated 0, unchanged 0, rejected 24\n"
-    hint = "price: Has a decimal comma; where all prices of the file do: --decimal-comma."
+    hint = "price: Has a decimal comma; if all prices in the file do, use --decimal-comma."
     assert reasons(path, "cp1252", "\t").count(hint) == 16
     assert client.get("/products").json["items"] == []
 
@@ -239,7 +239,7 @@ def test_a_file_may_say_only_what_changes_and_a_blank_cell_changes_nothing(
 def test_a_sku_that_stands_twice_is_loaded_once(load, path):
     result = load(HEAD + LAMP + LAMP + LAMP.replace("5", "6"))
     assert result.stdout == "loaded 1, updated 0, unchanged 1, rejected 1\n"
-    assert reasons(path) == ["sku l1 stands in line 2 with other values"]
+    assert reasons(path) == ["sku l1 is already in line 2, with other values"]
 
 
 def test_a_file_without_a_sku_is_refused(load):

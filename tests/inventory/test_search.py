@@ -2,7 +2,7 @@ import pytest
 from sqlalchemy import event, text
 
 from app.api import pagination
-from app.db.engine import unbegun
+from app.db.engine import autocommit_engine
 from app.extensions import db
 
 
@@ -103,8 +103,7 @@ def test_a_change_of_name_and_a_removal_are_known_to_the_search(app, client, pro
 def test_all_pages_of_a_search_together_hold_each_match_once(
     client, product, monkeypatch, sort, part
 ):
-    monkeypatch.setattr(pagination, "SCAN", 7)
-    pagination._wanted_of.cache_clear()
+    monkeypatch.setattr(pagination, "MAX_SCANNED_ROWS", 7)
     expected = {product(name=f"Lamp {n % 5}", price=n % 4) for n in range(20)}
     for number in range(30):
         product(name=f"Chair {number}", price=number % 4)
@@ -115,7 +114,6 @@ def test_all_pages_of_a_search_together_hold_each_match_once(
         found += [item["id"] for item in page["items"]]
         cursor, pages = page["next_cursor"], pages + 1
         assert len(page["items"]) <= 6
-    pagination._wanted_of.cache_clear()
     assert sorted(found) == sorted(expected)
     assert pages >= (8 if part == "la" else 4)
 
@@ -207,7 +205,7 @@ def plans_of(app, act):
             asked.append((statement, parameters))
 
     with app.app_context():
-        engine = unbegun()
+        engine = autocommit_engine()
     event.listen(engine, "before_cursor_execute", note)
     assert act().status_code == 200
     event.remove(engine, "before_cursor_execute", note)
