@@ -15,8 +15,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 INSTANCE = Path(__file__).resolve().parent.parent / "instance"
-CACHE_TTL_MAX = 86_400
-RATE_MAX = 1_000_000_000
+MAX_CACHE_TTL = 86_400
+MAX_RATE = 1_000_000_000
 MIN_SECRET_LENGTH = 16
 THREADS = 8
 """Concurrent requests of one process; each may need one database connection."""
@@ -82,7 +82,7 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
         trusted_proxies=read("TRUSTED_PROXIES", 0, integer_between(0, 16)),
         rate_limit_read=read("RATE_LIMIT_READ", READ_RATE, rate),
         rate_limit_write=read("RATE_LIMIT_WRITE", WRITE_RATE, rate),
-        cache_ttl=read("CACHE_TTL", 300, integer_between(1, CACHE_TTL_MAX)),
+        cache_ttl=read("CACHE_TTL", 300, integer_between(1, MAX_CACHE_TTL)),
         max_body_bytes=read("MAX_BODY_BYTES", 1_048_576, integer_between(1_024, 1_073_741_824)),
         allowed_origins=read("ALLOWED_ORIGINS", (), origins),
         log_format=read("LOG_FORMAT", default_log_format(), one_of("text", "json")),
@@ -170,7 +170,7 @@ def rate(text: str) -> Rate | None:
         (item,) = parse_many(text)
     except ValueError:
         raise ValueError(message) from None
-    if not 1 <= item.amount <= RATE_MAX or _NO_TIME.search(text):
+    if not 1 <= item.amount <= MAX_RATE or _NO_TIME.search(text):
         raise ValueError(message)
     return Rate(item.amount, item.get_expiry())
 

@@ -21,7 +21,7 @@ from app.live.asgi import AsgiApp
 from app.live.operations import LiveSchema
 from app.logging import init_logging
 from app.middleware import HttpMiddleware
-from app.ratelimit.limiter import make_limits
+from app.ratelimit.limiter import make_rate_limits
 from app.redis.client import RedisClient
 from app.services import Services
 from bookreview.commands import books, reviews
@@ -77,7 +77,7 @@ def _make_services(app: Flask, settings: Settings) -> Services:
     engine = configure_engine(app)
     redis = RedisClient(settings.redis_url) if settings.redis_url else None
     api_keys = ApiKeyCache(engine)
-    rate_limits = make_limits(settings, redis)
+    rate_limits = make_rate_limits(settings, redis)
     return Services(
         settings=settings,
         autocommit_engine=engine,

@@ -16,7 +16,13 @@ from werkzeug.exceptions import HTTPException
 from app.auth.guard import RequestGuard, client_context
 from app.cache.tags import cache_key, code_fingerprint
 from app.errors import ApiError, InternalError
-from app.http.instrumentation import UNMATCHED, Request, assign_request_id, record_request
+from app.http.instrumentation import (
+    REQUEST_ID,
+    UNMATCHED,
+    Request,
+    assign_request_id,
+    record_request,
+)
 from app.http.problems import buffered_problem
 from app.http.request import accepts_json
 from app.http.response import BufferedResponse, apply_if_none_match, compress_and_tag
@@ -76,7 +82,7 @@ class HttpMiddleware:
             *response.headers,
             *client_context(environ).rate_limit_headers,
             ("Cache-Status", f"bookstall; {cache_status}"),
-            ("X-Request-ID", request_id),
+            (REQUEST_ID, request_id),
         ]
         seconds = time.perf_counter() - began
         request = Request(request_id, method, route.rule, environ["PATH_INFO"])

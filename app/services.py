@@ -11,7 +11,7 @@ from app.auth.policy import AccessPolicy
 from app.cache.outbox import OutboxPurger
 from app.cache.read_through import ReadThrough
 from app.config import Settings
-from app.ratelimit.limiter import Limits
+from app.ratelimit.limiter import RateLimits
 from app.redis.client import RedisClient
 
 
@@ -26,7 +26,7 @@ class Services:
     cache: ReadThrough | None
     """The read-through cache; None without Redis."""
     api_keys: ApiKeyCache
-    rate_limits: Limits
+    rate_limits: RateLimits
     access_policy: AccessPolicy
     migration_heads: Collection[str]
     openapi_document: bytes | None = None

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.auth.api_keys import ActiveKey, ApiKeyCache
 from app.db.errors import unavailable
 from app.errors import Forbidden, TooManyRequests, Unauthorized
-from app.ratelimit.limiter import Headers, Limiter, Limits
+from app.ratelimit.limiter import Headers, Limiter, RateLimits
 
 OnHeaders = Callable[[Headers], Any]
 """Receives the rate limit headers for the response, also when the request is rejected."""
@@ -39,7 +39,7 @@ def ignore(headers: Headers) -> None:
 class AccessPolicy:
     """The access rules of one application. Every check raises an ApiError if it fails."""
 
-    def __init__(self, api_keys: ApiKeyCache, limits: Limits, *, key_required: bool) -> None:
+    def __init__(self, api_keys: ApiKeyCache, limits: RateLimits, *, key_required: bool) -> None:
         self._api_keys = api_keys
         self._limits = limits
         self._key_required = key_required

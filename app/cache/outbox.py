@@ -13,13 +13,13 @@ from sqlalchemy import JSON, ColumnElement, Engine, delete, insert, select, upda
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.cache.tags import collapse_tags
-from app.config import CACHE_TTL_MAX
+from app.config import MAX_CACHE_TTL
 from app.db.types import UtcDateTime, now
 from app.extensions import Base, db
 
 BATCH_SIZE = 5_000
 PURGE_EVERY_SECONDS = 3_600.0
-PURGE_AFTER = timedelta(seconds=2 * CACHE_TTL_MAX)
+PURGE_AFTER = timedelta(seconds=2 * MAX_CACHE_TTL)
 """No entry lives that long, so an older row has nothing left to invalidate."""
 
 

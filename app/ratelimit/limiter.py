@@ -131,14 +131,14 @@ class Limiter:
         return ("RateLimit", f'"{self._kind}";r={left};t={seconds}'), self._policy
 
 
-class Limits(NamedTuple):
+class RateLimits(NamedTuple):
     """The limiters of an application; None for an unlimited kind."""
 
     read: Limiter | None
     write: Limiter | None
 
 
-def make_limits(settings: Settings, redis: RedisClient | None) -> Limits:
+def make_rate_limits(settings: Settings, redis: RedisClient | None) -> RateLimits:
     """Make the limiters that ``settings`` require."""
 
     def limiter(kind: str, rate: Rate | None) -> Limiter | None:
@@ -149,6 +149,6 @@ def make_limits(settings: Settings, redis: RedisClient | None) -> Limits:
         shared = [] if redis is None else [RedisStore(redis, kind, window)]
         return Limiter(kind, window, [*shared, memory])
 
-    return Limits(
+    return RateLimits(
         limiter("read", settings.rate_limit_read), limiter("write", settings.rate_limit_write)
     )
