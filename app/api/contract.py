@@ -193,7 +193,7 @@ def check_request() -> None:
     if options.response is None:
         return
     if request.query_string and options.query is None:
-        unknown = {name: ["Unknown name."] for name in read_query(request.query_string)}
+        unknown = {name: ["Unknown query parameter."] for name in read_query(request.query_string)}
         if unknown:
             raise Unprocessable(unknown, "query")
     if not accepts_json(request.environ.get("HTTP_ACCEPT", "")):

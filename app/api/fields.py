@@ -85,8 +85,8 @@ def _amount(value: Any) -> Decimal | None:
 class StrictBoolean(fields.Boolean):
     """``true`` or ``false``, and no other spelling."""
 
-    truthy = {"true", True}  # noqa: RUF012 - as marshmallow declares it
-    falsy = {"false", False}  # noqa: RUF012
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(truthy={"true", True}, falsy={"false", False}, **kwargs)
 
 
 class CleanText(fields.String):

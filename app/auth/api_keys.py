@@ -38,7 +38,7 @@ class ApiKey(Base):
 
     __tablename__ = "api_key"
     # Ids are never reused, so that KEYS_STATE changes with every new key.
-    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - the type that SQLAlchemy declares
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(NAME_MAX))
