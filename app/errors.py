@@ -1,4 +1,4 @@
-"""The failures that clients are told about; app/http/problems.py writes them.
+"""The failures that are reported to clients; app/http/problems.py writes them.
 
 The OpenAPI document describes each status by the docstrings of its errors.
 

@@ -1,7 +1,7 @@
 """The WSGI middleware around Flask: what all responses have in common, in one place.
 
 It assigns the request id, checks access, reads the response from the cache or calls Flask,
-compresses it, adds the ETag, answers 304 where that matches, and records the request. It runs
+compresses it, adds the ETag, responds 304 where that matches, and records the request. It runs
 before Flask, so that a cache hit costs neither a request context nor a second round trip.
 """
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 from flask import Flask, Response, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -18,6 +17,7 @@ from app.db.errors import is_connection_error, unavailable
 from app.errors import ApiError, InternalError
 from app.http.instrumentation import REQUEST_ID
 from app.http.response import BufferedResponse
+from app.json import encode
 
 PROBLEM = "application/problem+json"
 FORWARDED_HEADERS = frozenset({"Allow", "Retry-After", "Location"})
@@ -49,7 +49,7 @@ def _document(
         "request_id": request_id,
         **members,
     }
-    return orjson.dumps(document)
+    return encode(document)
 
 
 def buffered_problem(error: ApiError, request_id: str) -> BufferedResponse:
