@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.load import ROOT
 from stress.data import migrate
-from stress.service import Service, environment
+from stress.service import ROOT, Service, environment
 
 ASGI = "asgi:app"
 WSGI = "wsgi:app"
@@ -24,7 +23,7 @@ class Shop(Service):
     """The service, as it is started for GraphQL, or plain if told so."""
 
     def __init__(self, url: str, application: str = ASGI, **settings: str) -> None:
-        super().__init__(application, workers=2, DATABASE_URL=url, **settings)
+        super().__init__(application, 2, DATABASE_URL=url, **settings)
         self.words = ["--worker-class", "asgi", "--reuse-port"] if application == ASGI else []
 
     @property

@@ -1,4 +1,4 @@
-"""Faults of servers, made while others work, in an order that a seed chooses."""
+"""Faults of servers, injected in an order that a seed determines."""
 
 import contextlib
 import os
@@ -14,68 +14,107 @@ import redis as redis_py
 
 from stack.servers import Redis
 from stress.service import Service
-from stress.threads import Crew
+from stress.threads import WorkerThreads
 
-Kinds = Mapping[str, Callable[[random.Random], None]]
+Faults = Mapping[str, Callable[[random.Random], None]]
+"""Functions that inject a fault and repair it, by name."""
+ALL_WORKERS = 99
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault, from its beginning until it was mended."""
+    """An injected fault, from its beginning until it was repaired."""
 
-    kind: str
+    name: str
     began: float
     ended: float
 
 
-class Deck(NamedTuple):
-    """Faults of which one is made at a time."""
+class Schedule(NamedTuple):
+    """Faults that are injected one at a time."""
 
-    kinds: Kinds
-    gap: tuple[float, float]
-    """Seconds between two of them, at least and at most."""
+    faults: Faults
+    pause: tuple[float, float]
+    """Minimum and maximum of the seconds between two faults."""
 
 
-class Faulty(Crew):
-    """Makes faults of each deck, one deck beside the other, until told to stop."""
+class FaultInjector(WorkerThreads):
+    """Inject the faults of several schedules at the same time."""
 
-    def __init__(self, seed: int, decks: Mapping[str, Deck]) -> None:
-        self.made: list[Fault] = []
+    def __init__(self, seed: int, schedules: Mapping[str, Schedule]) -> None:
+        self.injected: list[Fault] = []
         super().__init__(
             *(
-                partial(self._make, deck, random.Random(f"{seed} {name}"))
-                for name, deck in decks.items()
-                if deck.kinds
+                partial(self._inject, schedule, random.Random(f"{seed} {name}"))
+                for name, schedule in schedules.items()
+                if schedule.faults
             )
         )
 
-    def _make(self, deck: Deck, chance: random.Random) -> None:
-        for kind in _shuffled(list(deck.kinds), chance):
-            if self.stopping.wait(chance.uniform(*deck.gap)):
+    def _inject(self, schedule: Schedule, rng: random.Random) -> None:
+        for name in _shuffled(list(schedule.faults), rng):
+            if self.stopping.wait(rng.uniform(*schedule.pause)):
                 return
             began = time.monotonic()
-            deck.kinds[kind](chance)
-            self.made.append(Fault(kind, began, time.monotonic()))
+            schedule.faults[name](rng)
+            self.injected.append(Fault(name, began, time.monotonic()))
 
 
-def end_workers(
-    service: Service, chance: random.Random, most: int, how: int = signal.SIGKILL
-) -> None:
-    """Send a signal to ``most`` workers of a service, or to all if there are fewer."""
-    workers = service.workers()
-    for worker in chance.sample(workers, min(most, len(workers))):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker, how)
-
-
-def restrict(server: Redis, bytes_: int) -> None:
-    """Let Redis hold no more than so much, and refuse what would need more; 0 is no limit."""
-    with redis_py.Redis.from_url(server.url) as client:
-        client.config_set("maxmemory-policy", "noeviction")
-        client.config_set("maxmemory", bytes_)
-
-
-def _shuffled(kinds: Sequence[str], chance: random.Random) -> Iterator[str]:
-    """Give all kinds in a random order, again and again, so that a short run meets each."""
+def _shuffled(names: Sequence[str], rng: random.Random) -> Iterator[str]:
+    """Yield all names in random order, repeatedly, so that a short run contains each."""
     while True:
-        yield from chance.sample(kinds, len(kinds))
+        yield from rng.sample(names, len(names))
+
+
+def signal_workers(
+    service: Service, rng: random.Random, count: int, number: int = signal.SIGKILL
+) -> None:
+    """Send a signal to ``count`` workers of a service, or to all if there are fewer."""
+    workers = service.workers()
+    for worker in rng.sample(workers, min(count, len(workers))):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, number)
+
+
+def restart(redis: Redis, seconds: float) -> None:
+    """Kill Redis, and start it after ``seconds`` with the data that it last saved."""
+    redis.kill()
+    time.sleep(seconds)
+    redis.start()
+
+
+def restart_empty(redis: Redis, seconds: float) -> None:
+    """Kill Redis, and start it without data after ``seconds``."""
+    redis.kill()
+    redis.wipe()
+    restart(redis, seconds)
+
+
+def restart_with_old_data(redis: Redis, age: float, seconds: float) -> None:
+    """Save the data, kill Redis after ``age`` seconds, and start it after ``seconds``."""
+    redis.save()
+    time.sleep(age)
+    restart(redis, seconds)
+
+
+def freeze(redis: Redis, seconds: float) -> None:
+    """Suspend Redis for ``seconds``."""
+    redis.freeze()
+    time.sleep(seconds)
+    redis.thaw()
+
+
+def freeze_repeatedly(redis: Redis, seconds: float, rng: random.Random) -> None:
+    """Suspend Redis ten times for ``seconds``."""
+    for _ in range(10):
+        freeze(redis, seconds)
+        time.sleep(rng.uniform(0.5, 1.5) * seconds)
+
+
+def fill_memory(redis: Redis, seconds: float) -> None:
+    """Let Redis refuse all writes for ``seconds``."""
+    with redis_py.Redis.from_url(redis.url) as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+        time.sleep(seconds)
+        client.config_set("maxmemory", 0)

@@ -1,21 +1,22 @@
-"""Threads that work while a block runs."""
+"""Threads that run while a block runs, and waiting for a condition."""
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Self
 
 
-class Crew:
-    """Runs each of its roles in a thread; what makes one fail is raised when the block ends.
+class WorkerThreads:
+    """Run each task in a thread until the block ends; then raise the first error of a task.
 
-    Roles look at ``stopping`` now and then, and end when it is set.
+    Tasks have to return soon after ``stopping`` is set.
     """
 
-    def __init__(self, *roles: Callable[[], object]) -> None:
+    def __init__(self, *tasks: Callable[[], object]) -> None:
         self.stopping = threading.Event()
-        self._failed: list[BaseException] = []
-        self._threads = [threading.Thread(target=partial(self._play, role)) for role in roles]
+        self._errors: list[BaseException] = []
+        self._threads = [threading.Thread(target=partial(self._run, task)) for task in tasks]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -26,11 +27,21 @@ class Crew:
         self.stopping.set()
         for thread in self._threads:
             thread.join()
-        if self._failed:
-            raise self._failed[0]
+        if self._errors:
+            raise self._errors[0]
 
-    def _play(self, role: Callable[[], object]) -> None:
+    def _run(self, task: Callable[[], object]) -> None:
         try:
-            role()
-        except BaseException as error:  # noqa: BLE001 - raised again where it is heard
-            self._failed.append(error)
+            task()
+        except BaseException as error:  # noqa: BLE001 - raised in __exit__
+            self._errors.append(error)
+
+
+def wait_until(condition: Callable[[], object], timeout: float, interval: float = 0.01) -> bool:
+    """Wait for ``condition``; return False if it is still false after ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(interval)
+    return True

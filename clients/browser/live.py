@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from clients.browser.chromium import Page, PageError
 from clients.shop import Shop, review
-from stress.data import engine_of
+from stress.data import create_unpooled_engine
 
 STATE = "document.getElementById('state').dataset.state"
 SAID = "document.getElementById('said').textContent"
@@ -109,7 +109,7 @@ def starts_anew(watch: Watch, url: str) -> None:
     watch.shop.stop()
     watch.page.wait(f"{STATE} === 'waiting'")
     watch.post(watch.other)
-    engine = engine_of(url)
+    engine = create_unpooled_engine(url)
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM event"))
     watch.post(watch.other)

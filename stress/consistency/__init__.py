@@ -1,1 +1,1 @@
-"""The consistency checker: every response is verified while Redis and workers fail."""
+"""Check every response while Redis and workers fail."""

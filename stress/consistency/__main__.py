@@ -1,31 +1,32 @@
-"""`make torture`, or `python -m stress.consistency [--seconds N] [--seed N]`."""
+"""`make consistency`, or `python -m stress.consistency [--seconds N] [--seed N]`."""
 
 import random
 import sys
 
 import click
 
-from stress.consistency.run import torture
+from stress.broken import BROKEN_CACHE
+from stress.consistency.run import check_consistency
 
 
 @click.command()
-@click.option("--seconds", default=300.0, show_default=True, help="How long the faults go on.")
-@click.option("--seed", type=int, help="Choose faults and requests as a former run did.")
-@click.option("--workers", default=2, show_default=True)
-@click.option("--broken", type=click.Choice(["forget", "lease", "run-id"]), help="Break the cache.")
-@click.option("--only", multiple=True, metavar="KIND", help="Make this kind of fault, not all.")
+@click.option("--seconds", default=300.0, show_default=True, help="Duration of the faults.")
+@click.option("--seed", type=int, help="Repeat the choices of faults and requests of a run.")
+@click.option("--workers", default=2, show_default=True, help="Workers of the service.")
+@click.option("--broken", type=click.Choice(list(BROKEN_CACHE)), help="Break the cache on purpose.")
+@click.option("--only", multiple=True, metavar="FAULT", help="Inject this fault, not all.")
 def main(
     seconds: float, seed: int | None, workers: int, broken: str | None, only: tuple[str, ...]
 ) -> None:
-    """Judge every answer of a service whose Redis and workers fail; exit 1 if one was wrong."""
-    verdict = torture(
+    """Check every response while Redis and workers fail; exit 1 if one was wrong."""
+    result = check_consistency(
         seconds=seconds,
         seed=random.randrange(2**32) if seed is None else seed,
         workers=workers,
         broken=broken,
         only=only,
     )
-    sys.exit(0 if verdict.passed else 1)
+    sys.exit(0 if result.passed else 1)
 
 
 if __name__ == "__main__":

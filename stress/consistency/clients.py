@@ -1,4 +1,4 @@
-"""Writers and readers over HTTP, who note every answer."""
+"""Writers and readers over HTTP that record every response."""
 
 import random
 import secrets
@@ -11,117 +11,116 @@ from typing import Any
 
 import orjson
 
-from stress.caller import Caller
 from stress.consistency.records import Records, Write
-from stress.consistency.requests import Reader, Things
-from stress.http_client import post, send
-from stress.threads import Crew
+from stress.consistency.requests import ReadRequests, Resources
+from stress.http_client import HttpClient, json_request, post
+from stress.threads import WorkerThreads
 
-LASTS = 40
-"""Answers on one connection: the next is often another worker's."""
-READ_PAUSE, WRITE_PAUSE, REST = 0.006, 0.08, 0.6
+REQUESTS_PER_CONNECTION = 40
+READ_PAUSE, WRITE_PAUSE, LONG_PAUSE = 0.006, 0.08, 0.6
 PRICES = count(1)
-"""In cents. No price is set twice, so that none can be taken for another."""
+"""In cents. No price is set twice, so each one identifies a write."""
 
 
-class Clients(Crew):
-    """Readers and writers in threads, until stopped.
-
-    ``rest`` stops the writers for good; while ``writing`` is clear, they wait.
-    """
+class Clients(WorkerThreads):
+    """Readers and writers; while ``writing_allowed`` is clear, the writers wait."""
 
     def __init__(self, port: int, seed: int, readers: int = 5, writers: int = 4) -> None:
         self.records = Records()
+        self.resources = _create_resources(port)
+        self.writing_allowed = threading.Event()
+        self.writing_allowed.set()
+        self._writing_ended = threading.Event()
         self._port = port
-        self._resting = threading.Event()
-        self.writing = threading.Event()
-        self.writing.set()
-        self.things = _new_things(port)
-        roles = [self._read] * readers + [self._write] * writers
+        tasks = [self._read] * readers + [self._write] * writers
         super().__init__(
-            *(partial(role, random.Random(f"{seed} {at}")) for at, role in enumerate(roles))
+            *(partial(task, random.Random(f"{seed} {number}")) for number, task in enumerate(tasks))
         )
 
     def __exit__(self, *error: object) -> None:
-        self.rest()
+        self.end_writing()
         super().__exit__(*error)
 
-    def rest(self) -> None:
-        """Let nothing be written any more."""
-        self._resting.set()
+    def end_writing(self) -> None:
+        """Stop the writers; the readers continue."""
+        self._writing_ended.set()
 
-    def _read(self, chance: random.Random) -> None:
-        caller, reader = Caller(self._port, LASTS), Reader(self.things, chance)
+    def _read(self, rng: random.Random) -> None:
+        client = HttpClient(self._port, REQUESTS_PER_CONNECTION)
+        requests = ReadRequests(self.resources, rng)
         while not self.stopping.is_set():
-            words, read = reader.next()
+            message, read = requests.next()
             began = time.monotonic()
-            reply = caller.ask(words)
-            if reply is None:
+            response = client.request(message)
+            if response is None:
                 self.records.broken.append(began)
             else:
-                self.records.reads.append(read(reply))
-            time.sleep(chance.uniform(0, 2 * READ_PAUSE))
-        caller.close()
+                self.records.reads.append(read(response))
+            time.sleep(rng.uniform(0, 2 * READ_PAUSE))
+        client.close()
 
-    def _write(self, chance: random.Random) -> None:
-        caller = Caller(self._port, LASTS)
+    def _write(self, rng: random.Random) -> None:
+        client = HttpClient(self._port, REQUESTS_PER_CONNECTION)
         etags: dict[int, str] = {}
-        while self.writing.wait() and not self._resting.is_set():
-            kind, thing, body, words = self._next_write(chance, etags)
+        while self.writing_allowed.wait() and not self._writing_ended.is_set():
+            kind, resource, body, message = self._next_write(rng, etags)
             began = time.monotonic()
-            reply = caller.ask(words)
-            if reply is None:
+            response = client.request(message)
+            if response is None:
                 self.records.broken.append(began)
-            elif kind != "review" and reply.etag:
-                etags[thing] = reply.etag
+            elif kind != "review" and response.etag:
+                etags[resource] = response.etag
             token = str(body.get("reason") or body.get("text") or body.get("price"))
-            self.records.writes.append(Write(kind, thing, token, reply, body))
-            # Now and then a rest: old answers are seen where they stay in the cache.
-            pause = REST if chance.random() < 0.05 else chance.uniform(0, 2 * WRITE_PAUSE)
-            self._resting.wait(pause)
-        caller.close()
+            self.records.writes.append(Write(kind, resource, token, response, body))
+            # After a long pause, responses that stayed in the cache are old enough to be noticed.
+            pause = LONG_PAUSE if rng.random() < 0.05 else rng.uniform(0, 2 * WRITE_PAUSE)
+            self._writing_ended.wait(pause)
+        client.close()
 
     def _next_write(
-        self, chance: random.Random, etags: Mapping[int, str]
+        self, rng: random.Random, etags: Mapping[int, str]
     ) -> tuple[str, int, dict[str, Any], bytes]:
-        kind = chance.choice(["adjust", "adjust", "price", "review"])
+        kind = rng.choice(["adjust", "adjust", "price", "review"])
         if kind == "review":
-            book = chance.choice(self.things.books)
-            review = {"rating": chance.randint(1, 5), "reviewer": "Ana", "text": _token()}
+            book = rng.choice(self.resources.books)
+            review = {"rating": rng.randint(1, 5), "reviewer": "Ana", "text": _token()}
             return kind, book, review, post(f"/books/{book}/reviews", orjson.dumps(review))
-        product = chance.choice(self.things.products)
+        product = rng.choice(self.resources.products)
         path = f"/products/{product}"
         if kind == "adjust":
-            delta = chance.choice([-9, -3, -1, 1, 2, 8])
-            move = {"delta": delta, "reason": _token()}
-            return kind, product, move, post(f"{path}/stock-adjustments", orjson.dumps(move))
+            delta = rng.choice([-9, -3, -1, 1, 2, 8])
+            adjustment = {"delta": delta, "reason": _token()}
+            message = post(f"{path}/stock-adjustments", orjson.dumps(adjustment))
+            return kind, product, adjustment, message
         cents = next(PRICES)
         change: dict[str, Any] = {"price": f"{cents // 100}.{cents % 100:02d}"}
-        if chance.random() < 0.3:
-            change["stock_level"] = chance.randint(0, 60)
-        known = etags.get(product)
-        match = {"If_Match": known} if known and chance.random() < 0.3 else {}
-        return kind, product, change, send("PATCH", path, orjson.dumps(change), **match)
+        if rng.random() < 0.3:
+            change["stock_level"] = rng.randint(0, 60)
+        etag = etags.get(product)
+        headers = {"If_Match": etag} if etag and rng.random() < 0.3 else {}
+        return kind, product, change, json_request("PATCH", path, orjson.dumps(change), **headers)
 
 
 def _token() -> str:
     return secrets.token_hex(8)
 
 
-def _new_things(port: int) -> Things:
-    caller, word = Caller(port), _token()
-    make = partial(_made, caller)
+def _create_resources(port: int) -> Resources:
+    client, word = HttpClient(port), _token()
+    create = partial(_create, client)
     products = [
-        make("/products", {"sku": _token(), "name": f"{word} {n}", "price": "0", "stock_level": 30})
+        create(
+            "/products", {"sku": _token(), "name": f"{word} {n}", "price": "0", "stock_level": 30}
+        )
         for n in range(4)
     ]
-    books = [make("/books", {"title": f"Book {n}", "author": word}) for n in range(2)]
-    caller.close()
-    return Things(products, books, word)
+    books = [create("/books", {"title": f"Book {n}", "author": word}) for n in range(2)]
+    client.close()
+    return Resources(products, books, word)
 
 
-def _made(caller: Caller, path: str, body: Any) -> int:
-    reply = caller.ask(post(path, orjson.dumps(body)))
-    if reply is None or reply.status != 201:
-        raise SystemExit(f"could not begin: {reply}")
-    return int(orjson.loads(reply.body)["id"])
+def _create(client: HttpClient, path: str, body: Any) -> int:
+    response = client.request(post(path, orjson.dumps(body)))
+    if response is None or response.status != 201:
+        raise SystemExit(f"{path} cannot be created: {response}")
+    return int(orjson.loads(response.body)["id"])

@@ -1,98 +1,93 @@
-"""What happens to Redis and to the workers, in an order that the seed chooses."""
+"""Faults of Redis and of the workers."""
 
 import random
 import threading
 import time
 from collections.abc import Collection
+from functools import partial
 
 from stack.servers import Redis
-from stress.faults import Deck, Faulty, Kinds, end_workers, restrict
+from stress.faults import (
+    ALL_WORKERS,
+    FaultInjector,
+    Faults,
+    Schedule,
+    fill_memory,
+    freeze,
+    freeze_repeatedly,
+    restart_empty,
+    restart_with_old_data,
+    signal_workers,
+)
 from stress.service import Service
 
-PARTIAL = frozenset({"frozen", "stutters of 0.05 s", "stutters of 0.15 s"})
-"""Some may reach Redis while others do not: for these alone a bound is stated."""
+FREEZES = {f"Redis frozen 10 times for {seconds} s": seconds for seconds in (0.05, 0.15)}
+PARTIAL_OUTAGES = frozenset({"Redis frozen", *FREEZES})
+"""Some processes may reach Redis while others do not: only here a read may be late."""
+WORKERS_END = frozenset({"worker killed", "all workers killed", "workers replaced (HUP)"})
+CACHE_FILLED_SECONDS = 1.5
+"""After it, the cache is in use again and holds responses."""
 
-CALM = 1.5
-"""Seconds after which the cache is surely in use again, and so has something to remember."""
 
+class ConsistencyFaults(FaultInjector):
+    """Inject one fault of Redis and one of the workers at a time.
 
-class Faults(Faulty):
-    """Makes faults, one of Redis and one of the workers at a time, until told to stop."""
+    ``only`` selects faults by name, and injects them with shorter pauses.
+    """
 
     def __init__(
         self,
         redis: Redis,
         service: Service,
-        writing: threading.Event,
+        writing_allowed: threading.Event,
         seed: int,
         only: Collection[str] = (),
     ) -> None:
-        self._redis, self._service, self._writing = redis, service, writing
+        self._redis, self._service, self._writing_allowed = redis, service, writing_allowed
 
-        def chosen(kinds: Kinds) -> Kinds:
-            return {kind: kinds[kind] for kind in kinds if not only or kind in only}
+        def selected(faults: Faults) -> Faults:
+            return {name: faults[name] for name in faults if not only or name in only}
 
-        redis_deck = Deck(chosen(self._redis_faults()), (1.0, 3.0))
-        workers_deck = Deck(chosen(self._worker_faults()), (1.5, 4.0))
-        super().__init__(seed, {"redis": redis_deck, "workers": workers_deck})
+        schedules = {
+            "redis": Schedule(selected(self._redis_faults()), (0.0, 1.0) if only else (1.0, 3.0)),
+            "workers": Schedule(selected(self._worker_faults()), (1.5, 4.0)),
+        }
+        super().__init__(seed, schedules)
 
-    def _redis_faults(self) -> Kinds:
+    def _redis_faults(self) -> Faults:
+        redis = self._redis
         return {
-            "killed": self._kill,
-            "frozen": self._freeze,
-            "stutters of 0.05 s": lambda chance: self._stutter(chance, 0.05),
-            "stutters of 0.15 s": lambda chance: self._stutter(chance, 0.15),
-            "back with its old memory": self._kill_and_remember,
-            "back so, no writes": self._kill_and_remember_alone,
-            "full": self._fill,
+            "Redis killed": lambda rng: restart_empty(redis, rng.uniform(0.1, 1.5)),
+            "Redis frozen": lambda rng: freeze(redis, rng.uniform(0.2, 2.5)),
+            **{
+                name: partial(freeze_repeatedly, redis, seconds)
+                for name, seconds in FREEZES.items()
+            },
+            "Redis restarted with old data": self._restart_with_old_data,
+            "Redis restarted with old data, no writes": self._restart_without_writes,
+            "Redis full": lambda rng: fill_memory(redis, rng.uniform(0.3, 1.5)),
         }
 
-    def _worker_faults(self) -> Kinds:
+    def _worker_faults(self) -> Faults:
+        service = self._service
         return {
-            "worker killed": lambda chance: end_workers(self._service, chance, 1),
-            "all workers killed": lambda chance: end_workers(self._service, chance, 99),
-            "workers replaced (HUP)": lambda _: self._service.reload(),
+            "worker killed": lambda rng: signal_workers(service, rng, 1),
+            "all workers killed": lambda rng: signal_workers(service, rng, ALL_WORKERS),
+            "workers replaced (HUP)": lambda _: service.reload(),
         }
 
-    def _kill(self, chance: random.Random) -> None:
-        self._redis.kill()
-        self._redis.wipe()
-        time.sleep(chance.uniform(0.1, 1.5))
-        self._redis.start()
+    def _restart_with_old_data(self, rng: random.Random) -> None:
+        time.sleep(CACHE_FILLED_SECONDS)
+        restart_with_old_data(self._redis, rng.uniform(0.0, 0.5), rng.uniform(0.0, 1.0))
 
-    def _kill_and_remember(self, chance: random.Random) -> None:
-        time.sleep(CALM)
+    def _restart_without_writes(self, rng: random.Random) -> None:
+        """Restart with no writes afterwards, whose invalidations would hide the old data."""
+        time.sleep(CACHE_FILLED_SECONDS)
         self._redis.save()
-        time.sleep(chance.uniform(0.0, 0.5))
-        self._redis.kill()
-        time.sleep(chance.uniform(0.0, 1.0))
-        self._redis.start()
-
-    def _kill_and_remember_alone(self, chance: random.Random) -> None:
-        """Do the same with no write meanwhile: none hides the old memory by what it forgets."""
-        time.sleep(CALM)
-        self._redis.save()
-        time.sleep(chance.uniform(0.2, 0.5))
-        self._writing.clear()
+        time.sleep(rng.uniform(0.2, 0.5))
+        self._writing_allowed.clear()
         time.sleep(0.1)
         self._redis.kill()
         self._redis.start()
-        time.sleep(chance.uniform(1.0, 2.0))
-        self._writing.set()
-
-    def _freeze(self, chance: random.Random) -> None:
-        self._redis.freeze()
-        time.sleep(chance.uniform(0.2, 2.5))
-        self._redis.thaw()
-
-    def _stutter(self, chance: random.Random, seconds: float) -> None:
-        for _ in range(10):
-            self._redis.freeze()
-            time.sleep(seconds)
-            self._redis.thaw()
-            time.sleep(chance.uniform(0.5, 1.5) * seconds)
-
-    def _fill(self, chance: random.Random) -> None:
-        restrict(self._redis, 1)
-        time.sleep(chance.uniform(0.3, 1.5))
-        restrict(self._redis, 0)
+        time.sleep(rng.uniform(1.0, 2.0))
+        self._writing_allowed.set()

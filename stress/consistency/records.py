@@ -1,55 +1,58 @@
-"""What clients note of their requests, in the process that judges them."""
+"""What clients record of their requests, in the process that checks them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stress.caller import Reply
+from stress.http_client import Response
 
-Thing = tuple[str, int]
-"""``product`` (a version), ``ledger`` and ``reviews`` (the id of the newest row), ``book`` (a
-number of reviews), each with an id. All these values only grow."""
-Moment = tuple[int, str]
-"""A product and its ``updated_at``, where a list does not tell the version."""
+Resource = tuple[str, int]
+"""A kind and an id. The kind tells what the value of the resource is: ``product`` (a version),
+``ledger`` and ``reviews`` (the id of the newest row), ``book`` (a number of reviews). All these
+values only grow."""
+Timestamp = tuple[int, str]
+"""A product and its ``updated_at``: lists of products do not show the version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One answer to a read, and what it showed."""
+    """The response to a read, and what it showed."""
 
-    reply: Reply
+    response: Response
     kind: str
-    shown: Mapping[Thing, int]
-    moments: tuple[Moment, ...] = ()
-    torn: bool = False
+    shown: Mapping[Resource, int]
+    timestamps: tuple[Timestamp, ...] = ()
+    consistent: bool = True
+    """Whether the parts of the response agree."""
 
     @property
     def began(self) -> float:
-        """Return when it was asked for."""
-        return self.reply.began
+        """Return when the request was sent."""
+        return self.response.began
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write: ``reply`` is None if the connection broke, and nobody knows what became of it."""
+    """One write; its outcome is unknown if the connection broke and ``response`` is None."""
 
     kind: str
-    thing: int
+    id: int
     token: str
-    reply: Reply | None
+    """A text or a price that no other write has."""
+    response: Response | None
     body: Mapping[str, Any]
 
     @property
     def acknowledged(self) -> bool:
-        """Tell whether the service has said that it is done."""
-        return self.reply is not None and self.reply.status in {200, 201}
+        """Return whether the service responded that the write succeeded."""
+        return self.response is not None and self.response.status in {200, 201}
 
 
 @dataclass
 class Records:
-    """All that was noted."""
+    """All recorded requests."""
 
     reads: list[Read] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     broken: list[float] = field(default_factory=list)
-    """When connections broke."""
+    """The times of the requests whose connection broke."""

@@ -1,4 +1,4 @@
-"""The questions of the readers, and what their answers show."""
+"""The read requests of clients, and what their responses show."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -8,119 +8,121 @@ from typing import Any
 
 import orjson
 
-from stress.caller import Reply
-from stress.consistency.records import Moment, Read, Thing
-from stress.http_client import get
+from stress.consistency.records import Read, Resource, Timestamp
+from stress.http_client import Response, get
+
+ReadRequest = tuple[bytes, Callable[[Response], Read]]
+"""A request, and a function that reads its response."""
 
 
 @dataclass(frozen=True)
-class Things:
-    """What all clients share: a few products and books that nobody else writes to."""
+class Resources:
+    """The products and books that all clients share and no one else writes to."""
 
     products: Sequence[int]
     books: Sequence[int]
     word: str
+    """Part of the names of the products, and the author of the books."""
 
 
-class Reader:
-    """Chooses questions, and reads the answers."""
+class ReadRequests:
+    """Choose read requests at random."""
 
-    def __init__(self, things: Things, chance: random.Random) -> None:
-        self._things = things
-        self._chance = chance
+    def __init__(self, resources: Resources, rng: random.Random) -> None:
+        self._resources = resources
+        self._rng = rng
         self._etags: dict[int, str] = {}
-        self._asks = (
+        self._choices = (
             self._product, self._product, self._products, self._search, self._ledger,
             self._book, self._books, self._reviews,
         )  # fmt: skip
 
-    def next(self) -> tuple[bytes, Callable[[Reply], Read]]:
-        """Return the next question, and how its answer is read."""
-        return self._chance.choice(self._asks)()
+    def next(self) -> ReadRequest:
+        """Return the next request."""
+        return self._rng.choice(self._choices)()
 
-    def _product(self) -> tuple[bytes, Callable[[Reply], Read]]:
-        product = self._chance.choice(self._things.products)
+    def _product(self) -> ReadRequest:
+        product = self._rng.choice(self._resources.products)
         etag = self._etags.get(product)
-        known = {"If_None_Match": etag} if etag and self._chance.random() < 0.3 else {}
+        headers = {"If_None_Match": etag} if etag and self._rng.random() < 0.3 else {}
 
-        def read(reply: Reply) -> Read:
-            if reply.status not in {200, 304}:
-                return Read(reply, "product", {})
-            self._etags[product] = reply.etag
-            version = int(reply.etag.strip('"'))
-            moments: tuple[Moment, ...] = ()
-            if reply.status == 200:
-                moments = ((product, orjson.loads(reply.body)["updated_at"]),)
-            return Read(reply, "product", {("product", product): version}, moments)
+        def read(response: Response) -> Read:
+            if response.status not in {200, 304}:
+                return Read(response, "product", {})
+            self._etags[product] = response.etag
+            version = int(response.etag.strip('"'))
+            timestamps: tuple[Timestamp, ...] = ()
+            if response.status == 200:
+                timestamps = ((product, orjson.loads(response.body)["updated_at"]),)
+            return Read(response, "product", {("product", product): version}, timestamps)
 
-        return get(f"/products/{product}", **known), read
+        return get(f"/products/{product}", **headers), read
 
-    def _products(self) -> tuple[bytes, Callable[[Reply], Read]]:
-        sort = self._chance.choice(["id", "name", "-price"])
-        return get(f"/products?limit=100&sort={sort}"), self._listed("products")
+    def _products(self) -> ReadRequest:
+        sort = self._rng.choice(["id", "name", "-price"])
+        return get(f"/products?limit=100&sort={sort}"), self._list_reader("products")
 
-    def _search(self) -> tuple[bytes, Callable[[Reply], Read]]:
-        return get(f"/products/search?name={self._things.word}"), self._listed("search")
+    def _search(self) -> ReadRequest:
+        path = f"/products/search?name={self._resources.word}"
+        return get(path), self._list_reader("search")
 
-    def _listed(self, kind: str) -> Callable[[Reply], Read]:
-        def read(reply: Reply) -> Read:
-            items = _items(reply)
-            moments = tuple((item["id"], item["updated_at"]) for item in items)
-            missing = reply.status == 200 and {item["id"] for item in items} != {
-                *self._things.products
-            }
-            return Read(reply, kind, {}, moments, torn=missing)
+    def _list_reader(self, kind: str) -> Callable[[Response], Read]:
+        def read(response: Response) -> Read:
+            items = _items(response)
+            timestamps = tuple((item["id"], item["updated_at"]) for item in items)
+            complete = {item["id"] for item in items} == {*self._resources.products}
+            return Read(response, kind, {}, timestamps, complete or response.status != 200)
 
         return read
 
-    def _ledger(self) -> tuple[bytes, Callable[[Reply], Read]]:
-        product = self._chance.choice(self._things.products)
-        limit = self._chance.choice([2, 50])
+    def _ledger(self) -> ReadRequest:
+        product = self._rng.choice(self._resources.products)
+        limit = self._rng.choice([2, 50])
 
-        def read(reply: Reply) -> Read:
-            rows = _items(reply)
+        def read(response: Response) -> Read:
+            rows = _items(response)
             shown = {("ledger", product): rows[0]["id"]} if rows else {}
-            return Read(reply, "ledger", shown, torn=not adds_up(rows))
+            return Read(response, "ledger", shown, consistent=is_continuous(rows))
 
         return get(f"/products/{product}/stock-adjustments?limit={limit}"), read
 
-    def _book(self) -> tuple[bytes, Callable[[Reply], Read]]:
-        book = self._chance.choice(self._things.books)
+    def _book(self) -> ReadRequest:
+        book = self._rng.choice(self._resources.books)
 
-        def read(reply: Reply) -> Read:
-            one = [orjson.loads(reply.body)] if reply.status == 200 else []
-            return Read(reply, "book", _counts(one))
+        def read(response: Response) -> Read:
+            items = [orjson.loads(response.body)] if response.status == 200 else []
+            return Read(response, "book", _review_counts(items))
 
         return get(f"/books/{book}"), read
 
-    def _books(self) -> tuple[bytes, Callable[[Reply], Read]]:
-        ask = get(f"/books?author={self._things.word}")
-        return ask, lambda reply: Read(reply, "books", _counts(_items(reply)))
+    def _books(self) -> ReadRequest:
+        request = get(f"/books?author={self._resources.word}")
+        return request, lambda response: Read(response, "books", _review_counts(_items(response)))
 
-    def _reviews(self) -> tuple[bytes, Callable[[Reply], Read]]:
-        book = self._chance.choice(self._things.books)
+    def _reviews(self) -> ReadRequest:
+        book = self._rng.choice(self._resources.books)
 
-        def read(reply: Reply) -> Read:
-            rows = _items(reply)
-            shown: dict[Thing, int] = {("reviews", book): rows[0]["id"]} if rows else {}
-            if reply.status == 200:
-                shown["book", book] = orjson.loads(reply.body)["total"]
-            return Read(reply, "reviews", shown)
+        def read(response: Response) -> Read:
+            rows = _items(response)
+            shown: dict[Resource, int] = {("reviews", book): rows[0]["id"]} if rows else {}
+            if response.status == 200:
+                shown["book", book] = orjson.loads(response.body)["total"]
+            return Read(response, "reviews", shown)
 
         return get(f"/books/{book}/reviews?limit=3&include_total=true"), read
 
 
-def adds_up(newest_first: Sequence[Any]) -> bool:
-    """Tell whether each row of a ledger follows from the one before it."""
+def is_continuous(newest_first: Sequence[Any]) -> bool:
+    """Return whether each row of a ledger follows from the previous one."""
     return all(
-        row["stock_level"] == old["stock_level"] + row["delta"]
-        for row, old in pairwise(newest_first)
+        row["stock_level"] == previous["stock_level"] + row["delta"]
+        for row, previous in pairwise(newest_first)
     )
 
 
-def _items(reply: Reply) -> list[Any]:
-    return list(orjson.loads(reply.body)["items"]) if reply.status == 200 else []
+def _items(response: Response) -> list[Any]:
+    return list(orjson.loads(response.body)["items"]) if response.status == 200 else []
 
 
-def _counts(books: Sequence[Any]) -> dict[Thing, int]:
+def _review_counts(books: Sequence[Any]) -> dict[Resource, int]:
     return {("book", book["id"]): book["review_count"] for book in books}

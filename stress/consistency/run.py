@@ -1,23 +1,24 @@
-"""One run: servers, clients, faults, and the verdict."""
+"""Run servers, clients and faults, and check the responses."""
 
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 
-from stack.servers import Postgres, Redis
-from stress.consistency import expected as truth
+from stack.servers import Redis
+from stress.broken import application
+from stress.consistency.checker import Result, check
 from stress.consistency.clients import Clients
-from stress.consistency.faults import Faults
-from stress.consistency.verdict import Verdict, judge
-from stress.data import engine_of, migrate
+from stress.consistency.expected import read_state
+from stress.consistency.faults import ConsistencyFaults
+from stress.data import create_unpooled_engine, new_database
 from stress.service import Service
 
-SETTLE = 3.0
-"""Longer than a breaker's period and a held row's: after it, the cache is in use again."""
-READ_ON = 1.0
+RECOVERY_SECONDS = 3.0
+"""Longer than a circuit breaker stays open: after it, the cache is in use again."""
+READ_SECONDS = 1.0
+"""The readers continue for so long after the last write."""
 
 
-def torture(
+def check_consistency(
     *,
     seconds: float,
     seed: int,
@@ -25,40 +26,29 @@ def torture(
     broken: str | None = None,
     faults: bool = True,
     only: Collection[str] = (),
+    recovery: float = RECOVERY_SECONDS,
     postgres_url: str | None = None,
-) -> Verdict:
-    """Run for so long, and print and return what the judge found.
+) -> Result:
+    """Run for so many seconds, and print and return the result.
 
-    ``only`` names the kinds of faults to be made, if not all.
+    ``broken`` breaks the service on purpose; ``only`` selects faults by name.
     """
-    print(f"torture: {seconds:g} s, {workers} workers, seed {seed}", flush=True)
-    application = "stress.consistency.broken:app" if broken else "wsgi:app"
-    settings = {"BROKEN": broken} if broken else {}
-    with _database(postgres_url) as url, Redis() as redis:
-        settings |= {"DATABASE_URL": url, "REDIS_URL": redis.url}
-        with Service(application, workers, **settings) as service:
+    print(f"consistency: {seconds:g} s, {workers} workers, seed {seed}", flush=True)
+    with new_database(given=postgres_url) as url, Redis() as redis:
+        settings = {"DATABASE_URL": url, "REDIS_URL": redis.url}
+        with Service(application("wsgi", broken), workers, **settings) as service:
             clients = Clients(service.port, seed)
-            made = Faults(redis, service, clients.writing, seed, only)
+            injector = ConsistencyFaults(redis, service, clients.writing_allowed, seed, only)
             with clients:
                 if faults:
-                    with made:
+                    with injector:
                         time.sleep(seconds)
-                    time.sleep(SETTLE)
+                    time.sleep(recovery)
                 else:
                     time.sleep(seconds)
-                clients.rest()
-                time.sleep(READ_ON)
-        verdict = judge(clients.records, made.made, truth.read(engine_of(url), clients.things))
-    print(verdict, flush=True)
-    return verdict
-
-
-@contextmanager
-def _database(given: str | None) -> Iterator[str]:
-    if given:
-        yield given
-        return
-    with Postgres() as postgres:
-        url = postgres.new_database("torture")
-        migrate(url)
-        yield url
+                clients.end_writing()
+                time.sleep(READ_SECONDS)
+        state = read_state(create_unpooled_engine(url), clients.resources)
+        result = check(clients.records, injector.injected, state)
+    print(result, flush=True)
+    return result

@@ -1,1 +1,1 @@
-"""schemathesis on the whole OpenAPI document."""
+"""Call every operation of the OpenAPI document with schemathesis."""

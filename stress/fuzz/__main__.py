@@ -10,10 +10,10 @@ from stress.fuzz.run import DATABASES, fuzz
 
 @click.command()
 @click.argument("databases", nargs=-1, type=click.Choice(DATABASES))
-@click.option("--seconds", default=60, show_default=True, help="For each database.")
-@click.option("--seed", type=int, help="Choose requests as a former run did.")
+@click.option("--seconds", default=60, show_default=True, help="Duration on each database.")
+@click.option("--seed", type=int, help="Repeat the choices of a run.")
 def main(databases: tuple[str, ...], seconds: int, seed: int | None) -> None:
-    """Drive the whole OpenAPI document with all checks; exit 1 if one found something."""
+    """Call all operations with all checks; exit 1 if a check failed."""
     chosen = random.randrange(2**32) if seed is None else seed
     codes = []
     for database in databases or DATABASES:

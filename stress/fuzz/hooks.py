@@ -1,4 +1,4 @@
-"""What schemathesis has to be told beside the document."""
+"""What schemathesis cannot learn from the OpenAPI document."""
 
 import re
 import secrets
@@ -17,18 +17,18 @@ schemathesis.openapi.format("isbn", BODIES.map(lambda number: with_check_digit(f
 
 @schemathesis.hook
 def map_body(_: Any, body: Any) -> Any:
-    """Write whole numbers without a fraction: to JSON Schema 3.0 is one, and we refuse it."""
+    """Send whole numbers without a fraction: 3.0 is valid by JSON Schema, but rejected here."""
     if not isinstance(body, dict):
         return body
-    return {name: _whole(value) for name, value in body.items()}
+    return {name: _to_integer(value) for name, value in body.items()}
 
 
 @schemathesis.hook
 def before_call(_: Any, case: Any, __: Any) -> None:
-    """Send each good Idempotency-Key once: with another body, a used one is rightly refused."""
+    """Replace each valid Idempotency-Key: a used key with another body is rejected."""
     if VISIBLE.fullmatch((case.headers or {}).get(KEY, "")):
         case.headers[KEY] = secrets.token_hex(16)
 
 
-def _whole(value: Any) -> Any:
+def _to_integer(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value

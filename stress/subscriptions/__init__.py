@@ -1,1 +1,1 @@
-"""The subscription checker: no event is lost, repeated or reordered."""
+"""Check that each subscriber receives each event once and in order."""

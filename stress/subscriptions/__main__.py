@@ -1,31 +1,31 @@
-"""`make storm`, or `python -m stress.subscriptions [--reviews N] [--seed N]`."""
+"""`make subscriptions`, or `python -m stress.subscriptions [--reviews N] [--seed N]`."""
 
 import random
 import sys
+from typing import Any
 
 import click
 
-from stress.subscriptions.run import storm
+from stress.broken import BROKEN_SUBSCRIPTIONS
+from stress.subscriptions.run import check_subscriptions
+
+BROKEN = click.Choice(list(BROKEN_SUBSCRIPTIONS))
 
 
 @click.command()
-@click.option("--reviews", default=500, show_default=True, help="So many are acknowledged.")
-@click.option("--seconds", default=60.0, show_default=True, help="About so long that takes.")
-@click.option("--seed", type=int, help="Choose faults, drops and writes as a former run did.")
+@click.option("--reviews", default=500, show_default=True, help="Reviews to acknowledge.")
+@click.option("--seconds", default=60.0, show_default=True, help="Approximate duration.")
+@click.option("--seed", type=int, help="Repeat the choices of faults, drops and writes of a run.")
 @click.option("--subscribers", default=48, show_default=True)
-@click.option("--workers", default=2, show_default=True, help="For subscribers; one more for REST.")
+@click.option("--workers", default=2, show_default=True, help="asgi workers; one more for WSGI.")
 @click.option("--redis/--no-redis", default=True, show_default=True)
-@click.option("--sqlite", is_flag=True, help="On SQLite, not on PostgreSQL.")
-@click.option(
-    "--broken",
-    type=click.Choice(["after", "repeat", "swap"]),
-    help="Break the server, to see the judge.",
-)
-@click.option("--forgetful", is_flag=True, help="Let the subscribers not resume, for the same.")
-def main(seed: int | None, **how: object) -> None:
-    """Judge what subscribers see of a service whose workers and Redis fail; exit 1 if wrong."""
-    verdict = storm(seed=random.randrange(2**32) if seed is None else seed, **how)
-    sys.exit(0 if verdict.passed else 1)
+@click.option("--sqlite", is_flag=True, help="Use SQLite instead of PostgreSQL.")
+@click.option("--broken", type=BROKEN, help="Break the service on purpose.")
+@click.option("--forgetful", is_flag=True, help="Break the subscribers: they do not resume.")
+def main(seed: int | None, **options: Any) -> None:
+    """Check what subscribers receive while workers and Redis fail; exit 1 if it was wrong."""
+    result = check_subscriptions(seed=random.randrange(2**32) if seed is None else seed, **options)
+    sys.exit(0 if result.passed else 1)
 
 
 if __name__ == "__main__":

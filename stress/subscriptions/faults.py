@@ -1,75 +1,63 @@
-"""What happens to Redis and to the workers, in an order that the seed chooses."""
+"""Faults of Redis and of the workers."""
 
 import random
 import signal
-import time
 from collections.abc import Sequence
 
 from stack.servers import Redis
-from stress.faults import Deck, Faulty, Kinds, end_workers, restrict
+from stress.faults import (
+    ALL_WORKERS,
+    FaultInjector,
+    Faults,
+    Schedule,
+    fill_memory,
+    freeze,
+    restart_empty,
+    restart_with_old_data,
+    signal_workers,
+)
 from stress.service import Service
+from stress.threads import wait_until
 
-FROZEN = 2.0
-TOLD = signal.SIGTERM
+RESTART_SECONDS = 30.0
 
 
-class Faults(Faulty):
-    """Makes faults, one of Redis and one of the workers at a time, until told to stop."""
+class SubscriptionFaults(FaultInjector):
+    """Inject one fault of Redis and one of the workers at a time."""
 
     def __init__(
         self,
         redis: Redis | None,
         services: Sequence[Service],
         seed: int,
-        gap: tuple[float, float] = (0.5, 2.5),
+        pause: tuple[float, float] = (0.5, 2.5),
     ) -> None:
-        self._services = services
-        redis_deck = Deck(self._of_redis(redis) if redis else {}, gap)
-        super().__init__(seed, {"redis": redis_deck, "workers": Deck(self._of_workers(), gap)})
+        redis_faults = Schedule(_redis_faults(redis) if redis else {}, pause)
+        worker_faults = Schedule(_worker_faults(*services), pause)
+        super().__init__(seed, {"redis": redis_faults, "workers": worker_faults})
 
-    def _of_redis(self, redis: Redis) -> Kinds:
-        return {
-            "Redis killed, back empty": lambda _: self._restart(redis, remembers=False),
-            "Redis killed, back with its old memory": lambda _: self._restart(
-                redis, remembers=True
-            ),
-            f"Redis frozen for {FROZEN:g} s": lambda _: self._freeze(redis),
-            "Redis full": lambda _: self._fill(redis),
-        }
 
-    def _of_workers(self) -> Kinds:
-        live, rest = self._services
-        return {
-            "worker of subscribers killed": lambda chance: self._end(live, chance, 1),
-            "all workers of subscribers killed": lambda chance: self._end(live, chance, 99),
-            "worker of subscribers told to end": lambda chance: self._end(live, chance, 1, TOLD),
-            "worker of REST killed": lambda chance: self._end(rest, chance, 1),
-        }
+def _redis_faults(redis: Redis) -> Faults:
+    return {
+        "Redis killed": lambda _: restart_empty(redis, 0.3),
+        "Redis restarted with old data": lambda _: restart_with_old_data(redis, 1.0, 0.3),
+        "Redis frozen": lambda _: freeze(redis, 2.0),
+        "Redis full": lambda _: fill_memory(redis, 1.0),
+    }
 
-    def _restart(self, redis: Redis, *, remembers: bool) -> None:
-        if remembers:
-            redis.save()
-            self.stopping.wait(1.0)  # what comes now it will not remember
-        redis.kill()
-        if not remembers:
-            redis.wipe()
-        time.sleep(0.3)
-        redis.start()
 
-    def _freeze(self, redis: Redis) -> None:
-        redis.freeze()
-        time.sleep(FROZEN)
-        redis.thaw()
+def _worker_faults(live: Service, rest: Service) -> Faults:
+    return {
+        "asgi worker killed": lambda rng: _end_workers(live, rng, 1),
+        "all asgi workers killed": lambda rng: _end_workers(live, rng, ALL_WORKERS),
+        "asgi worker stopped (TERM)": lambda rng: _end_workers(live, rng, 1, signal.SIGTERM),
+        "WSGI worker killed": lambda rng: _end_workers(rest, rng, 1),
+    }
 
-    def _fill(self, redis: Redis) -> None:
-        restrict(redis, 1)
-        self.stopping.wait(1.0)
-        restrict(redis, 0)
 
-    def _end(
-        self, service: Service, chance: random.Random, most: int, how: int = signal.SIGKILL
-    ) -> None:
-        end_workers(service, chance, most, how)
-        # The next fault is to meet a service, not its absence: on a busy machine a start is slow.
-        while not service.is_ready():
-            time.sleep(0.05)
+def _end_workers(
+    service: Service, rng: random.Random, count: int, number: int = signal.SIGKILL
+) -> None:
+    signal_workers(service, rng, count, number)
+    # The next fault needs a running service: on a busy machine a worker starts slowly.
+    wait_until(service.is_ready, RESTART_SECONDS, interval=0.05)

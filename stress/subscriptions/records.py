@@ -1,12 +1,12 @@
-"""What subscribers and writers note, in the process that judges them."""
+"""What subscribers and writers record, in the process that checks them."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-class Seen(NamedTuple):
-    """An event that has reached a subscriber."""
+class ReceivedEvent(NamedTuple):
+    """An event that reached a subscriber."""
 
     log: str
     position: int
@@ -14,41 +14,36 @@ class Seen(NamedTuple):
     book: int
     at: float
     connected: float
-    """When the connection that brought it had been made."""
+    """When the connection was opened on which the event arrived."""
 
 
 @dataclass
-class Account:
-    """What one subscriber has seen, in its order, over all of its connections."""
+class SubscriberRecord:
+    """What one subscriber received, in its order, on all of its connections."""
 
-    kind: str
+    protocol: str
     """``ws`` or ``sse``."""
     book: int | None
     """None for all books."""
-    asks: bool
-    """It begins at the query ``eventCursor``; the others begin at the first event they see."""
+    uses_cursor: bool
+    """Whether it starts at the query ``eventCursor``; else at the first event that it receives."""
     start: int | None = None
     """The position of that cursor."""
-    seen: list[Seen] = field(default_factory=list)
+    events: list[ReceivedEvent] = field(default_factory=list)
     connections: int = 0
     drops: int = 0
-    ended: list[tuple[float, str]] = field(default_factory=list)
-    """Connections that ended from the other side: when, and how."""
+    """Connections that the subscriber closed."""
+    closed: list[tuple[float, str]] = field(default_factory=list)
+    """Connections that the service closed: when, and how."""
     errors: list[str] = field(default_factory=list)
-    """Codes of the errors that a subscription was answered with."""
-
-    @property
-    def ends(self) -> Counter[str]:
-        """Count how connections ended."""
-        return Counter(how for _, how in self.ended)
+    """Codes of the errors of its subscriptions."""
 
 
 @dataclass(frozen=True, slots=True)
-class Posted:
-    """One review that was posted: ``review`` is None if no answer came."""
+class PostedReview:
+    """One request that added a review: ``status`` is 0 if there was no response."""
 
-    how: str
-    began: float
+    api: str
     ended: float
     status: int
     review: int | None
@@ -56,12 +51,16 @@ class Posted:
 
 @dataclass
 class Records:
-    """All that was noted."""
+    """All records."""
 
-    accounts: list[Account] = field(default_factory=list)
-    posted: list[Posted] = field(default_factory=list)
+    subscribers: list[SubscriberRecord] = field(default_factory=list)
+    posted: list[PostedReview] = field(default_factory=list)
 
     @property
     def acknowledged(self) -> dict[int, float]:
-        """Return the reviews that the service has said are written, and when it said so."""
+        """Return when each review was acknowledged."""
         return {post.review: post.ended for post in self.posted if post.review is not None}
+
+    def count_closed(self) -> Counter[str]:
+        """Count how the service closed connections."""
+        return Counter(how for one in self.subscribers for _, how in one.closed)

@@ -1,4 +1,7 @@
-"""What is lost when workers end under load: `python -m stress.subscriptions.shutdown`."""
+"""Count what clients lose when workers stop under load.
+
+`python -m stress.subscriptions.shutdown [--how TERM|HUP]`.
+"""
 
 import random
 import select
@@ -6,173 +9,181 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
 import click
-import orjson
 
-from stress.http_client import Wire, get, post
+from stress.data import REVIEW, new_database
+from stress.http_client import HttpConnection, get, post
 from stress.service import LiveService
-from stress.subscriptions.records import Account
-from stress.subscriptions.run import new_database, shelve
-from stress.subscriptions.subscribers import Crowd, Subscriber
-from stress.threads import Crew
+from stress.stats import format_counts
+from stress.subscriptions.records import SubscriberRecord
+from stress.subscriptions.run import add_books
+from stress.subscriptions.subscribers import Subscriber, SubscriberThread
+from stress.threads import WorkerThreads, wait_until
 
-REVIEW = orjson.dumps({"rating": 4, "reviewer": "Ana", "text": "Read in one night."})
-BUSY, CALM, IDLE, ASLEEP, FRESH = 3, 3, 3, 2, 3
-"""How many clients keep a connection, by how long they pause on it; the last ones keep none."""
+TIMEOUT = 60.0
+PAUSES = [0.003] * 3 + [0.03] * 3 + [0.7] * 3 + [TIMEOUT] * 2
+"""Seconds between two requests of each client that keeps its connection."""
+NEW_CONNECTION_CLIENTS = 3
+"""Clients that open a connection for each request."""
 LOAD_SECONDS = 1.0
-NEVER = 60.0
-SENT = ("answered", "lost", "torn")
-LOST = ("lost on a new connection", "lost on a kept connection", "torn")
+COMPLETE = "response"
+LOST = ("lost on a new connection", "lost on a kept connection", "incomplete response")
 
 
 @dataclass
-class Loss:
-    """What clients have met."""
+class Losses:
+    """What clients observed while the workers stopped."""
 
-    met: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     """From the signal until the master, or all of the old workers, had ended."""
-    code: int | None = None
-    """The master's exit code, if it was to end."""
-    ends: Counter[str] = field(default_factory=Counter)
-    """How subscribers' connections ended."""
-    told_within: float = 0.0
-    """Seconds after which the last subscriber had been told."""
+    exit_code: int | None = None
+    """Of the master, if it was to end."""
+    closed: Counter[str] = field(default_factory=Counter)
+    """How the connections of subscribers ended."""
+    notified_within: float = 0.0
+    """Seconds until the last connection of a subscriber ended."""
 
     @property
     def lost(self) -> int:
-        """Return how many requests were sent and not answered whole."""
-        return sum(self.met[kind] for kind in LOST)
+        """Return how many requests were sent and got no complete response."""
+        return sum(self.outcomes[kind] for kind in LOST)
 
     @property
     def sent(self) -> int:
         """Return how many requests were sent."""
-        return sum(count for kind, count in self.met.items() if kind.startswith(SENT))
+        complete = [n for kind, n in self.outcomes.items() if kind.startswith(COMPLETE)]
+        return self.lost + sum(complete)
 
     def __str__(self) -> str:
-        """Write all figures."""
-        met = ", ".join(f"{kind} {count}" for kind, count in sorted(self.met.items()))
-        ends = ", ".join(f"{kind} {count}" for kind, count in sorted(self.ends.items()))
+        """Format all figures."""
         return (
-            f"lost {self.lost} of {self.sent} ({met}); ended after {self.seconds:.1f} s "
-            f"with {self.code}; subscribers told within {self.told_within:.2f} s: {ends}"
+            f"lost {self.lost} of {self.sent} requests ({format_counts(self.outcomes)}); "
+            f"ended after {self.seconds:.1f} s with exit code {self.exit_code}; subscribers "
+            f"closed within {self.notified_within:.2f} s ({format_counts(self.closed)})"
         )
 
 
-class Load(Crew):
-    """Clients that ask without end, over kept and over new connections; some rest in between."""
+class Load(WorkerThreads):
+    """Clients that send requests on kept and on new connections, with and without pauses."""
 
     def __init__(self, port: int, seed: int) -> None:
-        self.met: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
         self._port = port
-        pauses = [0.003] * BUSY + [0.03] * CALM + [0.7] * IDLE + [NEVER] * ASLEEP
-        roles = [partial(self._keep, pause=pause) for pause in pauses] + [self._renew] * FRESH
-        chances = [random.Random(f"{seed} {at}") for at in range(len(roles))]
-        super().__init__(
-            *(partial(role, chance) for role, chance in zip(roles, chances, strict=True))
-        )
+        tasks = [partial(self._keep_connection, pause=pause) for pause in PAUSES]
+        tasks += [partial(self._open_connections)] * NEW_CONNECTION_CLIENTS
+        rngs = [random.Random(f"{seed} {number}") for number in range(len(tasks))]
+        super().__init__(*(partial(task, rng) for task, rng in zip(tasks, rngs, strict=True)))
 
-    def _keep(self, chance: random.Random, pause: float) -> None:
+    def _keep_connection(self, rng: random.Random, pause: float) -> None:
         while not self.stopping.is_set():
-            wire = self._wire()
-            if wire is None:
+            connection = self._connect()
+            if connection is None:
                 continue
-            with closing(wire):
-                answers = 0
+            with closing(connection):
+                kind = "new"
                 while not self.stopping.is_set():
-                    if readable(wire.socket):
-                        self.met["closed while idle"] += 1
+                    if is_readable(connection.socket):
+                        self.outcomes["closed while idle"] += 1
                         break
-                    kind = "a kept" if answers else "a new"
-                    if not self._ask(wire, kind, chance) or _says_close(wire):
+                    if not self._request(connection, kind, rng) or _is_last(connection):
                         break
-                    answers += 1
-                    self.stopping.wait(chance.uniform(0, 2 * pause))
+                    kind = "kept"
+                    self.stopping.wait(rng.uniform(0, 2 * pause))
 
-    def _renew(self, chance: random.Random) -> None:
+    def _open_connections(self, rng: random.Random) -> None:
         while not self.stopping.is_set():
-            wire = self._wire()
-            if wire is not None:
-                with closing(wire):
-                    self._ask(wire, "a new", chance)
-            self.stopping.wait(chance.uniform(0, 0.004))
+            connection = self._connect()
+            if connection is not None:
+                with closing(connection):
+                    self._request(connection, "new", rng)
+            self.stopping.wait(rng.uniform(0, 0.004))
 
-    def _wire(self) -> Wire | None:
+    def _connect(self) -> HttpConnection | None:
         try:
-            return Wire(self._port)
+            return HttpConnection(self._port)
         except OSError as error:
             refused = isinstance(error, ConnectionRefusedError)
-            self.met["refused" if refused else f"not connected: {type(error).__name__}"] += 1
+            outcome = "refused" if refused else f"not connected: {type(error).__name__}"
+            self.outcomes[outcome] += 1
             self.stopping.wait(0.05)
             return None
 
-    def _ask(self, wire: Wire, kind: str, chance: random.Random) -> bool:
-        words = post("/books/1/reviews", REVIEW) if chance.random() < 0.2 else get("/books/1")
+    def _request(self, connection: HttpConnection, kind: str, rng: random.Random) -> bool:
+        message = post("/books/1/reviews", REVIEW) if rng.random() < 0.2 else get("/books/1")
         try:
-            status, _ = wire.ask(words)
+            response = connection.request(message)
         except OSError:
-            self.met["torn" if wire.begun else f"lost on {kind} connection"] += 1
+            lost = f"lost on a {kind} connection"
+            self.outcomes["incomplete response" if connection.response_started else lost] += 1
             return False
-        self.met[f"answered {status}"] += 1
+        self.outcomes[f"{COMPLETE} {response.status}"] += 1
         return True
 
 
-def readable(of: socket.socket) -> bool:
-    """Tell whether the other side has sent something, or has closed."""
+def is_readable(of: socket.socket) -> bool:
+    """Return whether the other side has sent something or closed the connection."""
     return bool(select.select([of], [], [], 0)[0])
 
 
-def _says_close(wire: Wire) -> bool:
-    return wire.header("Connection").lower() == "close"
+def _is_last(connection: HttpConnection) -> bool:
+    return connection.header("Connection").lower() == "close"
 
 
-def leave(
+def measure_shutdown(
     how: str, seed: int, subscribers: int = 20, workers: int = 2, database: str | None = None
-) -> Loss:
-    """Serve under load, send the master a signal, and count what is lost."""
-    loss = Loss()
-    calm = threading.Event()
-    calm.set()
+) -> Losses:
+    """Send the master a signal under load, and count what is lost."""
+    losses = Losses()
+    stay_connected = threading.Event()
+    stay_connected.set()
     with new_database(sqlite=True, given=database) as url:
-        shelve(url)
-        accounts = [Account(("ws", "sse")[at % 2], None, asks=False) for at in range(subscribers)]
+        add_books(url)
+        records = [
+            SubscriberRecord(("ws", "sse")[number % 2], None, uses_cursor=False)
+            for number in range(subscribers)
+        ]
         with LiveService("asgi:app", workers, DATABASE_URL=url) as service:
-            crowd = [
-                Subscriber(service.port, account, random.Random(f"{seed} {at}"), calm)
-                for at, account in enumerate(accounts)
+            clients = [
+                Subscriber(service.port, record, random.Random(f"{seed} {number}"), stay_connected)
+                for number, record in enumerate(records)
             ]
-            with Crowd(crowd, [0.0] * subscribers), Load(service.port, seed) as load:
-                _wait(lambda: all(account.seen for account in accounts))
+            delays = [0.0] * subscribers
+            with SubscriberThread(clients, delays), Load(service.port, seed) as load:
+                _wait_for_events(records)
                 time.sleep(LOAD_SECONDS)
-                old = set(service.workers())
                 began = time.monotonic()
-                if how == "TERM":
-                    service.terminate()
-                    loss.code = service.ended()
-                else:
-                    service.reload()
-                    _wait(lambda: not old & set(service.workers()))
-                loss.seconds = time.monotonic() - began
+                losses.exit_code = _signal(service, how)
+                losses.seconds = time.monotonic() - began
                 time.sleep(0.5)
-    loss.met = load.met
-    for account in accounts:
-        at, end = next((one for one in account.ended if one[0] >= began), (began + NEVER, "none"))
-        loss.ends[f"{account.kind} {end}"] += 1
-        loss.told_within = max(loss.told_within, at - began)
-    return loss
+    losses.outcomes = load.outcomes
+    for record in records:
+        ends = [end for end in record.closed if end[0] >= began]
+        at, reason = ends[0] if ends else (began + TIMEOUT, "none")
+        losses.closed[f"{record.protocol} {reason}"] += 1
+        losses.notified_within = max(losses.notified_within, at - began)
+    return losses
 
 
-def _wait(until: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + NEVER
-    while not until():
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        time.sleep(0.01)
+def _wait_for_events(records: list[SubscriberRecord]) -> None:
+    if not wait_until(lambda: all(record.events for record in records), TIMEOUT):
+        raise TimeoutError("some subscribers receive nothing")
+
+
+def _signal(service: LiveService, how: str) -> int | None:
+    """Stop the service and return its exit code, or replace all workers."""
+    if how == "TERM":
+        service.terminate()
+        return service.wait()
+    old = set(service.workers())
+    service.reload()
+    if not wait_until(lambda: not old & set(service.workers()), TIMEOUT):
+        raise TimeoutError("old workers are still running")
+    return None
 
 
 @click.command()
@@ -180,12 +191,12 @@ def _wait(until: Callable[[], bool]) -> None:
 @click.option("--times", default=5, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 def main(how: str, times: int, seed: int) -> None:
-    """Tell workers to end under load, and print what was lost."""
+    """Stop workers under load, and print what was lost."""
     losses = []
-    for at in range(times):
-        losses.append(leave(how, seed + at))
+    for number in range(times):
+        losses.append(measure_shutdown(how, seed + number))
         print(losses[-1], flush=True)
-    lost, sent = sum(loss.lost for loss in losses), sum(loss.sent for loss in losses)
+    lost, sent = sum(one.lost for one in losses), sum(one.sent for one in losses)
     print(f"{how} {times} times: lost {lost} of {sent}")
 
 

@@ -1,26 +1,26 @@
-"""Those who post reviews, by REST and by GraphQL, over kept and over new connections."""
+"""Writers that add reviews by REST and by GraphQL, on kept and on new connections."""
 
 import random
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import orjson
 
-from stress.caller import Caller, Reply
-from stress.http_client import post
-from stress.subscriptions.records import Posted, Records
+from stress.http_client import HttpClient, Response, post
+from stress.subscriptions.records import PostedReview, Records
+from stress.threads import WorkerThreads
 
-ADD = """mutation Add($book: ID!, $rating: Int!, $text: String!) {
+ADD_REVIEW = """mutation Add($book: ID!, $rating: Int!, $text: String!) {
   addReview(bookId: $book, rating: $rating, reviewer: "Ana", text: $text) { id }
 }"""
 WRITERS = 4
-LASTS = 5
-"""Answers on one connection: the next is often another worker's."""
+REQUESTS_PER_CONNECTION = 5
 
 
 class Writers:
-    """Threads that post until so many reviews are acknowledged."""
+    """Threads that post until a number of reviews is acknowledged."""
 
     def __init__(
         self, ports: Sequence[int], books: Sequence[int], records: Records, pause: float
@@ -28,57 +28,51 @@ class Writers:
         self._ports, self._books, self._records = ports, books, records
         self._pause = pause
         self._lock = threading.Lock()
-        self._left = 0
+        self._missing = 0
 
     def post(self, reviews: int, seed: int) -> None:
-        """Post, and return when that many more are acknowledged."""
-        self._left = reviews
-        threads = [
-            threading.Thread(target=self._write, args=(random.Random(f"{seed} writer {at}"),))
-            for at in range(WRITERS)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        """Post, and return when that many more reviews are acknowledged."""
+        self._missing = reviews
+        rngs = [random.Random(f"{seed} writer {number}") for number in range(WRITERS)]
+        with WorkerThreads(*(partial(self._write, rng) for rng in rngs)):
+            pass
 
-    def _write(self, chance: random.Random) -> None:
-        callers = [Caller(port, LASTS) for port in self._ports]
+    def _write(self, rng: random.Random) -> None:
+        clients = [HttpClient(port, REQUESTS_PER_CONNECTION) for port in self._ports]
         while self._take_one():
-            how = chance.choice(["REST", "GraphQL"])
-            done = _posted(chance.choice(callers), how, chance.choice(self._books), chance)
-            self._records.posted.append(done)
-            if done.review is None:
+            api = rng.choice(["REST", "GraphQL"])
+            posted = _post_review(rng.choice(clients), api, rng.choice(self._books), rng)
+            self._records.posted.append(posted)
+            if posted.review is None:
                 with self._lock:
-                    self._left += 1
-            time.sleep(chance.uniform(0, 2 * self._pause * WRITERS))
-        for caller in callers:
-            caller.close()
+                    self._missing += 1
+            time.sleep(rng.uniform(0, 2 * self._pause * WRITERS))
+        for client in clients:
+            client.close()
 
     def _take_one(self) -> bool:
         with self._lock:
-            self._left -= 1
-            return self._left >= 0
+            self._missing -= 1
+            return self._missing >= 0
 
 
-def _posted(caller: Caller, how: str, book: int, chance: random.Random) -> Posted:
-    rating, text = chance.randint(1, 5), f"{chance.random()} ☂\n" + "word " * chance.randint(0, 60)
-    if how == "REST":
+def _post_review(client: HttpClient, api: str, book: int, rng: random.Random) -> PostedReview:
+    rating, text = rng.randint(1, 5), f"{rng.random()} ☂\n" + "word " * rng.randint(0, 60)
+    if api == "REST":
         body = {"rating": rating, "reviewer": "Ana", "text": text}
-        words = post(f"/books/{book}/reviews", orjson.dumps(body))
+        message = post(f"/books/{book}/reviews", orjson.dumps(body))
     else:
         variables = {"book": str(book), "rating": rating, "text": text}
-        words = post("/graphql", orjson.dumps({"query": ADD, "variables": variables}))
-    began = time.monotonic()
-    reply = caller.ask(words)
-    status = reply.status if reply else 0
-    return Posted(how, began, time.monotonic(), status, _review(how, reply))
+        message = post("/graphql", orjson.dumps({"query": ADD_REVIEW, "variables": variables}))
+    response = client.request(message)
+    status = response.status if response else 0
+    return PostedReview(api, time.monotonic(), status, _review_id(api, response))
 
 
-def _review(how: str, reply: Reply | None) -> int | None:
-    if reply is None or reply.status not in {200, 201}:
+def _review_id(api: str, response: Response | None) -> int | None:
+    if response is None or response.status not in {200, 201}:
         return None
-    told = orjson.loads(reply.body)
-    if how == "GraphQL":
-        told = (told["data"] or {}).get("addReview") or {}
-    return int(told["id"]) if "id" in told else None
+    body = orjson.loads(response.body)
+    if api == "GraphQL":
+        body = (body["data"] or {}).get("addReview") or {}
+    return int(body["id"]) if "id" in body else None

@@ -27,7 +27,7 @@ def told_to_end(service):
     time.sleep(0.3)
 
 
-def test_subscribers_are_told_and_every_request_is_answered_when_the_service_ends(sqlite_database):
+def test_a_shutdown_closes_subscriptions_and_loses_no_request(sqlite_database):
     loss = measure_shutdown("TERM", seed=1, database=sqlite_database)
     assert loss.lost == 0, str(loss)
     assert loss.sent > 50
@@ -37,13 +37,13 @@ def test_subscribers_are_told_and_every_request_is_answered_when_the_service_end
     assert loss.seconds < GRACEFUL / 2, "asleep on kept connections is not at work"
 
 
-def test_subscribers_are_told_and_every_request_is_answered_at_a_reload(sqlite_database):
+def test_a_reload_closes_subscriptions_and_loses_no_request(sqlite_database):
     loss = measure_shutdown("HUP", seed=2, database=sqlite_database)
     assert loss.lost == 0, str(loss)
     assert loss.closed == {"ws close 1012": 10, "sse end": 10}
 
 
-def test_a_service_that_ends_says_so_in_its_last_answers(service):
+def test_the_last_responses_carry_connection_close(service):
     wire = HttpConnection(service.port)
     wire.request(get("/healthz"))
     assert not wire.header("Connection")
@@ -54,7 +54,7 @@ def test_a_service_that_ends_says_so_in_its_last_answers(service):
     assert service.wait() == 0
 
 
-def test_half_a_request_is_waited_for(service):
+def test_a_partly_received_request_is_completed(service):
     kept, new = HttpConnection(service.port), HttpConnection(service.port)
     kept.request(get("/healthz"))
     words = get("/healthz")
@@ -71,7 +71,7 @@ def test_half_a_request_is_waited_for(service):
     assert service.wait() == 0
 
 
-def test_who_has_connected_and_asks_for_nothing_is_not_waited_for(service):
+def test_connections_without_a_request_do_not_delay_the_shutdown(service):
     silent = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(4)]
     began = time.monotonic()
     service.terminate()
@@ -82,10 +82,12 @@ def test_who_has_connected_and_asks_for_nothing_is_not_waited_for(service):
         connection.close()
 
 
-def test_a_stream_that_is_sent_away_ends_whole_and_is_no_error(service):
+def test_a_closed_stream_has_a_complete_body_and_logs_no_error(service):
     stream = HttpConnection(service.port)
     words = {"query": "subscription { reviewAdded { cursor } }"}
-    request = json_request("POST", "/graphql/stream", orjson.dumps(words), Accept="text/event-stream")
+    request = json_request(
+        "POST", "/graphql/stream", orjson.dumps(words), Accept="text/event-stream"
+    )
     stream.socket.sendall(request)
     heard = stream.socket.recv(65_536)
     assert b" 200 " in heard
@@ -98,7 +100,7 @@ def test_a_stream_that_is_sent_away_ends_whole_and_is_no_error(service):
     assert "ERROR" not in service.log.read_text()
 
 
-def test_told_again_and_again_it_ends_as_well(service):
+def test_repeated_signals_change_nothing(service):
     for worker in service.workers() * 3:
         os.kill(worker, signal.SIGTERM)
     told_to_end(service)
