@@ -1,1 +1,1 @@
-"""What is measured, and what it is measured beside."""
+"""Benchmarks of the service beside plain services, and under faults."""

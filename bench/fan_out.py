@@ -1,118 +1,88 @@
-"""One event to everybody who follows a book: by one execution for all, and by one for each."""
+"""One event to a thousand, and to five thousand subscribers of a book on one worker."""
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from statistics import median
 
-from bench.asgi import BOOK, Asgi, Poster
-from bench.subscribers import Crowd
-from bench.table import percentile, show, spread
+from bench.live_service import BOOK, MeasuredService, ReviewWriter
+from bench.subscribers import SubscriberProcess
+from bench.table import in_ms, print_table
 
-PATIENCE = 20.0
-
-
-@dataclass
-class Found:
-    """What rounds with one service have found; times in seconds."""
-
-    delays: list[float] = field(default_factory=list)
-    """Of each receipt, since the POST was sent."""
-    cpu: list[float] = field(default_factory=list)
-    """Of the worker for an event, in each round."""
-    sent: int = 0
+TIMEOUT = 20.0
 
 
-@dataclass
-class Side:
-    """One service with its subscribers."""
-
-    name: str
-    service: Asgi
-    crowd: Crowd
-    poster: Poster
-    events: int
-    """Of one round."""
-    every: float
-    """Seconds from one event to the next."""
-    found: Found = field(default_factory=Found)
-
-    def begin(self) -> None:
-        """Wait until all subscriptions are at work, and warm up."""
-        self.poster.wait_for_subscriptions(self.crowd.count)
-        all_of(self.crowd, self.poster.post_steadily(3, self.every))
-
-    def round(self) -> None:
-        """Post some events, and note when they came and what they cost."""
-        before = self.service.cpu()
-        sent = self.poster.post_steadily(self.events, self.every)
-        times = all_of(self.crowd, sent)
-        self.found.cpu.append((self.service.cpu() - before) / self.events)
-        self.found.sent += len(sent)
-        for position, began in sent.items():
-            self.found.delays += [came - began for came in times[position]]
-
-
-def all_of(crowd: Crowd, sent: Mapping[int, float]) -> dict[int, list[float]]:
-    """Wait until everybody has heard of everything, and return when; end the run if not."""
+def receive_all(subscribers: SubscriberProcess, sent: Mapping[int, float]) -> list[list[float]]:
+    """Wait until each subscriber has received each event once; return the delays by event."""
     times: dict[int, list[float]] = {position: [] for position in sent}
-    deadline = time.monotonic() + PATIENCE
-    while sum(map(len, times.values())) < crowd.count * len(sent):
-        heard = crowd.tell()
-        if heard.lost or time.monotonic() > deadline:
-            missing = {place: crowd.count - len(came) for place, came in times.items()}
-            raise SystemExit(f"not all was delivered: {missing}, lost: {heard.lost[:3]}")
-        for position, came in heard.times.items():
-            times[position] += came
+    deadline = time.monotonic() + TIMEOUT
+    while sum(map(len, times.values())) < subscribers.count * len(sent):
+        report = subscribers.report()
+        if report.lost or time.monotonic() > deadline:
+            missing = {at: subscribers.count - len(received) for at, received in times.items()}
+            raise SystemExit(f"not delivered: {missing}, lost connections: {report.lost[:3]}")
+        for position, received in report.times.items():
+            times[position] += received
         time.sleep(0.05)
-    if any(len(came) != crowd.count for came in times.values()):
-        raise SystemExit("something was delivered twice")
-    return times
+    if any(len(received) != subscribers.count for received in times.values()):
+        raise SystemExit("an event was delivered twice")
+    return [[at - began for at in times[position]] for position, began in sent.items()]
 
 
-def measure(shared_url: Mapping[str, str], own_url: Mapping[str, str], quick: bool) -> None:
-    """Let both sides take turns, and print what they found."""
+def measure(settings: Mapping[str, str], quick: bool) -> None:
+    """Measure the delays and the CPU of the worker, several events a second."""
     count, rounds = (200, 2) if quick else (1_000, 10)
+    events, interval = 10, 0.25
+    delays: list[float] = []
+    cpu: list[float] = []
     with (
-        Asgi(**shared_url) as shared,
-        Asgi("bench.unshared:app", **own_url) as unshared,
-        Crowd(shared.port, BOOK, count) as one_query,
-        Crowd(unshared.port, BOOK, count, own_queries=True) as own_queries,
-        Poster(shared.port) as poster,
-        Poster(unshared.port) as other_poster,
+        MeasuredService(**settings) as service,
+        SubscriberProcess(service.port, BOOK, count) as subscribers,
+        ReviewWriter(service.port) as writer,
     ):
-        sides = [
-            Side("one query for all", shared, one_query, poster, 10, 0.25),
-            Side("a query of its own for each", unshared, own_queries, other_poster, 4, 1.0),
-        ]
-        for side in sides:
-            side.begin()
+        writer.wait_for_subscriptions(count)
+        receive_all(subscribers, writer.post_at_interval(3, interval))  # warm up
         for _ in range(rounds):
-            for side in sides:
-                side.round()
-        own = one_query.tell().own / (one_query.count * sides[0].found.sent)
-    _print(sides, count, own)
-
-
-def _print(sides: list[Side], count: int, own: float) -> None:
-    print(f"\n{count:,} subscribers of one book on one worker; from the POST to each receipt\n")
+            before = service.cpu_seconds()
+            for received in receive_all(subscribers, writer.post_at_interval(events, interval)):
+                delays += received
+            cpu.append((service.cpu_seconds() - before) / events)
+        receipt_cpu = subscribers.report().cpu / (count * (3 + rounds * events))
+    print(f"\n{count:,} subscribers of one book, {1 / interval:.0f} events a second;")
+    print("delays from the POST to each receipt, CPU of the worker from /proc, with the POST\n")
     rows = [
-        (
-            side.name,
-            f"{1 / side.every:.0f}",
-            f"{side.found.sent} x {count} = {len(side.found.delays):,}",
-            f"{percentile(side.found.delays, 50) * 1000:.0f}",
-            f"{percentile(side.found.delays, 99) * 1000:.0f}",
-            f"{median(side.found.cpu) * 1000:.0f}",
-            f"{median(side.found.cpu) / count * 1e6:.0f}",
-        )
-        for side in sides
+        ("delivered", f"{len(delays):,} of {rounds * events * count:,}"),
+        ("p50 ms", in_ms(delays, 50)),
+        ("p99 ms", in_ms(delays, 99)),
+        ("CPU ms for an event", f"{median(cpu) * 1000:.0f}"),
+        ("CPU us for an event and subscriber", f"{median(cpu) / count * 1e6:.0f}"),
     ]
-    heads = ["subscribers", "events/s", "delivered", "p50 ms", "p99 ms", "CPU ms/event", "us each"]
-    show(heads, rows)
-    shared, unshared = (side.found.cpu for side in sides)
-    ratios = [mine / other for mine, other in zip(shared, unshared, strict=True)]
-    verdict = "met" if median(ratios) <= 1 / 3 else "MISSED"
-    print("\nCPU of the worker for an event, its POST included, from /proc/PID/stat.")
-    print(f"target: shared at most a third of unshared: {spread(ratios)}, {verdict}")
-    print(f"The subscribers took {own * 1e6:.0f} us of CPU for each receipt.")
+    print_table(["one query for all", "figure"], rows)
+    print(f"The subscribers used {receipt_cpu * 1e6:.0f} us of CPU for each receipt.")
+
+
+def measure_many(settings: Mapping[str, str], quick: bool) -> None:
+    """Measure the memory for each subscriber, and how long an event takes to reach the last."""
+    count, events, interval = 500 if quick else 5_000, 5, 2.0
+    with MeasuredService(**settings) as service, ReviewWriter(service.port) as writer:
+        writer.post()
+        initial, began = service.memory_bytes(), time.monotonic()
+        with SubscriberProcess(service.port, BOOK, count) as subscribers:
+            writer.wait_for_subscriptions(count)
+            connected = time.monotonic() - began
+            before = service.memory_bytes()
+            by_event = receive_all(subscribers, writer.post_at_interval(events, interval))
+            after = service.memory_bytes()
+    delays = [delay for received in by_event for delay in received]
+    print(f"\n{count:,} subscribers of one book on one worker, connected in {connected:.1f} s\n")
+    rows = [
+        ("memory (PSS) for each, kB, before the events", _kilobytes(before - initial, count)),
+        (f"after {events} events", _kilobytes(after - initial, count)),
+        (f"delivered, of {events} x {count:,}", f"{len(delays):,}"),
+        ("p50 ms from the POST", in_ms(delays, 50)),
+        ("the last receipt, ms, median of the events", in_ms([max(r) for r in by_event], 50)),
+    ]
+    print_table(["worker", "figure"], rows)
+
+
+def _kilobytes(size: int, count: int) -> str:
+    return f"{size / count / 1024:.1f}"

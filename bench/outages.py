@@ -1,179 +1,170 @@
-"""Two workers under load while Redis fails in several ways: errors, stale answers, latency."""
+"""Two workers under load while Redis fails in several ways: errors, stale reads, latency."""
 
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 
 from app.cache.lease import LEASE_SECONDS
-from bench import stampede
-from bench import writer_crash as doomed
-from bench.table import percentile, show
+from bench import stampede, writer_crash
+from bench.table import print_table
 from stack.servers import Postgres, Redis
-from stress.data import fill
-from stress.faults import restrict
+from stress.consistency.checker import Result, check
+from stress.consistency.clients import Clients
+from stress.consistency.expected import read_state
+from stress.data import create_unpooled_engine, fill
+from stress.faults import fill_memory, freeze, freeze_repeatedly, restart, restart_empty
+from stress.http_client import Response
 from stress.service import Service
-from stress.staleness import Answer, Clients
+from stress.stats import percentile
 
-FIRST = 0.5
-"""Seconds after the beginning of a fault that are shown by themselves."""
-STUTTER = 0.15
-"""Longer than the time-out of an exchange, shorter than the lease."""
-SLACK = 0.2
-"""What one request may take beside the lease, on a busy machine."""
+FIRST_SECONDS = 0.5
+"""The beginning of a fault, which has a column of its own."""
+TOLERANCE = 0.2
+"""What one request may take beside the lease on a busy machine."""
+PAUSE, QUICK_PAUSE = 3.0, 0.5
+"""Seconds of load before and after a fault."""
+SEED = 1
 
 
 @dataclass(frozen=True)
-class Fault:
-    """What is done to Redis: at the beginning, and after ``seconds`` to mend it."""
+class RedisFault:
+    """A fault that lasts for ``seconds``."""
 
     name: str
-    begin: Callable[[Redis], None]
-    mend: Callable[[Redis], None]
+    inject: Callable[[Redis, float], None]
     seconds: float
     before: Callable[[Redis], None] = lambda _: None
-    writes_go_on: bool = True
-
-
-def _stutter(server: Redis) -> None:
-    for _ in range(10):
-        server.freeze()
-        time.sleep(STUTTER)
-        server.thaw()
-        time.sleep(STUTTER)
-
-
-def _forget(server: Redis) -> None:
-    server.kill()
-    server.wipe()
+    writes_continue: bool = True
+    stale_seconds: float = 0.0
+    """How late a read may be."""
 
 
 FAULTS = [
-    Fault("killed", _forget, Redis.start, 3),
-    Fault("frozen", Redis.freeze, Redis.thaw, 10),
-    Fault("back with its old memory", Redis.kill, Redis.start, 2, before=Redis.save),
-    # Nothing is written after the kill: no invalidation that comes late can hide the old memory.
-    Fault("back so, no writes", Redis.kill, Redis.start, 0, before=Redis.save, writes_go_on=False),
-    Fault("full", lambda redis: restrict(redis, 1), lambda redis: restrict(redis, 0), 3),
-    Fault("stutters", _stutter, lambda _: None, 0),
+    RedisFault("killed", restart_empty, 3),
+    RedisFault("frozen", freeze, 10),
+    RedisFault("restarted with old data", restart, 2, Redis.save),
+    # No write follows whose invalidation would hide the old data.
+    RedisFault("same, no writes", restart, 0, Redis.save, writes_continue=False),
+    RedisFault("full", fill_memory, 3),
+    RedisFault(
+        "frozen 10 times for 0.15 s",  # longer than the timeout of Redis, shorter than the lease
+        partial(freeze_repeatedly, rng=random.Random(SEED)),
+        0.15,
+        stale_seconds=LEASE_SECONDS + TOLERANCE,
+    ),
 ]
 
 
+@dataclass(frozen=True)
+class FaultRun:
+    """The result of one fault."""
+
+    fault: RedisFault
+    result: Result
+    began: float
+    repaired: float
+
+    def reads(self, since: float, until: float) -> list[Response]:
+        """Return the responses to reads that began in a period."""
+        responses = (read.response for read in self.result.records.reads)
+        return [one for one in responses if since <= one.began < until]
+
+    @property
+    def errors(self) -> int:
+        """Return the number of 5xx responses."""
+        return sum(status >= 500 for status in self.result.failures)
+
+    @property
+    def longest(self) -> float:
+        """Return how late the latest read was, in seconds."""
+        return max((stale.seconds for stale in self.result.stale), default=0.0)
+
+
 def run(quick: bool) -> None:
-    """Load the service under each fault, then look at the two hard cases."""
-    calm = 0.5 if quick else 3.0
+    """Load the service during each fault; then measure a crash of a writer, and a stampede."""
     with Postgres() as postgres, Redis() as redis:
         url = postgres.new_database("outages")
         fill(url, reviews=500)
-        without = _without_redis(url, calm)
-        with Service(workers=2, DATABASE_URL=url, REDIS_URL=redis.url) as service:
-            rows = [_under(fault, service.port, redis, calm, quick) for fault in FAULTS]
-            _print(rows, without)
-            doomed.run(service.port, url, redis.url, 2 if quick else 10)
+        service = Service("wsgi:app", 2, DATABASE_URL=url)
+        with service, Clients(service.port, SEED) as clients:
+            time.sleep(QUICK_PAUSE if quick else PAUSE)
+        without_redis = [read.response for read in clients.records.reads]
+        with Service("wsgi:app", 2, DATABASE_URL=url, REDIS_URL=redis.url) as service:
+            runs = [_inject(fault, service.port, url, redis, quick=quick) for fault in FAULTS]
+            _print(runs, without_redis)
+            writer_crash.run(service.port, url, redis.url, 2 if quick else 10)
             stampede.run(service.port, postgres, url, redis)
 
 
-def _without_redis(url: str, seconds: float) -> Sequence[Answer]:
-    with Service(workers=2, DATABASE_URL=url) as service, Clients(service.port) as clients:
-        time.sleep(seconds)
-    return clients.answers
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a fault did."""
-
-    fault: Fault
-    clients: Clients
-    began: float
-    mended: float
-
-    def reads(self, since: float, until: float) -> list[Answer]:
-        """Return the reads that began in a stretch of time."""
-        return [a for a in self.clients.answers if a.wrote is None and since <= a.began < until]
-
-
-def _under(fault: Fault, port: int, redis: Redis, calm: float, quick: bool) -> Verdict:
-    with Clients(port) as clients:
-        time.sleep(calm)
+def _inject(fault: RedisFault, port: int, url: str, redis: Redis, *, quick: bool) -> FaultRun:
+    pause = QUICK_PAUSE if quick else PAUSE
+    with Clients(port, SEED) as clients:
+        time.sleep(pause)
         fault.before(redis)
-        time.sleep(calm)
-        if not fault.writes_go_on:
-            clients.writing.clear()
-            time.sleep(calm / 5)
+        time.sleep(pause)
+        if not fault.writes_continue:
+            clients.writing_allowed.clear()
+            time.sleep(pause / 5)
         began = time.monotonic()
-        fault.begin(redis)
-        time.sleep(min(fault.seconds, 1.0) if quick else fault.seconds)
-        fault.mend(redis)
-        mended = time.monotonic()
-        time.sleep(calm + 2.0)
-    return Verdict(fault, clients, began, mended)
+        fault.inject(redis, min(fault.seconds, 1.0) if quick else fault.seconds)
+        repaired = time.monotonic()
+        time.sleep(pause + 2.0)
+        clients.writing_allowed.set()
+        clients.end_writing()
+        time.sleep(1.0)
+    state = read_state(create_unpooled_engine(url), clients.resources)
+    return FaultRun(fault, check(clients.records, (), state), began, repaired)
 
 
-def _print(verdicts: Sequence[Verdict], without: Sequence[Answer]) -> None:
-    print("\nTwo workers, 4 readers and 2 writers on the same three books\n")
-    heads = ["Redis", "requests", "5xx", "broken", "stale", "longest s", "writes", "cache back s"]
-    show(heads, [_counts(verdict) for verdict in verdicts])
-    print("\nReads, p50 / p99 in ms, and how many of them were hits\n")
-    heads = ["Redis", "before", f"first {FIRST} s", "during", "after"]
-    rows = [[verdict.fault.name, *_latencies(verdict)] for verdict in verdicts]
-    reads = [answer for answer in without if answer.wrote is None]
-    show(heads, [*rows, ["none at all", _times(reads), "", "", ""]])
-    for line in _judged(verdicts):
-        print(line)
+def _print(runs: Sequence[FaultRun], without_redis: Sequence[Response]) -> None:
+    print("\nTwo workers, 5 readers and 4 writers of the same products and books\n")
+    heads = ["Redis", "requests", "5xx", "broken", "stale", "longest s", "lost", "writes"]
+    print_table([*heads, "bypass s"], [_counts(one) for one in runs])
+    print("\nReads: p50 / p99 in ms, and the part of hits\n")
+    heads = ["Redis", "before", f"first {FIRST_SECONDS} s", "during", "after"]
+    rows = [[one.fault.name, *_latencies(one)] for one in runs]
+    print_table(heads, [*rows, ["not used", _format_reads(without_redis), "", "", ""]])
+    errors = sum(one.errors for one in runs)
+    print(f"\ntarget, no 5xx: {errors}, {'MISSED' if errors else 'met'}")
+    for one in runs:
+        limit = one.fault.stale_seconds
+        outcome = "met" if one.longest <= limit else "MISSED"
+        print(f"target, {one.fault.name}: stale by at most {limit} s: {one.longest:.3f}, {outcome}")
 
 
-def _counts(verdict: Verdict) -> list[object]:
-    answers, stale = verdict.clients.answers, verdict.clients.stale()
-    failed = sum(answer.status >= 500 for answer in answers)
-    longest = max((one.seconds for one in stale), default=0.0)
-    writes = sum(answer.status == 201 for answer in answers)
-    name, broken = verdict.fault.name, verdict.clients.broken
+def _counts(one: FaultRun) -> list[object]:
+    records = one.result.records
+    # How long after the repair a response last bypassed the cache.
+    bypassed = [
+        read.began - one.repaired for read in one.reads(one.repaired, inf) if "redis" in read.cache
+    ]
     return [
-        name,
-        len(answers),
-        failed,
-        broken,
-        len(stale),
-        f"{longest:.3f}",
-        writes,
-        _back(verdict),
+        one.fault.name,
+        len(records.reads) + len(records.writes),
+        one.errors,
+        len(records.broken),
+        len(one.result.stale),
+        f"{one.longest:.3f}",
+        len(one.result.lost) + len(one.result.inconsistent),
+        sum(write.acknowledged for write in records.writes),
+        f"{max(bypassed, default=0.0):.2f}",
     ]
 
 
-def _back(verdict: Verdict) -> str:
-    """Tell how long after the mending an answer last went around the cache."""
-    past = [
-        answer.began - verdict.mended
-        for answer in verdict.reads(verdict.mended, float("inf"))
-        if "redis" in answer.cache
-    ]
-    return f"{max(past, default=0.0):.2f}"
+def _latencies(one: FaultRun) -> Iterator[str]:
+    first = one.began + FIRST_SECONDS
+    yield _format_reads(one.reads(0.0, one.began))
+    yield _format_reads(one.reads(one.began, first))
+    yield _format_reads(one.reads(first, one.repaired))
+    yield _format_reads(one.reads(one.repaired, inf))
 
 
-def _latencies(verdict: Verdict) -> Iterator[str]:
-    began, mended = verdict.began, verdict.mended
-    for since, until in (
-        (0.0, began),
-        (began, began + FIRST),
-        (began + FIRST, mended),
-        (mended, float("inf")),
-    ):
-        yield _times(verdict.reads(since, until))
-
-
-def _times(answers: Sequence[Answer]) -> str:
-    took = [answer.milliseconds for answer in answers]
-    if not took:
+def _format_reads(responses: Sequence[Response]) -> str:
+    if not responses:
         return "-"
-    hits = sum(answer.hit for answer in answers) / len(answers)
-    return f"{percentile(took, 50):.1f} / {percentile(took, 99):.1f}, {hits:.0%}"
-
-
-def _judged(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    failed = [a for v in verdicts for a in v.clients.answers if a.status >= 500]
-    yield f"\ntarget, no 5xx: {len(failed)}, {'met' if not failed else 'MISSED'}"
-    for verdict in verdicts:
-        longest = max((one.seconds for one in verdict.clients.stale()), default=0.0)
-        bound = LEASE_SECONDS + SLACK if verdict.fault.name == "stutters" else 0.0
-        met = "met" if longest <= bound else "MISSED"
-        yield f"target, {verdict.fault.name}: stale for at most {bound} s: {longest:.3f}, {met}"
+    times = [(one.ended - one.began) * 1000 for one in responses]
+    hits = sum(one.cache == "hit" for one in responses) / len(responses)
+    return f"{percentile(times, 50):.1f} / {percentile(times, 99):.1f}, {hits:.0%}"

@@ -1,94 +1,72 @@
-"""One subscriber that stops to read, among two hundred that go on."""
+"""One subscriber that stops reading, beside two hundred that continue."""
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
-from bench.asgi import BOOK, Asgi, Poster
-from bench.fan_out import all_of
-from bench.follower import Follower, subscription
-from bench.subscribers import Crowd
-from bench.table import percentile, show
+from bench.fan_out import receive_all
+from bench.live_service import BOOK, MeasuredService, ReviewWriter
+from bench.subscribers import SubscriberProcess
+from bench.table import in_ms, print_table
+from bench.websocket_client import SubscriptionClient
 
 COUNT = 200
-EVERY = 0.1
+INTERVAL = 0.1
 TEXT = "It is a long story. " * 400
-CUT = 'bookstall_live_ends_total{kind="socket",why="does not read"}'
-MOST = 600
-
-
-@dataclass
-class Others:
-    """What the others saw meanwhile; in seconds."""
-
-    delays: list[float] = field(default_factory=list)
-
-    def add(self, crowd: Crowd, sent: Mapping[int, float]) -> None:
-        """Wait for these events, and take their times."""
-        for position, came in all_of(crowd, sent).items():
-            self.delays += [when - sent[position] for when in came]
+CLOSED = 'bookstall_live_closed_total{kind="websocket",reason="slow reader"}'
+MAX_EVENTS = 600
 
 
 def measure(settings: Mapping[str, str], quick: bool) -> None:
-    """Let the others be alone and with it in turns."""
-    rounds = 1 if quick else 2
-    alone, beside, cuts, filled = Others(), Others(), [], []
+    """Post events, without and with a subscriber that does not read."""
+    rounds, events = (1, 50) if quick else (2, 150)
+    alone: list[float] = []
+    beside: list[float] = []
+    closed: list[str] = []
     with (
-        Asgi(**settings) as service,
-        Crowd(service.port, BOOK, COUNT) as crowd,
-        Poster(service.port, TEXT) as poster,
+        MeasuredService(**settings) as service,
+        SubscriberProcess(service.port, BOOK, COUNT) as subscribers,
+        ReviewWriter(service.port, TEXT) as writer,
     ):
-        alone_for = 50 if quick else 150
-        poster.wait_for_subscriptions(COUNT)
+        writer.wait_for_subscriptions(COUNT)
         for done in range(rounds):
-            alone.add(crowd, steadily(poster, lambda count, _: count >= alone_for))
-            stuck = stuck_follower(service.port)
-            poster.wait_for_subscriptions(COUNT + 1)
-            sent = steadily(poster, partial(one_more, done))
-            cuts.append(time.monotonic() - min(sent.values()))
-            beside.add(crowd, sent)
-            filled.append(len(sent))
-            stuck.socket.close()
-            poster.wait_for_subscriptions(COUNT)
-    _print(alone, beside, cuts, filled)
+            sent = _post_until(writer, lambda count, _: count >= events)
+            alone += chain(*receive_all(subscribers, sent))
+            client = _subscribe_without_reading(service.port)
+            writer.wait_for_subscriptions(COUNT + 1)
+            sent = _post_until(writer, partial(_is_closed, done))
+            closed.append(f"{time.monotonic() - min(sent.values()):.1f} s ({len(sent)} events)")
+            beside += chain(*receive_all(subscribers, sent))
+            client.socket.close()
+            writer.wait_for_subscriptions(COUNT)
+    rate = f"{1 / INTERVAL:.0f} events of {len(TEXT):,} characters a second"
+    print(f"\n{COUNT} subscribers, {rate}\n")
+    rows = [
+        (name, f"{len(delays):,}", in_ms(delays, 50), in_ms(delays, 99))
+        for name, delays in (("alone", alone), ("beside one that does not read", beside))
+    ]
+    print_table(["the others", "delivered", "p50 ms", "p99 ms"], rows)
+    print(f"\nFrom the first event that it did not read until it was closed: {', '.join(closed)}.")
 
 
-def stuck_follower(port: int) -> Follower:
-    """Connect, subscribe, and read no more."""
-    stuck = Follower(port, subscription(BOOK), receive_buffer=4_096)
-    while not stuck.acknowledged:
-        stuck.feed()
-    return stuck
+def _subscribe_without_reading(port: int) -> SubscriptionClient:
+    client = SubscriptionClient(port, BOOK, receive_buffer=4_096)
+    while not client.acknowledged:
+        client.receive()
+    return client
 
 
-def steadily(poster: Poster, enough: Callable[[int, float], bool]) -> dict[int, float]:
-    """Post until so many events, or so many subscribers that were cut, are enough."""
-    sent = dict[int, float]()
-    while not enough(len(sent), poster.figure(CUT)):
-        if len(sent) > MOST:
-            raise SystemExit(f"not cut after {MOST} events")
-        sent |= poster.post_steadily(5, EVERY)
-        time.sleep(EVERY)
+def _post_until(writer: ReviewWriter, enough: Callable[[int, float], bool]) -> dict[int, float]:
+    """Post until the number of events, or of closed connections, is enough."""
+    sent: dict[int, float] = {}
+    while not enough(len(sent), writer.metric(CLOSED)):
+        if len(sent) > MAX_EVENTS:
+            raise SystemExit(f"not closed after {MAX_EVENTS} events")
+        sent |= writer.post_at_interval(5, INTERVAL)
+        time.sleep(INTERVAL)
     return sent
 
 
-def one_more(done: int, _: int, cut: float) -> bool:
-    """Tell whether one more has been cut than were before."""
-    return cut > done
-
-
-def _print(alone: Others, beside: Others, cuts: list[float], events: list[int]) -> None:
-    print(f"\n{COUNT} subscribers, {1 / EVERY:.0f} events of {len(TEXT):,} characters a second\n")
-    rows = [
-        (
-            name,
-            f"{len(others.delays):,}",
-            f"{percentile(others.delays, 50) * 1000:.0f}",
-            f"{percentile(others.delays, 99) * 1000:.0f}",
-        )
-        for name, others in (("alone", alone), ("beside one that does not read", beside))
-    ]
-    show(["the others", "delivered", "p50 ms", "p99 ms"], rows)
-    words = ", ".join(f"{c:.1f} s ({n} events)" for c, n in zip(cuts, events, strict=True))
-    print(f"\nFrom the first event that it did not read until it was cut: {words}.")
+def _is_closed(before: int, _: int, closed: float) -> bool:
+    return closed > before

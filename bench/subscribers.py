@@ -1,10 +1,9 @@
-"""Subscribers by the thousand, in a process of their own, which is told what to do by lines.
+"""Thousands of subscribers in a process of their own, which reports over a pipe.
 
-Run as ``python -m bench.subscribers PORT BOOK COUNT (same|own)``: all with one query, or each
-with its own. It prints ``ready`` when all are connected; each ``tell`` returns one line of JSON.
+``python -m bench.subscribers PORT BOOK COUNT`` prints ``ready`` when all are connected, and a line
+of JSON for each line on its standard input.
 """
 
-import json
 import resource
 import select
 import subprocess
@@ -14,43 +13,35 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Self
 
-from bench.follower import Follower, subscription
-from bench.load import ROOT
+import orjson
 
-AT_ONCE = 50
-"""So many connect at the same time."""
+from bench.websocket_client import SubscriptionClient
+from stress.service import ROOT
+
+CONNECTING_AT_ONCE = 50
 
 
 @dataclass
-class Heard:
-    """What a crowd has heard since it was asked last."""
+class Report:
+    """What the subscribers received since the previous report."""
 
     times: dict[int, list[float]]
-    """For each position of an event when it came to each subscriber, by CLOCK_MONOTONIC."""
+    """For each position, when the event reached each subscriber (``time.monotonic``)."""
     lost: list[str]
-    """Why connections have ended, of all time."""
-    own: float
-    """Seconds of CPU that the crowd has used, of all time."""
+    """Why connections ended, since the start."""
+    cpu: float
+    """Seconds of CPU of the subscribers, since the start."""
 
 
-class Crowd:
-    """A crowd seen from the process that started it."""
+class SubscriberProcess:
+    """The process of the subscribers, for the process that started it."""
 
-    def __init__(self, port: int, book: int, count: int, *, own_queries: bool = False) -> None:
+    def __init__(self, port: int, book: int, count: int) -> None:
         self.count = count
-        queries = "own" if own_queries else "same"
-        words = [
-            sys.executable,
-            "-m",
-            "bench.subscribers",
-            str(port),
-            str(book),
-            str(count),
-            queries,
-        ]
+        command = [sys.executable, "-m", "bench.subscribers", str(port), str(book), str(count)]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(words, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
-        self._line()
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+        self._read_line()
 
     def __enter__(self) -> Self:
         return self
@@ -59,89 +50,87 @@ class Crowd:
         self._process.kill()
         self._process.communicate()
 
-    def tell(self) -> Heard:
-        """Ask what it has heard since it was asked last."""
+    def report(self) -> Report:
+        """Return what the subscribers received since the previous report."""
         assert self._process.stdin is not None
-        self._process.stdin.write("tell\n")
+        self._process.stdin.write("report\n")
         self._process.stdin.flush()
-        told = json.loads(self._line())
-        times = {int(place): heard for place, heard in told["times"].items()}
-        return Heard(times, told["lost"], told["own"])
+        report = orjson.loads(self._read_line())
+        times = {int(position): received for position, received in report["times"].items()}
+        return Report(times, report["lost"], report["cpu"])
 
-    def _line(self) -> str:
+    def _read_line(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit("the subscribers have ended")
+            raise SystemExit("the process of the subscribers has ended")
         return line
 
 
-class Listening:
-    """The crowd itself: one thread, one poll."""
+class Subscribers:
+    """All subscribers, in one thread with one epoll."""
 
-    def __init__(self, port: int, book: int, count: int, *, own_queries: bool) -> None:
+    def __init__(self, port: int, book: int, count: int) -> None:
         self._poll = select.epoll()
         self._poll.register(sys.stdin.fileno(), select.EPOLLIN)
-        self._followers: dict[int, Follower] = {}
+        self._clients: dict[int, SubscriptionClient] = {}
         self._times: dict[int, list[float]] = defaultdict(list)
         self._lost: list[str] = []
         for number in range(count):
-            query = subscription(book, f"t{number}" if own_queries else "")
-            self._add(Follower(port, query))
-            if number % AT_ONCE == 0:
-                self._until_all_are_acknowledged()
-        self._until_all_are_acknowledged()
+            client = SubscriptionClient(port, book)
+            self._clients[client.socket.fileno()] = client
+            self._poll.register(client.socket.fileno(), select.EPOLLIN)
+            if number % CONNECTING_AT_ONCE == 0:
+                self._wait_for_acknowledgements()
+        self._wait_for_acknowledgements()
 
-    def _add(self, follower: Follower) -> None:
-        self._followers[follower.socket.fileno()] = follower
-        self._poll.register(follower.socket.fileno(), select.EPOLLIN)
-
-    def _until_all_are_acknowledged(self) -> None:
-        while not all(f.acknowledged for f in self._followers.values()):
-            self._turn()
+    def _wait_for_acknowledgements(self) -> None:
+        while not all(client.acknowledged for client in self._clients.values()):
+            self._poll_once()
             if self._lost:
-                raise SystemExit(f"not all are connected: {self._lost[0]}")
+                raise SystemExit(f"a subscriber cannot connect: {self._lost[0]}")
 
     def run(self) -> None:
-        """Listen until nobody is there to be told."""
+        """Receive events until standard input is closed."""
         print("ready", flush=True)
-        while self._turn():
+        while self._poll_once():
             pass
 
-    def _turn(self) -> bool:
-        for number, _ in self._poll.poll():
-            follower = self._followers.get(number)
-            if follower is None:
+    def _poll_once(self) -> bool:
+        for fd, _ in self._poll.poll():
+            client = self._clients.get(fd)
+            if client is None:
                 if not sys.stdin.readline():
                     return False
-                print(json.dumps(self._told()), flush=True)
+                print(orjson.dumps(self._report(), option=orjson.OPT_NON_STR_KEYS).decode())
+                sys.stdout.flush()
             else:
-                self._feed(number, follower)
+                self._receive(fd, client)
         return True
 
-    def _feed(self, number: int, follower: Follower) -> None:
+    def _receive(self, fd: int, client: SubscriptionClient) -> None:
         try:
-            places = follower.feed()
+            positions = client.receive()
         except OSError as error:
             self._lost.append(str(error))
-            self._poll.unregister(number)
-            self._followers.pop(number).socket.close()
+            self._poll.unregister(fd)
+            self._clients.pop(fd).socket.close()
             return
         now = time.monotonic()
-        for place in places:
-            self._times[place].append(now)
+        for position in positions:
+            self._times[position].append(now)
 
-    def _told(self) -> dict[str, Any]:
-        told, self._times = self._times, defaultdict(list)
-        return {"times": told, "lost": self._lost, "own": time.process_time()}
+    def _report(self) -> dict[str, Any]:
+        times, self._times = self._times, defaultdict(list)
+        return {"times": times, "lost": self._lost, "cpu": time.process_time()}
 
 
-def raise_limit() -> None:
-    """Allow as many open files as the system does, for us and for what we start."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+def raise_file_limit() -> None:
+    """Raise the limit of open files to the maximum, for this process and its children."""
+    _, maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (maximum, maximum))
 
 
 if __name__ == "__main__":
-    port, book, count, queries = sys.argv[1:]
-    Listening(int(port), int(book), int(count), own_queries=queries == "own").run()
+    port, book, count = map(int, sys.argv[1:])
+    Subscribers(port, book, count).run()

@@ -1,1 +1,1 @@
-"""The usual plain ways to serve the same, each as its author would write it."""
+"""Plain services with the same responses, and a plain Google Ads client."""

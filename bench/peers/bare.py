@@ -1,4 +1,4 @@
-"""The least that WSGI can do: the same bytes, from memory, without looking at the request."""
+"""A WSGI application that returns the same bodies from memory: the maximum of gunicorn itself."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ BODIES = {path.name: path.read_bytes() for path in Path(os.environ["BODIES"]).it
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer any request of a path that ends in the name of a body, or in an id."""
+    """Return the body that the end of the path names, or that of the product for an id."""
     last = environ["PATH_INFO"].rpartition("/")[2]
     body = BODIES.get("product" if last.isdigit() else last, b"{}")
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]

@@ -1,7 +1,9 @@
-"""The usual plain version: Flask, the ORM, marshmallow and jsonify, as the tutorials have it."""
+"""A plain service with Flask, the ORM, marshmallow and jsonify, as in tutorials."""
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from flask import Flask, Response, jsonify, request
 from flask_sqlalchemy import SQLAlchemy
@@ -23,7 +25,7 @@ db.init_app(app)
 
 
 class Book(Base):
-    """A book, only with the columns that are shown."""
+    """A book, with the columns that are shown."""
 
     __tablename__ = "book"
 
@@ -51,7 +53,7 @@ class Review(Base):
 
 
 class Product(Base):
-    """A product, only with the columns that are shown."""
+    """A product, with the columns that are shown."""
 
     __tablename__ = "product"
 
@@ -64,7 +66,7 @@ class Product(Base):
 
 
 class BookSchema(Schema):
-    """A book as shown."""
+    """A book in a response."""
 
     id = fields.Integer()
     title = fields.String()
@@ -77,7 +79,7 @@ class BookSchema(Schema):
 
 
 class ReviewSchema(Schema):
-    """A review as shown."""
+    """A review in a response."""
 
     id = fields.Integer()
     book_id = fields.Integer()
@@ -88,7 +90,7 @@ class ReviewSchema(Schema):
 
 
 class ProductSchema(Schema):
-    """A product as shown, but for the price, which is in cents."""
+    """A product in a response; the price is in cents."""
 
     id = fields.Integer()
     sku = fields.String()
@@ -113,7 +115,7 @@ def books() -> Response:
 
 @app.get("/products/<int:product_id>")
 def product(product_id: int) -> Response:
-    """Show a product."""
+    """Return a product."""
     return jsonify(product_schema.dump(db.get_or_404(Product, product_id)))
 
 
@@ -126,7 +128,7 @@ def reviews(book_id: int) -> Response:
     return page(reviews_schema, db.session.scalars(newest).all(), limit)
 
 
-def page(schema: Schema, found: list[Book] | list[Review], limit: int) -> Response:
-    """Write one page, and where the next one begins."""
+def page(schema: Schema, found: Sequence[Any], limit: int) -> Response:
+    """Return one page, and the id at its end."""
     more = found[limit - 1].id if len(found) > limit else None
     return jsonify({"items": schema.dump(found[:limit]), "next_cursor": more})

@@ -1,4 +1,4 @@
-"""A plain Flask view that returns the same bytes after one Redis GET, and can do nothing else."""
+"""Flask views that return the same bodies after one Redis GET."""
 
 import os
 from pathlib import Path
@@ -14,17 +14,17 @@ for path in Path(os.environ["BODIES"]).iterdir():
 
 @app.get("/books")
 def books() -> Response:
-    """Return the list as it lies in Redis."""
+    """Return the list."""
     return Response(store.get("plain:books"), mimetype="application/json")
 
 
 @app.get("/products/<int:product_id>")
 def product(product_id: int) -> Response:  # noqa: ARG001
-    """Return the product as it lies in Redis."""
+    """Return the product."""
     return Response(store.get("plain:product"), mimetype="application/json")
 
 
 @app.get("/books/<int:book_id>/reviews")
 def reviews(book_id: int) -> Response:  # noqa: ARG001
-    """Return the reviews as they lie in Redis."""
+    """Return the reviews."""
     return Response(store.get("plain:reviews"), mimetype="application/json")
