@@ -17,7 +17,7 @@ from app.redis.client import RedisClient
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """What stands in ``app.extensions["bookstall"]``."""
+    """The object in ``app.extensions["bookstall"]``."""
 
     settings: Settings
     autocommit_engine: Engine
