@@ -64,12 +64,13 @@ class Hub:
         self._in_thread = in_thread
         self._ring: RingBuffer | None = None
         self._catching_up: asyncio.Task[Any] | None = None
-        self._waiters: dict[str | None, set[Waiter]] = defaultdict(set)
+        self.waiters: dict[str | None, set[Waiter]] = defaultdict(set)
+        """The followers that wait for their next event, by topic."""
 
     def reset(self, head: LogPosition, recent: Sequence[Event]) -> None:
         """Replace the ring buffer: this log starts, or another one replaces it."""
         self._ring = RingBuffer(head, recent)
-        for topic in list(self._waiters):
+        for topic in list(self.waiters):
             self._wake(topic, 0)
 
     def publish(self, new: Sequence[Event]) -> None:
@@ -147,18 +148,18 @@ class Hub:
     async def _next(self, topic: str | None) -> int:
         """Wait until an event of ``topic`` is published, and return its position."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        self._waiters[topic].add(waiter)
+        self.waiters[topic].add(waiter)
         try:
             return await waiter
         finally:
-            waiters = self._waiters.get(topic)
+            waiters = self.waiters.get(topic)
             if waiters is not None:
                 waiters.discard(waiter)
                 if not waiters:
-                    del self._waiters[topic]
+                    del self.waiters[topic]
 
     def _wake(self, topic: str | None, position: int) -> None:
-        for waiter in self._waiters.pop(topic, ()):
+        for waiter in self.waiters.pop(topic, ()):
             if not waiter.done():
                 waiter.set_result(position)
 

@@ -210,7 +210,7 @@ class Operations:
         self, parsed: ParsedSubscription, request: OperationRequest, caller: Caller
     ) -> Results:
         client = caller.client
-        subscription = parsed.key(request.variables or {})
+        subscription = parsed.bind(request.variables or {})
         arguments = subscription.arguments
         topic, after = self._source.topic(arguments), arguments.get(CURSOR_ARGUMENT)
         if topic is not None and not self._executions.has_topic(topic):

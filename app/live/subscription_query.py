@@ -53,7 +53,7 @@ class ParsedSubscription:
         self._definition = fields[self._field.name.value]
         self._normalized = _normalize(print_ast(self._document))
 
-    def key(self, variables: Mapping[str, Any]) -> SubscriptionKey:
+    def bind(self, variables: Mapping[str, Any]) -> SubscriptionKey:
         """Return the key for these variables; raise RequestError for invalid ones."""
         normalized = self._normalized
         executor = EventExecutor(self._schema, self._document, variables)

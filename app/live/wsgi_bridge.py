@@ -53,7 +53,7 @@ class BodyBuffer:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._buffered = 0
+        self.buffered = 0
 
     @asynccontextmanager
     async def read(self, scope: Scope, receive: Receive) -> AsyncIterator[Body]:
@@ -65,7 +65,7 @@ class BodyBuffer:
         try:
             yield await self._read(Headers(scope=scope), receive, chunks)
         finally:
-            self._buffered -= len(chunks)
+            self.buffered -= len(chunks)
 
     async def _read(self, headers: Headers, receive: Receive, chunks: bytearray) -> Body:
         length = int(headers.get("content-length", "0"))
@@ -87,10 +87,10 @@ class BodyBuffer:
             if message["type"] == "http.disconnect":
                 raise ConnectionResetError("the client disconnected before its body ended")
             chunk = message.get("body", b"")
-            if self._buffered + len(chunk) > MAX_BUFFERED_BYTES:
+            if self.buffered + len(chunk) > MAX_BUFFERED_BYTES:
                 raise Unavailable("Too many large request bodies at once. Please try again.")
             chunks += chunk
-            self._buffered += len(chunk)
+            self.buffered += len(chunk)
             more = message.get("more_body", False)
 
 

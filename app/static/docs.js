@@ -1,2 +1,2 @@
-// No validatorUrl: the page works offline, and tells nobody of itself.
+// No validatorUrl: the page works offline and sends nothing to other hosts.
 SwaggerUIBundle({ url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null });

@@ -1,188 +1,188 @@
-// The reviews of one book: first a list, then each new one, over any number of broken connections.
+// The reviews of one book: first a list, then each new one, across any number of lost connections.
 //
-// The list comes with the cursor of the events as they stood before it was read, and the subscription starts
-// after that cursor: nothing falls between. What comes twice, in the list and as an event, has the same id.
+// The list is loaded together with the event cursor from before it was read, and the subscription starts after that
+// cursor, so no review is missed. A review that arrives twice, in the list and as an event, has the same id.
 
-import { subscribe } from "./wire.js";
+import { subscribe } from "./websocket.js";
 
-const FRESH = `query ($book: ID!) {
+const LIST_QUERY = `query ($book: ID!) {
   eventCursor
   book(id: $book) { id title author }
   reviews(bookId: $book, first: 50) { nodes { id bookId rating reviewer text createdAt } }
 }`;
-const ADDED = `subscription ($book: ID, $after: String) {
+const SUBSCRIPTION = `subscription ($book: ID, $after: String) {
   reviewAdded(bookId: $book, after: $after) { cursor review { id bookId rating reviewer text createdAt } }
 }`;
-const LONGEST_WAIT = 10_000; // ms
-const QUIET = 400; // ms without an event: what was missed has come
-const SETTLED = 3_000; // ms after which it has come even where events never pause
-const PATIENCE = 15_000; // ms for an answer by HTTP
+const MAX_BACKOFF = 10_000; // ms
+const CAUGHT_UP_AFTER = 400; // ms without an event: all missed events have arrived
+const CAUGHT_UP_AT_LAST = 3_000; // ms after which they have arrived even if events never pause
+const TIMEOUT = 15_000; // ms for an HTTP response
 const BAD_KEY = 4403;
 const OVERLOADED = 1013;
 
-const REFUSED = { 401: "UNAUTHENTICATED", 403: "FORBIDDEN" };
-const NO_SOCKET =
-  "No WebSocket here, so new reviews are not pushed: the service was started as wsgi:app (asgi:app has it), " +
-  "or a proxy or ALLOWED_ORIGINS does not let this page through. Trying again";
+const KEY_ERRORS = { 401: "UNAUTHENTICATED", 403: "FORBIDDEN" };
+const NO_WEBSOCKET =
+  "New reviews are not pushed because there is no WebSocket: the service runs as wsgi:app instead of asgi:app, " +
+  "or a proxy or ALLOWED_ORIGINS rejects this page. Trying again";
 
 export class Feed {
-  // `shown` has `list(data)`, `review(review)` (false if it was there already), `nothing(why)` in place of both, and
-  // `state(name, words, until)`.
-  constructor(book, key, shown) {
-    Object.assign(this, { book, key, shown, tries: 0, refused: 0, missed: null, leave: () => {} });
-    this.online = () => this.now();
+  // `view` has `list(data)`, `review(review)` (returns false for a known review), `nothing(reason)`, which replaces both,
+  // and `state(name, text, until)`.
+  constructor(book, key, view) {
+    Object.assign(this, { book, key, view, tries: 0, rejections: 0, missed: null, unsubscribe: () => {} });
+    this.online = () => this.retryNow();
     addEventListener("online", this.online);
-    this.fresh();
+    this.load();
   }
 
   stop() {
     this.stopped = true;
-    this.leave();
-    this.wait(null);
+    this.unsubscribe();
+    this.schedule(null);
     clearTimeout(this.quiet);
     removeEventListener("online", this.online);
   }
 
-  async fresh(why = "") {
+  async load(prefix = "") {
     this.cursor = null;
-    this.shown.state("connecting", `${why}Connecting …`);
-    let answer;
+    this.view.state("connecting", `${prefix}Connecting …`);
+    let response;
     try {
-      answer = await ask(this.key, FRESH, { book: this.book });
+      response = await query(this.key, LIST_QUERY, { book: this.book });
     } catch (error) {
-      return this.refusedWith(error);
+      return this.handleError(error);
     }
     if (this.stopped) return;
-    this.cursor = answer.data.eventCursor;
-    this.shown.list(answer.data);
-    this.connect(why);
+    this.cursor = response.data.eventCursor;
+    this.view.list(response.data);
+    this.connect(prefix);
   }
 
-  refusedWith({ message, code }) {
+  handleError({ message, code }) {
     if (this.stopped) return;
-    if (code === "UNAUTHENTICATED" || code === "FORBIDDEN") return this.refuse();
-    if (code === "NOT_FOUND") return this.none(message);
-    this.later(`${message} Trying again`);
+    if (code === "UNAUTHENTICATED" || code === "FORBIDDEN") return this.requireKey();
+    if (code === "NOT_FOUND") return this.notFound(message);
+    this.retryLater(`${message} Trying again`);
   }
 
-  // To try again would find none again.
-  none(message) {
-    this.shown.nothing(message);
-    this.shown.state("stopped", message);
+  // Without a retry, which would find no book either.
+  notFound(message) {
+    this.view.nothing(message);
+    this.view.state("stopped", message);
   }
 
-  connect(why = "") {
-    const address = new URL("graphql", location.href);
-    address.protocol = address.protocol.replace("http", "ws");
-    const payload = { query: ADDED, variables: { book: this.book, after: this.cursor } };
-    this.leave = subscribe(address, this.key, payload, {
-      live: () => this.live(why),
-      next: (given) => (given.errors ? this.failed(given.errors) : this.event(given.data.reviewAdded)),
+  connect(prefix = "") {
+    const url = new URL("graphql", location.href);
+    url.protocol = url.protocol.replace("http", "ws");
+    const payload = { query: SUBSCRIPTION, variables: { book: this.book, after: this.cursor } };
+    this.unsubscribe = subscribe(url, this.key, payload, {
+      live: () => this.live(prefix),
+      next: (result) => (result.errors ? this.failed(result.errors) : this.event(result.data.reviewAdded)),
       failed: (errors) => this.failed(errors),
       closed: (how) => this.closed(how),
     });
   }
 
-  live(why) {
-    this.refused = 0;
+  live(prefix) {
+    this.rejections = 0;
     if (this.missed === null) {
       this.tries = 0;
-      this.shown.state("live", `${why}Live: new reviews appear at the top.`);
+      this.view.state("live", `${prefix}Live: new reviews appear at the top.`);
     } else {
-      this.settle();
+      this.waitUntilCaughtUp();
     }
   }
 
   event({ cursor, review }) {
     this.cursor = cursor;
-    const isNew = this.shown.review(review);
+    const isNew = this.view.review(review);
     if (this.missed === null) return;
     this.missed += isNew ? 1 : 0;
-    this.settle();
+    this.waitUntilCaughtUp();
   }
 
-  // After a resumption the missed ones come at once; when they have, their number is said.
-  settle() {
+  // After a reconnect the missed reviews arrive at once; then their number is shown.
+  waitUntilCaughtUp() {
     clearTimeout(this.quiet);
-    this.settled ??= Date.now() + SETTLED;
+    this.deadline ??= Date.now() + CAUGHT_UP_AT_LAST;
     this.quiet = setTimeout(() => {
-      this.shown.state("live", `Live again: resumed, ${this.missed} missed while away.`);
+      this.view.state("live", `Live again: resumed, ${this.missed} missed while disconnected.`);
       this.tries = 0;
       this.missed = null;
-    }, Math.min(QUIET, Math.max(0, this.settled - Date.now())));
+    }, Math.min(CAUGHT_UP_AFTER, Math.max(0, this.deadline - Date.now())));
   }
 
   failed(errors) {
-    this.leave();
+    this.unsubscribe();
     clearTimeout(this.quiet);
     if (errors.some((error) => error.extensions?.code === "WINDOW_PASSED")) {
       this.missed = null;
-      return this.fresh("Away for too long to resume; the list was loaded anew. ");
+      return this.load("Disconnected for too long to resume; the list was reloaded. ");
     }
-    this.refusedWith(new Failure(errors[0]?.message ?? "The subscription failed.", errors[0]?.extensions?.code));
+    this.handleError(new Failure(errors[0]?.message ?? "The subscription failed.", errors[0]?.extensions?.code));
   }
 
   async closed({ code, opened }) {
     clearTimeout(this.quiet);
-    if (code === BAD_KEY) return this.refuse();
+    if (code === BAD_KEY) return this.requireKey();
     if (code === OVERLOADED) this.tries = Math.max(this.tries, 4);
-    this.refused += opened ? 0 : 1;
-    this.later(this.refused > 1 && (await answersHttp()) ? NO_SOCKET : "");
+    this.rejections += opened ? 0 : 1;
+    this.retryLater(this.rejections > 1 && (await isReachable()) ? NO_WEBSOCKET : "");
   }
 
-  refuse() {
-    this.shown.state("stopped", "The service wants a valid API key; please enter one.");
+  requireKey() {
+    this.view.state("stopped", "The service requires a valid API key; please enter one.");
   }
 
-  // Full jitter: many pages whose server went away do not come back in one wave.
-  later(why) {
+  // Full jitter: many pages whose server went down do not reconnect at the same time.
+  retryLater(text) {
     if (this.stopped) return;
-    const most = Math.min(LONGEST_WAIT, 500 * 2 ** this.tries);
-    const pause = 50 + Math.random() * most;
+    const max = Math.min(MAX_BACKOFF, 500 * 2 ** this.tries);
+    const delay = 50 + Math.random() * max;
     this.tries += 1;
-    this.shown.state("waiting", why || "The connection broke; reconnecting", Date.now() + pause);
-    this.wait(pause);
+    this.view.state("waiting", text || "The connection was lost; reconnecting", Date.now() + delay);
+    this.schedule(delay);
   }
 
-  now() {
-    if (this.timer) this.again();
+  retryNow() {
+    if (this.timer) this.retry();
   }
 
-  wait(pause) {
+  schedule(delay) {
     clearTimeout(this.timer);
-    this.timer = pause === null ? null : setTimeout(() => this.again(), pause);
+    this.timer = delay === null ? null : setTimeout(() => this.retry(), delay);
   }
 
-  again() {
-    this.wait(null);
-    if (this.cursor === null) return this.fresh();
+  retry() {
+    this.schedule(null);
+    if (this.cursor === null) return this.load();
     this.missed ??= 0;
-    this.settled = null;
-    this.shown.state("connecting", "Connecting again …");
+    this.deadline = null;
+    this.view.state("connecting", "Reconnecting …");
     this.connect();
   }
 }
 
-async function answersHttp() {
+async function isReachable() {
   try {
-    return (await fetch("healthz", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) })).ok;
+    return (await fetch("healthz", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) })).ok;
   } catch {
     return false;
   }
 }
 
-async function ask(key, query, variables) {
+async function query(key, document, variables) {
   const headers = { "Content-Type": "application/json", Accept: "application/json" };
   if (key) headers.Authorization = `Bearer ${key}`;
-  const body = JSON.stringify({ query, variables });
-  const signal = AbortSignal.timeout(PATIENCE);
-  const answer = await fetch("graphql", { method: "POST", headers, body, signal }).catch(() => null);
-  if (answer === null) throw new Failure("The service cannot be reached.");
-  const said = await answer.json().catch(() => ({}));
-  const error = said.errors?.[0];
+  const body = JSON.stringify({ query: document, variables });
+  const signal = AbortSignal.timeout(TIMEOUT);
+  const response = await fetch("graphql", { method: "POST", headers, body, signal }).catch(() => null);
+  if (response === null) throw new Failure("The service cannot be reached.");
+  const result = await response.json().catch(() => ({}));
+  const error = result.errors?.[0];
   if (error) throw new Failure(error.message, error.extensions?.code);
-  if (answer.ok && said.data) return said;
-  throw new Failure(said.detail ?? `The service answered ${answer.status}.`, REFUSED[answer.status]);
+  if (response.ok && result.data) return result;
+  throw new Failure(result.detail ?? `The service returned ${response.status}.`, KEY_ERRORS[response.status]);
 }
 
 class Failure extends Error {

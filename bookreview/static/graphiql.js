@@ -1,8 +1,8 @@
-// GraphiQL on this service: operations by POST, subscriptions over the WebSocket of the same address.
+// GraphiQL for this service: operations by POST, subscriptions over the WebSocket at the same URL.
 
-const STARTER = `# Run one of these: the triangle above, or Ctrl-Enter, and choose by name.
-# An API key goes below, under Headers: {"Authorization": "Bearer ..."}
-# Where one is needed for the schema too, fetch that again then: the two arrows at the left.
+const STARTER = `# Run one of these operations with the triangle above or Ctrl-Enter.
+# Enter an API key below, under Headers: {"Authorization": "Bearer ..."}
+# If the schema requires a key too, reload it then: the two arrows at the left.
 
 query NewestReviews {
   eventCursor
@@ -14,7 +14,7 @@ query NewestReviews {
   }
 }
 
-# It shows each review of book 1 from the moment that it is added, here or anywhere.
+# Shows each new review of book 1 as soon as it is added.
 subscription NewReviews {
   reviewAdded(bookId: 1) {
     cursor
@@ -32,7 +32,7 @@ url.search = url.hash = "";
 const socket = new URL(url);
 socket.protocol = socket.protocol.replace("http", "ws");
 
-// The key of the Headers tab goes along as connection_init has it; the socket is opened for each subscription anew.
+// The key of the Headers tab is sent in connection_init; each subscription opens a new WebSocket.
 let headers = {};
 const wsClient = graphqlWs.createClient({ url: socket.href, connectionParams: () => headers });
 const inner = GraphiQL.createFetcher({ url: url.href, wsClient });
@@ -41,12 +41,12 @@ const fetcher = (operation, options) => {
   return inner(operation, options);
 };
 
-// GraphiQL's history would keep the headers too, so the key: what goes into the browser's storage is freed of them.
+// GraphiQL's history would store the headers, and so the key: they are removed from what the browser stores.
 function withoutHeaders(value) {
   try {
-    return JSON.stringify(JSON.parse(value, (name, kept) => (name === "headers" ? null : kept)));
+    return JSON.stringify(JSON.parse(value, (name, part) => (name === "headers" ? null : part)));
   } catch {
-    return value; // no JSON: the text of a query, a width
+    return value; // not JSON: the text of a query, a width
   }
 }
 

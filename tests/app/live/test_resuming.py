@@ -30,39 +30,39 @@ def server(serve_live, postgres_copy, redis_url):
     return serve_live(DATABASE_URL=postgres_copy, REDIS_URL=redis_url)
 
 
-def test_a_place_is_good_on_every_worker_after_a_restart_and_after_a_crash(
-    server, socket, book, review, until
+def test_a_cursor_is_valid_on_every_worker_after_a_restart_and_after_a_crash(
+    server, websocket, book, review, until
 ):
     one = book(server)
-    line = socket(server).init().follow(book=one)
+    client = websocket(server).init().subscribe(book=one)
     review(server, one, "first")
-    cursor = line.event()["cursor"]
+    cursor = client.event()["cursor"]
     review(server, one, "second")
     review(server, book(server), "of another book")
     review(server, one, "third")
-    assert line.texts(2) == ["second", "third"]
-    lines = [socket(server).init().follow(book=one, after=cursor) for _ in range(8)]
-    assert len({line.worker for line in lines}) == 2
-    assert {tuple(line.texts(2)) for line in lines} == {("second", "third")}
+    assert client.texts(2) == ["second", "third"]
+    clients = [websocket(server).init().subscribe(book=one, after=cursor) for _ in range(8)]
+    assert len({client.worker for client in clients}) == 2
+    assert {tuple(client.texts(2)) for client in clients} == {("second", "third")}
 
-    os.kill(line.worker, signal.SIGKILL)
-    assert line.end()[0] in {0, 1006}
+    os.kill(client.worker, signal.SIGKILL)
+    assert client.wait_closed()[0] in {0, 1006}
     until(server.is_ready)
-    line = socket(server).init().follow(book=one, after=cursor)
+    client = websocket(server).init().subscribe(book=one, after=cursor)
     review(server, one, "fourth")
-    assert line.texts(3) == ["second", "third", "fourth"]
+    assert client.texts(3) == ["second", "third", "fourth"]
 
     server.stop()
-    assert line.end() == (1012, "Service Restart")
+    assert client.wait_closed() == (1012, "Service Restart")
     server.start()
-    line = socket(server).init().follow(book=one, after=cursor)
+    client = websocket(server).init().subscribe(book=one, after=cursor)
     review(server, one, "fifth")
-    assert line.texts(4) == ["second", "third", "fourth", "fifth"]
-    assert line.is_quiet()
+    assert client.texts(4) == ["second", "third", "fourth", "fifth"]
+    assert client.is_quiet()
 
 
-def test_a_place_far_behind_is_read_from_the_table_until_it_is_purged(
-    server, socket, stream, book, review
+def test_an_old_cursor_is_read_from_the_table_until_its_events_are_purged(
+    server, websocket, stream, book, review
 ):
     one, start = book(server), server.cursor()
     review(server, one, "like all")
@@ -70,22 +70,22 @@ def test_a_place_far_behind_is_read_from_the_table_until_it_is_purged(
     run(server, f"INSERT INTO event (position, topic, payload, created_at) {copies}")
     run(server, "UPDATE event_head SET position = 2600")
     log = start.partition("-")[0]
-    line = socket(server).init().follow(query=SHORT, book=one, after=start)
-    found = [line.event()["cursor"] for _ in range(2600)]
+    client = websocket(server).init().subscribe(query=SHORT, book=one, after=start)
+    found = [client.event()["cursor"] for _ in range(2600)]
     assert found == [f"{log}-{position}" for position in range(1, 2601)]
     events = stream(server, SHORT, after=f"{log}-1")
     assert [events.event()["cursor"] for _ in range(2599)] == found[1:]
     review(server, one, "and on")
-    assert line.texts(1) == events.texts(1) == ["and on"]
+    assert client.texts(1) == events.texts(1) == ["and on"]
 
     server.stop()
     run(server, "DELETE FROM event WHERE position <= 2500")
     server.start()
-    line = socket(server).init()
-    line.ask(SHORT, after=f"{log}-2499")
-    assert line.code() == "WINDOW_PASSED"
-    line.ask(SHORT, after=f"{log}-2500")
-    assert line.event()["cursor"] == f"{log}-2501"
+    client = websocket(server).init()
+    client.start(SHORT, after=f"{log}-2499")
+    assert client.error_code() == "WINDOW_PASSED"
+    client.start(SHORT, after=f"{log}-2500")
+    assert client.event()["cursor"] == f"{log}-2501"
     kind, told = stream(server, SHORT, after=start).next()
     assert (kind, told["errors"][0]["extensions"]["code"]) == ("next", "WINDOW_PASSED")
 
@@ -99,10 +99,12 @@ def ill_treated(serve_live, migrate):
         yield serve_live(DATABASE_URL=url, REDIS_URL=cache.url), database, cache
 
 
-def test_lines_stay_while_the_database_or_redis_is_away(ill_treated, socket, stream, book, until):
+def test_connections_stay_open_while_the_database_or_redis_is_unavailable(
+    ill_treated, websocket, stream, book, until
+):
     server, database, cache = ill_treated
     one = book(server)
-    line = socket(server).init().follow(book=one)
+    client = websocket(server).init().subscribe(book=one)
     events = stream(server, book=one, after=server.cursor())
 
     def add(text):
@@ -111,22 +113,22 @@ def test_lines_stay_while_the_database_or_redis_is_away(ill_treated, socket, str
         until(lambda: server.request("POST", f"/books/{one}/reviews", words)[0] == 201)
 
     add("before")
-    assert line.texts(1) == events.texts(1) == ["before"]
+    assert client.texts(1) == events.texts(1) == ["before"]
 
     cache.stop()
     add("without Redis")
-    assert line.texts(1) == events.texts(1) == ["without Redis"]
+    assert client.texts(1) == events.texts(1) == ["without Redis"]
     cache.start()
 
     database.stop()
-    late = socket(server).init()
+    late = websocket(server).init()
     late.request(SHORT, book=one)
-    assert late.code() == "UNAVAILABLE"
-    assert line.is_quiet()
+    assert late.error_code() == "UNAVAILABLE"
+    assert client.is_quiet()
     _, told = stream(server, SHORT, book=one).next()
     assert told["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
     database.start()
 
     add("after")
-    assert line.texts(1) == events.texts(1) == ["after"]
+    assert client.texts(1) == events.texts(1) == ["after"]
     assert "Traceback" not in server.log.read_text()

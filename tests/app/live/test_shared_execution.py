@@ -6,11 +6,11 @@ from contextlib import ExitStack
 import orjson
 import pytest
 
-import app.live.shared_execution as bounds
 from app.errors import TooManyQueries
 from app.events.log import Event
 from app.graphql.errors import RequestError
 from app.graphql.execution import prepare
+from app.live import shared_execution
 from app.live.shared_execution import (
     MAX_EXECUTIONS_PER_CLIENT,
     MAX_EXECUTIONS_PER_TOPIC,
@@ -19,7 +19,7 @@ from app.live.shared_execution import (
 from app.live.subscription_query import ParsedSubscription
 from bookreview.graphql_schema import NewReviewSource, schema
 
-TOLD = {
+PAYLOAD = {
     "id": 3,
     "book_id": 7,
     "rating": 4,
@@ -32,14 +32,16 @@ ANA = "key 5f0c3a9be1d2"
 
 
 def event(position=1):
-    return Event(position, "book:7:reviews", json.dumps(TOLD).encode())
+    return Event(position, "book:7:reviews", json.dumps(PAYLOAD).encode())
 
 
 def read(query, name=None, /, **variables):
-    return ParsedSubscription(schema, prepare(schema, query, name, may_introspect=True)).asked(variables)
+    return ParsedSubscription(schema, prepare(schema, query, name, may_introspect=True)).bind(
+        variables
+    )
 
 
-def groups():
+def create():
     made = []
 
     def root(log, event):
@@ -49,10 +51,10 @@ def groups():
     return SharedExecutions(root), made
 
 
-def shown(wanted, place=None):
+def shown(subscription, place=None):
     """Return what an event looks like for who asks for this."""
-    with groups()[0].join(None, wanted, ANA) as group:
-        result = group.result(LOG, place or event())
+    with create()[0].join(None, subscription, ANA) as execution:
+        result = execution.result(LOG, place or event())
         assert not result.errors
         return orjson.loads(orjson.dumps(result.data))
 
@@ -70,7 +72,7 @@ SAME = [
 
 
 @pytest.mark.parametrize(("query", "variables"), SAME)
-def test_where_a_subscriber_stands_makes_no_difference(query, variables):
+def test_the_cursor_does_not_change_the_key(query, variables):
     assert read(query, **variables).key == read(SAME[0][0]).key
 
 
@@ -84,7 +86,7 @@ def test_where_a_subscriber_stands_makes_no_difference(query, variables):
         (*SAME[6], "d"),
     ],
 )
-def test_the_place_is_found_wherever_it_is_given(query, variables, place):
+def test_the_cursor_is_found_wherever_it_is_given(query, variables, place):
     assert read(query, **variables).arguments.get("after") == place
 
 
@@ -95,7 +97,7 @@ subscription($id: ID, $more: Boolean = true, $after: String) {
 """
 
 
-def test_other_variables_make_another_group():
+def test_other_variables_have_another_key():
     asking = [{"id": "7"}, {"id": "8"}, {"id": "7", "more": False}, {}]
     keys = [read(ANY, **variables).key for variables in asking]
     assert len(set(keys)) == 4
@@ -103,7 +105,7 @@ def test_other_variables_make_another_group():
     assert read(ANY, id=7).key == keys[0]
 
 
-def test_other_selections_make_another_group():
+def test_other_selections_have_another_key():
     queries = [
         "subscription { reviewAdded { cursor } }",
         "subscription { a: reviewAdded { cursor } }",
@@ -119,7 +121,7 @@ def test_an_alias_is_kept():
     assert shown(read(query)) == {"news": {"place": f"{LOG}-1", "review": {"words": "Good."}}}
 
 
-def test_the_field_may_stand_in_fragments():
+def test_the_field_can_be_in_fragments():
     query = """
         subscription($p: String, $id: ID) { ...Outer }
         fragment Outer on Subscription { ... on Subscription { ...Inner } }
@@ -127,14 +129,14 @@ def test_the_field_may_stand_in_fragments():
         fragment Words on ReviewEvent { review { ...Text } cursor }
         fragment Text on Review { text bookId }
     """
-    wanted = read(query, p="x", id="7")
-    assert wanted.arguments == {"bookId": "7", "after": "x"}
-    assert wanted.key == read(query, p="y", id="7").key
-    assert wanted.key != read(query, p="y", id="8").key
-    assert shown(wanted)["reviewAdded"]["review"] == {"text": "Good.", "bookId": "7"}
+    subscription = read(query, p="x", id="7")
+    assert subscription.arguments == {"bookId": "7", "after": "x"}
+    assert subscription.key == read(query, p="y", id="7").key
+    assert subscription.key != read(query, p="y", id="8").key
+    assert shown(subscription)["reviewAdded"]["review"] == {"text": "Good.", "bookId": "7"}
 
 
-def test_other_variables_count_beside_the_place():
+def test_variables_used_beside_the_cursor_change_the_key():
     both = """
         subscription($x: String!, $b: Boolean!) {
             reviewAdded(after: $x) { cursor @skip(if: $b) review { text } }
@@ -146,7 +148,7 @@ def test_other_variables_count_beside_the_place():
     assert shown(other)["reviewAdded"]["cursor"] == f"{LOG}-1"
 
 
-def test_of_several_operations_only_the_one_that_is_named_counts():
+def test_only_the_named_operation_of_several_is_used():
     many = """
         subscription A($p: String) { reviewAdded(after: $p) { ...F } }
         subscription B { reviewAdded(bookId: "7") { cursor } }
@@ -163,20 +165,20 @@ def test_of_several_operations_only_the_one_that_is_named_counts():
 @pytest.mark.parametrize(
     "variables", [{}, {"id": None}, {"id": [1]}, {"id": {}}, {"id": True}], ids=json.dumps
 )
-def test_variables_that_do_not_fit_are_refused(variables):
+def test_invalid_variables_are_rejected(variables):
     with pytest.raises(RequestError):
         read("subscription($id: ID!) { reviewAdded(bookId: $id) { cursor } }", **variables)
 
 
-def test_a_place_that_does_not_fit_is_refused_though_it_is_taken_out():
+def test_an_invalid_cursor_variable_is_rejected_although_it_is_removed():
     with pytest.raises(RequestError):
         read("subscription($p: String) { reviewAdded(after: $p) { cursor } }", p=5)
     with pytest.raises(RequestError):
         read("subscription($p: String!) { reviewAdded(after: $p) { cursor } }")
 
 
-def test_an_event_is_executed_once_for_all_who_ask_for_the_same():
-    shared, made = groups()
+def test_an_event_is_executed_once_for_equal_subscriptions():
+    shared, made = create()
     one, other = read(*SAME[0][:1]), read(SAME[3][0], after="x")
     with shared.join(None, one, ANA) as first, shared.join(None, other, ANA) as second:
         assert first is second
@@ -185,44 +187,44 @@ def test_an_event_is_executed_once_for_all_who_ask_for_the_same():
     assert made == [1, 2]
 
 
-def test_results_are_remembered_up_to_so_many_bytes_those_used_last(monkeypatch):
-    shared, made = groups()
-    with shared.join(None, read(SAME[0][0]), ANA) as group:
-        size = len(bytes(orjson.dumps(group.result(LOG, event(1)).data)))
-        monkeypatch.setattr(bounds, "REMEMBERED_BYTES", 3 * size)
+def test_the_cache_keeps_the_most_recently_used_results_within_its_size(monkeypatch):
+    shared, made = create()
+    with shared.join(None, read(SAME[0][0]), ANA) as execution:
+        size = len(bytes(orjson.dumps(execution.result(LOG, event(1)).data)))
+        monkeypatch.setattr(shared_execution, "CACHE_MAX_BYTES", 3 * size)
         for position in (2, 3, 1, 4, 1):
-            group.result(LOG, event(position))
+            execution.result(LOG, event(position))
         assert made == [1, 2, 3, 4]
-        group.result(LOG, event(2))
+        execution.result(LOG, event(2))
     assert made == [1, 2, 3, 4, 2]
 
 
-def test_events_of_another_log_are_executed_anew():
-    shared, made = groups()
-    with shared.join(None, read(SAME[0][0]), ANA) as group:
-        mine, other = (group.result(log, event()) for log in (LOG, LOG[::-1]))
+def test_events_of_another_log_are_executed_separately():
+    shared, made = create()
+    with shared.join(None, read(SAME[0][0]), ANA) as execution:
+        mine, other = (execution.result(log, event()) for log in (LOG, LOG[::-1]))
     assert made == [1, 1]
     assert LOG[::-1] in orjson.dumps(other.data).decode()
     assert LOG in orjson.dumps(mine.data).decode()
 
 
-def test_who_leaves_last_leaves_nothing_behind():
-    shared, _ = groups()
-    wanted = read(SAME[0][0])
-    with shared.join("book:7:reviews", wanted, ANA):
-        with shared.join("book:7:reviews", wanted, ANA):
-            assert shared.know("book:7:reviews")
-        assert shared.know("book:7:reviews")
-        assert not shared.know(None)
-    assert not shared.know("book:7:reviews")
+def test_the_last_member_removes_the_shared_execution():
+    shared, _ = create()
+    subscription = read(SAME[0][0])
+    with shared.join("book:7:reviews", subscription, ANA):
+        with shared.join("book:7:reviews", subscription, ANA):
+            assert shared.has_topic("book:7:reviews")
+        assert shared.has_topic("book:7:reviews")
+        assert not shared.has_topic(None)
+    assert not shared.has_topic("book:7:reviews")
 
 
 def different(number):
     return read(f"subscription {{ a{number}: reviewAdded {{ cursor }} }}")
 
 
-def test_different_queries_of_a_topic_are_bounded_and_common_ones_are_not():
-    shared, _ = groups()
+def test_different_queries_of_a_topic_are_limited_and_shared_ones_are_not():
+    shared, _ = create()
 
     with ExitStack() as stack:
         for number in range(MAX_EXECUTIONS_PER_TOPIC):
@@ -232,11 +234,11 @@ def test_different_queries_of_a_topic_are_bounded_and_common_ones_are_not():
         stack.enter_context(shared.join(None, different(0), ANA))
         stack.enter_context(shared.join("book:7:reviews", read(SAME[0][0]), ANA))
     with shared.join(None, read(SAME[0][0]), ANA):
-        assert shared.know(None)
+        assert shared.has_topic(None)
 
 
-def test_one_client_does_not_use_up_the_different_queries_of_all():
-    shared, _ = groups()
+def test_one_client_cannot_use_up_the_limit_of_different_queries():
+    shared, _ = create()
 
     with ExitStack() as stack:
         for number in range(MAX_EXECUTIONS_PER_CLIENT):

@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.mark.parametrize("asked", [0, 1])
-def test_a_connection_that_only_waits_does_not_hold_up_the_end(
+def test_an_idle_connection_does_not_delay_the_shutdown(
     serve_live, migrated_sqlite, tmp_path, asked
 ):
     path = shutil.copy(migrated_sqlite, tmp_path / "bookstall.db")

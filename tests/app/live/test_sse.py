@@ -38,13 +38,13 @@ def test_reviews_are_streamed(live, stream, book, review, method):
     assert events.texts(1) == ["second"]
 
 
-def test_the_head_of_a_stream_comes_before_any_event(live, stream, book):
+def test_the_headers_of_a_stream_arrive_before_any_event(live, stream, book):
     events = stream(live, book=book(live))
     assert events.status == 200
     assert next(events.lines()).startswith(":")
 
 
-def test_a_stream_goes_on_where_another_has_ended(live, stream, book, review):
+def test_a_stream_resumes_where_another_has_ended(live, stream, book, review):
     one = book(live)
     with stream(live, book=one, after=live.cursor()) as events:
         review(live, one, "first")
@@ -54,11 +54,11 @@ def test_a_stream_goes_on_where_another_has_ended(live, stream, book, review):
     assert stream(live, book=one, after=cursor).texts(2) == ["second", "third"]
 
 
-def test_a_query_has_one_event_and_an_end(live, stream):
+def test_a_query_gets_one_event_and_the_end(live, stream):
     events = stream(live, NAME)
     assert events.next() == ("next", {"data": {"__typename": "Query"}})
     assert events.next() == ("complete", None)
-    assert events.next() == ("the end", None)
+    assert events.next() == ("end", None)
 
 
 def test_a_mutation_by_post_is_executed(live, stream, book):
@@ -69,8 +69,8 @@ def test_a_mutation_by_post_is_executed(live, stream, book):
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/json", "*/*"])
 def test_a_mutation_by_get_is_refused(live, stream, book, accept):
     one = book(live)
-    answer = stream(live, ADD, method="GET", headers={"Accept": accept}, book=one)
-    assert "BAD_REQUEST" in answer.answer.read().decode()
+    response = stream(live, ADD, method="GET", headers={"Accept": accept}, book=one)
+    assert "BAD_REQUEST" in response.response.read().decode()
     assert json.loads(live.request("GET", f"/books/{one}")[2])["review_count"] == 0
 
 
@@ -84,7 +84,7 @@ def test_a_mutation_by_get_is_refused(live, stream, book, accept):
         ('subscription { reviewAdded(after: "0123456789abcdef-1") { cursor } }', "WINDOW_PASSED"),
     ],
 )
-def test_what_cannot_be_followed_is_an_event_with_errors_and_an_end(live, stream, query, code):
+def test_an_invalid_subscription_gets_an_event_with_errors_and_the_end(live, stream, query, code):
     events = stream(live, query)
     kind, told = events.next()
     assert (kind, told["errors"][0]["extensions"]["code"]) == ("next", code)
@@ -92,14 +92,14 @@ def test_what_cannot_be_followed_is_an_event_with_errors_and_an_end(live, stream
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-def test_a_subscription_by_who_takes_no_stream_is_refused_with_a_code(live, stream, method):
-    answer = stream(live, method=method, headers={"Accept": "application/json"})
-    assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+def test_a_subscription_that_accepts_only_json_is_rejected_with_a_code(live, stream, method):
+    response = stream(live, method=method, headers={"Accept": "application/json"})
+    assert response.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
 
 
-def test_a_query_by_who_takes_no_stream_is_answered(live, stream):
-    answer = stream(live, NAME, headers={"Accept": "application/json"})
-    assert answer.json() == {"data": {"__typename": "Query"}}
+def test_a_query_that_accepts_only_json_gets_json(live, stream):
+    response = stream(live, NAME, headers={"Accept": "application/json"})
+    assert response.json() == {"data": {"__typename": "Query"}}
 
 
 @pytest.mark.parametrize(
@@ -125,22 +125,22 @@ def test_a_query_by_who_takes_no_stream_is_answered(live, stream):
     ids=lambda body: ascii(body)[:50],
 )
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
-def test_what_is_no_request_is_a_problem(live, stream, body, accept):
+def test_an_invalid_request_gets_a_problem_document(live, stream, body, accept):
     headers = {"Accept": accept, "Content-Type": "application/json"}
-    answer = stream(live, body=body, headers=headers)
-    assert (answer.status, answer.header("Content-Type")) == (400, PROBLEM)
-    told = answer.json()
-    assert (told["status"], told["request_id"]) == (400, answer.header("X-Request-ID"))
+    response = stream(live, body=body, headers=headers)
+    assert (response.status, response.header("Content-Type")) == (400, PROBLEM)
+    told = response.json()
+    assert (told["status"], told["request_id"]) == (400, response.header("X-Request-ID"))
 
 
 @pytest.mark.parametrize(
     "members", [{}, {"query": None}, {"query": NAME, "operationName": 5}], ids=json.dumps
 )
-def test_a_request_without_a_query_is_refused_with_a_code(live, stream, members):
-    answer = stream(
+def test_a_request_without_a_query_is_rejected_with_a_code(live, stream, members):
+    response = stream(
         live, body=json.dumps(members).encode(), headers={"Content-Type": "application/json"}
     )
-    assert answer.next()[1]["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+    assert response.next()[1]["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
 
 
 @pytest.mark.parametrize(
@@ -158,70 +158,70 @@ def test_a_request_without_a_query_is_refused_with_a_code(live, stream, members)
     ],
 )
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/json", "text/html"])
-def test_nonsense_in_an_address_is_told(live, stream, query, accept):
+def test_invalid_query_parameters_get_an_error(live, stream, query, accept):
     path = f"/graphql/stream{query or '?'}"
-    answer = stream(live, path=path, method="GET", headers={"Accept": accept})
-    assert answer.status in {200, 400, 406}
-    assert "errors" in (told := answer.answer.read().decode()) or "request_id" in told
+    response = stream(live, path=path, method="GET", headers={"Accept": accept})
+    assert response.status in {200, 400, 406}
+    assert "errors" in (told := response.response.read().decode()) or "request_id" in told
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", ""])
-def test_a_body_that_is_not_declared_to_be_json_is_refused(live, stream, kind):
-    answer = stream(live, body=b'{"query": "{ __typename }"}', headers={"Content-Type": kind})
-    assert answer.status in {400, 415}
-    assert answer.header("Content-Type") == PROBLEM
+def test_a_body_that_is_not_declared_as_json_is_rejected(live, stream, kind):
+    response = stream(live, body=b'{"query": "{ __typename }"}', headers={"Content-Type": kind})
+    assert response.status in {400, 415}
+    assert response.header("Content-Type") == PROBLEM
 
 
 def test_a_body_beyond_the_limit_is_a_413(live, stream):
     body = json.dumps({"query": NAME, "extensions": {"long": "x" * 1_100_000}}).encode()
-    answer = stream(live, body=body, headers={"Content-Type": "application/json"})
-    assert (answer.status, answer.header("Content-Type")) == (413, PROBLEM)
+    response = stream(live, body=body, headers={"Content-Type": "application/json"})
+    assert (response.status, response.header("Content-Type")) == (413, PROBLEM)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "NONSENSE"])
-def test_other_methods_are_a_405_that_names_ours(live, stream, method):
-    answer = stream(live, method=method, body=b"")
-    assert (answer.status, answer.header("Allow")) == (405, "GET, POST")
+def test_other_methods_get_a_405_with_the_allowed_methods(live, stream, method):
+    response = stream(live, method=method, body=b"")
+    assert (response.status, response.header("Allow")) == (405, "GET, POST")
 
 
 def test_a_wrong_token_is_a_401(live, stream):
-    answer = stream(live, headers={"Authorization": "Bearer wrong"})
-    assert answer.status == 401
-    assert answer.header("WWW-Authenticate").startswith("Bearer")
-    assert answer.json()["request_id"] == answer.header("X-Request-ID")
+    response = stream(live, headers={"Authorization": "Bearer wrong"})
+    assert response.status == 401
+    assert response.header("WWW-Authenticate").startswith("Bearer")
+    assert response.json()["request_id"] == response.header("X-Request-ID")
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null"])
 def test_a_page_of_another_site_is_a_403(live, stream, origin):
-    answer = stream(live, headers={"Origin": origin})
-    assert (answer.status, answer.header("Content-Type")) == (403, PROBLEM)
+    response = stream(live, headers={"Origin": origin})
+    assert (response.status, response.header("Content-Type")) == (403, PROBLEM)
 
 
-def test_a_page_of_our_own_site_is_served(live, stream):
+def test_a_page_of_our_own_origin_is_accepted(live, stream):
     origin = f"http://127.0.0.1:{live.port}"
     assert stream(live, NAME, headers={"Origin": origin}).status == 200
 
 
-def test_the_id_of_a_request_comes_back(live, stream):
+def test_the_request_id_is_returned(live, stream):
     assert stream(live, headers={"X-Request-ID": "mine"}).header("X-Request-ID") == "mine"
     made = stream(live, headers={"X-Request-ID": "no good!"}).header("X-Request-ID")
     assert made
     assert made != "no good!"
 
 
-def test_clients_that_have_gone_are_noticed(live, stream, book, review, until):
+def test_disconnected_clients_are_noticed(live, stream, book, review, until):
     def open_lines() -> float:
         told = live.request("GET", "/metrics")[2].decode()
         return sum(
-            float(line.rpartition(" ")[2])
-            for line in told.splitlines()
-            if line.startswith('bookstall_live_connections{kind="stream"}')
+            float(client.rpartition(" ")[2])
+            for client in told.splitlines()
+            if client.startswith('bookstall_live_connections{kind="stream"}')
         )
 
     one = book(live)
     until(lambda: open_lines() == 0)  # those of other tests
     events = [stream(live, book=one, after=live.cursor()) for _ in range(6)]
     assert open_lines() == 6
-    for line in events:
-        line.close()
+    for client in events:
+        client.close()
     until(lambda: open_lines() == 0)

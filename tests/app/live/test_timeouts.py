@@ -21,7 +21,7 @@ HEARTBEAT_SECONDS = 15
 
 def unread(server):
     """Make a connection that takes little in advance."""
-    connection = sockets.socket()
+    connection = sockets.websocket()
     connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
     connection.connect(("127.0.0.1", server.port))
     return connection
@@ -33,13 +33,13 @@ def ending(serve_live, sqlite_database):
     return serve_live(DATABASE_URL=sqlite_database)
 
 
-def test_the_slow_are_cut_the_silent_sent_away_and_others_served_promptly(
-    live_on_stack, socket, stream, book, review
+def test_slow_and_silent_clients_are_closed_and_others_served_promptly(
+    live_on_stack, websocket, stream, book, review
 ):
     server, began = live_on_stack, time.monotonic()
     one = book(server)
     quiet = stream(server, book=book(server))
-    slow = [socket(server, sock=unread(server)).init().follow(book=one) for _ in range(2)]
+    slow = [websocket(server, sock=unread(server)).init().subscribe(book=one) for _ in range(2)]
     query = "subscription { reviewAdded { review { text } } }"
     body = json.dumps({"query": query}).encode()
     slow_stream = unread(server)
@@ -47,24 +47,24 @@ def test_the_slow_are_cut_the_silent_sent_away_and_others_served_promptly(
     accept = b"Accept: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
     slow_stream.sendall(head + accept + body)
     assert slow_stream.recv(12) == b"HTTP/1.1 200"
-    silent, idle = socket(server), unread(server)
-    quick = socket(server).init().follow(book=one)
+    silent, idle = websocket(server), unread(server)
+    quick = websocket(server).init().subscribe(book=one)
     for _ in range(MANY):
         review(server, one, LONG)
         assert quick.event()["review"]["text"] == LONG
     posted = time.monotonic()
 
     with ThreadPoolExecutor(1) as pool:
-        end = pool.submit(silent.end, 2 * INIT_TIMEOUT_SECONDS)
-        while server.log.read_text().count("does not read") < 3:
+        end = pool.submit(silent.wait_closed, 2 * INIT_TIMEOUT_SECONDS)
+        while server.log.read_text().count("slow reader") < 3:
             assert time.monotonic() < posted + WRITE_TIMEOUT_SECONDS + 15
             time.sleep(0.1)
         assert time.monotonic() > began + WRITE_TIMEOUT_SECONDS
         assert end.result() == (4408, "Connection initialisation timeout")
     review(server, one, "still there")
     assert quick.texts(1) == ["still there"]
-    for line in slow:
-        assert line.end(30)[0] in {0, 1006, 1011}
+    for client in slow:
+        assert client.wait_closed(30)[0] in {0, 1006, 1011}
     slow_stream.settimeout(40)
     received = len(LONG)
     while more := drained(slow_stream):
@@ -72,8 +72,8 @@ def test_the_slow_are_cut_the_silent_sent_away_and_others_served_promptly(
     assert received < MANY * len(LONG.encode())
     idle.close()
     slow_stream.close()
-    quiet.wait(2 * HEARTBEAT_SECONDS)
-    comments = (line for line in quiet.lines() if line)
+    quiet.set_timeout(2 * HEARTBEAT_SECONDS)
+    comments = (client for client in quiet.lines() if client)
     assert [next(comments) for _ in range(2)] == [": ping", ": ping"]
     assert "Traceback" not in server.log.read_text()
 
@@ -85,20 +85,20 @@ def drained(connection):
         return b""
 
 
-def test_at_the_end_sockets_are_told_streams_break_off_and_nobody_is_let_in(
-    ending, socket, stream, book, review
+def test_shutdown_closes_websockets_and_streams_and_rejects_new_connections(
+    ending, websocket, stream, book, review
 ):
     server, one = ending, book(ending)
-    lines = [socket(server).init().follow(book=one) for _ in range(10)]
+    clients = [websocket(server).init().subscribe(book=one) for _ in range(10)]
     streams = [stream(server, book=one, after=server.cursor()) for _ in range(10)]
-    silent = socket(server)
+    silent = websocket(server)
     review(server, one, "the last")
-    for line in (*lines, *streams):
-        assert line.texts(1) == ["the last"]
+    for client in (*clients, *streams):
+        assert client.texts(1) == ["the last"]
     server.terminate()
-    assert {line.end() for line in (*lines, silent)} == {(1012, "Service Restart")}
-    assert {events.next() for events in streams} == {("the end", None)}
+    assert {client.wait_closed() for client in (*clients, silent)} == {(1012, "Service Restart")}
+    assert {events.next() for events in streams} == {("end", None)}
     with contextlib.suppress(OSError, InvalidHandshake):  # if nobody listens any more
-        assert socket(server).end()[0] == 1012
+        assert websocket(server).wait_closed()[0] == 1012
     assert server.wait() == 0
     assert "Traceback" not in server.log.read_text()

@@ -1,4 +1,4 @@
-"""Who may be on the line, how long, and with how much: on a service that wants keys."""
+"""Who may be on the client, how long, and with how much: on a service that wants keys."""
 
 import json
 import re
@@ -86,117 +86,119 @@ def revoke(server: Any, token: str) -> None:
     )
 
 
-def test_without_a_key_nobody_comes_in(guarded, socket, stream):
-    line = socket(guarded)
-    line.send(type="connection_init")
-    assert line.end() == (4403, "Forbidden")
-    answer = stream(guarded)
-    assert (answer.status, answer.header("Content-Type")) == (401, PROBLEM)
-    assert answer.header("WWW-Authenticate") == 'Bearer realm="bookstall"'
+def test_connections_without_a_key_are_rejected(guarded, websocket, stream):
+    client = websocket(guarded)
+    client.send(type="connection_init")
+    assert client.wait_closed() == (4403, "Forbidden")
+    response = stream(guarded)
+    assert (response.status, response.header("Content-Type")) == (401, PROBLEM)
+    assert response.header("WWW-Authenticate") == 'Bearer realm="bookstall"'
 
 
-def test_a_key_is_taken_by_either_way(guarded, socket, stream, key):
+def test_a_key_is_accepted_in_the_init_and_in_the_header(guarded, websocket, stream, key):
     token = key()
     bearer = {"Authorization": f"Bearer {token}"}
-    assert socket(guarded).init(token).is_quiet()
-    line = socket(guarded, headers=bearer)
-    line.send(type="connection_init")
-    assert line.next() == {"type": "connection_ack"}
-    line = socket(guarded)
-    line.send(type="connection_init", payload={"authorization": f"bearer {token}", "x": 1})
-    assert line.next() == {"type": "connection_ack"}
+    assert websocket(guarded).init(token).is_quiet()
+    client = websocket(guarded, headers=bearer)
+    client.send(type="connection_init")
+    assert client.next() == {"type": "connection_ack"}
+    client = websocket(guarded)
+    client.send(type="connection_init", payload={"authorization": f"bearer {token}", "x": 1})
+    assert client.next() == {"type": "connection_ack"}
     assert stream(guarded, NAME, headers=bearer).next()[0] == "next"
 
 
-def test_what_the_init_shows_counts_more_than_the_header(guarded, socket, key):
+def test_the_key_in_the_init_overrides_the_header(guarded, websocket, key):
     good, bad = f"Bearer {key()}", "Bearer wrong"
-    line = socket(guarded, headers={"Authorization": bad})
-    line.send(type="connection_init", payload={"Authorization": good})
-    assert line.next() == {"type": "connection_ack"}
-    line = socket(guarded, headers={"Authorization": good})
-    line.send(type="connection_init", payload={"Authorization": bad})
-    assert line.end()[0] == 4403
+    client = websocket(guarded, headers={"Authorization": bad})
+    client.send(type="connection_init", payload={"Authorization": good})
+    assert client.next() == {"type": "connection_ack"}
+    client = websocket(guarded, headers={"Authorization": good})
+    client.send(type="connection_init", payload={"Authorization": bad})
+    assert client.wait_closed()[0] == 4403
 
 
-def test_a_revoked_key_is_let_in_no_more_and_its_lines_end(guarded, socket, stream, key, some_book):
+def test_a_revoked_key_is_rejected_and_its_connections_are_closed(
+    guarded, websocket, stream, key, some_book
+):
     token, other = key(), key()
-    line = socket(guarded).init(token).follow(book=some_book)
-    stays = socket(guarded).init(other).follow(book=some_book)
+    client = websocket(guarded).init(token).subscribe(book=some_book)
+    stays = websocket(guarded).init(other).subscribe(book=some_book)
     events = stream(guarded, headers={"Authorization": f"Bearer {token}"}, book=some_book)
     assert events.status == 200
     revoke(guarded, token)
-    assert line.end() == (4403, "Forbidden")
-    assert events.next() == ("the end", None)
-    late = socket(guarded)
+    assert client.wait_closed() == (4403, "Forbidden")
+    assert events.next() == ("end", None)
+    late = websocket(guarded)
     late.send(type="connection_init", payload={"Authorization": f"Bearer {token}"})
-    assert late.end() == (4403, "Forbidden")
+    assert late.wait_closed() == (4403, "Forbidden")
     assert stays.is_quiet()
 
 
-def test_a_write_on_the_line_needs_its_scope(guarded, socket, key, some_book):
+def test_a_mutation_on_a_websocket_needs_its_scope(guarded, websocket, key, some_book):
     reader, writer = key(), key("reviews:write")
-    found = socket(guarded).init(reader).answer(ADD, book=some_book)
+    found = websocket(guarded).init(reader).execute(ADD, book=some_book)
     assert found["errors"][0]["extensions"]["code"] == "FORBIDDEN"
-    assert socket(guarded).init(writer).answer(ADD, book=some_book)["data"]["addReview"]["id"]
+    assert websocket(guarded).init(writer).execute(ADD, book=some_book)["data"]["addReview"]["id"]
 
 
-def test_queries_on_the_line_are_counted_as_reads(guarded, socket, stream, key):
+def test_queries_on_a_websocket_are_counted_as_reads(guarded, websocket, stream, key):
     token = key()
-    line = socket(guarded).init(token)
+    client = websocket(guarded).init(token)
     for _ in range(READS):
-        assert "errors" not in line.answer(NAME)
-    line.ask(NAME)
-    refused = line.failure()["extensions"]
+        assert "errors" not in client.execute(NAME)
+    client.start(NAME)
+    refused = client.error()["extensions"]
     assert refused["code"] == "TOO_MANY_REQUESTS"
     assert refused["retryAfter"] >= 1
-    assert line.is_quiet()  # and stays
+    assert client.is_quiet()  # and stays
     bearer = {"Authorization": f"Bearer {token}"}
     told = stream(guarded, NAME, headers=bearer).next()[1]
     assert told["errors"][0]["extensions"]["code"] == "TOO_MANY_REQUESTS"
 
 
-def test_mutations_on_the_line_are_counted_as_writes(guarded, socket, key, some_book):
-    line = socket(guarded).init(key("reviews:write"))
-    codes = [line.answer(ADD, book=some_book).get("errors") for _ in range(WRITES + 1)]
+def test_mutations_on_a_websocket_are_counted_as_writes(guarded, websocket, key, some_book):
+    client = websocket(guarded).init(key("reviews:write"))
+    codes = [client.execute(ADD, book=some_book).get("errors") for _ in range(WRITES + 1)]
     assert codes[:-1] == [None] * WRITES
     assert codes[-1][0]["extensions"]["code"] == "TOO_MANY_REQUESTS"
 
 
-def test_a_line_has_so_many_operations_at_a_time_and_no_more(guarded, socket, key, some_book):
-    line = socket(guarded).init(key())
+def test_simultaneous_operations_on_a_connection_are_limited(guarded, websocket, key, some_book):
+    client = websocket(guarded).init(key())
     cursor = guarded.cursor()
     for number in range(MAX_OPERATIONS):
-        line.follow(str(number), book=some_book, after=cursor)
-    line.follow("too many", book=some_book, after=cursor)
-    assert line.code("too many") == "TOO_MANY_REQUESTS"
-    line.send(id="0", type="complete")
-    line.follow("instead", book=some_book, after=cursor)
-    assert line.is_quiet()
+        client.subscribe(str(number), book=some_book, after=cursor)
+    client.subscribe("too many", book=some_book, after=cursor)
+    assert client.error_code("too many") == "TOO_MANY_REQUESTS"
+    client.send(id="0", type="complete")
+    client.subscribe("instead", book=some_book, after=cursor)
+    assert client.is_quiet()
 
 
-def test_introspection_on_the_line_needs_a_key_too(guarded, socket, key):
-    line = socket(guarded).init(key())
-    assert line.answer("{ __schema { queryType { name } } }")["data"]
+def test_introspection_on_a_websocket_needs_a_key(guarded, websocket, key):
+    client = websocket(guarded).init(key())
+    assert client.execute("{ __schema { queryType { name } } }")["data"]
 
 
-def test_a_page_of_an_allowed_site_is_let_in(guarded, socket, stream, key):
+def test_a_page_of_an_allowed_origin_is_accepted(guarded, websocket, stream, key):
     token = key()
-    assert socket(guarded, origin=SHOP).init(token).is_quiet()
+    assert websocket(guarded, origin=SHOP).init(token).is_quiet()
     headers = {"Authorization": f"Bearer {token}", "Origin": SHOP}
     assert stream(guarded, NAME, headers=headers).status == 200
     with pytest.raises(InvalidStatus):
-        socket(guarded, origin=f"{SHOP}.evil.example")
+        websocket(guarded, origin=f"{SHOP}.evil.example")
     headers["Origin"] = "http://shop.example"
     assert stream(guarded, NAME, headers=headers).status == 403
 
 
-def test_each_line_leaves_one_in_the_log(guarded, socket, key, until):
-    line = socket(guarded, headers={"X-Request-ID": "a-line-of-mine"}).init(key())
-    line.connection.close(1000)
+def test_each_closed_connection_writes_one_log_record(guarded, websocket, key, until):
+    client = websocket(guarded, headers={"X-Request-ID": "a-client-of-mine"}).init(key())
+    client.connection.close(1000)
 
     def told() -> Any:
-        return re.findall(r"^.*a-line-of-mine.*$", guarded.log.read_text(), re.MULTILINE)
+        return re.findall(r"^.*a-client-of-mine.*$", guarded.log.read_text(), re.MULTILINE)
 
     (entry,) = until(told)
     assert json.loads(entry)["route"] == "/graphql"
-    assert json.loads(entry)["message"].startswith("socket ")
+    assert json.loads(entry)["message"].startswith("websocket closed: ")

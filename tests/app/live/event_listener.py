@@ -1,0 +1,133 @@
+"""A listener at the event reader, and functions that write events."""
+
+import time
+from collections.abc import Callable
+from threading import Condition
+from typing import Any
+
+import redis
+from flask import Flask
+from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy import text
+
+from app.db.engine import autocommit_engine
+from app.events import log as events
+from app.events.log import Event, LogPosition
+from app.events.stream import stream_commands
+from app.extensions import db
+from app.live.event_reader import POLL_SECONDS, EventReader
+from app.services import services_of
+from stack.servers import Redis
+
+BOOK = {"title": "Emma", "author": "Jane Austen"}
+REVIEW = {"rating": 4, "reviewer": "Ana", "text": "Read in one night."}
+STREAM_SECONDS = 0.4
+"""An event arrives through the stream within this time, even on a busy machine."""
+DATABASE_SECONDS = POLL_SECONDS + 1.0
+"""An event that never reached Redis arrives within this time."""
+
+
+class Listener:
+    """An event reader, and what it has delivered."""
+
+    def __init__(self, app: Flask) -> None:
+        self.reader = EventReader(services_of(app), self._on_events, self._on_reset)
+        self.changed = Condition()
+        self.resets: list[tuple[LogPosition, list[Event]]] = []
+        self.events: list[Event] = []
+        self.fail_once = False
+
+    def _on_events(self, events: Any) -> None:
+        with self.changed:
+            if self.fail_once:
+                self.fail_once = False
+                raise RuntimeError("a bug")
+            self.events += events
+            self.changed.notify_all()
+
+    def _on_reset(self, head: LogPosition, recent: Any) -> None:
+        with self.changed:
+            self.resets.append((head, list(recent)))
+            self.events = []
+            self.changed.notify_all()
+
+    @property
+    def positions(self) -> list[int]:
+        return [event.position for event in self.events]
+
+    def wait(self, condition: Callable[[], bool], seconds: float = 8.0) -> float:
+        """Wait until the condition holds; return the seconds that it took."""
+        began = time.monotonic()
+        with self.changed:
+            assert self.changed.wait_for(condition, seconds), (self.positions, self.resets)
+        return time.monotonic() - began
+
+    def wait_for(self, position: int, seconds: float = 8.0) -> float:
+        return self.wait(
+            lambda: bool(self.events) and self.events[-1].position >= position, seconds
+        )
+
+
+def write_event(app: Flask, topic: str = "t", *, silent: bool = False) -> Event:
+    """Commit an event; ``silent`` as a writer that dies before it reaches Redis."""
+    with app.app_context():
+        log, event = events.append(topic, {"topic": topic})
+        db.session.commit()
+    if not silent:
+        announce(app, log, event)
+    return event
+
+
+def announce(app: Flask, log: str, event: Event) -> None:
+    """Add an event to the stream in Redis."""
+    cache = services_of(app).cache
+    if cache is not None:
+        cache.responses.invalidate(["t"], stream_commands(log, event))
+
+
+def add_review(app: Flask) -> None:
+    client = app.test_client()
+    if client.post("/books/1/reviews", json=REVIEW).status_code == 404:
+        client.post("/books", json=BOOK)
+        assert client.post("/books/1/reviews", json=REVIEW).status_code == 201
+
+
+def log_name(app: Flask) -> str:
+    with app.app_context():
+        return events.head(autocommit_engine()).log
+
+
+def execute_sql(app: Flask, statement: str) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def execute_redis(server: Redis, *command: Any) -> Any:
+    with redis.Redis.from_url(server.url) as connection:
+        return connection.execute_command(*command)
+
+
+def record_queries(app: Flask, after_each: Callable[[], Any] = lambda: None) -> list[str]:
+    """Record all queries from now on; ``after_each`` is called after each of them."""
+    queries: list[str] = []
+
+    def record(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        queries.append(statement)
+        after_each()
+
+    with app.app_context():
+        sqlalchemy_event.listen(autocommit_engine(), "after_cursor_execute", record)
+    return queries
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 8.0) -> None:
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds
+        time.sleep(0.01)
+
+
+def wait_for_blocked(server: Redis, readers: int = 1) -> None:
+    """Wait until this number of readers is blocked in XREAD."""
+    with redis.Redis.from_url(server.url) as connection:
+        wait_until(lambda: connection.info("clients")["blocked_clients"] >= readers)

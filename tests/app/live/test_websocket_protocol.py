@@ -1,0 +1,154 @@
+"""Messages and close codes of graphql-transport-ws, subprotocols and origins."""
+
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.app.live.documents import FOLLOW
+
+
+@pytest.fixture(autouse=True)
+def no_fault_of_ours(live) -> Iterator[None]:
+    """Whatever clients do, nothing of it is an error in the log."""
+    before = len(live.log.read_text())
+    yield
+    said = live.log.read_text()[before:]
+    assert "Traceback" not in said, said
+
+
+def test_a_ping_is_answered_even_before_the_init(live, websocket):
+    client = websocket(live)
+    client.send(type="ping")
+    assert client.next() == {"type": "pong"}
+    client.send(type="ping", payload={"any": "thing"})
+    assert client.next()["type"] == "pong"
+    client.send(type="pong")
+    assert client.init().is_quiet()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "no JSON",
+        "",
+        "{",
+        "[]",
+        "5",
+        "null",
+        '"text"',
+        "[" * 5_000,
+        '{"type": "\\ud800"}',
+        "{}",
+        '{"type": 5}',
+        '{"type": null}',
+        '{"type": "nonsense"}',
+        json.dumps({"type": "é" * 200}),
+        '{"type": "connection_init", "payload": 5}',
+        '{"type": "connection_init", "payload": []}',
+        '{"type": "subscribe"}',
+        '{"type": "subscribe", "id": "1"}',
+        '{"type": "subscribe", "id": "1", "payload": 5}',
+        '{"type": "subscribe", "id": "1", "payload": {}}',
+        '{"type": "subscribe", "id": [], "payload": {"query": "{ __typename }"}}',
+        '{"type": "subscribe", "id": {}, "payload": {"query": "{ __typename }"}}',
+        '{"type": "subscribe", "id": 5, "payload": {"query": "{ __typename }"}}',
+        '{"type": "subscribe", "id": "", "payload": {"query": "{ __typename }"}}',
+        '{"type": "complete"}',
+        '{"type": "complete", "id": []}',
+        b"{}",
+        b"\x00\xff",
+    ],
+    ids=lambda message: ascii(message)[:60],
+)
+def test_a_malformed_message_closes_with_4400(live, websocket, message):
+    client = websocket(live)
+    if "connection_init" not in str(message):
+        client.init()
+    client.send_raw(message)
+    assert client.wait_closed()[0] == 4400
+
+
+def test_closing_with_4400_ends_subscriptions_without_errors_in_the_log(
+    live, websocket, book, review, until
+):
+    one = book(live)
+    clients = [websocket(live).init().subscribe("a", book=one).subscribe("b") for _ in range(5)]
+    for client in clients:
+        client.send_raw("no JSON")
+        review(live, one)
+        review(live, one)
+    assert {client.wait_closed()[0] for client in clients} == {4400}
+
+
+def test_a_second_init_closes_with_4429(live, websocket):
+    client = websocket(live).init()
+    client.send(type="connection_init")
+    assert client.wait_closed() == (4429, "Too many initialisation requests")
+
+
+def test_an_operation_before_the_init_closes_with_4401(live, websocket):
+    client = websocket(live)
+    client.start("{ __typename }")
+    assert client.wait_closed() == (4401, "Unauthorized")
+
+
+def test_an_id_in_use_closes_with_4409(live, websocket, book):
+    client = websocket(live).init().subscribe(book=book(live))
+    client.start(FOLLOW)
+    assert client.wait_closed() == (4409, "Subscriber for 1 already exists")
+
+
+def test_a_long_id_in_use_closes_with_4409(live, websocket):
+    client = websocket(live).init().subscribe("é" * 500)
+    client.start(FOLLOW, "é" * 500)
+    assert client.wait_closed()[0] == 4409
+
+
+@pytest.mark.parametrize("offered", [None, ["graphql-ws"], ["graphql-sse", "chat"]])
+def test_another_subprotocol_closes_with_4406(live, websocket, offered):
+    assert websocket(live, subprotocols=offered).wait_closed() == (
+        4406,
+        "Subprotocol not acceptable",
+    )
+
+
+def test_our_subprotocol_is_selected_among_several(live, websocket):
+    client = websocket(live, subprotocols=["chat", "graphql-transport-ws", "graphql-ws"])
+    assert client.connection.subprotocol == "graphql-transport-ws"
+    assert client.init().is_quiet()
+
+
+@pytest.mark.parametrize("path", ["/", "/graphql/stream", "/graphql/", "/books", "/nonsense"])
+def test_other_paths_have_no_websocket(live, websocket, path):
+    with pytest.raises(InvalidStatus) as refused:
+        websocket(live, path=path)
+    assert refused.value.response.status_code in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "https://127.0.0.1", "nonsense", "http://[::1"]
+)
+def test_a_page_of_another_site_is_rejected(live, websocket, origin):
+    with pytest.raises(InvalidStatus) as refused:
+        websocket(live, origin=origin)
+    assert refused.value.response.status_code == HTTPStatus.FORBIDDEN
+
+
+def test_a_page_of_our_own_site_is_accepted(live, websocket):
+    assert websocket(live, origin=f"http://127.0.0.1:{live.port}").init().is_quiet()
+
+
+def test_unknown_names_in_the_init_are_ignored(live, websocket):
+    client = websocket(live)
+    client.send(type="connection_init", payload={"authToken": "x", "nested": {"a": [1]}})
+    assert client.next() == {"type": "connection_ack"}
+
+
+@pytest.mark.parametrize("shown", ["Bearer wrong", "Basic abc", "", 5, {}, "Bearer \u00e9"])
+def test_an_invalid_token_closes_with_4403(live, websocket, shown):
+    client = websocket(live)
+    client.send(type="connection_init", payload={"Authorization": shown})
+    assert client.wait_closed() == (4403, "Forbidden")

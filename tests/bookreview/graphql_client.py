@@ -1,0 +1,40 @@
+"""Send GraphQL requests to a test client."""
+
+BOOK = "id title author isbn publishedYear reviewCount averageRating createdAt"
+REVIEW = "id bookId rating reviewer text createdAt"
+PAGE = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
+ADD = (
+    "mutation Add($bookId: ID!, $rating: Int!, $reviewer: String!, $text: String!) {"
+    " addReview(bookId: $bookId, rating: $rating, reviewer: $reviewer, text: $text)"
+    " { id bookId rating reviewer text createdAt } }"
+)
+WORDS = {"rating": 4, "reviewer": "Ana", "text": "Read in one night."}
+
+
+def ask(client, query, **variables):
+    answer = client.post("/graphql", json={"query": query, "variables": variables})
+    assert answer.status_code == 200, answer.text
+    return answer.json
+
+
+def data(client, query, **variables):
+    answer = ask(client, query, **variables)
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+def error(client, query, **variables):
+    (told,) = ask(client, query, **variables)["errors"]
+    return told
+
+
+def code(client, query, **variables):
+    return error(client, query, **variables)["extensions"]["code"]
+
+
+def as_rest(thing):
+    """Name the members as REST does."""
+    names = {"publishedYear": "published_year", "reviewCount": "review_count"}
+    names |= {"averageRating": "average_rating", "createdAt": "created_at", "bookId": "book_id"}
+    ids = {"id", "bookId"}
+    return {names.get(k, k): int(v) if k in ids else v for k, v in thing.items()}

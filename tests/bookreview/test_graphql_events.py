@@ -1,0 +1,39 @@
+"""The event cursor, and an event as the root of a subscription."""
+
+from graphql import execute_sync, parse
+
+from app.db.engine import autocommit_engine
+from app.events import log as events
+from app.graphql.execution import execute, prepare, to_response
+from bookreview import graphql_schema as live
+from tests.bookreview.graphql_client import REVIEW, WORDS, as_rest, code, data
+
+
+def test_the_event_cursor_is_before_all_later_events(app, client, book, review):
+    emma = book()
+    review(emma)
+    before = data(client, "{ eventCursor }")["eventCursor"]
+    assert before == data(client, "{ eventCursor }")["eventCursor"]
+    review(emma)
+    with app.app_context():
+        head = events.head(autocommit_engine())
+    assert before == events.format_cursor(head.log, head.position - 1)
+
+
+def test_an_event_is_executed_without_database_or_request(app, client, book):
+    made = client.post(f"/books/{book()}/reviews", json=WORDS).json
+    with app.app_context():
+        (happened,) = events.newest(autocommit_engine(), 1, 1)
+    query = f"""subscription ($id: ID) {{
+        reviewAdded(bookId: $id) {{ cursor review {{ {REVIEW} }} }} }}"""
+    root = live.review_event("a", happened)
+    plain = execute_sync(live.schema, parse(query), root, variable_values={"id": "1"})
+    assert plain.errors is None
+    assert plain.data["reviewAdded"]["cursor"] == events.format_cursor("a", 1)
+    assert as_rest(plain.data["reviewAdded"]["review"]) == made
+    prepared = prepare(live.schema, query, may_introspect=True)
+    assert to_response(execute(live.schema, prepared, {"id": "1"}, root)) == {"data": plain.data}
+
+
+def test_a_subscription_by_post_is_rejected(client):
+    assert code(client, "subscription { reviewAdded { cursor } }") == "BAD_REQUEST"

@@ -1,0 +1,103 @@
+"""Books and reviews in GraphQL: the same data and the same rules as in REST."""
+
+import pytest
+
+from tests.bookreview.graphql_client import (
+    ADD,
+    BOOK,
+    REVIEW,
+    WORDS,
+    as_rest,
+    ask,
+    code,
+    data,
+    error,
+)
+
+
+def test_a_book_is_the_same_as_in_rest(client, book, review):
+    emma = book(isbn="9780439023481", published_year=-300)
+    for rating in (5, 4, 4):
+        review(emma, rating=rating)
+    shown = data(client, f"{{ book(id: {emma}) {{ {BOOK} }} }}")["book"]
+    assert as_rest(shown) == client.get(f"/books/{emma}").json
+    bare = book()
+    shown = data(client, f"{{ book(id: {bare}) {{ {BOOK} }} }}")["book"]
+    assert as_rest(shown) == client.get(f"/books/{bare}").json
+
+
+def test_reviews_are_the_same_as_in_rest_in_every_field(client, book, review):
+    emma = book()
+    for number in range(3):
+        review(emma, text=f"number {number}\n\u00e9\U0001f600")
+    query = f"""query ($id: ID!) {{
+        reviews(bookId: $id) {{ nodes {{ {REVIEW} }} edges {{ node {{ {REVIEW} }} }} }}
+        book(id: $id) {{ reviews {{ nodes {{ {REVIEW} }} }} }}
+    }}"""
+    found = data(client, query, id=emma)
+    rest = client.get(f"/books/{emma}/reviews").json["items"]
+    assert [as_rest(review) for review in found["reviews"]["nodes"]] == rest
+    assert [as_rest(edge["node"]) for edge in found["reviews"]["edges"]] == rest
+    assert [as_rest(review) for review in found["book"]["reviews"]["nodes"]] == rest
+
+
+def test_books_are_filtered_as_in_rest(client, book):
+    book(title="Emma", author="Jane Austen", isbn="9780439023481")
+    book(title="100% Dune", author="Frank Herbert")
+    query = """query ($q: String, $author: String, $isbn: String) {
+        books(q: $q, author: $author, isbn: $isbn) { nodes { title } totalCount }
+    }"""
+    for filters, titles in [
+        ({}, ["Emma", "100% Dune"]),
+        ({"q": "austen"}, ["Emma"]),
+        ({"q": "0%"}, ["100% Dune"]),
+        ({"q": " emma "}, ["Emma"]),
+        ({"author": "HERBERT"}, ["100% Dune"]),
+        ({"isbn": "0-439-02348-3"}, ["Emma"]),
+        ({"q": "emma", "author": "herbert"}, []),
+        ({"q": None, "isbn": None}, ["Emma", "100% Dune"]),
+    ]:
+        books = data(client, query, **filters)["books"]
+        assert [found["title"] for found in books["nodes"]] == titles, filters
+        assert books["totalCount"] == len(titles)
+
+
+@pytest.mark.parametrize("id_", ["7", "abc", "", "0", "-1", "07", "9" * 20, "1.0", "\ud800", " 1"])
+def test_an_unknown_book_is_null_with_a_code(client, id_):
+    answer = ask(client, "query ($id: ID!) { book(id: $id) { id } }", id=id_)
+    assert answer["data"] == {"book": None}
+    (told,) = answer["errors"]
+    assert told["extensions"] == {"code": "NOT_FOUND"}
+    assert told["path"] == ["book"]
+    query = "query ($id: ID!) { reviews(bookId: $id) { nodes { id } } }"
+    assert code(client, query, id=id_) == "NOT_FOUND"
+    assert code(client, ADD, bookId=id_, **WORDS) == "NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("first", 0),
+        ("first", 101),
+        ("first", -1),
+        ("q", ""),
+        ("q", "x" * 201),
+        ("q", "a\x00b"),
+        ("q", "\ud800"),
+        ("author", " "),
+        ("isbn", "978"),
+        ("isbn", "\ud800"),
+    ],
+)
+def test_an_invalid_argument_of_a_list_is_named(shared_client, name, value):
+    query = "query ($first: Int, $q: String, $author: String, $isbn: String)"
+    query += " { books(first: $first, q: $q, author: $author, isbn: $isbn) { nodes { id } } }"
+    told = error(shared_client, query, **{name: value})["extensions"]
+    assert told["code"] == "BAD_USER_INPUT"
+    assert [found["pointer"] for found in told["errors"]] == [f"/{name}"]
+    assert {found["in"] for found in told["errors"]} == {"arguments"}
+
+
+def test_null_for_first_is_the_default(client, book):
+    book()
+    assert len(data(client, "{ books(first: null) { nodes { id } } }")["books"]["nodes"]) == 1

@@ -1,0 +1,88 @@
+"""How many SQL statements a GraphQL query costs."""
+
+import pytest
+from sqlalchemy import event, text
+
+from app.db.engine import autocommit_engine
+from app.extensions import db
+from bookreview.queries import newest_reviews, select_newest_reviews
+from tests.bookreview.graphql_client import data
+
+
+class Statements(list):
+    """The statements that an app sends its database, while this is open."""
+
+    def __init__(self, app):
+        super().__init__()
+        with app.app_context():
+            self.engine = autocommit_engine()
+
+    def __enter__(self):
+        event.listen(self.engine, "before_cursor_execute", self.note)
+        return self
+
+    def __exit__(self, *_):
+        event.remove(self.engine, "before_cursor_execute", self.note)
+
+    def note(self, connection, cursor, statement, *_):
+        if not statement.startswith(("BEGIN", "SELECT 1")):
+            self.append(statement)
+
+
+@pytest.mark.parametrize("books", [1, 3, 9])
+def test_the_reviews_of_all_books_on_a_page_cost_one_statement(app, client, book, review, books):
+    ids = [book(title=f"Emma {number}") for number in range(books)]
+    for number, owner in enumerate(ids):
+        for at in range(number % 5):
+            review(owner, text=f"{owner} {at}")
+    query = """{ books(first: 20) {
+        nodes { id reviewCount reviews(first: 3) { nodes { text } pageInfo { hasNextPage } } }
+        edges { node { reviews(first: 3) { edges { node { bookId } } } } } } }"""
+    with Statements(app) as sent:
+        found = data(client, query)["books"]
+    assert len(sent) == 2
+    for owner, shown in zip(ids, found["nodes"], strict=True):
+        rest = client.get(f"/books/{owner}/reviews?limit=3").json
+        reviews = shown["reviews"]
+        assert [told["text"] for told in reviews["nodes"]] == [r["text"] for r in rest["items"]]
+        assert reviews["pageInfo"]["hasNextPage"] == (rest["next_cursor"] is not None)
+
+
+def test_each_further_page_size_and_each_total_cost_one_statement(app, client, book, review):
+    for _ in range(3):
+        review(book())
+    query = """{ books { totalCount again: totalCount
+        nodes { one: reviews(first: 1) { nodes { id } } two: reviews(first: 2) { nodes { id } } }
+    } }"""
+    with Statements(app) as sent:
+        data(client, query)
+    assert len(sent) == 4
+
+
+def test_the_totals_of_listed_books_cost_no_statement(app, client, book, review):
+    review(book())
+    book()
+    with Statements(app) as sent:
+        found = data(client, "{ books { nodes { reviews(first: 1) { totalCount } } } }")
+    assert [shown["reviews"]["totalCount"] for shown in found["books"]["nodes"]] == [1, 0]
+    assert len(sent) == 2
+
+
+def test_reviews_of_many_books_are_read_through_the_index(app, client, book, review):
+    for _ in range(3):
+        review(book())
+    with app.app_context(), db.engine.connect() as connection:
+        assert newest_reviews([1, 2, 3], 2).keys() == {1, 2, 3}
+        if db.engine.dialect.name == "postgresql":
+            connection.execute(text("SET enable_seqscan = off"))
+        explain = "EXPLAIN " if db.engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+        plan = str(
+            connection.exec_driver_sql(explain + literal(select_newest_reviews(4), db.engine)).all()
+        )
+    assert plan.count("ix_review_newest_of_book") == 4, plan
+
+
+def literal(statement, engine):
+    values = dict.fromkeys(statement.compile(engine).params, 1)
+    bound = statement.params(values)
+    return str(bound.compile(engine, compile_kwargs={"literal_binds": True}))
