@@ -59,14 +59,14 @@ class ProjectedSearch:
     """
 
     def __init__(self, client: Any, service: Any, customer_id: str) -> None:
-        self._customer_id = customer_id
-        self._request = type(client.get_type("SearchGoogleAdsStreamRequest"))
-        self._response = client.get_type("SearchGoogleAdsStreamResponse").DESCRIPTOR
-        self._channel = service.transport.grpc_channel
-        self._path = PATH.format(api_version(service))
         self._wrap_method = resolve_name(WRAP_METHOD)
         self._info = resolve_name(CLIENT_INFO)(client_library_version=version("google-ads"))
         self._metadata = [resolve_name(ROUTING_HEADER)({"customer_id": customer_id})]
+        self._channel = service.transport.grpc_channel
+        self._path = PATH.format(api_version(service))
+        self._customer_id = customer_id
+        self._request = type(client.get_type("SearchGoogleAdsStreamRequest"))
+        self._response = client.get_type("SearchGoogleAdsStreamResponse").DESCRIPTOR
 
     def for_fields(self, fields: Sequence[str]) -> OpenStream:
         """Return a function that starts a query; its responses hold only ``fields`` of each row."""

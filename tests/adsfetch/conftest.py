@@ -123,6 +123,13 @@ class Shop:
         calls = self.folder / "calls"
         return calls.read_text().split() if calls.exists() else []
 
+    @property
+    def recorded(self) -> set[str]:
+        """The days in the manifest at this moment."""
+        manifest = self.data / "manifest.jsonl"
+        lines = manifest.read_text().splitlines(keepends=True) if manifest.exists() else []
+        return {json.loads(line)["day"] for line in lines if line.endswith("\n")}
+
     def wait_for_calls(self, number: int) -> None:
         """Wait until so many days were asked for."""
         deadline = time.monotonic() + 30

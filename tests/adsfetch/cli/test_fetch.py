@@ -1,0 +1,92 @@
+"""The fetching commands: output, dry run, progress bar, and a run with nothing to do."""
+
+import os
+import pty
+import subprocess
+import sys
+import termios
+
+EXAMPLE = ("--source", "adsfetch.example:fetch_data", "--out", "data")
+WEEK = ("fetch", "2024-02-27", "2024-03-04", *EXAMPLE)
+
+
+def test_the_example_returns_the_same_rows_everywhere(run, tmp_path):
+    result = run(*WEEK)
+    assert result.code == 0
+    assert "7 of 7 days fetched (1 of them empty), 15 rows" in result.out
+    assert run(*WEEK).out == (
+        "fetch_data: 2024-02-27 to 2024-03-04, nothing to do: all days are final\n"
+    )
+
+
+def test_a_dry_run_lists_days_and_operations_and_writes_nothing(run, tmp_path):
+    result = run(*WEEK, "--dry-run", "--json")
+    assert result.json["operations"] == 7
+    assert result.json["days"][0] == "2024-02-27"
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_run_with_nothing_to_do_loads_no_client_and_ends_at_once(run, ads, tmp_path):
+    google = ("fetch", "2024-01-01", "2024-03-31", "--customer-id", "123-456-7890")
+    words = [*google, "--config", str(ads.config), "--out", "data"]
+    assert run(*words, env=ads.environment).code == 0
+    ads.behave()
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "adsfetch", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not {name for name in loaded if name.startswith(("google", "grpc", "tenacity", "tqdm"))}
+    assert ads.log()["days"] == []
+    before = os.times()
+    assert run(*words).code == 0
+    spent = os.times()
+    assert (
+        spent.children_user
+        + spent.children_system
+        - (before.children_user + before.children_system)
+        < 0.3
+    )
+
+
+def test_without_the_google_extra_other_sources_work_and_the_error_says_what_to_install(
+    run, tmp_path
+):
+    (tmp_path / "google.py").write_text("raise ModuleNotFoundError('no', name='google')")
+    assert run(*WEEK).code == 0
+    (tmp_path / "some.yaml").write_text("developer_token: x")
+    words = ("update", "--customer-id", "1234567890", "--out", "data", "--config", "some.yaml")
+    result = run(*words)
+    assert result.code == 2
+    assert "pip install 'bookstall[ads]'" in result.err
+
+
+def test_the_progress_bar_is_for_terminals_only(run, tmp_path):
+    assert run(*WEEK).err == ""
+    main, side = pty.openpty()
+    termios.tcsetwinsize(side, (25, 80))
+    words = ("fetch", "2024-01-01", "2024-01-31", *EXAMPLE)
+    with subprocess.Popen(
+        [sys.executable, "-m", "adsfetch", *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=side,
+    ) as process:
+        out, _ = process.communicate(timeout=20)
+    os.close(side)
+    assert b"31/31" in os.read(main, 10_000)
+    os.close(main)
+    assert out.startswith(b"fetch_data: 2024-01-01 to 2024-01-31, 31 of 31 days fetched")
+
+
+def test_all_metrics_are_in_the_json(run):
+    figures = run(*WEEK, "--json").json
+    assert set(figures) >= {
+        "days_fetched", "rows", "wall_seconds", "fetch_seconds", "aggregate_seconds",
+        "rows_per_second", "calls", "retries", "throttled_seconds", "call_p50_seconds",
+        "call_p95_seconds", "speed_up", "exit_code",
+    }  # fmt: skip
+    assert (figures["calls"], figures["rows"], figures["exit_code"]) == (7, 15, 0)

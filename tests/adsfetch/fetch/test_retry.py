@@ -1,0 +1,75 @@
+"""Which errors are retried, and how long rate limits pause."""
+
+import builtins
+import time
+from itertools import pairwise
+
+import pytest
+
+import adsfetch
+from adsfetch import DayFailure, DayReport, Retry, fetch_days
+from adsfetch.fetch.metrics import CallMetrics
+from tests.adsfetch.fetch.scenarios import DAYS, one_row, outcomes
+
+
+def raising_once(error):
+    """A source that raises an error on its first call for each day, and a record of calls."""
+    met = []
+
+    def source(day):
+        met.append(day)
+        if met.count(day) == 1:
+            raise error
+        return one_row(day)
+
+    return source, met
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (adsfetch.TimeoutError("slow"), "timeout"),
+        (adsfetch.RateLimitError(0.01), "rate limit"),
+        (adsfetch.TransientError("later"), "transient"),
+        (ConnectionError("gone"), "ConnectionError"),
+        (builtins.TimeoutError("slow"), "TimeoutError"),
+        (RuntimeError("who knows"), "RuntimeError"),
+    ],
+)
+def test_a_temporary_error_is_retried(error, cause):
+    source, met = raising_once(error)
+    metrics = CallMetrics()
+    found = outcomes(source, DAYS[:1], metrics=metrics)
+    assert isinstance(found[DAYS[0]], DayReport)
+    assert len(met) == 2
+    assert metrics.retries == {cause: 1}
+
+
+@pytest.mark.parametrize("error", [TypeError("x"), adsfetch.DayError("x"), NameError("x")])
+def test_a_permanent_error_is_not_retried(error):
+    source, met = raising_once(error)
+    assert outcomes(source, DAYS[:1])[DAYS[0]] == DayFailure(DAYS[0], error)
+    assert len(met) == 1
+
+
+def test_a_pause_longer_than_the_limit_is_a_quota_error():
+    def source(_day):
+        raise adsfetch.RateLimitError(3600)
+
+    with pytest.raises(adsfetch.QuotaError, match=r"1\.0 hours"):
+        list(fetch_days(source, DAYS))
+
+
+def test_pauses_double_if_the_server_names_no_delay():
+    times = []
+
+    def source(day):
+        times.append(time.monotonic())
+        if len(times) < 5:
+            raise adsfetch.RateLimitError
+        return one_row(day)
+
+    retry = Retry(attempts=3, wait_initial=0.05, wait_max=0.2)
+    assert isinstance(outcomes(source, DAYS[:1], retry=retry)[DAYS[0]], DayReport)
+    waits = [later - sooner for sooner, later in pairwise(times)]
+    assert all(wait >= asked for wait, asked in zip(waits, [0.05, 0.1, 0.2, 0.2], strict=True))

@@ -1,0 +1,80 @@
+"""The conversion of fields to text, from the client's messages and from projected ones."""
+
+import pytest
+
+from adsfetch import QueryError
+from adsfetch.google.fields import Fields, exact_amount
+
+gapic_adapter = pytest.importorskip("adsfetch.google.gapic_adapter")
+
+
+def cells(row, *paths):
+    """Return the cells of a row, which are the same if only the selected fields are unpacked."""
+    fields = Fields(row.DESCRIPTOR, paths)
+    batch = fields.batch([row])
+    projection = gapic_adapter.project_message(row.DESCRIPTOR, fields.attribute_paths)
+    assert fields.batch([projection.FromString(row.SerializeToString())]) == batch
+    return dict(zip(batch.names, [column[0] for column in batch.columns], strict=True))
+
+
+def test_a_field_called_type_is_found_by_its_name_in_gaql(row):
+    row.ad_group.type_ = 2
+    assert cells(row, "ad_group.type") == {"ad_group.type": "SEARCH_STANDARD"}
+
+
+def test_lists_are_joined_and_unknown_enums_stay_numbers(row):
+    row.metrics.interaction_event_types.extend([2, 3])
+    row.campaign.status = 99
+    assert cells(row, "metrics.interaction_event_types", "campaign.status") == {
+        "metrics.interaction_event_types": "CLICK;ENGAGEMENT",
+        "campaign.status": "99",
+    }
+
+
+def test_zero_is_not_blank(row):
+    row.metrics.clicks = 0
+    assert cells(row, "metrics.clicks", "metrics.search_impression_share") == {
+        "metrics.clicks": "0",
+        "metrics.search_impression_share": "",
+    }
+
+
+def test_a_whole_message_is_one_cell(row):
+    headline = row.ad_group_ad.ad.responsive_search_ad.headlines.add()
+    headline.text = "Books"
+    assert "Books" in cells(row, "ad_group_ad.ad.responsive_search_ad.headlines").popitem()[1]
+
+
+def test_a_message_and_a_field_in_it_may_both_be_selected(row):
+    row.campaign.network_settings.target_google_search = True
+    both = ("campaign.network_settings", "campaign.network_settings.target_google_search")
+    whole, inside = cells(row, *both).values()
+    assert "target_google_search" in whole
+    assert inside == "True"
+
+
+def test_optional_text_is_blank_or_itself(row):
+    row.campaign.final_url_suffix = ""
+    assert cells(row, "campaign.name", "campaign.final_url_suffix") == {
+        "campaign.name": "",
+        "campaign.final_url_suffix": "",
+    }
+
+
+def test_fractions_of_micros_keep_their_digits(row):
+    row.metrics.hotel_average_lead_value_micros = 1234567.25
+    cell = cells(row, "metrics.hotel_average_lead_value_micros")
+    assert cell["metrics.hotel_average_lead_value"] == "1.23456725"
+
+
+def test_an_unknown_field_is_an_error(row):
+    with pytest.raises(QueryError, match=r"campaign\.nope"):
+        Fields(row.DESCRIPTOR, ["campaign.nope"])
+
+
+@pytest.mark.parametrize(
+    ("micros", "amount"),
+    [(0, "0.000000"), (1, "0.000001"), (-1_500_000, "-1.500000")],
+)
+def test_amounts_are_exact(micros, amount):
+    assert exact_amount(micros) == amount

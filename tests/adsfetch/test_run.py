@@ -1,0 +1,67 @@
+"""Runs that are killed or interrupted, or whose source hangs."""
+
+import random
+import signal
+
+DAYS = 200
+RANGE = ("fetch", "2023-01-01", "2023-07-19")
+
+
+def test_after_ten_kills_only_unfinished_days_are_fetched(shop, fetch):
+    moments = random.Random(4)
+    for _ in range(10):
+        done = shop.recorded
+        shop.orders(latency=0.03)
+        process = shop.start(*RANGE, "--workers", "4")
+        shop.wait_for_calls(moments.randint(1, 12))
+        process.kill()
+        process.communicate()
+        assert not done & set(shop.calls)
+    done = shop.recorded
+    assert len(done) < DAYS
+    shop.orders()
+    assert fetch(*RANGE).code == 0
+    assert not done & set(shop.calls)
+    dates = [row["date"] for row in shop.all()]
+    assert len(dates) == len(set(dates)) == DAYS
+    assert dates == sorted(dates)
+    assert not list(shop.data.rglob("*.part"))
+
+
+def test_an_interrupted_run_ends_at_once_with_130_and_keeps_finished_days(shop, fetch):
+    shop.orders(hang=["2024-01-05", "2024-01-06"])
+    process = shop.start("fetch", "2024-01-01", "2024-01-06", "--workers", "4")
+    shop.wait_for_calls(6)
+    while len(shop.recorded) < 4:
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=5)
+    assert process.returncode == 130
+    assert "stopped: interrupted" in out
+    shop.orders()
+    assert fetch("fetch", "2024-01-01", "2024-01-06").code == 0
+    assert sorted(shop.calls) == ["2024-01-05", "2024-01-06"]
+    assert len(shop.all()) == 6
+
+
+def test_an_interrupt_during_calls_of_the_real_client_ends_the_run_within_seconds(shop, ads):
+    ads.behave(*({"do": "hang", "day": f"2024-01-{day:02}"} for day in range(1, 9)))
+    options = ["--config", str(ads.config), "--customer-id", "1234567890"]
+    shop.options = ("--out", "data", *options)
+    environment = ads.environment
+    process = shop.start("fetch", "2024-01-01", "2024-01-08", env=environment)
+    while len(ads.log()["days"]) < 8:
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=5)
+    assert process.returncode == 130
+
+
+def test_a_hanging_source_fails_its_day_and_the_run_ends(shop, fetch):
+    shop.orders(hang=["2024-01-03"])
+    result = fetch("fetch", "2024-01-01", "2024-01-05", "--timeout", "0.5", timeout=10)
+    assert result.code == 1
+    assert [failure["day"] for failure in result.json["failed"]] == ["2024-01-03"]
+    assert "StuckError" in result.json["failed"][0]["reason"]
+    assert shop.calls.count("2024-01-03") == 1
+    assert len(shop.all()) == 4
