@@ -112,7 +112,7 @@ def _key(connection: Connection, key: str) -> str:
 def _encode(value: Any) -> bytes:
     """Encode ``value``; raise TypeError unless decoding returns an equal value.
 
-    JSON, not pickle: whoever can write to Redis could run code here with a pickle. orjson would
+    JSON, not pickle: a pickle in Redis could run code when it is loaded. orjson would
     turn a tuple, a UUID or NaN into something else without an error, hence the comparison.
     """
     try:

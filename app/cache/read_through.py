@@ -21,7 +21,7 @@ from app.single_flight import SingleFlight
 
 ResponseAndStatus = tuple[BufferedResponse, str]
 """A response, and the parameters of its Cache-Status header."""
-Make = Callable[[], BufferedResponse]
+MakeResponse = Callable[[], BufferedResponse]
 
 
 class ReadThrough:
@@ -34,7 +34,7 @@ class ReadThrough:
         self._single_flight = SingleFlight()
         responses.client.on_lost = self._lease.revoke
 
-    def read(self, key: str, tags: Sequence[str], make: Make) -> ResponseAndStatus:
+    def read(self, key: str, tags: Sequence[str], make: MakeResponse) -> ResponseAndStatus:
         """Return the response of ``key``; call ``make`` if the cache has none."""
         if not self.responses.breaker.allow_request():
             return make(), "fwd=bypass; detail=redis-away"
@@ -52,7 +52,7 @@ class ReadThrough:
         return self._make_once(key, tags, versions, make)
 
     def _make_once(
-        self, key: str, tags: Sequence[str], versions: bytes, make: Make
+        self, key: str, tags: Sequence[str], versions: bytes, make: MakeResponse
     ) -> ResponseAndStatus:
         # The versions are part of the key: a reader joins a running query only if no write was
         # acknowledged between the start of that query and its own start.
@@ -68,7 +68,7 @@ class ReadThrough:
         ), "fwd=miss; collapsed"
 
     def _fill(
-        self, key: str, tags: Sequence[str], versions: bytes, make: Make
+        self, key: str, tags: Sequence[str], versions: bytes, make: MakeResponse
     ) -> ResponseAndStatus:
         # Another thread may have stored the response since our lookup.
         stored = self._get_again(key, tags, versions)

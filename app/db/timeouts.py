@@ -37,4 +37,4 @@ def _wait(waiting: connection) -> None:
         poll.register(waiting.fileno(), select.POLLIN if state == POLL_READ else select.POLLOUT)
         if not poll.poll(seconds * 1_000):
             # The driver closes a connection whose wait has failed; the pool opens a new one.
-            raise OperationalError(f"no answer from the server in {seconds} s")
+            raise OperationalError(f"no response from the server in {seconds} s")

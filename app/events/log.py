@@ -36,9 +36,9 @@ RETENTION = timedelta(hours=24)
 PURGE_EVERY, PURGE_LIMIT = 10, 100
 """Every tenth event removes up to a hundred old ones, so they cannot accumulate."""
 MAX_TOPIC_LENGTH = 60
-LOG_BYTES = 8
+LOG_NAME_BYTES = 8
 MAX_POSITION = 2**63 - 1
-CURSOR = re.compile(rf"([0-9a-f]{{{2 * LOG_BYTES}}})-(0|[1-9][0-9]{{0,18}})")
+CURSOR = re.compile(rf"([0-9a-f]{{{2 * LOG_NAME_BYTES}}})-(0|[1-9][0-9]{{0,18}})")
 
 
 class Event(NamedTuple):
@@ -77,7 +77,7 @@ class EventHead(Base):
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    log: Mapped[str] = mapped_column(String(2 * LOG_BYTES))
+    log: Mapped[str] = mapped_column(String(2 * LOG_NAME_BYTES))
     position: Mapped[int] = mapped_column(BigInteger)
 
 
@@ -142,14 +142,14 @@ def head(engine: Engine) -> LogPosition:
 
 def _create_head(connection: Connection) -> None:
     """Create the row of a new log if there is none, as after the tables were emptied."""
-    values = {"id": 1, "log": new_log(), "position": func.coalesce(NEWEST, 0)}
+    values = {"id": 1, "log": new_log_name(), "position": func.coalesce(NEWEST, 0)}
     statement = upsert(connection.dialect.name, EventHead).values(values)
     connection.execute(statement.on_conflict_do_nothing())
 
 
-def new_log() -> str:
+def new_log_name() -> str:
     """Return a new name for a log."""
-    return secrets.token_hex(LOG_BYTES)
+    return secrets.token_hex(LOG_NAME_BYTES)
 
 
 def newest(engine: Engine, upto: int, count: int) -> list[Event]:

@@ -12,7 +12,7 @@ WRONG += [f"{NAME}-{2**63}", f"{NAME}-{'9' * 5_000}", f"{NAME}-\u0661"]
 
 @pytest.mark.parametrize("position", [0, 1, 10, 2**63 - 1])
 def test_a_formatted_cursor_can_be_parsed(position):
-    name = log.new_log()
+    name = log.new_log_name()
     written = log.format_cursor(name, position)
     assert log.parse_cursor(written) == (name, position)
 

@@ -126,7 +126,7 @@ def test_events_can_be_read_by_topic_and_in_portions(app):
 def test_a_cursor_of_another_log_or_of_the_future_is_refused(app):
     write(app)
     engine, name = engine_of(app), head(app).log
-    for cursor in (Cursor(log.new_log(), 0), Cursor(name, 2)):
+    for cursor in (Cursor(log.new_log_name(), 0), Cursor(name, 2)):
         with pytest.raises(WindowPassed):
             log.after(engine, cursor, UNLIMITED)
 
