@@ -16,7 +16,6 @@ from app.redis.client import Command, Connection, RedisClient, RedisUnavailable
 
 Timeout = int | timedelta | None
 SCAN_COUNT = 1_000
-STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
 class RedisCache(BaseCache):
@@ -116,7 +115,7 @@ def _encode(value: Any) -> bytes:
     turn a tuple, a UUID or NaN into something else without an error, hence the comparison.
     """
     try:
-        encoded = orjson.dumps(value, option=STRICT)
+        encoded = orjson.dumps(value)
         if orjson.loads(encoded) == value:
             return encoded
     except orjson.JSONEncodeError:
