@@ -3,13 +3,13 @@
 import json
 import math
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 from flask import request
-from gunicorn.http.errors import ParseException
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_accept_header
@@ -18,6 +18,11 @@ from app.errors import BadRequest, Unprocessable, UnsupportedMediaType
 from app.http.response import GZIP_ETAG_SUFFIX
 
 JSON = "application/json"
+READ_ERRORS: tuple[type[Exception], ...] = (OSError,)
+with suppress(ImportError):  # another server can run the application too
+    from gunicorn.http.errors import ParseException
+
+    READ_ERRORS += (ParseException,)  # for an invalid chunk
 
 
 @lru_cache(maxsize=256)
@@ -69,7 +74,7 @@ def read_bytes() -> bytes:
     """Return the body; it can be read again."""
     try:
         return _read_all()
-    except (OSError, ParseException):  # gunicorn raises the second for an invalid chunk
+    except READ_ERRORS:
         raise BadRequest("The body could not be read to its end.") from None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def check(name: str, adapter: ModuleType, distribution: str) -> None:
-    """Fail unless ``name``, a "module:Class.attribute", exists in the installed ``distribution``."""
+    """Fail unless the installed ``distribution`` has ``name``, a "module:Class.attribute"."""
     message = f"{distribution} {version(distribution)} no longer has {name}: see {adapter.__name__}"
     module, _, path = name.partition(":")
     owner: Any = import_module(module)

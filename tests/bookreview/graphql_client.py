@@ -12,20 +12,20 @@ WORDS = {"rating": 4, "reviewer": "Ana", "text": "Read in one night."}
 
 
 def ask(client, query, **variables):
-    answer = client.post("/graphql", json={"query": query, "variables": variables})
-    assert answer.status_code == 200, answer.text
-    return answer.json
+    response = client.post("/graphql", json={"query": query, "variables": variables})
+    assert response.status_code == 200, response.text
+    return response.json
 
 
 def data(client, query, **variables):
-    answer = ask(client, query, **variables)
-    assert "errors" not in answer, answer
-    return answer["data"]
+    response = ask(client, query, **variables)
+    assert "errors" not in response, response
+    return response["data"]
 
 
 def error(client, query, **variables):
-    (told,) = ask(client, query, **variables)["errors"]
-    return told
+    (error,) = ask(client, query, **variables)["errors"]
+    return error
 
 
 def code(client, query, **variables):

@@ -32,10 +32,10 @@ def test_a_review_is_added_and_counted(client, book):
 def test_an_invalid_review_is_rejected_as_in_rest(client, book, field, value):
     emma = book()
     wrong = {**WORDS, field: value}
-    told = error(client, ADD, bookId=emma, **wrong)["extensions"]
+    extensions = error(client, ADD, bookId=emma, **wrong)["extensions"]
     rest = client.post(f"/books/{emma}/reviews", json=wrong).json["errors"]
-    assert told["code"] == "BAD_USER_INPUT"
-    assert told["errors"] == [{**found, "in": "arguments"} for found in rest]
+    assert extensions["code"] == "BAD_USER_INPUT"
+    assert extensions["errors"] == [{**found, "in": "arguments"} for found in rest]
     assert client.get(f"/books/{emma}").json["review_count"] == 0
 
 
@@ -57,9 +57,9 @@ def test_an_invalid_review_is_rejected_as_in_rest(client, book, field, value):
 )
 def test_a_variable_of_the_wrong_type_is_rejected_before_any_write(client, book, field, value):
     emma = book()
-    answer = ask(client, ADD, **{"bookId": emma, **WORDS, field: value})
-    assert "data" not in answer
-    assert [told["extensions"]["code"] for told in answer["errors"]] == ["BAD_USER_INPUT"]
+    response = ask(client, ADD, **{"bookId": emma, **WORDS, field: value})
+    assert "data" not in response
+    assert [error["extensions"]["code"] for error in response["errors"]] == ["BAD_USER_INPUT"]
     assert client.get(f"/books/{emma}").json["review_count"] == 0
 
 

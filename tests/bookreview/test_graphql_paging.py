@@ -100,12 +100,12 @@ def test_a_cursor_is_valid_only_for_its_own_list(client, book, review):
 )
 def test_a_request_can_list_at_most_a_thousand_items(client, book, query, fits):
     book()
-    answer = ask(client, query)
+    response = ask(client, query)
     if fits:
-        assert "errors" not in answer
+        assert "errors" not in response
     else:
-        assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
-        assert "1000" in str(answer["errors"][0]["extensions"]["errors"])
+        assert response["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+        assert "1000" in str(response["errors"][0]["extensions"]["errors"])
 
 
 def test_several_lists_count_together(client, book):

@@ -64,11 +64,11 @@ def test_books_are_filtered_as_in_rest(client, book):
 
 @pytest.mark.parametrize("id_", ["7", "abc", "", "0", "-1", "07", "9" * 20, "1.0", "\ud800", " 1"])
 def test_an_unknown_book_is_null_with_a_code(client, id_):
-    answer = ask(client, "query ($id: ID!) { book(id: $id) { id } }", id=id_)
-    assert answer["data"] == {"book": None}
-    (told,) = answer["errors"]
-    assert told["extensions"] == {"code": "NOT_FOUND"}
-    assert told["path"] == ["book"]
+    response = ask(client, "query ($id: ID!) { book(id: $id) { id } }", id=id_)
+    assert response["data"] == {"book": None}
+    (error,) = response["errors"]
+    assert error["extensions"] == {"code": "NOT_FOUND"}
+    assert error["path"] == ["book"]
     query = "query ($id: ID!) { reviews(bookId: $id) { nodes { id } } }"
     assert code(client, query, id=id_) == "NOT_FOUND"
     assert code(client, ADD, bookId=id_, **WORDS) == "NOT_FOUND"
@@ -92,10 +92,10 @@ def test_an_unknown_book_is_null_with_a_code(client, id_):
 def test_an_invalid_argument_of_a_list_is_named(shared_client, name, value):
     query = "query ($first: Int, $q: String, $author: String, $isbn: String)"
     query += " { books(first: $first, q: $q, author: $author, isbn: $isbn) { nodes { id } } }"
-    told = error(shared_client, query, **{name: value})["extensions"]
-    assert told["code"] == "BAD_USER_INPUT"
-    assert [found["pointer"] for found in told["errors"]] == [f"/{name}"]
-    assert {found["in"] for found in told["errors"]} == {"arguments"}
+    extensions = error(shared_client, query, **{name: value})["extensions"]
+    assert extensions["code"] == "BAD_USER_INPUT"
+    assert [found["pointer"] for found in extensions["errors"]] == [f"/{name}"]
+    assert {found["in"] for found in extensions["errors"]} == {"arguments"}
 
 
 def test_null_for_first_is_the_default(client, book):

@@ -41,10 +41,10 @@ def test_the_reviews_of_all_books_on_a_page_cost_one_statement(app, client, book
     with Statements(app) as sent:
         found = data(client, query)["books"]
     assert len(sent) == 2
-    for owner, shown in zip(ids, found["nodes"], strict=True):
+    for owner, node in zip(ids, found["nodes"], strict=True):
         rest = client.get(f"/books/{owner}/reviews?limit=3").json
-        reviews = shown["reviews"]
-        assert [told["text"] for told in reviews["nodes"]] == [r["text"] for r in rest["items"]]
+        reviews = node["reviews"]
+        assert [review["text"] for review in reviews["nodes"]] == [r["text"] for r in rest["items"]]
         assert reviews["pageInfo"]["hasNextPage"] == (rest["next_cursor"] is not None)
 
 

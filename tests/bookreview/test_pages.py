@@ -39,9 +39,9 @@ def test_every_file_that_a_page_references_exists(shared_client, path):
         names = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert len(names) >= 3
     for name in names:
-        with shared_client.get(f"/{name}") as answer:
+        with shared_client.get(f"/{name}") as response:
             kind = KINDS[name.rpartition(".")[2]]
-            assert (answer.status_code, answer.mimetype) == (200, kind), name
+            assert (response.status_code, response.mimetype) == (200, kind), name
 
 
 def test_the_modules_of_the_live_page_import_existing_files(shared_client):
@@ -61,10 +61,10 @@ def test_the_live_page_detects_an_unknown_book_by_its_code(client, book):
     found = client.post("/graphql", json=asked).json
     assert found["data"]["book"]
     for unknown in ("99", "abc"):
-        answer = client.post("/graphql", json={**asked, "variables": {"book": unknown}}).json
+        response = client.post("/graphql", json={**asked, "variables": {"book": unknown}}).json
         # The list is non-null, so data is null, and the page looks at the first error.
-        assert answer["data"] is None
-        assert {error["extensions"]["code"] for error in answer["errors"]} == {code}
+        assert response["data"] is None
+        assert {error["extensions"]["code"] for error in response["errors"]} == {code}
 
 
 @pytest.mark.parametrize("name", ["live.js", "feed.js"])
@@ -90,9 +90,9 @@ def test_graphiql_is_returned_to_clients_that_accept_html(shared_client, accept)
 
 @pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json"])
 def test_a_get_that_accepts_only_json_is_told_to_post(shared_client, accept):
-    answer = shared_client.get("/graphql", headers={"Accept": accept})
-    assert answer.status_code == 406
-    assert "POST" in answer.json["detail"]
+    response = shared_client.get("/graphql", headers={"Accept": accept})
+    assert response.status_code == 406
+    assert "POST" in response.json["detail"]
 
 
 @pytest.mark.parametrize(

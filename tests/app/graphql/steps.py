@@ -17,24 +17,24 @@ def ask(client, query, headers=None, **members):
     return client.post("/graphql", json={"query": query, **members}, headers=headers)
 
 
-def codes(answer):
-    return [error["extensions"]["code"] for error in answer.json["errors"]]
+def codes(response):
+    return [error["extensions"]["code"] for error in response.json["errors"]]
 
 
 def refused(client, query, **members):
-    """Return the codes of a request that is not executed; 400 to who takes the answer's kind."""
-    answer = ask(client, query, **members)
-    assert (answer.status_code, answer.mimetype) == (200, "application/json")
-    assert "data" not in answer.json
+    """Return the codes of a request that is not executed; 400 with the media type of GraphQL."""
+    response = ask(client, query, **members)
+    assert (response.status_code, response.mimetype) == (200, "application/json")
+    assert "data" not in response.json
     exact = ask(client, query, {"Accept": GRAPHQL_JSON}, **members)
     assert (exact.status_code, exact.mimetype) == (400, GRAPHQL_JSON)
-    assert exact.json == answer.json
-    return codes(answer)
+    assert exact.json == response.json
+    return codes(response)
 
 
 def make_key(app, *scopes):
-    words = [word for name in scopes for word in ("--scope", name)]
-    created = app.test_cli_runner().invoke(args=["keys", "create", "a test", *words])
+    options = [part for name in scopes for part in ("--scope", name)]
+    created = app.test_cli_runner().invoke(args=["keys", "create", "a test", *options])
     time.sleep(MISS_CACHE_SECONDS)
     return {"Authorization": f"Bearer {created.stdout.strip()}"}
 

@@ -57,8 +57,8 @@ def test_a_mutation_needs_the_same_scope_as_rest(make_app, database):
     assert codes(ask(client, ADD)) == ["UNAUTHENTICATED"]
     assert codes(ask(client, ADD, make_key(app, "books:write"))) == ["FORBIDDEN"]
     assert reviews(app) == 0
-    answer = ask(client, ADD, make_key(app, "reviews:write"))
-    assert answer.json == {"data": {"addReview": {"id": "1"}}}
+    response = ask(client, ADD, make_key(app, "reviews:write"))
+    assert response.json == {"data": {"addReview": {"id": "1"}}}
     wrong = ask(client, BOOKS, {"Authorization": "Bearer nonsense"})
     assert (wrong.status_code, wrong.mimetype) == (401, "application/problem+json")
 
@@ -72,9 +72,9 @@ def test_a_query_counts_as_a_read_and_a_mutation_also_as_a_write(make_app, sqlit
     written = ask(client, ADD)
     assert written.json["data"]
     assert written.headers["RateLimit"].startswith('"write";r=0;')
-    answer = ask(client, ADD)
-    (error,) = answer.json["errors"]
-    assert (answer.status_code, error["extensions"]["code"]) == (200, "TOO_MANY_REQUESTS")
+    response = ask(client, ADD)
+    (error,) = response.json["errors"]
+    assert (response.status_code, error["extensions"]["code"]) == (200, "TOO_MANY_REQUESTS")
     assert error["extensions"]["retryAfter"] > 0
     assert ask(client, BOOKS).status_code == 200
     beyond = ask(client, BOOKS)

@@ -21,9 +21,9 @@ def test_a_failed_commit_is_an_internal_error(app, client, book, caplog):
 
     with app.app_context():
         event.listen(db.engine, "commit", fail)
-    answer = ask(client, ADD)
-    assert codes(answer) == ["INTERNAL"]
-    assert answer.json["data"] is None
+    response = ask(client, ADD)
+    assert codes(response) == ["INTERNAL"]
+    assert response.json["data"] is None
     assert reviews(app) == 0
     assert ask(client, ADD).json["data"]
     assert reviews(app) == 1
@@ -34,10 +34,10 @@ def test_an_internal_error_reveals_only_the_request_id(app, client, monkeypatch,
         raise ZeroDivisionError("a secret of our insides")
 
     monkeypatch.setattr(services, "add_review", fault)
-    answer = ask(client, ADD, {"X-Request-ID": "a-1"})
-    (error,) = answer.json["errors"]
+    response = ask(client, ADD, {"X-Request-ID": "a-1"})
+    (error,) = response.json["errors"]
     assert error["extensions"] == {"code": "INTERNAL", "requestId": "a-1"}
-    assert "secret" not in answer.text
+    assert "secret" not in response.text
     assert "a secret of our insides" in caplog.text
     assert "a-1" in {getattr(record, "request_id", None) for record in caplog.records}
 
@@ -46,11 +46,11 @@ def test_an_internal_error_reveals_only_the_request_id(app, client, monkeypatch,
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "k"}])
 def test_without_a_database_the_code_is_unavailable(make_app, query, key):
     client = make_app("postgresql://u@127.0.0.1:1/none").test_client()
-    answer = ask(client, query, key)
-    assert answer.status_code in (200, 503)
-    (error,) = answer.json["errors"]
+    response = ask(client, query, key)
+    assert response.status_code in (200, 503)
+    (error,) = response.json["errors"]
     assert error["extensions"] == {"code": "UNAVAILABLE", "retryAfter": 2}
-    assert "127.0.0.1" not in answer.text
+    assert "127.0.0.1" not in response.text
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_a_number_is_an_integer_by_value_not_by_notation(client, book, number, r
     book()
     query = ADD.replace("mutation", "mutation ($r: Int!)").replace("4", "$r")
     body = f'{{"query": {json.dumps(query)}, "variables": {{"r": {number}}}}}'
-    answer = client.post("/graphql", data=body, content_type="application/json")
-    assert "Decimal" not in answer.text
+    response = client.post("/graphql", data=body, content_type="application/json")
+    assert "Decimal" not in response.text
     if rating:
         query = "{ reviews(bookId: 1) { nodes { rating } } }"
         assert ask(client, query).json["data"]["reviews"]["nodes"] == [{"rating": rating}]
     else:
-        assert codes(answer) == ["BAD_USER_INPUT"]
+        assert codes(response) == ["BAD_USER_INPUT"]
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_a_number_is_an_integer_by_value_not_by_notation(client, book, number, r
 )
 def test_a_variable_of_the_wrong_type_is_named(shared_client, declared, value):
     field = "book(id: $x) { id }" if "ID" in declared else "books(first: $x) { nodes { id } }"
-    answer = ask(shared_client, f"query ($x: {declared}) {{ {field} }}", variables={"x": value})
-    assert codes(answer) == ["BAD_USER_INPUT"]
-    assert "$x" in answer.json["errors"][0]["message"]
-    assert len(answer.data) < 10_000
+    response = ask(shared_client, f"query ($x: {declared}) {{ {field} }}", variables={"x": value})
+    assert codes(response) == ["BAD_USER_INPUT"]
+    assert "$x" in response.json["errors"][0]["message"]
+    assert len(response.data) < 10_000
 
 
 def test_null_for_a_required_argument_is_bad_user_input(shared_client):
@@ -96,5 +96,5 @@ def test_null_for_a_required_argument_is_bad_user_input(shared_client):
 
 
 def test_undeclared_variables_are_ignored(shared_client):
-    answer = ask(shared_client, BOOKS, variables={"a": "\ud800", "b": [1.5, None]}, other=1)
-    assert "errors" not in answer.json
+    response = ask(shared_client, BOOKS, variables={"a": "\ud800", "b": [1.5, None]}, other=1)
+    assert "errors" not in response.json

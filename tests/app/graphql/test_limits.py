@@ -29,7 +29,7 @@ from tests.app.graphql.steps import (
 
 
 @pytest.mark.parametrize(
-    ("query", "words"),
+    ("query", "expected"),
     [
         (nested(MAX_DEPTH + 1), "deep"),
         (fields(MAX_SELECTIONS + 1), "selections"),
@@ -41,12 +41,12 @@ from tests.app.graphql.steps import (
         (f"{{ __typename }} fragment F on Book {{ {'id ' * 301} }}", "selections"),
     ],
 )
-def test_a_document_beyond_a_limit_is_rejected_quickly(shared_client, query, words):
+def test_a_document_beyond_a_limit_is_rejected_quickly(shared_client, query, expected):
     began = time.monotonic()
-    answer = ask(shared_client, query)
+    response = ask(shared_client, query)
     assert time.monotonic() - began < 1
-    assert codes(answer) == ["GRAPHQL_VALIDATION_FAILED"]
-    assert words in answer.json["errors"][0]["message"]
+    assert codes(response) == ["GRAPHQL_VALIDATION_FAILED"]
+    assert expected in response.json["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_a_document_just_within_the_limits_is_executed(shared_client, query):
 def test_the_limits_apply_to_all_operations_together(shared_client):
     within = operations(MAX_DEFINITIONS, "__typename")
     assert "data" in ask(shared_client, within, operationName="Q1").json
-    for query, words in [
+    for query, expected in [
         (operations(MAX_DEFINITIONS + 1, "__typename"), "operations and fragments"),
         (operations(5, of_book("id " * 60)[1:-2]), "selections"),
     ]:
-        answer = ask(shared_client, query, operationName="Q1")
-        assert codes(answer) == ["GRAPHQL_VALIDATION_FAILED"]
-        assert words in answer.json["errors"][0]["message"]
+        response = ask(shared_client, query, operationName="Q1")
+        assert codes(response) == ["GRAPHQL_VALIDATION_FAILED"]
+        assert expected in response.json["errors"][0]["message"]
     twice = operations(2, f"...F {' '.join(f'a{n}: __typename' for n in range(MAX_ALIASES))}")
     twice += f" fragment F on Query {{ {'eventCursor ' * MAX_ROOT_FIELDS} }}"
     assert "data" in ask(shared_client, twice, operationName="Q1").json
@@ -74,9 +74,9 @@ def test_the_limits_apply_to_all_operations_together(shared_client):
 
 def test_a_response_that_repeats_a_text_too_often_is_rejected(client, app, book):
     emma = book()
-    words = {"book_id": emma, "rating": 4, "reviewer": "Ana", "text": "\U0001f600" * 10_000}
+    columns = {"book_id": emma, "rating": 4, "reviewer": "Ana", "text": "\U0001f600" * 10_000}
     with app.app_context():
-        db.session.execute(insert(Review), [words] * 90)
+        db.session.execute(insert(Review), [columns] * 90)
         db.session.commit()
     often = " ".join(f"a{n}: text" for n in range(4))
     query = f"{{ reviews(bookId: {emma}, first: 90) {{ nodes {{ %s }} }} }}"

@@ -94,9 +94,9 @@ def work(query):
 
 @pytest.mark.parametrize("query", ALIKE.values(), ids=ALIKE)
 def test_comparisons_of_fields_with_one_name_are_limited(shared_client, query):
-    answer = ask(shared_client, query)
-    assert codes(answer) == ["GRAPHQL_VALIDATION_FAILED"]
-    assert "with the same name" in answer.json["errors"][0]["message"]
+    response = ask(shared_client, query)
+    assert codes(response) == ["GRAPHQL_VALIDATION_FAILED"]
+    assert "with the same name" in response.json["errors"][0]["message"]
     assert work(query) < WORK_MAX
 
 

@@ -22,16 +22,16 @@ from tests.app.graphql.steps import BOOKS, GRAPHQL_JSON, ask, refused
     ],
 )
 def test_the_client_chooses_the_media_type(shared_client, accept, kind):
-    answer = ask(shared_client, BOOKS, {"Accept": accept} if accept else {})
-    assert (answer.status_code, answer.mimetype) == (200, kind)
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert "ETag" not in answer.headers
+    response = ask(shared_client, BOOKS, {"Accept": accept} if accept else {})
+    assert (response.status_code, response.mimetype) == (200, kind)
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "ETag" not in response.headers
 
 
 def test_a_client_that_accepts_neither_gets_a_406(shared_client):
-    answer = ask(shared_client, BOOKS, {"Accept": "text/html"})
-    assert (answer.status_code, answer.mimetype) == (406, "application/problem+json")
-    assert answer.headers["Cache-Control"] == "no-store"
+    response = ask(shared_client, BOOKS, {"Accept": "text/html"})
+    assert (response.status_code, response.mimetype) == (406, "application/problem+json")
+    assert response.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_a_client_that_accepts_neither_gets_a_406(shared_client):
     ],
 )
 def test_an_invalid_graphql_request_gets_a_problem_document(shared_client, body):
-    answer = shared_client.post("/graphql", data=body, content_type="application/json")
-    assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
+    response = shared_client.post("/graphql", data=body, content_type="application/json")
+    assert (response.status_code, response.mimetype) == (400, "application/problem+json")
 
 
 @pytest.mark.parametrize(

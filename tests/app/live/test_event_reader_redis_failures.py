@@ -79,7 +79,7 @@ def of_another_type(redis_server: Redis) -> Iterator[None]:
     execute_redis(redis_server, "DEL", key)
 
 
-WOES = [
+FAILURES = [
     dead,
     frozen,
     restarted_empty,
@@ -92,23 +92,23 @@ WOES = [
 ]
 
 
-@pytest.mark.parametrize("woe", WOES)
+@pytest.mark.parametrize("failure", FAILURES)
 def test_all_events_arrive_once_and_in_order_whatever_happens_to_redis(
-    woe, worker, redis_server, listen
+    failure, worker, redis_server, listen
 ):
     listener = listen(worker)
     wait_for_blocked(redis_server)
     for _ in range(3):
         add_review(worker)
     listener.wait_for(3)
-    course = woe(redis_server)
-    next(course)
+    steps = failure(redis_server)
+    next(steps)
     for number in range(4, 9):
         add_review(worker)
         assert listener.wait_for(number) < DATABASE_SECONDS
     for _ in range(3):
         add_review(worker)
-    next(course, None)
+    next(steps, None)
     for _ in range(3):
         add_review(worker)
     listener.wait_for(14)

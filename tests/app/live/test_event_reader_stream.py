@@ -90,9 +90,9 @@ def test_foreign_entries_in_the_stream_are_deleted(worker, redis_server, listen)
     listener = listen(worker)
     wait_for_blocked(redis_server)
     key = stream_key(log_name(worker))
-    for words in (("1-0", "x", "y"), ("0-7", "t", "t", "p", "p"), ("9-9", "x", "y")):
+    for entry in (("1-0", "x", "y"), ("0-7", "t", "t", "p", "p"), ("9-9", "x", "y")):
         execute_redis(redis_server, "DEL", key)
-        execute_redis(redis_server, "XADD", key, *words)
+        execute_redis(redis_server, "XADD", key, *entry)
         wait_until(lambda: not execute_redis(redis_server, "EXISTS", key))
     execute_redis(redis_server, "XADD", key, "7-0", "t", "t", "p", "p")
     wait_until(lambda: not execute_redis(redis_server, "EXISTS", key))

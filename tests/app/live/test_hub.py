@@ -30,7 +30,7 @@ def test_a_recent_cursor_is_resumed_from_memory(hub, topic):
         log.write(1, OTHER)
         log.write(1)
         await log.catch_up()
-        log.run("DELETE FROM event")  # memory has to do
+        log.run("DELETE FROM event")  # only the ring buffer has the events now
         async with aclosing(log.follow(log.cursor(1), topic)) as followed:
             expected = [2, 4] if topic else [2, 3, 4]
             assert await log.positions(followed, len(expected)) == expected
@@ -124,14 +124,14 @@ def test_cursors_that_cannot_be_resumed_raise_window_passed(hub):
         log.write(RING_SIZE + 10)
         await log.catch_up()
         log.run("DELETE FROM event WHERE position <= 5")
-        gone, kept = log.follow(log.cursor(4)), log.follow(log.cursor(5))
+        purged, stored = log.follow(log.cursor(4)), log.follow(log.cursor(5))
         future, foreign = log.follow(log.cursor(RING_SIZE + 11)), log.follow(f"{'0' * 16}-1")
-        for followed in (gone, future, foreign):
+        for followed in (purged, future, foreign):
             async with aclosing(followed):
                 with pytest.raises(WindowPassed):
                     await anext(followed)
-        async with aclosing(kept):
-            assert await log.positions(kept, 1) == [6]
+        async with aclosing(stored):
+            assert await log.positions(stored, 1) == [6]
 
     hub(scenario)
 

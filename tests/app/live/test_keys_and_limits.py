@@ -1,4 +1,4 @@
-"""Who may be on the client, how long, and with how much: on a service that wants keys."""
+"""API keys, origins and limits of connections, on a service that requires keys."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def database(migrated_sqlite, tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def tokens(database) -> dict[str, list[str]]:
-    """Keys by their scope, made before the service: a new one is known only after a moment."""
+    """Keys by their scope, made before the service: a new key is accepted only after a moment."""
     made = {scope: [new_token() for _ in range(20)] for scope in ("", "reviews:write")}
     made["books:write"] = [new_token()]
     rows = [
@@ -46,8 +46,7 @@ def tokens(database) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def guarded(database, tokens, live_service) -> Any:
-    """A service that wants keys, counts, and has a page on another site; of one worker, which
-    counts alone."""
+    """A service with required keys, rate limits and an allowed origin; one worker, one count."""
     with live_service(
         DATABASE_URL=database,
         WEB_CONCURRENCY="1",
@@ -67,15 +66,15 @@ def write(url: str, statement: Any) -> None:
 
 @pytest.fixture
 def key(tokens) -> Callable[..., str]:
-    """A factory of keys that nobody has used; returns the token."""
+    """A factory of unused keys; returns the token."""
     return lambda scope="": tokens[scope].pop()
 
 
 @pytest.fixture(scope="module")
 def some_book(guarded, tokens) -> str:
-    shown = {"Authorization": f"Bearer {tokens['books:write'].pop()}"}
-    words = b'{"title": "Emma", "author": "Jane Austen"}'
-    return str(json.loads(guarded.request("POST", "/books", words, **shown)[2])["id"])
+    headers = {"Authorization": f"Bearer {tokens['books:write'].pop()}"}
+    document = b'{"title": "Emma", "author": "Jane Austen"}'
+    return str(json.loads(guarded.request("POST", "/books", document, **headers)[2])["id"])
 
 
 def revoke(server: Any, token: str) -> None:
@@ -153,8 +152,8 @@ def test_queries_on_a_websocket_are_counted_as_reads(guarded, websocket, stream,
     assert refused["retryAfter"] >= 1
     assert client.is_quiet()  # and stays
     bearer = {"Authorization": f"Bearer {token}"}
-    told = stream(guarded, NAME, headers=bearer).next()[1]
-    assert told["errors"][0]["extensions"]["code"] == "TOO_MANY_REQUESTS"
+    result = stream(guarded, NAME, headers=bearer).next()[1]
+    assert result["errors"][0]["extensions"]["code"] == "TOO_MANY_REQUESTS"
 
 
 def test_mutations_on_a_websocket_are_counted_as_writes(guarded, websocket, key, some_book):
@@ -196,9 +195,9 @@ def test_each_closed_connection_writes_one_log_record(guarded, websocket, key, u
     client = websocket(guarded, headers={"X-Request-ID": "a-client-of-mine"}).init(key())
     client.connection.close(1000)
 
-    def told() -> Any:
+    def log_records() -> Any:
         return re.findall(r"^.*a-client-of-mine.*$", guarded.log.read_text(), re.MULTILINE)
 
-    (entry,) = until(told)
+    (entry,) = until(log_records)
     assert json.loads(entry)["route"] == "/graphql"
     assert json.loads(entry)["message"].startswith("websocket closed: ")

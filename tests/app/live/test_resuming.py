@@ -1,4 +1,4 @@
-"""Following goes on without gap or repeat: at another worker, after restarts, from far behind."""
+"""Subscriptions resume without gaps or repeats: at other workers, after restarts."""
 
 import json
 import os
@@ -86,13 +86,13 @@ def test_an_old_cursor_is_read_from_the_table_until_its_events_are_purged(
     assert client.error_code() == "WINDOW_PASSED"
     client.start(SHORT, after=f"{log}-2500")
     assert client.event()["cursor"] == f"{log}-2501"
-    kind, told = stream(server, SHORT, after=start).next()
-    assert (kind, told["errors"][0]["extensions"]["code"]) == ("next", "WINDOW_PASSED")
+    kind, result = stream(server, SHORT, after=start).next()
+    assert (kind, result["errors"][0]["extensions"]["code"]) == ("next", "WINDOW_PASSED")
 
 
 @pytest.fixture
-def ill_treated(serve_live, migrate):
-    """A service, and a PostgreSQL and a Redis of its own."""
+def own_servers(serve_live, migrate):
+    """A service with a PostgreSQL and a Redis server of its own."""
     with Postgres() as database, Redis() as cache:
         url = database.new_database("bookstall_live")
         migrate(url)
@@ -100,17 +100,17 @@ def ill_treated(serve_live, migrate):
 
 
 def test_connections_stay_open_while_the_database_or_redis_is_unavailable(
-    ill_treated, websocket, stream, book, until
+    own_servers, websocket, stream, book, until
 ):
-    server, database, cache = ill_treated
+    server, database, cache = own_servers
     one = book(server)
     client = websocket(server).init().subscribe(book=one)
     events = stream(server, book=one, after=server.cursor())
 
     def add(text):
-        # Just after an outage a connection may still fail: 503, and nothing is written.
-        words = json.dumps({"rating": 4, "reviewer": "Ana", "text": text}).encode()
-        until(lambda: server.request("POST", f"/books/{one}/reviews", words)[0] == 201)
+        # Right after an outage a write may still fail with a 503.
+        body = json.dumps({"rating": 4, "reviewer": "Ana", "text": text}).encode()
+        until(lambda: server.request("POST", f"/books/{one}/reviews", body)[0] == 201)
 
     add("before")
     assert client.texts(1) == events.texts(1) == ["before"]
@@ -122,11 +122,11 @@ def test_connections_stay_open_while_the_database_or_redis_is_unavailable(
 
     database.stop()
     late = websocket(server).init()
-    late.request(SHORT, book=one)
+    late.start(SHORT, book=one)
     assert late.error_code() == "UNAVAILABLE"
     assert client.is_quiet()
-    _, told = stream(server, SHORT, book=one).next()
-    assert told["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+    _, result = stream(server, SHORT, book=one).next()
+    assert result["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
     database.start()
 
     add("after")

@@ -1,4 +1,4 @@
-"""One execution of an event for all who ask for the same: what counts as the same."""
+"""Shared executions: which subscriptions are equal, and what they share."""
 
 import json
 from contextlib import ExitStack
@@ -51,10 +51,10 @@ def create():
     return SharedExecutions(root), made
 
 
-def shown(subscription, place=None):
-    """Return what an event looks like for who asks for this."""
+def execute(subscription, position=None):
+    """Return the result of an event for this subscription."""
     with create()[0].join(None, subscription, ANA) as execution:
-        result = execution.result(LOG, place or event())
+        result = execution.result(LOG, position or event())
         assert not result.errors
         return orjson.loads(orjson.dumps(result.data))
 
@@ -67,7 +67,7 @@ SAME = [
     ("subscription($after: String) { reviewAdded(after: $after) { cursor } }", {"after": None}),
     ("subscription($p: String!) { reviewAdded(after: $p) { cursor } }", {"p": "c"}),
     ('subscription($p: String = "d") { reviewAdded(after: $p) { cursor } }', {}),
-    ("subscription { reviewAdded { cursor } } # said", {"not": "declared"}),
+    ("subscription { reviewAdded { cursor } } # comment", {"not": "declared"}),
 ]
 
 
@@ -118,7 +118,7 @@ def test_other_selections_have_another_key():
 
 def test_an_alias_is_kept():
     query = "subscription { news: reviewAdded { place: cursor review { words: text } } }"
-    assert shown(read(query)) == {"news": {"place": f"{LOG}-1", "review": {"words": "Good."}}}
+    assert execute(read(query)) == {"news": {"place": f"{LOG}-1", "review": {"words": "Good."}}}
 
 
 def test_the_field_can_be_in_fragments():
@@ -133,7 +133,7 @@ def test_the_field_can_be_in_fragments():
     assert subscription.arguments == {"bookId": "7", "after": "x"}
     assert subscription.key == read(query, p="y", id="7").key
     assert subscription.key != read(query, p="y", id="8").key
-    assert shown(subscription)["reviewAdded"]["review"] == {"text": "Good.", "bookId": "7"}
+    assert execute(subscription)["reviewAdded"]["review"] == {"text": "Good.", "bookId": "7"}
 
 
 def test_variables_used_beside_the_cursor_change_the_key():
@@ -144,8 +144,8 @@ def test_variables_used_beside_the_cursor_change_the_key():
     """
     one, other = read(both, x="1", b=True), read(both, x="2", b=False)
     assert one.key != other.key
-    assert shown(one) == {"reviewAdded": {"review": {"text": "Good."}}}
-    assert shown(other)["reviewAdded"]["cursor"] == f"{LOG}-1"
+    assert execute(one) == {"reviewAdded": {"review": {"text": "Good."}}}
+    assert execute(other)["reviewAdded"]["cursor"] == f"{LOG}-1"
 
 
 def test_only_the_named_operation_of_several_is_used():

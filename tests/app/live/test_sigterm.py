@@ -1,4 +1,4 @@
-"""How workers of subscribers end: nothing is lost, and nobody is waited for who asks nothing."""
+"""The shutdown of asgi workers: no request is lost, idle connections do not delay it."""
 
 import os
 import signal
@@ -21,8 +21,8 @@ def service(sqlite_database):
         yield service
 
 
-def told_to_end(service):
-    """Tell the master, and return when its workers have heard it."""
+def terminate(service):
+    """Send SIGTERM to the master, and wait until its workers have received it."""
     service.terminate()
     time.sleep(0.3)
 
@@ -34,7 +34,7 @@ def test_a_shutdown_closes_subscriptions_and_loses_no_request(sqlite_database):
     assert loss.exit_code == 0
     assert loss.closed == {"ws close 1012": 10, "sse end": 10}
     assert loss.notified_within < 5
-    assert loss.seconds < GRACEFUL / 2, "asleep on kept connections is not at work"
+    assert loss.seconds < GRACEFUL / 2, "idle keep-alive connections must not delay the shutdown"
 
 
 def test_a_reload_closes_subscriptions_and_loses_no_request(sqlite_database):
@@ -44,30 +44,30 @@ def test_a_reload_closes_subscriptions_and_loses_no_request(sqlite_database):
 
 
 def test_the_last_responses_carry_connection_close(service):
-    wire = HttpConnection(service.port)
-    wire.request(get("/healthz"))
-    assert not wire.header("Connection")
-    told_to_end(service)
-    assert wire.request(get("/healthz")).status == 200
-    assert wire.header("Connection") == "close"
-    wire.close()
+    connection = HttpConnection(service.port)
+    connection.request(get("/healthz"))
+    assert not connection.header("Connection")
+    terminate(service)
+    assert connection.request(get("/healthz")).status == 200
+    assert connection.header("Connection") == "close"
+    connection.close()
     assert service.wait() == 0
 
 
 def test_a_partly_received_request_is_completed(service):
-    kept, new = HttpConnection(service.port), HttpConnection(service.port)
-    kept.request(get("/healthz"))
-    words = get("/healthz")
-    for wire in (kept, new):
-        wire.send(words[:30])
-    told_to_end(service)
-    time.sleep(2.5)  # longer than answers are the last, and idle connections closed
-    for wire in (kept, new):
-        wire.socket.sendall(words[30:])
-        while not wire.receive():
+    reused, new = HttpConnection(service.port), HttpConnection(service.port)
+    reused.request(get("/healthz"))
+    request = get("/healthz")
+    for connection in (reused, new):
+        connection.send(request[:30])
+    terminate(service)
+    time.sleep(2.5)  # longer than the notice and the closing of idle connections
+    for connection in (reused, new):
+        connection.socket.sendall(request[30:])
+        while not connection.receive():
             pass
-        assert wire.status == 200
-        wire.close()
+        assert connection.status == 200
+        connection.close()
     assert service.wait() == 0
 
 
@@ -84,18 +84,18 @@ def test_connections_without_a_request_do_not_delay_the_shutdown(service):
 
 def test_a_closed_stream_has_a_complete_body_and_logs_no_error(service):
     stream = HttpConnection(service.port)
-    words = {"query": "subscription { reviewAdded { cursor } }"}
+    document = {"query": "subscription { reviewAdded { cursor } }"}
     request = json_request(
-        "POST", "/graphql/stream", orjson.dumps(words), Accept="text/event-stream"
+        "POST", "/graphql/stream", orjson.dumps(document), Accept="text/event-stream"
     )
     stream.socket.sendall(request)
-    heard = stream.socket.recv(65_536)
-    assert b" 200 " in heard
+    received = stream.socket.recv(65_536)
+    assert b" 200 " in received
     service.terminate()
     while piece := stream.socket.recv(65_536):
-        heard += piece
+        received += piece
     stream.close()
-    assert heard.endswith(b"\r\n0\r\n\r\n")
+    assert received.endswith(b"\r\n0\r\n\r\n")
     assert service.wait() == 0
     assert "ERROR" not in service.log.read_text()
 
@@ -103,5 +103,5 @@ def test_a_closed_stream_has_a_complete_body_and_logs_no_error(service):
 def test_repeated_signals_change_nothing(service):
     for worker in service.workers() * 3:
         os.kill(worker, signal.SIGTERM)
-    told_to_end(service)
+    terminate(service)
     assert service.wait() == 0

@@ -14,12 +14,12 @@ PROBLEM = "application/problem+json"
 
 
 @pytest.fixture(autouse=True)
-def no_fault_of_ours(live) -> Iterator[None]:
-    """Whatever clients do, nothing of it is an error in the log."""
+def no_error_in_the_log(live) -> Iterator[None]:
+    """No client behaviour may cause an error in the log."""
     before = len(live.log.read_text())
     yield
-    said = live.log.read_text()[before:]
-    assert "Traceback" not in said, said
+    logged = live.log.read_text()[before:]
+    assert "Traceback" not in logged, logged
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
@@ -86,8 +86,8 @@ def test_a_mutation_by_get_is_refused(live, stream, book, accept):
 )
 def test_an_invalid_subscription_gets_an_event_with_errors_and_the_end(live, stream, query, code):
     events = stream(live, query)
-    kind, told = events.next()
-    assert (kind, told["errors"][0]["extensions"]["code"]) == ("next", code)
+    kind, result = events.next()
+    assert (kind, result["errors"][0]["extensions"]["code"]) == ("next", code)
     assert events.next() == ("complete", None)
 
 
@@ -129,8 +129,8 @@ def test_an_invalid_request_gets_a_problem_document(live, stream, body, accept):
     headers = {"Accept": accept, "Content-Type": "application/json"}
     response = stream(live, body=body, headers=headers)
     assert (response.status, response.header("Content-Type")) == (400, PROBLEM)
-    told = response.json()
-    assert (told["status"], told["request_id"]) == (400, response.header("X-Request-ID"))
+    problem = response.json()
+    assert (problem["status"], problem["request_id"]) == (400, response.header("X-Request-ID"))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_invalid_query_parameters_get_an_error(live, stream, query, accept):
     path = f"/graphql/stream{query or '?'}"
     response = stream(live, path=path, method="GET", headers={"Accept": accept})
     assert response.status in {200, 400, 406}
-    assert "errors" in (told := response.response.read().decode()) or "request_id" in told
+    assert "errors" in (text := response.response.read().decode()) or "request_id" in text
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data; boundary=x", ""])
@@ -210,18 +210,18 @@ def test_the_request_id_is_returned(live, stream):
 
 
 def test_disconnected_clients_are_noticed(live, stream, book, review, until):
-    def open_lines() -> float:
-        told = live.request("GET", "/metrics")[2].decode()
+    def open_connections() -> float:
+        metrics = live.request("GET", "/metrics")[2].decode()
         return sum(
-            float(client.rpartition(" ")[2])
-            for client in told.splitlines()
-            if client.startswith('bookstall_live_connections{kind="stream"}')
+            float(line.rpartition(" ")[2])
+            for line in metrics.splitlines()
+            if line.startswith('bookstall_live_connections{kind="stream"}')
         )
 
     one = book(live)
-    until(lambda: open_lines() == 0)  # those of other tests
+    until(lambda: open_connections() == 0)  # those of other tests
     events = [stream(live, book=one, after=live.cursor()) for _ in range(6)]
-    assert open_lines() == 6
+    assert open_connections() == 6
     for client in events:
         client.close()
-    until(lambda: open_lines() == 0)
+    until(lambda: open_connections() == 0)

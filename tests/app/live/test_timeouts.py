@@ -1,4 +1,4 @@
-"""What takes its time: clients that say nothing, do not read or stay too long, all at once."""
+"""Timeouts: clients that send nothing, do not read or stay until the shutdown, all at once."""
 
 import contextlib
 import json
@@ -15,13 +15,13 @@ from app.live.protocols import INIT_TIMEOUT_SECONDS
 LONG = "\U0001f600" * 10_000
 """40,000 bytes."""
 MANY = 40
-"""More of them than all buffers on the way hold."""
+"""More such reviews than all buffers between the server and a client can hold."""
 HEARTBEAT_SECONDS = 15
 
 
-def unread(server):
-    """Make a connection that takes little in advance."""
-    connection = sockets.websocket()
+def slow_reader(server):
+    """Connect a client with a small receive buffer, which never reads."""
+    connection = sockets.socket()
     connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
     connection.connect(("127.0.0.1", server.port))
     return connection
@@ -29,7 +29,7 @@ def unread(server):
 
 @pytest.fixture
 def ending(serve_live, sqlite_database):
-    """A service that may end."""
+    """A service that the test shuts down."""
     return serve_live(DATABASE_URL=sqlite_database)
 
 
@@ -39,15 +39,17 @@ def test_slow_and_silent_clients_are_closed_and_others_served_promptly(
     server, began = live_on_stack, time.monotonic()
     one = book(server)
     quiet = stream(server, book=book(server))
-    slow = [websocket(server, sock=unread(server)).init().subscribe(book=one) for _ in range(2)]
+    slow = [
+        websocket(server, sock=slow_reader(server)).init().subscribe(book=one) for _ in range(2)
+    ]
     query = "subscription { reviewAdded { review { text } } }"
     body = json.dumps({"query": query}).encode()
-    slow_stream = unread(server)
+    slow_stream = slow_reader(server)
     head = b"POST /graphql/stream HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     accept = b"Accept: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
     slow_stream.sendall(head + accept + body)
     assert slow_stream.recv(12) == b"HTTP/1.1 200"
-    silent, idle = websocket(server), unread(server)
+    silent, idle = websocket(server), slow_reader(server)
     quick = websocket(server).init().subscribe(book=one)
     for _ in range(MANY):
         review(server, one, LONG)
@@ -67,18 +69,18 @@ def test_slow_and_silent_clients_are_closed_and_others_served_promptly(
         assert client.wait_closed(30)[0] in {0, 1006, 1011}
     slow_stream.settimeout(40)
     received = len(LONG)
-    while more := drained(slow_stream):
+    while more := receive(slow_stream):
         received += len(more)
     assert received < MANY * len(LONG.encode())
     idle.close()
     slow_stream.close()
     quiet.set_timeout(2 * HEARTBEAT_SECONDS)
-    comments = (client for client in quiet.lines() if client)
+    comments = (line for line in quiet.lines() if line)
     assert [next(comments) for _ in range(2)] == [": ping", ": ping"]
     assert "Traceback" not in server.log.read_text()
 
 
-def drained(connection):
+def receive(connection):
     try:
         return connection.recv(1_000_000)
     except ConnectionResetError:
@@ -98,7 +100,7 @@ def test_shutdown_closes_websockets_and_streams_and_rejects_new_connections(
     server.terminate()
     assert {client.wait_closed() for client in (*clients, silent)} == {(1012, "Service Restart")}
     assert {events.next() for events in streams} == {("end", None)}
-    with contextlib.suppress(OSError, InvalidHandshake):  # if nobody listens any more
+    with contextlib.suppress(OSError, InvalidHandshake):  # if no process listens any more
         assert websocket(server).wait_closed()[0] == 1012
     assert server.wait() == 0
     assert "Traceback" not in server.log.read_text()

@@ -9,12 +9,12 @@ from tests.app.live.documents import FOLLOW
 
 
 @pytest.fixture(autouse=True)
-def no_fault_of_ours(live) -> Iterator[None]:
-    """Whatever clients do, nothing of it is an error in the log."""
+def no_error_in_the_log(live) -> Iterator[None]:
+    """No client behaviour may cause an error in the log."""
     before = len(live.log.read_text())
     yield
-    said = live.log.read_text()[before:]
-    assert "Traceback" not in said, said
+    logged = live.log.read_text()[before:]
+    assert "Traceback" not in logged, logged
 
 
 def test_a_query_gets_one_result(live, websocket, book):

@@ -11,12 +11,12 @@ from tests.app.live.documents import FOLLOW
 
 
 @pytest.fixture(autouse=True)
-def no_fault_of_ours(live) -> Iterator[None]:
-    """Whatever clients do, nothing of it is an error in the log."""
+def no_error_in_the_log(live) -> Iterator[None]:
+    """No client behaviour may cause an error in the log."""
     before = len(live.log.read_text())
     yield
-    said = live.log.read_text()[before:]
-    assert "Traceback" not in said, said
+    logged = live.log.read_text()[before:]
+    assert "Traceback" not in logged, logged
 
 
 def test_a_ping_is_answered_even_before_the_init(live, websocket):
@@ -147,8 +147,8 @@ def test_unknown_names_in_the_init_are_ignored(live, websocket):
     assert client.next() == {"type": "connection_ack"}
 
 
-@pytest.mark.parametrize("shown", ["Bearer wrong", "Basic abc", "", 5, {}, "Bearer \u00e9"])
-def test_an_invalid_token_closes_with_4403(live, websocket, shown):
+@pytest.mark.parametrize("authorization", ["Bearer wrong", "Basic abc", "", 5, {}, "Bearer \u00e9"])
+def test_an_invalid_token_closes_with_4403(live, websocket, authorization):
     client = websocket(live)
-    client.send(type="connection_init", payload={"Authorization": shown})
+    client.send(type="connection_init", payload={"Authorization": authorization})
     assert client.wait_closed() == (4403, "Forbidden")

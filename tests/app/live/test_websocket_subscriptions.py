@@ -10,12 +10,12 @@ from tests.app.live.documents import ADD, FOLLOW
 
 
 @pytest.fixture(autouse=True)
-def no_fault_of_ours(live) -> Iterator[None]:
-    """Whatever clients do, nothing of it is an error in the log."""
+def no_error_in_the_log(live) -> Iterator[None]:
+    """No client behaviour may cause an error in the log."""
     before = len(live.log.read_text())
     yield
-    said = live.log.read_text()[before:]
-    assert "Traceback" not in said, said
+    logged = live.log.read_text()[before:]
+    assert "Traceback" not in logged, logged
 
 
 def test_a_review_reaches_subscribers_of_its_book_and_of_all_books(live, websocket, book, review):
@@ -36,9 +36,9 @@ def test_an_event_has_the_same_review_as_rest(live, websocket, book, review):
     one = book(live)
     client = websocket(live).init().subscribe(book=one)
     review(live, one, 'Zoë: "1 < 2" \u2028 \U0001f600\nnext client')
-    told = client.event()["review"]
+    review_ = client.event()["review"]
     listed = json.loads(live.request("GET", f"/books/{one}/reviews")[2])["items"][0]
-    assert told == {
+    assert review_ == {
         "id": str(listed["id"]),
         "bookId": one,
         "rating": listed["rating"],
@@ -53,7 +53,7 @@ def test_a_subscription_without_a_cursor_starts_with_new_events(live, websocket,
     review(live, one, "before")
     client = websocket(live).init()
     client.start(FOLLOW, book=one)
-    # It has begun when the first one comes: until then they are posted again and again.
+    # The subscription has started when the first event arrives: post until then.
     sent = []
     while not sent or client.received_nothing():
         sent.append(f"number {len(sent)}")
@@ -68,8 +68,8 @@ def test_events_arrive_however_a_review_is_written(live, websocket, book, review
     follower, writer = websocket(live).init().subscribe(book=one), websocket(live).init()
     review(live, one, "by REST")
     assert writer.execute(ADD, book=one, text="on the client")["data"]["addReview"]["text"]
-    asked = {"query": ADD, "variables": {"book": one, "text": "by POST"}}
-    assert live.request("POST", "/graphql", json.dumps(asked).encode())[0] == 200
+    request = {"query": ADD, "variables": {"book": one, "text": "by POST"}}
+    assert live.request("POST", "/graphql", json.dumps(request).encode())[0] == 200
     assert follower.texts(3) == ["by REST", "on the client", "by POST"]
 
 
