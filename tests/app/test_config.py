@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.config import InvalidSetting, from_env, load_or_create_secret
+from app.config import InvalidSetting, Rate, from_env, load_or_create_secret
 
 ROOT = Path(__file__).parents[2]
 SECRET = {"SECRET_KEY": "a secret of the tests"}
@@ -138,3 +138,35 @@ def test_the_secret_is_created_once_and_readable_by_its_owner_only(tmp_path):
     assert load_or_create_secret(path) == secret
     assert path.stat().st_mode & 0o777 == 0o600
     assert [file.name for file in path.parent.iterdir()] == ["secret_key"]
+
+
+def test_rate_limits_proxies_and_required_keys_are_read():
+    changed = from_env({**SECRET, "RATE_LIMIT_READ": "20 per 2 second", "RATE_LIMIT_WRITE": "off"})
+    assert (changed.rate_limit_read, changed.rate_limit_write) == (Rate(20, 2), None)
+    assert from_env({**SECRET, "RATE_LIMIT_READ": "120/2seconds"}).rate_limit_read == Rate(120, 2)
+    default = from_env(SECRET)
+    assert (default.rate_limit_read, default.rate_limit_write) == (Rate(600, 60), Rate(60, 60))
+    assert (default.trusted_proxies, default.require_api_key) == (0, False)
+    strict = from_env({**SECRET, "REQUIRE_API_KEY": "true", "TRUSTED_PROXIES": "2"})
+    assert (strict.trusted_proxies, strict.require_api_key) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RATE_LIMIT_READ", "many"),
+        ("RATE_LIMIT_READ", "0/minute"),
+        ("RATE_LIMIT_READ", "-1/minute"),
+        ("RATE_LIMIT_READ", "10 per 0 second"),
+        ("RATE_LIMIT_READ", "10/fortnight"),
+        ("RATE_LIMIT_READ", "1000000001/second"),
+        ("RATE_LIMIT_WRITE", "10/second; 100/minute"),
+        ("RATE_LIMIT_WRITE", "OFF"),
+        ("TRUSTED_PROXIES", "-1"),
+        ("TRUSTED_PROXIES", "all"),
+        ("REQUIRE_API_KEY", "yes"),
+    ],
+)
+def test_an_invalid_limit_is_rejected_with_one_line(name, value):
+    with pytest.raises(InvalidSetting, match=rf"^bookstall: {name} must be [^\n]*$"):
+        from_env({**SECRET, name: value})

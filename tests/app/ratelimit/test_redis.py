@@ -1,0 +1,96 @@
+"""Token counts in Redis, also while Redis is unavailable, full or has lost the script."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from app.config import Rate
+from app.ratelimit.limiter import Limiter
+from app.ratelimit.redis import RedisStore
+from app.ratelimit.window import Window
+from app.redis.client import RedisClient
+from stack.servers import Redis
+from tests.app.ratelimit.steps import count_admitted
+
+
+@pytest.fixture
+def server() -> Iterator[Redis]:
+    """A Redis of the test's own."""
+    with Redis() as server:
+        yield server
+
+
+def test_unused_tokens_of_a_lease_are_returned(redis_url):
+    window = Window(Rate(100, 12))
+    store = RedisStore(RedisClient(redis_url), "test", window)
+    limiter = Limiter("read", window, [store])
+    name = f"back {time.monotonic()}"
+    for _ in range(3):
+        limiter.admit(name)
+        time.sleep(window.lease_seconds)
+    limiter.admit(name)
+    assert store.take(name, 1, None).remaining == 100 - 3 - 4 - 1
+
+
+def test_the_key_of_a_client_expires(server):
+    window = Window(Rate(100, 2))
+    RedisStore(RedisClient(server.url), "read", window).take("x", 4, None)
+    with redis.Redis.from_url(server.url) as connection:
+        (key,) = connection.keys("*")
+        assert 2_000 <= connection.pttl(key) <= 2_300
+
+
+@pytest.mark.parametrize("failure", ["kill", "freeze"])
+def test_while_redis_is_unavailable_memory_counts_and_afterwards_redis_again(
+    make_limited, server, failure
+):
+    workers = [make_limited(redis_url=server.url, web_concurrency=2) for _ in range(2)]
+    one, two = (worker.test_client() for worker in workers)
+    assert count_admitted(one, 4) == 4
+    getattr(server, failure)()
+    try:
+        time.sleep(1)  # leases expire
+        began = time.monotonic()
+        assert [count_admitted(one), count_admitted(two)] == [5, 5]
+        assert time.monotonic() - began < 2
+    finally:
+        server.start() if failure == "kill" else server.thaw()
+    other = {"REMOTE_ADDR": "192.0.2.9"}
+    deadline = time.monotonic() + 5
+    while not keys_of(server, "192.0.2.9"):
+        assert time.monotonic() < deadline
+        one.get("/books", environ_overrides=other)
+        time.sleep(0.05)
+    time.sleep(1)
+    admitted = count_admitted(one) + count_admitted(two)
+    # A frozen Redis keeps its counts, and has also counted requests that timed out.
+    assert admitted == 10 if failure == "kill" else 3 <= admitted <= 6
+
+
+def keys_of(server: Redis, client: str) -> list[bytes]:
+    with redis.Redis.from_url(server.url) as connection:
+        keys: list[bytes] = connection.keys(f"bookstall:limit:*{client}*")
+        return keys
+
+
+def test_with_a_full_redis_memory_counts_and_the_cache_is_used(make_limited, server):
+    app = make_limited(redis_url=server.url)
+    client = app.test_client()
+    assert count_admitted(client, 2) == 2
+    with redis.Redis.from_url(server.url) as connection:
+        connection.config_set("maxmemory-policy", "noeviction")
+        connection.config_set("maxmemory", "1")
+    other = {"REMOTE_ADDR": "192.0.2.9"}
+    responses = [client.get("/books", environ_overrides=other) for _ in range(12)]
+    assert [response.status_code for response in responses].count(200) == 10
+    assert responses[5].headers["Cache-Status"] == "bookstall; hit"
+
+
+def test_a_lost_script_is_sent_again(make_limited, server):
+    client = make_limited(redis_url=server.url).test_client()
+    assert count_admitted(client, 4) == 4
+    with redis.Redis.from_url(server.url) as connection:
+        connection.script_flush()
+    assert count_admitted(client) == 6
