@@ -1,4 +1,4 @@
-"""The local Google Ads server, and the command as its user runs it."""
+"""The local Google Ads server, a source of our own, and the command in processes of its own."""
 
 import csv
 import json
@@ -21,8 +21,8 @@ PROGRAM = [sys.executable, "-m", "adsfetch"]
 
 
 @dataclass
-class Answer:
-    """What a run of the command left behind."""
+class Result:
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -33,6 +33,9 @@ class Answer:
         return json.loads(self.out)
 
 
+Command = Callable[..., Result]
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdsServer]:
     with ads_server(tmp_path_factory.mktemp("adsserver")) as running:
@@ -41,16 +44,50 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdsServer]:
 
 @pytest.fixture
 def ads(server: AdsServer, tmp_path: Path) -> AdsServer:
-    """The server as a polite one; a test tells it to be otherwise."""
+    """The local Google Ads server, without failures until a test adds some."""
     server.behave()
     return server
 
 
+@pytest.fixture(scope="session")
+def commands() -> Iterator[subprocess.Popen[str]]:
+    """The process that runs commands in forks of itself."""
+    program = [sys.executable, str(Path(__file__).with_name("command_server.py"))]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(program, stdin=pipe, stdout=pipe, text=True, bufsize=1) as process:
+        assert process.stdin
+        yield process
+        process.stdin.close()
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., Answer]:
+def run(tmp_path: Path, commands: subprocess.Popen[str]) -> Command:
     """Run the command in a process of its own, in a folder of its own."""
 
-    def go(*words: str, env: dict[str, str] | None = None, timeout: float = 60) -> Answer:
+    def go(*words: str, env: dict[str, str] | None = None, timeout: int = 60) -> Result:
+        assert commands.stdin
+        assert commands.stdout
+        out, err = tmp_path / ".out", tmp_path / ".err"
+        order = {
+            "words": words,
+            "folder": str(tmp_path),
+            "env": env or dict(os.environ),
+            "out": str(out),
+            "err": str(err),
+            "timeout": timeout,
+        }
+        commands.stdin.write(json.dumps(order) + "\n")
+        code = int(commands.stdout.readline())
+        return Result(code, out.read_text(), err.read_text())
+
+    return go
+
+
+@pytest.fixture
+def run_program(tmp_path: Path) -> Command:
+    """Run the command as its user does: by a new Python, which imports everything itself."""
+
+    def go(*words: str, env: dict[str, str] | None = None, timeout: int = 60) -> Result:
         done = subprocess.run(
             [*PROGRAM, *words],
             cwd=tmp_path,
@@ -60,19 +97,19 @@ def run(tmp_path: Path) -> Callable[..., Answer]:
             text=True,
             timeout=timeout,
         )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        return Result(done.returncode, done.stdout, done.stderr)
 
     return go
 
 
 @pytest.fixture
-def google(run: Callable[..., Answer], ads: AdsServer) -> Callable[..., Answer]:
-    """Run a fetching command with the real client against the local server, quick to retry."""
+def google(run: Command, ads: AdsServer) -> Command:
+    """Run a fetching command with the real client against the local server, with short waits."""
 
-    def go(*words: str, **more: Any) -> Answer:
+    def go(*words: str, **more: Any) -> Result:
         options = ["--out", "data", "--config", str(ads.config), "--customer-id", CUSTOMER]
-        hurry = ["--wait-initial", "0.05", "--wait-max", "0.2"]
-        return run(*words, *options, *hurry, "--json", env=ads.environment, **more)
+        waits = ["--wait-initial", "0.05", "--wait-max", "0.2"]
+        return run(*words, *options, *waits, "--json", env=ads.environment, **more)
 
     return go
 
@@ -102,7 +139,7 @@ def fetch_data(day):
 
 
 class Shop:
-    """A source in a module of its own; tests give it orders and see its calls."""
+    """A source in a module of its own; tests set its behaviour and read its calls."""
 
     options = ("--source", "shop:fetch_data", "--out", "data")
 
@@ -113,13 +150,13 @@ class Shop:
         self.orders()
 
     def orders(self, **orders: Any) -> None:
-        """Tell the shop how to behave, and forget the calls so far."""
+        """Set the behaviour of the source, and forget the calls so far."""
         (self.folder / "orders.json").write_text(json.dumps(orders))
         (self.folder / "calls").unlink(missing_ok=True)
 
     @property
     def calls(self) -> list[str]:
-        """The days asked for since the last orders."""
+        """The days that were called since the behaviour was set."""
         calls = self.folder / "calls"
         return calls.read_text().split() if calls.exists() else []
 
@@ -131,14 +168,14 @@ class Shop:
         return {json.loads(line)["day"] for line in lines if line.endswith("\n")}
 
     def wait_for_calls(self, number: int) -> None:
-        """Wait until so many days were asked for."""
+        """Wait for this number of calls."""
         deadline = time.monotonic() + 30
         while len(self.calls) < number:
             assert time.monotonic() < deadline, f"only {len(self.calls)} calls"
             time.sleep(0.002)
 
     def start(self, *words: str, **more: Any) -> subprocess.Popen[str]:
-        """Start the command and do not wait for it."""
+        """Start the command without waiting for its end."""
         return subprocess.Popen(
             [*PROGRAM, *words, *self.options],
             cwd=self.folder,
@@ -161,11 +198,11 @@ def shop(tmp_path: Path) -> Shop:
 
 
 @pytest.fixture
-def fetch(run: Callable[..., Answer], shop: Shop) -> Callable[..., Answer]:
-    """Run a fetching command on the shop."""
+def fetch(run: Command, shop: Shop) -> Command:
+    """Run a fetching command with this source."""
 
-    def go(*words: str, **more: Any) -> Answer:
-        hurry = ["--wait-initial", "0.01", "--wait-max", "0.02"]
-        return run(*words, *shop.options, *hurry, "--json", **more)
+    def go(*words: str, **more: Any) -> Result:
+        waits = ["--wait-initial", "0.01", "--wait-max", "0.02"]
+        return run(*words, *shop.options, *waits, "--json", **more)
 
     return go

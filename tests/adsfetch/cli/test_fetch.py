@@ -26,7 +26,7 @@ def test_a_dry_run_lists_days_and_operations_and_writes_nothing(run, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_a_run_with_nothing_to_do_loads_no_client_and_ends_at_once(run, ads, tmp_path):
+def test_a_run_with_nothing_to_do_loads_no_client_and_ends_at_once(run_program, run, ads, tmp_path):
     google = ("fetch", "2024-01-01", "2024-03-31", "--customer-id", "123-456-7890")
     words = [*google, "--config", str(ads.config), "--out", "data"]
     assert run(*words, env=ads.environment).code == 0
@@ -42,7 +42,7 @@ def test_a_run_with_nothing_to_do_loads_no_client_and_ends_at_once(run, ads, tmp
     assert not {name for name in loaded if name.startswith(("google", "grpc", "tenacity", "tqdm"))}
     assert ads.log()["days"] == []
     before = os.times()
-    assert run(*words).code == 0
+    assert run_program(*words).code == 0
     spent = os.times()
     assert (
         spent.children_user
@@ -53,13 +53,13 @@ def test_a_run_with_nothing_to_do_loads_no_client_and_ends_at_once(run, ads, tmp
 
 
 def test_without_the_google_extra_other_sources_work_and_the_error_says_what_to_install(
-    run, tmp_path
+    run_program, tmp_path
 ):
     (tmp_path / "google.py").write_text("raise ModuleNotFoundError('no', name='google')")
-    assert run(*WEEK).code == 0
+    assert run_program(*WEEK).code == 0
     (tmp_path / "some.yaml").write_text("developer_token: x")
     words = ("update", "--customer-id", "1234567890", "--out", "data", "--config", "some.yaml")
-    result = run(*words)
+    result = run_program(*words)
     assert result.code == 2
     assert "pip install 'bookstall[ads]'" in result.err
 
@@ -83,10 +83,10 @@ def test_the_progress_bar_is_for_terminals_only(run, tmp_path):
 
 
 def test_all_metrics_are_in_the_json(run):
-    figures = run(*WEEK, "--json").json
-    assert set(figures) >= {
+    metrics = run(*WEEK, "--json").json
+    assert set(metrics) >= {
         "days_fetched", "rows", "wall_seconds", "fetch_seconds", "aggregate_seconds",
         "rows_per_second", "calls", "retries", "throttled_seconds", "call_p50_seconds",
         "call_p95_seconds", "speed_up", "exit_code",
     }  # fmt: skip
-    assert (figures["calls"], figures["rows"], figures["exit_code"]) == (7, 15, 0)
+    assert (metrics["calls"], metrics["rows"], metrics["exit_code"]) == (7, 15, 0)

@@ -1,6 +1,8 @@
 """The Google Ads source, through the command and the real client."""
 
 import csv
+from datetime import date, timedelta
+from shutil import copy
 
 
 def test_ids_enums_amounts_and_text_are_readable(google, ads, tmp_path):
@@ -72,8 +74,11 @@ def test_days_older_than_37_months_are_an_error_unless_they_are_stored(google, a
 
 def test_a_gap_that_can_no_longer_be_filled_does_not_fail_the_daily_run(google, ads, tmp_path):
     google("fetch", "2021-01-30", "2021-02-02", "--today", "2021-12-01")
-    (tmp_path / "data/1234567890-campaign/days/2021-01-30.csv").unlink()
-    (tmp_path / "data/1234567890-campaign/days/2021-02-01.csv").unlink()
+    days = tmp_path / "data/1234567890-campaign/days"
+    for number in range((date(2024, 1, 31) - date(2021, 2, 2)).days):
+        copy(days / "2021-02-02.csv", days / f"{date(2021, 2, 3) + timedelta(number)}.csv")
+    (days / "2021-01-30.csv").unlink()
+    (days / "2021-02-01.csv").unlink()
     ads.behave()
     result = google("update", "--today", "2024-03-01")
     assert result.code == 0
