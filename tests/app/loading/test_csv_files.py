@@ -1,0 +1,107 @@
+"""CSV files: encodings, malformed records and the file of rejected rows."""
+
+import pytest
+
+from app.loading.csv_files import MAX_RECORD_CHARACTERS
+from tests.app.loading.csv_load import DRACULA, EMMA, HEAD, rejects, rejects_path
+
+
+def test_rejected_rows_are_written_with_line_and_reason_and_the_others_are_loaded(
+    load, path, titles
+):
+    result = load(HEAD + EMMA + ",Nobody,9780141439846\n" + DRACULA)
+    assert result.exit_code == 1
+    assert result.stdout == "loaded 2, updated 0, unchanged 0, rejected 1\n"
+    assert rejects(path) == [
+        {
+            "line": "3",
+            "reason": "title: Missing data for required field.",
+            "title": "",
+            "author": "Nobody",
+            "isbn": "9780141439846",
+        }
+    ]
+    assert titles() == ["Emma", "Dracula"]
+
+
+def test_rejected_rows_can_be_corrected_and_loaded_from_their_file(app, load, path):
+    load(HEAD + ",Jane Austen,9780141439587\n")
+    corrected = rejects_path(path)
+    corrected.write_text(corrected.read_text().replace(",Jane Austen", "Emma,Jane Austen"))
+    result = app.test_cli_runner().invoke(args=["books", "load", str(corrected)])
+    assert result.stdout.startswith("loaded 1,")
+
+
+def test_without_rejected_rows_the_file_of_an_earlier_load_is_deleted(load, path):
+    load(HEAD + "Emma,,9780141439587\n")
+    assert rejects(path)
+    load(HEAD + EMMA)
+    assert not rejects_path(path).exists()
+    assert [file.name for file in path.parent.glob(".*")] == []
+
+
+def test_undecodable_bytes_reject_their_row_and_are_written_unchanged(load, path):
+    undecodable = "Les Misérables,Victor Hugo,9780451525260\n".encode("cp1252")
+    result = load(HEAD.encode() + EMMA.encode() + undecodable + DRACULA.encode())
+    assert result.stdout == "loaded 2, updated 0, unchanged 0, rejected 1\n"
+    written = rejects_path(path).read_bytes()
+    assert b"3,bytes that are invalid in this encoding,Les Mis\xe9rables,Victor Hugo" in written
+
+
+def test_encoding_and_delimiter_can_be_chosen(load, path, titles):
+    rows = HEAD + "Les Misérables,Victor Hugo,9780451525260\n,Nobody é,\n"
+    result = load(
+        rows.replace(",", "\t").encode("cp1252"), "--encoding", "cp1252", "--delimiter", "tab"
+    )
+    assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 1\n"
+    assert titles() == ["Les Misérables"]
+    assert rejects(path, "cp1252", "\t")[0]["author"] == "Nobody é"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32-le", "shift_jis"])
+def test_byte_order_marks_and_wide_encodings_are_read(load, encoding, titles):
+    name = "utf-8" if encoding == "utf-8-sig" else encoding
+    result = load((HEAD + "こころ,夏目漱石,9780141439587\n").encode(encoding), "--encoding", name)
+    assert result.stdout.startswith("loaded 1,"), result.stderr
+    assert titles() == ["こころ"]
+
+
+def test_half_a_character_of_a_wide_encoding_rejects_only_its_row(load):
+    content = (HEAD + EMMA + DRACULA).encode("utf-16-le")
+    malformed = content.replace("Emma".encode("utf-16-le"), b"E\x00\x00\xd8m\x00a\x00")
+    result = load(malformed, "--encoding", "utf-16-le")
+    assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 1\n"
+
+
+def test_an_unclosed_quote_rejects_only_its_line(load, path, titles):
+    result = load(
+        HEAD + '"Emma,Jane Austen,\n' + DRACULA + '"Les ""Misérables""",Hugo,9780451525260\n'
+    )
+    assert result.stdout == "loaded 2, updated 0, unchanged 0, rejected 1\n"
+    assert (rejects(path)[0]["line"], rejects(path)[0]["reason"][:8]) == ("2", "not CSV:")
+    assert "Dracula" in titles()
+
+
+def test_a_quote_that_is_open_at_the_end_of_the_file_rejects_only_its_line(load, path):
+    result = load(HEAD + '"Emma,Jane Austen,\n' + DRACULA)
+    assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 1\n"
+    assert rejects(path)[0]["line"] == "2"
+
+
+def test_a_line_beyond_the_maximum_rejects_only_itself(load, path):
+    long_line = "x" * (2 * MAX_RECORD_CHARACTERS + 7)
+    many_columns = "," * MAX_RECORD_CHARACTERS
+    result = load(f"{HEAD}{long_line}\n{many_columns}\n{EMMA}")
+    assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 2\n"
+    assert [row["line"] for row in rejects(path)] == ["2", "3"]
+
+
+def test_line_numbers_are_right_after_multiline_text_and_blank_lines(load, path):
+    result = load(HEAD + '\n"Em\tma","Jane\nAusten",9780141439587\r\n\n' + EMMA + ",,\n")
+    assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 2\n"
+    assert [row["line"] for row in rejects(path)] == ["3", "7"]
+
+
+@pytest.mark.parametrize("line_end", ["\r\n", "\r", "\n"])
+def test_every_kind_of_line_end_is_read(load, line_end):
+    assert load((HEAD + EMMA + DRACULA).replace("\n", line_end)).stdout.startswith("loaded 2,")
