@@ -7,27 +7,9 @@ from typing import Any
 from flask import Flask
 from marshmallow import Schema
 
+from app import errors
 from app.api.blueprint import ApiBlueprint
 from app.auth.guard import READS
-from app.errors import (
-    RETRY_AFTER_SECONDS,
-    ApiError,
-    BadRequest,
-    Conflict,
-    ContentTooLarge,
-    Forbidden,
-    IdempotencyKeyReused,
-    InternalError,
-    NotAcceptable,
-    NotFound,
-    PreconditionFailed,
-    RequestInProgress,
-    TooManyRequests,
-    Unauthorized,
-    Unavailable,
-    Unprocessable,
-    UnsupportedMediaType,
-)
 from app.http.route_options import ResponseContract
 
 TEXT = {"type": "string"}
@@ -63,22 +45,22 @@ INFO = {
     "license": {"name": "MIT", "identifier": "MIT"},
     "contact": {"name": "The developers of Bookstall"},
 }
-ERRORS: tuple[type[ApiError], ...] = (
-    BadRequest,
-    Unauthorized,
-    Forbidden,
-    NotFound,
-    NotAcceptable,
-    Conflict,
-    RequestInProgress,
-    PreconditionFailed,
-    ContentTooLarge,
-    UnsupportedMediaType,
-    Unprocessable,
-    IdempotencyKeyReused,
-    TooManyRequests,
-    InternalError,
-    Unavailable,
+ERRORS: tuple[type[errors.ApiError], ...] = (
+    errors.BadRequest,
+    errors.Unauthorized,
+    errors.Forbidden,
+    errors.NotFound,
+    errors.NotAcceptable,
+    errors.Conflict,
+    errors.RequestInProgress,
+    errors.PreconditionFailed,
+    errors.ContentTooLarge,
+    errors.UnsupportedMediaType,
+    errors.Unprocessable,
+    errors.IdempotencyKeyReused,
+    errors.TooManyRequests,
+    errors.InternalError,
+    errors.Unavailable,
 )
 
 
@@ -133,7 +115,7 @@ REPLAYED = {"Idempotency-Replayed": _header("`true` if this is a stored response
 RETRY_AFTER = {
     "Retry-After": {
         "description": "The seconds to wait before the next attempt.",
-        "schema": {"type": "integer", "examples": [RETRY_AFTER_SECONDS]},
+        "schema": {"type": "integer", "examples": [errors.RETRY_AFTER_SECONDS]},
     }
 }
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from marshmallow import fields, post_load
 from sqlalchemy import (
-    BindParameter,
     ColumnCollection,
     ColumnElement,
     Integer,
@@ -29,7 +28,7 @@ from app.db.engine import fetch_all
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
 LIMIT_PARAMETER = "page_limit"
-"""The bind parameter for the number of rows."""
+_LIMIT = bindparam(LIMIT_PARAMETER, type_=Integer)
 MAX_SCANNED_ROWS = 10_000
 
 
@@ -48,17 +47,13 @@ class PageQuery(QuerySchema):
     """The query parameters of every list."""
 
     limit = BoundedInteger(
-        1,
-        LIMIT_MAX,
-        load_default=LIMIT_DEFAULT,
-        metadata={"description": "Items per page."},
+        1, LIMIT_MAX, load_default=LIMIT_DEFAULT, metadata={"description": "Items per page."}
     )
     cursor = fields.String(
-        metadata={"description": "`next_cursor` of the previous page, with the same filters."},
+        metadata={"description": "`next_cursor` of the previous page, with the same filters."}
     )
     include_total = StrictBoolean(
-        load_default=False,
-        metadata={"description": "Also return `total`: the number of all matching items."},
+        load_default=False, metadata={"description": "Also return `total`, of all pages."}
     )
 
     @post_load
@@ -68,11 +63,14 @@ class PageQuery(QuerySchema):
         return {**loaded, "page": PageRequest(**parameters)}
 
 
+Rows = Sequence[Row[*tuple[Any, ...]]]
+
+
 @dataclass(frozen=True)
 class Page:
     """One page of a list: rows with the fields of the schema."""
 
-    items: Sequence[Row[*tuple[Any, ...]]]
+    items: Rows
     next_cursor: str | None
     total: int | None = None
 
@@ -109,9 +107,7 @@ def paginate(
     bounded = _bounded(statement, order, page.cursor is not None)
     rows = fetch_all(bounded, {**values, **_position(order, page), LIMIT_PARAMETER: page.limit + 1})
     total = count(statement, values) if page.include_total else None
-    if len(rows) > page.limit:
-        return _full_page(rows, order, page, total)
-    return Page(rows, None, total)
+    return _cut(rows, order, page, total=total)
 
 
 def count(statement: Statement, values: Mapping[str, Any]) -> int:
@@ -135,29 +131,26 @@ def paginate_scanning(
     parameters = {**values, **_position(order, page), LIMIT_PARAMETER: page.limit + 1}
     rows = fetch_all(_scan(statement, row_filter, order, continued, scanned), parameters)
     if len(rows) > page.limit:
-        return _full_page(rows, order, page)
-    last = fetch_all(
-        _after_cursor(statement, order, continued).offset(scanned - 1).limit(1), parameters
-    )
-    if not last:
+        return _cut(rows, order, page)
+    at_bound = _after_cursor(statement, order, continued).offset(scanned - 1).limit(1)
+    if not (last := fetch_all(at_bound, parameters)):
         return Page(rows, None)
     # Rows may have been inserted or deleted since the first scan. The second one ends exactly at
     # the row where the next page begins.
     end = {_end_name(key): last[0]._mapping[key.key] for key in order.keys}
     rows = fetch_all(_scan_to_end(statement, row_filter, order, continued), {**parameters, **end})
-    if len(rows) > page.limit:
-        return _full_page(rows, order, page)
-    return Page(rows, encode_cursor(last[0], order.keys, page.list_name))
+    return _cut(rows, order, page, last[0])
 
 
-def _full_page(
-    rows: Sequence[Row[*tuple[Any, ...]]],
-    order: SortOrder,
-    page: PageRequest,
-    total: int | None = None,
+def _cut(
+    rows: Rows, order: SortOrder, page: PageRequest, last: Any = None, total: int | None = None
 ) -> Page:
-    cursor = encode_cursor(rows[page.limit - 1], order.keys, page.list_name)
-    return Page(rows[: page.limit], cursor, total)
+    """Return the rows up to the limit; the next page begins after these, else after ``last``."""
+    if len(rows) > page.limit:
+        rows = rows[: page.limit]
+        last = rows[-1]
+    cursor = None if last is None else encode_cursor(last, order.keys, page.list_name)
+    return Page(rows, cursor, total)
 
 
 class _LastKey(FunctionElement[Any]):
@@ -182,7 +175,7 @@ def _compile_for_sqlite(element: _LastKey, compiler: SQLCompiler, **kw: Any) -> 
 
 @lru_cache(maxsize=256)
 def _bounded(statement: Statement, order: SortOrder, continued: bool) -> Statement:
-    return _after_cursor(statement, order, continued).limit(_limit())
+    return _after_cursor(statement, order, continued).limit(_LIMIT)
 
 
 @lru_cache(maxsize=256)
@@ -209,7 +202,7 @@ def _filtered(window: Statement, row_filter: RowFilter, order: SortOrder) -> Sta
     scanned = window.subquery()
     keys = [scanned.c[key.key] for key in order.keys]
     selected = select(scanned).where(row_filter(scanned.c)).order_by(*order.apply(keys))
-    return selected.limit(_limit())
+    return selected.limit(_LIMIT)
 
 
 def _after_cursor(statement: Statement, order: SortOrder, continued: bool) -> Statement:
@@ -220,10 +213,6 @@ def _after_cursor(statement: Statement, order: SortOrder, continued: bool) -> St
     *others, last = (bindparam(_position_name(key), type_=key.type) for key in order.keys)
     position = tuple_(*others, _LastKey(last) if others else last)
     return ordered.where(keys < position if order.descending else keys > position)
-
-
-def _limit() -> BindParameter[int]:
-    return bindparam(LIMIT_PARAMETER, type_=Integer)
 
 
 def _position(order: SortOrder, page: PageRequest) -> dict[str, Any]:
