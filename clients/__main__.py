@@ -11,47 +11,56 @@ from threading import Thread
 
 import click
 
-from clients.shop import Shop, database, new_key
+from clients.service import Bookstall, database, new_key
 
 HERE = Path(__file__).parent
-NEEDED = "make clients needs node 20 or newer and npm on the PATH; they are not here."
+MISSING = "make clients needs node 20 or newer and npm on the PATH."
 INSTALL = ("npm", "ci", "--no-audit", "--no-fund", "--loglevel", "error")
-# One file after the other: each takes the service away.
+# One file at a time: each stops the service.
 FILES = ("reference/ws.test.js", "reference/sse.test.js")
 TEST = ("node", "--test", "--test-reporter", "spec", "--test-concurrency", "1", *FILES)
 
 
 def main() -> int:
-    """Install the clients by their lock file, run their tests, and return the exit code."""
+    """Install the clients from their lock file, run their tests, and return the exit code."""
     if not (shutil.which("node") and shutil.which("npm")):
-        click.echo(NEEDED, err=True)
+        click.echo(MISSING, err=True)
         return 1
     installed = subprocess.run(INSTALL, cwd=HERE, check=False)
     if installed.returncode:
         return installed.returncode
     settings = {"REQUIRE_API_KEY": "true"}
-    with database() as url, Shop(url, **settings) as other, Shop(url, **settings) as shop:
+    with (
+        database() as url,
+        Bookstall(url, **settings) as other,
+        Bookstall(url, **settings) as service,
+    ):
         key = new_key(url, "books:write", "reviews:write")
         book = other.post("/books", {"title": "Emma", "author": "Jane Austen"}, key)["id"]
-        driver = Driver({"stop": shop.stop, "crash": shop.crash, "start": shop.start})
-        known = {"SHOP": shop.address, "OTHER": other.address, "DRIVER": driver.address}
-        told = {**os.environ, **known, "KEY": key, "BOOK": str(book)}
-        return subprocess.run(TEST, cwd=HERE, env=told, check=False).returncode
+        actions = {"stop": service.stop, "crash": service.crash, "start": service.start}
+        controller = Controller(actions)
+        urls = {
+            "SERVICE": service.address,
+            "OTHER": other.address,
+            "CONTROLLER": controller.address,
+        }
+        variables = {**os.environ, **urls, "KEY": key, "BOOK": str(book)}
+        return subprocess.run(TEST, cwd=HERE, env=variables, check=False).returncode
 
 
-class Driver:
-    """Takes the service away and brings it back when a test asks for it, by POST."""
+class Controller:
+    """An HTTP server through which the tests stop and start the service."""
 
-    def __init__(self, deeds: Mapping[str, Callable[[], None]]) -> None:
+    def __init__(self, actions: Mapping[str, Callable[[], None]]) -> None:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                """Do what the path names."""
-                deeds[self.path.removeprefix("/")]()
+                """Run the action in the path."""
+                actions[self.path.removeprefix("/")]()
                 self.send_response(204)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self._server.server_port}"

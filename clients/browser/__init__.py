@@ -1,1 +1,1 @@
-"""The pages in a real browser: `make browser`."""
+"""Checks of the pages in a real browser."""

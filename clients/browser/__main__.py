@@ -6,70 +6,70 @@ import click
 
 from clients.browser import live, offline
 from clients.browser.chromium import Chromium, find
-from clients.shop import WSGI, Shop, database, new_key
+from clients.service import WSGI, Bookstall, database, new_key
 
-NEEDED = "make browser needs Chromium or Chrome: none is on the PATH, nor named by CHROMIUM."
+MISSING = "make browser needs Chromium or Chrome on the PATH, or its name in CHROMIUM."
 
 
 def main() -> int:
-    """Look at every page in a headless browser; raise PageError at what is not as promised."""
+    """Check every page in a headless browser; raise PageError for a failed check."""
     program = find()
     if program is None:
-        click.echo(NEEDED, err=True)
+        click.echo(MISSING, err=True)
         return 1
-    with Chromium(program) as browser, database() as url, Shop(url, WSGI) as other:
-        with Shop(url) as shop:
-            look_at_live(browser, shop, other, url)
-            look_at_documents(browser, shop)
-        look_at_access(browser, url, other)
-    click.echo("all seen")
+    with Chromium(program) as browser, database() as url, Bookstall(url, WSGI) as other:
+        with Bookstall(url) as service:
+            check_live(browser, service, other, url)
+            check_offline(browser, service)
+        check_access(browser, url, other)
+    click.echo("all checks passed")
     return 0
 
 
-def look_at_live(browser: Chromium, shop: Shop, other: Shop, url: str) -> None:
-    """See reviews arrive, before and after the server was away."""
+def check_live(browser: Chromium, service: Bookstall, other: Bookstall, url: str) -> None:
+    """Check that reviews arrive, also after the server was down."""
     with browser.page() as page:
-        watch = live.Watch(page, shop, other)
+        live_page = live.LivePage(page, service, other)
         click.echo("/live shows a review at once")
-        live.arrives_at_once(watch)
-        live.shows_markup_as_text(watch)
+        live.check_arrival(live_page)
+        live.check_markup(live_page)
         click.echo("/live over a restart (SIGTERM), reviews posted meanwhile")
-        live.resumes(watch, shop.stop)
+        live.check_resume(live_page, service.stop)
         click.echo("/live over a crash (SIGKILL), reviews posted meanwhile")
-        live.resumes(watch, shop.crash)
-        click.echo("/live after more than is kept")
-        live.starts_anew(watch, url)
-        click.echo("/live by keyboard alone")
-        live.works_by_keyboard(watch)
+        live.check_resume(live_page, service.crash)
+        click.echo("/live after its next event was purged")
+        live.check_reload(live_page, url)
+        click.echo("/live with the keyboard only")
+        live.check_keyboard(live_page)
 
 
-def look_at_documents(browser: Chromium, shop: Shop) -> None:
-    """See the two consoles work with nothing else within reach."""
-    book = shop.post("/books", {"title": "Emma", "author": "Jane Austen"})["id"]
+def check_offline(browser: Chromium, service: Bookstall) -> None:
+    """Check that the pages work without any other host."""
+    book = service.post("/books", {"title": "Emma", "author": "Jane Austen"})["id"]
     with browser.page() as page:
         click.echo("/docs, offline")
-        offline.opens_docs(page, shop)
+        offline.check_docs(page, service)
     with browser.page() as page:
         click.echo("/graphql, offline: a query, a mutation, a subscription")
-        offline.opens_graphiql(page, shop, book)
+        offline.check_graphiql(page, service, book)
     with browser.page() as page:
         click.echo("/live, offline")
-        page.open(f"{shop.address}/live?book={book}")
+        page.open(f"{service.address}/live?book={book}")
         page.wait(f"{live.STATE} === 'live'")
-        offline.stays_here(page, shop)
+        offline.check_requests(page, service)
 
 
-def look_at_access(browser: Chromium, url: str, plain: Shop) -> None:
-    """See the page ask for a key where one is needed, and say where there is no WebSocket."""
+def check_access(browser: Chromium, url: str, plain: Bookstall) -> None:
+    """Check the page with required API keys, and without a WebSocket."""
     key = new_key(url, "reviews:write")
-    with Shop(url, REQUIRE_API_KEY="true") as shop, browser.page() as page:
+    with Bookstall(url, REQUIRE_API_KEY="true") as service, browser.page() as page:
         click.echo("/live asks for a key")
-        live.asks_for_a_key(page, shop, key, 1)
-        click.echo("/graphql takes a key, and does not keep it")
-        offline.takes_a_key(page, shop, key, 1)
+        live.check_key(page, service, key, 1)
+        click.echo("/graphql accepts a key and does not store it")
+        offline.check_key(page, service, key, 1)
     with browser.page() as page:
-        click.echo("/live says that wsgi:app has no WebSocket")
-        live.says_that_there_is_no_websocket(page, plain, 1)
+        click.echo("/live reports that wsgi:app has no WebSocket")
+        live.check_without_websocket(page, plain, 1)
 
 
 if __name__ == "__main__":

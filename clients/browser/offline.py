@@ -1,10 +1,10 @@
-"""GraphiQL and Swagger UI with nothing but this service within reach."""
+"""Checks of GraphiQL and Swagger UI in a browser that reaches only this service."""
 
 import json
 import time
 
 from clients.browser.chromium import Page, PageError
-from clients.shop import Shop, review
+from clients.service import Bookstall, review
 
 QUERY = "document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror"
 RESULT = "document.querySelector('.result-window .CodeMirror').CodeMirror.getValue()"
@@ -19,59 +19,61 @@ SCHEMA = "document.querySelector('.graphiql-doc-explorer').innerText.includes('S
 RUN = "document.querySelector('.graphiql-execute-button').click()"
 
 
-def opens_docs(page: Page, shop: Shop) -> None:
-    """Open Swagger UI, and see its operations."""
-    page.open(f"{shop.address}/docs")
+def check_docs(page: Page, service: Bookstall) -> None:
+    """Open Swagger UI and wait for its operations."""
+    page.open(f"{service.address}/docs")
     page.wait("document.querySelectorAll('.opblock').length > 5")
-    stays_here(page, shop)
+    check_requests(page, service)
 
 
-def opens_graphiql(page: Page, shop: Shop, book: int) -> None:
-    """Open GraphiQL, see the schema, and run one operation of each kind."""
-    page.open(f"{shop.address}/graphql")
+def check_graphiql(page: Page, service: Bookstall, book: int) -> None:
+    """Open GraphiQL, wait for the schema, and run one operation of each kind."""
+    page.open(f"{service.address}/graphql")
     page.wait(f"Boolean({QUERY})")
     page.value(DOCS)
     page.wait(SCHEMA)
-    runs(page, "{ __schema { queryType { name } } eventCursor }", "eventCursor")
-    adds = f'addReview(bookId: {book}, rating: 4, reviewer: "Ana", text: "By GraphiQL") {{ id }}'
-    runs(page, f"mutation {{ {adds} }}", '"id"')
-    wanted = f"reviewAdded(bookId: {book}) {{ cursor review {{ text }} }}"
-    runs(page, f"subscription {{ {wanted} }}", None)
-    arrives(page, shop, book)
-    stays_here(page, shop)
+    run(page, "{ __schema { queryType { name } } eventCursor }", "eventCursor")
+    mutation = (
+        f'addReview(bookId: {book}, rating: 4, reviewer: "Ana", text: "By GraphiQL") {{ id }}'
+    )
+    run(page, f"mutation {{ {mutation} }}", '"id"')
+    subscription = f"reviewAdded(bookId: {book}) {{ cursor review {{ text }} }}"
+    run(page, f"subscription {{ {subscription} }}", None)
+    check_event(page, service, book)
+    check_requests(page, service)
 
 
-def takes_a_key(page: Page, shop: Shop, key: str, book: int) -> None:
-    """Give GraphiQL a key: it must go along with all, and not into the browser's storage."""
-    page.open(f"{shop.address}/graphql")
+def check_key(page: Page, service: Bookstall, key: str, book: int) -> None:
+    """Enter a key in GraphiQL: it must be sent, and not be stored in the browser."""
+    page.open(f"{service.address}/graphql")
     page.wait(f"Boolean({QUERY})")
     page.value(HEADERS)
-    shown = json.dumps({"Authorization": f"Bearer {key}"})
-    page.value(f"{LAST}.setValue({json.dumps(shown)})")
+    headers = json.dumps({"Authorization": f"Bearer {key}"})
+    page.value(f"{LAST}.setValue({json.dumps(headers)})")
     time.sleep(0.5)
     page.value(FETCH)
     page.value(DOCS)
     page.wait(SCHEMA)
-    runs(page, f"subscription {{ reviewAdded(bookId: {book}) {{ review {{ text }} }} }}", None)
-    arrives(page, shop, book, key)
+    run(page, f"subscription {{ reviewAdded(bookId: {book}) {{ review {{ text }} }} }}", None)
+    check_event(page, service, book, key)
     if key in page.value("JSON.stringify(Object.entries(localStorage))"):
-        raise PageError("GraphiQL keeps the key")
+        raise PageError("GraphiQL stores the key")
 
 
-def runs(page: Page, operation: str, answer: str | None) -> None:
-    """Type an operation, run it, and wait for a part of its answer."""
+def run(page: Page, operation: str, expected: str | None) -> None:
+    """Enter an operation, run it, and wait for a part of its response."""
     page.value(f"{QUERY}.setValue({json.dumps(operation)})")
-    # What is run is what the editor has told of, a moment later.
+    # The editor publishes its text after a short delay.
     time.sleep(0.5)
     page.value(RUN)
-    if answer is not None:
-        page.wait(f"{RESULT}.includes({json.dumps(answer)})")
+    if expected is not None:
+        page.wait(f"{RESULT}.includes({json.dumps(expected)})")
 
 
-def arrives(page: Page, shop: Shop, book: int, key: str = "") -> None:
-    """Post until the subscription, which takes a moment to stand, shows one."""
+def check_event(page: Page, service: Bookstall, book: int, key: str = "") -> None:
+    """Post until the subscription, which starts after a moment, shows a review."""
     for number in range(20):
-        shop.post(f"/books/{book}/reviews", review(number, "For GraphiQL"), key)
+        service.post(f"/books/{book}/reviews", review(number, "For GraphiQL"), key)
         try:
             page.wait(f"{RESULT}.includes('For GraphiQL')", 0.5)
         except PageError:
@@ -80,9 +82,9 @@ def arrives(page: Page, shop: Shop, book: int, key: str = "") -> None:
     raise PageError(f"no event in GraphiQL: {page.value(RESULT)}")
 
 
-def stays_here(page: Page, shop: Shop) -> None:
-    """Check that the page asked only this service, and complained of nothing."""
-    here = (shop.address, shop.address.replace("http", "ws"), "data:", "blob:", "about:")
-    elsewhere = [url for url in page.requests if not url.startswith(here)]
-    if elsewhere or page.complaints:
-        raise PageError(f"elsewhere: {elsewhere}, complaints: {page.complaints}")
+def check_requests(page: Page, service: Bookstall) -> None:
+    """Check that the page has sent requests only to this service, and logged no error."""
+    own = (service.address, service.address.replace("http", "ws"), "data:", "blob:", "about:")
+    foreign = [url for url in page.requests if not url.startswith(own)]
+    if foreign or page.errors:
+        raise PageError(f"foreign: {foreign}, errors: {page.errors}")

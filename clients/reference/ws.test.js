@@ -5,17 +5,17 @@ import { once } from "node:events";
 import test from "node:test";
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
-import { ADDED, BEARER, BOOK, CURSOR, SOCKET, drive, promises, review, take, texts } from "./shop.js";
+import { ADDED, BEARER, BOOK, CURSOR, WEBSOCKET, control, commonTests, review, take, texts } from "./service.js";
 
-const options = { url: SOCKET, webSocketImpl: WebSocket, retryAttempts: 0, connectionParams: BEARER };
+const options = { url: WEBSOCKET, webSocketImpl: WebSocket, retryAttempts: 0, connectionParams: BEARER };
 
-promises(test, assert, (t) => {
+commonTests(test, assert, (t) => {
   const client = createClient(options);
   t.after(() => client.dispose());
   return client;
 });
 
-test("the client itself connects again, and its subscription goes on", { timeout: 60_000 }, async (t) => {
+test("the client reconnects and its subscription continues", { timeout: 60_000 }, async (t) => {
   const retryWait = () => new Promise((go) => setTimeout(go, 200));
   const client = createClient({ ...options, retryAttempts: 100, retryWait, shouldRetry: () => true });
   t.after(() => client.dispose());
@@ -24,14 +24,14 @@ test("the client itself connects again, and its subscription goes on", { timeout
   const events = client.iterate({ query: ADDED, variables });
   await review("first");
   assert.deepEqual(texts(await take(events, 1)), ["first"]);
-  await drive("stop");
-  await drive("start");
-  // It asks again with the cursor that it was given first, so that event comes again.
+  await control("stop");
+  await control("start");
+  // It subscribes again with the first cursor, so the first event arrives again.
   assert.deepEqual(texts(await take(events, 1)), ["first"]);
 });
 
 for (const [name, params] of [
-  ["a wrong key", { Authorization: "Bearer bks_000000000000_wrong" }],
+  ["an invalid key", { Authorization: "Bearer bks_000000000000_wrong" }],
   ["no key", {}],
 ]) {
   test(`${name} closes with 4403`, async (t) => {
@@ -41,13 +41,13 @@ for (const [name, params] of [
   });
 }
 
-async function ended(socket) {
+async function closeCode(socket) {
   const [code] = await once(socket, "close");
   return code;
 }
 
-async function opened(t) {
-  const socket = new WebSocket(SOCKET, "graphql-transport-ws");
+async function connect(t) {
+  const socket = new WebSocket(WEBSOCKET, "graphql-transport-ws");
   t.after(() => socket.terminate());
   await once(socket, "open");
   return socket;
@@ -57,40 +57,40 @@ const send = (socket, message) => socket.send(JSON.stringify(message));
 const init = (socket) => send(socket, { type: "connection_init", payload: BEARER });
 
 test("no connection_init closes with 4408", { timeout: 30_000 }, async (t) => {
-  assert.equal(await ended(await opened(t)), 4408);
+  assert.equal(await closeCode(await connect(t)), 4408);
 });
 
 test("a second connection_init closes with 4429", async (t) => {
-  const socket = await opened(t);
+  const socket = await connect(t);
   init(socket);
   init(socket);
-  assert.equal(await ended(socket), 4429);
+  assert.equal(await closeCode(socket), 4429);
 });
 
-test("to subscribe before the acknowledgement closes with 4401", async (t) => {
-  const socket = await opened(t);
+test("subscribing before the acknowledgement closes with 4401", async (t) => {
+  const socket = await connect(t);
   send(socket, { id: "1", type: "subscribe", payload: { query: CURSOR } });
-  assert.equal(await ended(socket), 4401);
+  assert.equal(await closeCode(socket), 4401);
 });
 
-test("an id that is in use closes with 4409", async (t) => {
-  const socket = await opened(t);
+test("an id in use closes with 4409", async (t) => {
+  const socket = await connect(t);
   init(socket);
   await once(socket, "message");
   const subscribe = { id: "1", type: "subscribe", payload: { query: ADDED } };
   send(socket, subscribe);
   send(socket, subscribe);
-  assert.equal(await ended(socket), 4409);
+  assert.equal(await closeCode(socket), 4409);
 });
 
-test("a message that is none of the protocol closes with 4400", async (t) => {
-  const socket = await opened(t);
+test("a malformed message closes with 4400", async (t) => {
+  const socket = await connect(t);
   socket.send("not JSON");
-  assert.equal(await ended(socket), 4400);
+  assert.equal(await closeCode(socket), 4400);
 });
 
 test("another subprotocol is not accepted", async (t) => {
-  const socket = new WebSocket(SOCKET, "graphql-ws");
+  const socket = new WebSocket(WEBSOCKET, "graphql-ws");
   t.after(() => socket.terminate());
   await assert.rejects(once(socket, "open"));
 });

@@ -1,4 +1,4 @@
-"""A service to be a client of: two of them on one SQLite database, one of which may go away."""
+"""The service that the clients use; two of them share one SQLite database."""
 
 import http.client
 import json
@@ -19,21 +19,21 @@ ASGI = "asgi:app"
 WSGI = "wsgi:app"
 
 
-class Shop(Service):
-    """The service, as it is started for GraphQL, or plain if told so."""
+class Bookstall(Service):
+    """The service: `asgi:app`, or `wsgi:app` without subscriptions."""
 
     def __init__(self, url: str, application: str = ASGI, **settings: str) -> None:
         super().__init__(application, 2, DATABASE_URL=url, **settings)
-        self.words = ["--worker-class", "asgi", "--reuse-port"] if application == ASGI else []
+        self._options = ["--worker-class", "asgi", "--reuse-port"] if application == ASGI else []
 
     @property
     def address(self) -> str:
-        """Return where it answers."""
+        """Return the base URL."""
         return f"http://127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
-        """Return the words that start gunicorn, with the worker that the application needs."""
-        return [*super().command(), *self.words]
+        """Return the command line of gunicorn, with the worker that the application needs."""
+        return [*super().command(), *self._options]
 
     def crash(self) -> None:
         """Kill the master and all its workers at once."""
@@ -42,24 +42,24 @@ class Shop(Service):
         self.kill()
 
     def post(self, path: str, body: dict[str, Any], key: str = "") -> dict[str, Any]:
-        """Send JSON on a connection of its own, and return what was made."""
+        """Send JSON on a new connection, and return the created resource."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         headers = {"Content-Type": "application/json"}
         if key:
             headers["Authorization"] = f"Bearer {key}"
         try:
             connection.request("POST", path, json.dumps(body), headers)
-            answer = connection.getresponse()
-            said: dict[str, Any] = json.loads(answer.read())
+            response = connection.getresponse()
+            document: dict[str, Any] = json.loads(response.read())
         finally:
             connection.close()
-        if answer.status >= http.client.BAD_REQUEST:
-            raise RuntimeError(f"{path}: {said}")
-        return said
+        if response.status >= http.client.BAD_REQUEST:
+            raise RuntimeError(f"{path}: {document}")
+        return document
 
 
 def review(number: int, text: str = "") -> dict[str, Any]:
-    """Return a review that can be told from others."""
+    """Return a distinguishable review."""
     return {
         "rating": 1 + number % 5,
         "reviewer": f"Reader {number}",
@@ -69,23 +69,23 @@ def review(number: int, text: str = "") -> dict[str, Any]:
 
 @contextmanager
 def database() -> Iterator[str]:
-    """Make a migrated SQLite database in a temporary folder."""
+    """Create a migrated SQLite database in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="bookstall-") as folder:
-        url = f"sqlite:///{Path(folder) / 'shop.db'}"
+        url = f"sqlite:///{Path(folder) / 'bookstall.db'}"
         migrate(url)
         yield url
 
 
 def new_key(url: str, *scopes: str) -> str:
-    """Make an API key."""
-    words = [sys.executable, "-m", "flask", "--app", "wsgi", "keys", "create", "client"]
-    asked = [word for scope in scopes for word in ("--scope", scope)]
-    done = subprocess.run(
-        [*words, *asked],
+    """Create an API key."""
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "keys", "create", "client"]
+    options = [part for scope in scopes for part in ("--scope", scope)]
+    completed = subprocess.run(
+        [*command, *options],
         env=environment(DATABASE_URL=url),
         cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,
     )
-    return done.stdout.strip()
+    return completed.stdout.strip()
