@@ -43,7 +43,7 @@ def run(order: dict[str, Any]) -> NoReturn:
     for number, path in ((0, os.devnull), (1, order["out"]), (2, order["err"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
     signal.alarm(order["timeout"])
-    sys.argv = ["adsfetch", *order["words"]]
+    sys.argv = ["adsfetch", *order["arguments"]]
     command: Any = import_module("adsfetch.cli")
     command.main()
     raise AssertionError("click always exits")

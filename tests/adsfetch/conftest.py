@@ -64,12 +64,12 @@ def commands() -> Iterator[subprocess.Popen[str]]:
 def run(tmp_path: Path, commands: subprocess.Popen[str]) -> Command:
     """Run the command in a process of its own, in a folder of its own."""
 
-    def go(*words: str, env: dict[str, str] | None = None, timeout: int = 60) -> Result:
+    def go(*arguments: str, env: dict[str, str] | None = None, timeout: int = 60) -> Result:
         assert commands.stdin
         assert commands.stdout
         out, err = tmp_path / ".out", tmp_path / ".err"
         order = {
-            "words": words,
+            "arguments": arguments,
             "folder": str(tmp_path),
             "env": env or dict(os.environ),
             "out": str(out),
@@ -87,9 +87,9 @@ def run(tmp_path: Path, commands: subprocess.Popen[str]) -> Command:
 def run_program(tmp_path: Path) -> Command:
     """Run the command as its user does: by a new Python, which imports everything itself."""
 
-    def go(*words: str, env: dict[str, str] | None = None, timeout: int = 60) -> Result:
+    def go(*arguments: str, env: dict[str, str] | None = None, timeout: int = 60) -> Result:
         done = subprocess.run(
-            [*PROGRAM, *words],
+            [*PROGRAM, *arguments],
             cwd=tmp_path,
             env=env or {**os.environ, "PYTHONPATH": str(tmp_path)},
             check=False,
@@ -106,10 +106,10 @@ def run_program(tmp_path: Path) -> Command:
 def google(run: Command, ads: AdsServer) -> Command:
     """Run a fetching command with the real client against the local server, with short waits."""
 
-    def go(*words: str, **more: Any) -> Result:
+    def go(*arguments: str, **more: Any) -> Result:
         options = ["--out", "data", "--config", str(ads.config), "--customer-id", CUSTOMER]
         waits = ["--wait-initial", "0.05", "--wait-max", "0.2"]
-        return run(*words, *options, *waits, "--json", env=ads.environment, **more)
+        return run(*arguments, *options, *waits, "--json", env=ads.environment, **more)
 
     return go
 
@@ -123,18 +123,18 @@ HERE = Path(__file__).parent
 def fetch_data(day):
     with open(HERE / "calls", "a", buffering=1) as calls:
         calls.write(f"{day}\\\\n")
-    orders = json.loads((HERE / "orders.json").read_text())
-    time.sleep(orders.get("latency", 0))
-    if str(day) in orders.get("hang", []):
+    settings = json.loads((HERE / "settings.json").read_text())
+    time.sleep(settings.get("latency", 0))
+    if str(day) in settings.get("hang", []):
         time.sleep(600)
-    while str(day) in orders.get("wait", []) and not (HERE / "go").exists():
+    while str(day) in settings.get("wait", []) and not (HERE / "go").exists():
         time.sleep(0.01)
-    if str(day) in orders.get("fail", []):
-        raise ConnectionError("the shop is closed")
-    if str(day) in orders.get("empty", []):
+    if str(day) in settings.get("fail", []):
+        raise ConnectionError("the source is down")
+    if str(day) in settings.get("empty", []):
         return []
-    row = {"date": day, "clicks": orders.get("clicks", 1), "note": "x" * orders.get("width", 1)}
-    return [{**row, **orders.get("more", {})}] * orders.get("rows", 1)
+    row = {"date": day, "clicks": settings.get("clicks", 1), "note": "x" * settings.get("width", 1)}
+    return [{**row, **settings.get("more", {})}] * settings.get("rows", 1)
 """.replace("\\\\", "\\")
 
 
@@ -147,11 +147,11 @@ class Shop:
         self.folder = folder
         self.data = folder / "data" / "fetch_data"
         (folder / "shop.py").write_text(SHOP)
-        self.orders()
+        self.configure()
 
-    def orders(self, **orders: Any) -> None:
+    def configure(self, **settings: Any) -> None:
         """Set the behaviour of the source, and forget the calls so far."""
-        (self.folder / "orders.json").write_text(json.dumps(orders))
+        (self.folder / "settings.json").write_text(json.dumps(settings))
         (self.folder / "calls").unlink(missing_ok=True)
 
     @property
@@ -174,10 +174,10 @@ class Shop:
             assert time.monotonic() < deadline, f"only {len(self.calls)} calls"
             time.sleep(0.002)
 
-    def start(self, *words: str, **more: Any) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
         """Start the command without waiting for its end."""
         return subprocess.Popen(
-            [*PROGRAM, *words, *self.options],
+            [*PROGRAM, *arguments, *self.options],
             cwd=self.folder,
             env=more.pop("env", {**os.environ, "PYTHONPATH": str(self.folder)}),
             stdout=subprocess.PIPE,
@@ -201,8 +201,8 @@ def shop(tmp_path: Path) -> Shop:
 def fetch(run: Command, shop: Shop) -> Command:
     """Run a fetching command with this source."""
 
-    def go(*words: str, **more: Any) -> Result:
+    def go(*arguments: str, **more: Any) -> Result:
         waits = ["--wait-initial", "0.01", "--wait-max", "0.02"]
-        return run(*words, *shop.options, *waits, "--json", **more)
+        return run(*arguments, *shop.options, *waits, "--json", **more)
 
     return go

@@ -11,7 +11,7 @@ def test_after_ten_kills_only_unfinished_days_are_fetched(shop, fetch):
     moments = random.Random(4)
     for _ in range(10):
         done = shop.recorded
-        shop.orders(latency=0.03)
+        shop.configure(latency=0.03)
         process = shop.start(*RANGE, "--workers", "4")
         shop.wait_for_calls(moments.randint(1, 12))
         process.kill()
@@ -19,7 +19,7 @@ def test_after_ten_kills_only_unfinished_days_are_fetched(shop, fetch):
         assert not done & set(shop.calls)
     done = shop.recorded
     assert len(done) < DAYS
-    shop.orders()
+    shop.configure()
     assert fetch(*RANGE).code == 0
     assert not done & set(shop.calls)
     dates = [row["date"] for row in shop.all()]
@@ -29,7 +29,7 @@ def test_after_ten_kills_only_unfinished_days_are_fetched(shop, fetch):
 
 
 def test_an_interrupted_run_ends_at_once_with_130_and_keeps_finished_days(shop, fetch):
-    shop.orders(hang=["2024-01-05", "2024-01-06"])
+    shop.configure(hang=["2024-01-05", "2024-01-06"])
     process = shop.start("fetch", "2024-01-01", "2024-01-06", "--workers", "4")
     shop.wait_for_calls(6)
     while len(shop.recorded) < 4:
@@ -38,7 +38,7 @@ def test_an_interrupted_run_ends_at_once_with_130_and_keeps_finished_days(shop, 
     out, _ = process.communicate(timeout=5)
     assert process.returncode == 130
     assert "stopped: interrupted" in out
-    shop.orders()
+    shop.configure()
     assert fetch("fetch", "2024-01-01", "2024-01-06").code == 0
     assert sorted(shop.calls) == ["2024-01-05", "2024-01-06"]
     assert len(shop.all()) == 6
@@ -58,7 +58,7 @@ def test_an_interrupt_during_calls_of_the_real_client_ends_the_run_within_second
 
 
 def test_a_hanging_source_fails_its_day_and_the_run_ends(shop, fetch):
-    shop.orders(hang=["2024-01-03"])
+    shop.configure(hang=["2024-01-03"])
     result = fetch("fetch", "2024-01-01", "2024-01-05", "--timeout", "0.5", timeout=10)
     assert result.code == 1
     assert [failure["day"] for failure in result.json["failed"]] == ["2024-01-03"]

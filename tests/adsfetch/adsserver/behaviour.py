@@ -1,4 +1,4 @@
-"""What the server was told to do, and what was asked of it."""
+"""The behaviour of the server, and a log of the calls."""
 
 import threading
 from typing import Any
@@ -16,9 +16,9 @@ DEFAULTS: dict[str, Any] = {
 
 
 class Behaviour:
-    """Settings and rules; a rule is met ``times`` often, after it was spared ``after`` times.
+    """Settings and rules; a rule applies ``times`` times, after ``after`` calls without it.
 
-    A rule may name a ``day``; ``do`` says what happens instead of an answer. Rules about
+    A rule may name a ``day``; ``do`` is what happens instead of a response. Rules about
     tokens have ``on`` set to ``token``.
     """
 
@@ -27,7 +27,7 @@ class Behaviour:
         self.reset({})
 
     def reset(self, settings: dict[str, Any]) -> None:
-        """Start afresh: nothing was asked, all tokens but new ones are unknown."""
+        """Clear the log and the tokens, and set new rules."""
         with self._lock:
             self.settings = {**DEFAULTS, **settings}
             self.rules = [dict(rule) for rule in self.settings["rules"]]
@@ -48,10 +48,10 @@ class Behaviour:
                     elif rule.get("times", 1) > 0:
                         rule["times"] = rule.get("times", 1) - 1
                         return rule
-        return {"do": "answer"}
+        return {"do": "respond"}
 
-    def asked(self, day: str | None, headers: dict[str, str]) -> None:
-        """Write down a call."""
+    def record_call(self, day: str | None, headers: dict[str, str]) -> None:
+        """Record the start of a call."""
         with self._lock:
             self.busy += 1
             self.busiest = max(self.busiest, self.busy)
@@ -59,25 +59,25 @@ class Behaviour:
             if day:
                 self.days.append(day)
 
-    def done(self, *, served: bool) -> None:
-        """Write down the end of a call."""
+    def record_end(self, *, served: bool) -> None:
+        """Record the end of a call."""
         with self._lock:
             self.busy -= 1
             self.served += served
 
     def new_token(self) -> str:
-        """Return a token that was never given before."""
+        """Return a token that was never issued before."""
         with self._lock:
             self.tokens.append(f"token-{id(self)}-{len(self.tokens)}")
             return self.tokens[-1]
 
     def expire(self) -> None:
-        """Refuse every token given so far."""
+        """Refuse every token issued so far."""
         with self._lock:
             self.expired = set(self.tokens)
 
     def log(self) -> dict[str, Any]:
-        """Return what was asked."""
+        """Return the log of the calls."""
         with self._lock:
             return {
                 "days": self.days,

@@ -21,7 +21,7 @@ CUSTOMER = "1234567890"
 
 
 class AdsServer:
-    """The test's side of the server: what to tell it, and what it was asked."""
+    """The server as a test sees it: set its behaviour, read its log."""
 
     def __init__(self, folder: Path, ports: dict[str, int]) -> None:
         self.folder = folder
@@ -48,17 +48,17 @@ class AdsServer:
         return {**os.environ, **trust, "NO_PROXY": "*", "no_proxy": "*"}
 
     def behave(self, *rules: dict[str, Any], **settings: Any) -> None:
-        """Start afresh with these rules."""
+        """Clear the log, and set these rules and settings."""
         self._post("/reset", {**settings, "rules": rules})
 
     def expire_tokens(self) -> None:
-        """Refuse every token given so far."""
+        """Refuse every token issued so far."""
         self._post("/expire", {})
 
     def log(self) -> dict[str, Any]:
-        """Return what was asked since it was told how to behave."""
-        with urllib.request.urlopen(f"{self._web}/log", timeout=10) as answer:
-            record: dict[str, Any] = json.load(answer)
+        """Return the log of the calls since the behaviour was set."""
+        with urllib.request.urlopen(f"{self._web}/log", timeout=10) as response:
+            record: dict[str, Any] = json.load(response)
         return record
 
     def _post(self, path: str, record: Any) -> None:
@@ -106,8 +106,8 @@ def certificate(name: str, key: Any, issuer: str, signer: Any, *, authority: boo
     )
     return (
         x509.CertificateBuilder()
-        .subject_name(called(name))
-        .issuer_name(called(issuer))
+        .subject_name(x509_name(name))
+        .issuer_name(x509_name(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
@@ -118,8 +118,8 @@ def certificate(name: str, key: Any, issuer: str, signer: Any, *, authority: boo
     )
 
 
-def called(name: str) -> Any:
-    """Return a name as certificates have it."""
+def x509_name(name: str) -> Any:
+    """Return a name for a certificate."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 

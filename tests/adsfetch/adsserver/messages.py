@@ -1,4 +1,4 @@
-"""Answers of the API, in the protobuf classes of the google-ads package."""
+"""Responses of the API, in the protobuf classes of the google-ads package."""
 
 from functools import cache
 
@@ -47,7 +47,7 @@ def rows_of(day: str, start: int, stop: int, clicks: int) -> bytes:
 
 
 def account(time_zone: str) -> bytes:
-    """Return the row that tells the account's time zone."""
+    """Return the row with the account's time zone."""
     batch = Response()
     batch.results.add().customer.time_zone = time_zone
     return bytes(batch.SerializeToString())
@@ -57,7 +57,7 @@ def failure(kind: str, code: str, retry_delay: float | None = None) -> bytes:
     """Return the details of a refusal, such as ``quota_error`` with ``RESOURCE_EXHAUSTED``."""
     whole = Failure()
     error = whole.errors.add()
-    error.message = f"told so by the local server ({code})"
+    error.message = f"raised by the local server ({code})"
     field = error.error_code.DESCRIPTOR.fields_by_name[kind]
     setattr(error.error_code, kind, field.enum_type.values_by_name[code].number)
     if retry_delay is not None:

@@ -1,4 +1,4 @@
-"""A Google Ads server on this machine: gRPC over TLS, a token endpoint, and a way to be told.
+"""A Google Ads server on this machine: gRPC over TLS, a token endpoint, and a control API.
 
 Run as ``python server.py FOLDER``; it prints its two ports as JSON when it is ready.
 """
@@ -31,7 +31,7 @@ REFUSALS = {
     "deadline_internal": ("DEADLINE_EXCEEDED", "internal_error", "DEADLINE_EXCEEDED"),
     "expired": ("UNAUTHENTICATED", "authentication_error", "OAUTH_TOKEN_EXPIRED"),
     "not_ads_user": ("UNAUTHENTICATED", "authentication_error", "NOT_ADS_USER"),
-    "bare_401": ("UNAUTHENTICATED", None, "who are you"),
+    "bare_401": ("UNAUTHENTICATED", None, "no token"),
     "permission": ("PERMISSION_DENIED", "authorization_error", "USER_PERMISSION_DENIED"),
     "query": ("INVALID_ARGUMENT", "query_error", "UNRECOGNIZED_FIELD"),
     "too_old": ("INVALID_ARGUMENT", "date_range_error", "INVALID_DATE"),
@@ -48,7 +48,7 @@ class Ads:
         headers = {key: value for key, value in context.invocation_metadata() if key.islower()}
         found = DAY.search(request.query)
         day = found[1] if found else None
-        self.behaviour.asked(day, {k: str(v) for k, v in headers.items()})
+        self.behaviour.record_call(day, {k: str(v) for k, v in headers.items()})
         served = False
         try:
             time.sleep(self.behaviour.settings["latency"])
@@ -60,7 +60,7 @@ class Ads:
                 yield from self.day(day, context)
             served = day is not None
         finally:
-            self.behaviour.done(served=served)
+            self.behaviour.record_end(served=served)
 
     def day(self, day: str, context: Any) -> Iterator[bytes]:
         rule = self.behaviour.rule_for("call", day)
@@ -85,7 +85,7 @@ class Ads:
 
 
 def refuse(context: Any, rule: dict[str, Any]) -> NoReturn:
-    """End a call as the rule says."""
+    """End a call with the error of a rule."""
     status, kind, code = REFUSALS[rule["do"]]
     if kind:
         details = messages.failure(kind, rule.get("code", code), rule.get("retry_delay"))
@@ -102,7 +102,7 @@ def wait_for_the_client_to_leave(context: Any) -> None:
 
 
 class Web(BaseHTTPRequestHandler):
-    """The web side: tokens for the client, orders and records for the test."""
+    """The HTTP side: tokens for the client, behaviour and log for the test."""
 
     protocol_version = "HTTP/1.1"
     behaviour: Behaviour
@@ -112,24 +112,24 @@ class Web(BaseHTTPRequestHandler):
         if self.path == "/token":
             self.token()
         elif self.path == "/reset":
-            self.answer(200, self.behaviour.reset(json.loads(body)))
+            self.respond(200, self.behaviour.reset(json.loads(body)))
         elif self.path == "/expire":
-            self.answer(200, self.behaviour.expire())
+            self.respond(200, self.behaviour.expire())
 
     def do_GET(self) -> None:
-        self.answer(200, self.behaviour.log())
+        self.respond(200, self.behaviour.log())
 
     def token(self) -> None:
         rule, token = self.behaviour.rule_for("token"), self.behaviour.new_token()
         if rule["do"] == "invalid_grant":
-            self.answer(400, {"error": "invalid_grant", "error_description": "revoked"})
+            self.respond(400, {"error": "invalid_grant", "error_description": "revoked"})
         elif rule["do"] == "token_503":
-            self.answer(503, {"error": "try later"})
+            self.respond(503, {"error": "try later"})
         else:
             life = self.behaviour.settings["expires_in"]
-            self.answer(200, {"access_token": token, "expires_in": life})
+            self.respond(200, {"access_token": token, "expires_in": life})
 
-    def answer(self, status: int, record: Any) -> None:
+    def respond(self, status: int, record: Any) -> None:
         body = json.dumps(record).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

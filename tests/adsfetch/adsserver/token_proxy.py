@@ -1,4 +1,4 @@
-"""A proxy in the place of Google's token endpoint, whose address the client has built in."""
+"""A proxy that takes the place of Google's token endpoint, whose address is fixed in the client."""
 
 import json
 import ssl
@@ -19,7 +19,7 @@ def token_proxy(folder: Path) -> Iterator[tuple[dict[str, str], list[str]]]:
     make_certificates(folder, HOST)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    asked: list[str] = []
+    bodies: list[str] = []
 
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -33,7 +33,7 @@ def token_proxy(folder: Path) -> Iterator[tuple[dict[str, str], list[str]]]:
             self.wfile = self.connection.makefile("wb")
 
         def do_POST(self) -> None:
-            asked.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
             body = json.dumps({"access_token": "from-the-proxy", "expires_in": 3600}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -59,7 +59,7 @@ def token_proxy(folder: Path) -> Iterator[tuple[dict[str, str], list[str]]]:
         "no_proxy": "localhost",
     }
     try:
-        yield environment, asked
+        yield environment, bodies
     finally:
         server.shutdown()
         server.server_close()

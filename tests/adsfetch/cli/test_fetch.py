@@ -28,11 +28,11 @@ def test_a_dry_run_lists_days_and_operations_and_writes_nothing(run, tmp_path):
 
 def test_a_run_with_nothing_to_do_loads_no_client_and_ends_at_once(run_program, run, ads, tmp_path):
     google = ("fetch", "2024-01-01", "2024-03-31", "--customer-id", "123-456-7890")
-    words = [*google, "--config", str(ads.config), "--out", "data"]
-    assert run(*words, env=ads.environment).code == 0
+    arguments = [*google, "--config", str(ads.config), "--out", "data"]
+    assert run(*arguments, env=ads.environment).code == 0
     ads.behave()
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "adsfetch", *words],
+        [sys.executable, "-X", "importtime", "-m", "adsfetch", *arguments],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -42,7 +42,7 @@ def test_a_run_with_nothing_to_do_loads_no_client_and_ends_at_once(run_program, 
     assert not {name for name in loaded if name.startswith(("google", "grpc", "tenacity", "tqdm"))}
     assert ads.log()["days"] == []
     before = os.times()
-    assert run_program(*words).code == 0
+    assert run_program(*arguments).code == 0
     spent = os.times()
     assert (
         spent.children_user
@@ -58,8 +58,8 @@ def test_without_the_google_extra_other_sources_work_and_the_error_says_what_to_
     (tmp_path / "google.py").write_text("raise ModuleNotFoundError('no', name='google')")
     assert run_program(*WEEK).code == 0
     (tmp_path / "some.yaml").write_text("developer_token: x")
-    words = ("update", "--customer-id", "1234567890", "--out", "data", "--config", "some.yaml")
-    result = run_program(*words)
+    arguments = ("update", "--customer-id", "1234567890", "--out", "data", "--config", "some.yaml")
+    result = run_program(*arguments)
     assert result.code == 2
     assert "pip install 'bookstall[ads]'" in result.err
 
@@ -68,9 +68,9 @@ def test_the_progress_bar_is_for_terminals_only(run, tmp_path):
     assert run(*WEEK).err == ""
     main, side = pty.openpty()
     termios.tcsetwinsize(side, (25, 80))
-    words = ("fetch", "2024-01-01", "2024-01-31", *EXAMPLE)
+    arguments = ("fetch", "2024-01-01", "2024-01-31", *EXAMPLE)
     with subprocess.Popen(
-        [sys.executable, "-m", "adsfetch", *words],
+        [sys.executable, "-m", "adsfetch", *arguments],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=side,

@@ -6,7 +6,7 @@ EXAMPLE = ("--source", "adsfetch.example:fetch_data", "--out", "data")
 
 
 @pytest.mark.parametrize(
-    ("words", "complaint"),
+    ("arguments", "message"),
     [
         (["fetch", "2024-03-04", "2024-02-27", *EXAMPLE], "before it starts"),
         (["fetch", "03/04/2024", "2024-04-27", *EXAMPLE], "2024-04-03 or 2024-03-04"),
@@ -26,10 +26,10 @@ EXAMPLE = ("--source", "adsfetch.example:fetch_data", "--out", "data")
         (["verify", "--out", "nowhere"], "fetch something first"),
     ],
 )
-def test_wrong_usage_ends_with_2_and_one_clear_sentence(run, tmp_path, words, complaint):
-    result = run(*words)
+def test_wrong_usage_ends_with_2_and_one_clear_sentence(run, tmp_path, arguments, message):
+    result = run(*arguments)
     assert result.code == 2
-    assert complaint in result.err.splitlines()[-1]
+    assert message in result.err.splitlines()[-1]
     assert "Traceback" not in result.err
     assert result.out == ""
 

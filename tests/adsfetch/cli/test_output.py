@@ -16,7 +16,7 @@ def test_every_command_has_help_with_an_example(name):
 
 def test_inside_another_group_the_exit_codes_are_the_same(tmp_path):
     other = click.Group("shop", commands={"ads": group})
-    words = ["ads", "fetch", "2024-03-04", "2024-03-05", "--out", str(tmp_path)]
-    assert CliRunner().invoke(other, words).exit_code == 2
+    arguments = ["ads", "fetch", "2024-03-04", "2024-03-05", "--out", str(tmp_path)]
+    assert CliRunner().invoke(other, arguments).exit_code == 2
     source = ["--source", "adsfetch.example:fetch_data"]
-    assert CliRunner().invoke(other, [*words, *source]).exit_code == 0
+    assert CliRunner().invoke(other, [*arguments, *source]).exit_code == 0

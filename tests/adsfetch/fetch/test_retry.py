@@ -72,4 +72,4 @@ def test_pauses_double_if_the_server_names_no_delay():
     retry = Retry(attempts=3, wait_initial=0.05, wait_max=0.2)
     assert isinstance(outcomes(source, DAYS[:1], retry=retry)[DAYS[0]], DayReport)
     waits = [later - sooner for sooner, later in pairwise(times)]
-    assert all(wait >= asked for wait, asked in zip(waits, [0.05, 0.1, 0.2, 0.2], strict=True))
+    assert all(wait >= minimum for wait, minimum in zip(waits, [0.05, 0.1, 0.2, 0.2], strict=True))

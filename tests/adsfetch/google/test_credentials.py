@@ -70,9 +70,9 @@ def test_a_token_endpoint_that_cannot_be_reached_is_not_taken_for_a_revoked_gran
         (tmp_path / "account.json").write_text(json.dumps(account))
         config = ads.config.read_text().replace(str(ads.folder), str(tmp_path))
         (tmp_path / "google-ads.yaml").write_text(config)
-        words = ["--customer-id", "1234567890", "--config", "google-ads.yaml", "--out", "data"]
-        hurry = ["--attempts", "2", "--wait-initial", "0.01"]
-        result = run(*FETCH, *words, *hurry, env=ads.environment)
+        arguments = ["--customer-id", "1234567890", "--config", "google-ads.yaml", "--out", "data"]
+        waits = ["--attempts", "2", "--wait-initial", "0.01"]
+        result = run(*FETCH, *arguments, *waits, env=ads.environment)
     assert result.code == 1
     assert "cannot get an access token" in result.err
     assert "revoked" not in result.err
@@ -84,11 +84,11 @@ def test_a_refresh_token_works_like_a_service_account(run, ads, tmp_path):
     lines = [endpoint, "developer_token: x", *(f"{k}: {v}" for k, v in secrets.items())]
     (tmp_path / "mine.yaml").write_text("\n".join(lines))
     (tmp_path / "proxy").mkdir()
-    with token_proxy(tmp_path / "proxy") as (environment, asked):
-        words = ["--customer-id", "1234567890", "--config", "mine.yaml", "--out", "data"]
+    with token_proxy(tmp_path / "proxy") as (environment, bodies):
+        arguments = ["--customer-id", "1234567890", "--config", "mine.yaml", "--out", "data"]
         both = {**ads.environment, **environment}
-        result = run("fetch", "2024-01-01", "2024-01-02", *words, env=both)
+        result = run("fetch", "2024-01-01", "2024-01-02", *arguments, env=both)
     assert result.code == 0, result.err
-    assert len(asked) == 1
-    assert "refresh_token=a-grant" in asked[0]
+    assert len(bodies) == 1
+    assert "refresh_token=a-grant" in bodies[0]
     assert ads.log()["headers"][0]["authorization"] == "Bearer from-the-proxy"

@@ -14,7 +14,7 @@ def test_without_failures_each_day_is_one_call(google, ads, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("trouble", "cause"),
+    ("failure", "cause"),
     [
         ("internal", "transient"),
         ("unavailable", "transient"),
@@ -26,8 +26,8 @@ def test_without_failures_each_day_is_one_call(google, ads, tmp_path):
         ("expired", "token"),
     ],
 )
-def test_a_temporary_failure_costs_one_retry_and_no_row(google, ads, tmp_path, trouble, cause):
-    ads.behave({"do": trouble, "day": "2024-01-02"})
+def test_a_temporary_failure_costs_one_retry_and_no_row(google, ads, tmp_path, failure, cause):
+    ads.behave({"do": failure, "day": "2024-01-02"})
     result = google(*FETCH)
     assert result.code == 0, result.err
     assert result.json["retries"] == {cause: 1}
@@ -93,18 +93,18 @@ def test_a_hanging_stream_is_cancelled_and_retried_with_more_time(google, ads, t
 
 
 @pytest.mark.parametrize(
-    ("trouble", "code", "words"),
+    ("failure", "code", "arguments"),
     [
         ("permission", 3, "--login-customer-id"),
         ("not_ads_user", 3, "NOT_ADS_USER"),
         ("query", 2, "UNRECOGNIZED_FIELD"),
     ],
 )
-def test_a_fatal_error_ends_the_run_at_once(google, ads, trouble, code, words):
-    ads.behave({"do": trouble, "times": 9999}, latency=0.1)
+def test_a_fatal_error_ends_the_run_at_once(google, ads, failure, code, arguments):
+    ads.behave({"do": failure, "times": 9999}, latency=0.1)
     result = google("fetch", "2024-01-01", "2024-01-31", "--workers", "4")
     assert result.code == code
-    assert words in result.json["stopped"]
+    assert arguments in result.json["stopped"]
     assert len(ads.log()["days"]) <= 8
 
 

@@ -40,7 +40,9 @@ def test_without_a_private_name_the_clients_own_method_is_called(monkeypatch, ca
     monkeypatch.setattr(gapic_adapter, constant, missing)
     calls = []
     channel = SimpleNamespace(grpc_channel=None)
-    service = SimpleNamespace(search_stream=lambda **words: calls.append(words), transport=channel)
+    service = SimpleNamespace(
+        search_stream=lambda **arguments: calls.append(arguments), transport=channel
+    )
     client = google_ads.GoogleAdsClient(None, version="v26", use_proto_plus=False)
     gapic_adapter.search_stream(client, service, "1234567890")(["campaign.id"])("a query", 5.0)
     assert calls == [
@@ -59,9 +61,9 @@ main()
 
 def test_without_a_private_name_a_run_fetches_the_same_rows(google, ads, tmp_path):
     assert google("fetch", "2024-01-01", "2024-01-03").code == 0
-    words = ["fetch", "2024-01-01", "2024-01-03", "--out", "again", "--config", str(ads.config)]
+    arguments = ["fetch", "2024-01-01", "2024-01-03", "--out", "again", "--config", str(ads.config)]
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_NAMES, *words, "--customer-id", "1234567890"],
+        [sys.executable, "-c", WITHOUT_NAMES, *arguments, "--customer-id", "1234567890"],
         cwd=tmp_path,
         env=ads.environment,
         capture_output=True,
@@ -80,8 +82,8 @@ def test_without_a_private_name_a_run_fetches_the_same_rows(google, ads, tmp_pat
 def test_a_call_has_the_headers_of_the_clients_own_method(google, ads):
     google("fetch", "2024-01-01", "2024-01-01")
     ours = ads.log()["headers"][0]
-    words = [sys.executable, "-c", OWN_METHOD, str(ads.config)]
-    subprocess.run(words, env=ads.environment, check=True, timeout=60)
+    arguments = [sys.executable, "-c", OWN_METHOD, str(ads.config)]
+    subprocess.run(arguments, env=ads.environment, check=True, timeout=60)
     assert ours == {**ads.log()["headers"][0], "authorization": ours["authorization"]}
     assert "x-goog-request-params" in ours
 

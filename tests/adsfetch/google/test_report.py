@@ -1,4 +1,4 @@
-"""A query cut into clauses, and asked for one day."""
+"""A query split into clauses, and the query for one day."""
 
 from datetime import date
 
@@ -10,7 +10,7 @@ from adsfetch.google import report
 DAY = date(2024, 2, 29)
 
 
-def test_the_day_is_put_before_other_conditions_and_the_rest_stays_in_order():
+def test_the_day_precedes_other_conditions_and_the_order_of_clauses_stays():
     query = (
         "select segments.date, campaign.id from campaign "
         "where campaign.name = 'from a WHERE b' order by campaign.id limit 5;"
@@ -28,7 +28,7 @@ def test_a_query_that_does_not_select_the_day_gets_it():
     )
 
 
-def test_the_layout_of_a_query_does_not_change_what_it_is():
+def test_white_space_does_not_change_the_fingerprint():
     one = report.parse("q", "SELECT campaign.id\n  FROM campaign\n")
     other = report.parse("q", "SELECT campaign.id FROM campaign")
     assert one.fingerprint == other.fingerprint
@@ -46,10 +46,10 @@ def test_the_layout_of_a_query_does_not_change_what_it_is():
         "SELECT campaign.id, FROM campaign",
     ],
 )
-def test_a_query_that_cannot_go_by_days_is_refused(query):
+def test_a_query_that_cannot_be_fetched_by_day_is_rejected(query):
     with pytest.raises(UsageError):
         report.parse("q", query)
 
 
-def test_the_default_query_is_one():
+def test_the_default_query_is_valid():
     assert "metrics.cost_micros" in report.load(None).fields

@@ -4,7 +4,7 @@ import resource
 
 
 def test_a_full_disk_stops_the_run_and_leaves_the_old_aggregate_intact(shop, fetch):
-    shop.orders(rows=200)
+    shop.configure(rows=200)
     fetch("fetch", "2024-01-01", "2024-01-05")
     before = (shop.data / "all.csv").read_bytes()
     limit = len(before) + 100
@@ -18,14 +18,14 @@ def test_a_full_disk_stops_the_run_and_leaves_the_old_aggregate_intact(shop, fet
     assert "cannot write data/fetch_data/all.csv: File too large" in out
     assert (shop.data / "all.csv").read_bytes() == before
     assert not list(shop.data.rglob("*.part"))
-    shop.orders()
+    shop.configure()
     assert fetch("fetch", "2024-01-01", "2024-01-09").code == 0
     assert shop.calls == []
     assert len(shop.all()) == 1800
 
 
 def test_a_disk_too_full_for_one_day_stops_the_run_without_retries(shop):
-    shop.orders(rows=1000)
+    shop.configure(rows=1000)
 
     def no_space():
         resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))

@@ -1,4 +1,4 @@
-"""Rows as CSV: what goes in comes out, and spreadsheets compute nothing."""
+"""Rows as CSV: any text is preserved, and spreadsheets evaluate nothing."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ def read(content):
 
 
 @given(st.lists(st.fixed_dictionaries({"date": TEXT, "a": TEXT, "b": TEXT}), min_size=1))
-def test_any_text_comes_back_as_it_was(rows):
+def test_any_text_is_preserved(rows):
     assert read(written(rows)) == rows
 
 
@@ -38,57 +38,57 @@ def test_the_bytes_are_those_of_the_csv_module(rows):
     assert encode(list(zip(*rows, strict=True))) == lines.getvalue().encode()
 
 
-def test_an_empty_cell_that_is_alone_is_still_a_row():
+def test_a_single_empty_cell_is_a_row():
     assert written([{"date": ""}, {"date": "x"}]) == b'date\n""\nx\n'
 
 
-def test_no_rows_are_no_line():
+def test_no_rows_are_no_lines():
     assert encode([[], []]) == b""
 
 
 @pytest.mark.parametrize(
     "text", ["a\nb", "a\rb", "\r\n", '"', ",", "\0", "🎈👩‍👩‍👧", "", " ", "\u2028"]
 )
-def test_the_hard_ones_come_back_too(text):
+def test_special_characters_are_preserved(text):
     assert read(written([{"date": "x", "name": text}])) == [{"date": "x", "name": text}]
 
 
-def test_a_lone_surrogate_does_not_cost_the_day():
+def test_a_lone_surrogate_does_not_fail_the_day():
     assert read(written([{"date": "x", "name": "a\ud800"}]))[0]["name"] == "a\\ud800"
 
 
-def test_values_are_written_as_people_read_them():
+def test_values_are_written_as_readable_text():
     row = {"date": DAY, "on": True, "none": None, "price": Decimal("1.50"), "tags": ["a", "é"]}
     assert read(written([row])) == [
         {"date": "2024-02-29", "on": "true", "none": "", "price": "1.50", "tags": '["a", "é"]'}
     ]
 
 
-def test_rows_without_a_date_get_that_of_their_day():
+def test_rows_without_a_date_get_the_date_of_their_day():
     assert written([{"clicks": 1}]) == b"date,clicks\n2024-02-29,1\n"
 
 
-def test_the_order_of_fields_is_that_of_the_first_row():
+def test_the_first_row_sets_the_order_of_fields():
     assert written([{"date": 1, "a": 2}, {"a": 4, "date": 3}]) == b"date,a\n1,2\n3,4\n"
 
 
 @pytest.mark.parametrize("row", [{"date": 1}, {"date": 1, "a": 2, "c": 3}, {"date": 1, "c": 3}])
-def test_a_row_with_other_fields_is_refused(row):
+def test_a_row_with_other_fields_is_rejected(row):
     with pytest.raises(DayError, match="differ in their fields"):
         written([{"date": 1, "a": 2}, row])
 
 
-def test_what_is_not_a_mapping_is_refused():
+def test_a_row_that_is_not_a_mapping_is_rejected():
     with pytest.raises(DayError, match="tuple"):
         written([{"date": 1}, (1,)])
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+SUM(A1)", "-cmd|x", "@now", "\t=1", "\r=1", " =1"])
-def test_a_formula_becomes_text_where_that_is_asked_for(text):
+def test_a_formula_becomes_text_on_request(text):
     assert read(written([{"date": "", "a": text}], escape_formulas=True))[0]["a"] == f"'{text}"
     assert read(written([{"date": "", "a": text}]))[0]["a"] == text
 
 
 @pytest.mark.parametrize("value", [-5, -1.5, "-5", "+49", "-1,234.50", "-3%", "1-2", "a=b"])
-def test_numbers_and_harmless_text_stay_as_they_are(value):
+def test_numbers_and_other_text_are_not_escaped(value):
     assert read(written([{"date": "", "a": value}], escape_formulas=True))[0]["a"] == str(value)

@@ -15,7 +15,7 @@ def test_another_source_does_not_mix_into_a_dataset(shop, fetch, run):
 
 def test_other_columns_do_not_mix_into_a_dataset(shop, fetch):
     fetch("fetch", "2024-01-01", "2024-01-03")
-    shop.orders(more={"device": "MOBILE"})
+    shop.configure(more={"device": "MOBILE"})
     result = fetch("fetch", "2024-01-01", "2024-01-04")
     assert result.code == 1
     assert "(device)" in result.json["failed"][0]["reason"]
@@ -24,7 +24,7 @@ def test_other_columns_do_not_mix_into_a_dataset(shop, fetch):
 
 
 def test_a_dataset_created_with_escaped_formulas_stays_escaped(shop, fetch, run):
-    shop.orders(more={"campaign": '=HYPERLINK("x")'})
+    shop.configure(more={"campaign": '=HYPERLINK("x")'})
     fetch("fetch", "2024-01-01", "2024-01-01", "--escape-formulas")
     fetch("fetch", "2024-01-02", "2024-01-02")
     assert {row["campaign"] for row in shop.all()} == {'\'=HYPERLINK("x")'}

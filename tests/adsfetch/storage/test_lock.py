@@ -2,7 +2,7 @@
 
 
 def test_of_two_runs_one_waits_and_no_day_is_fetched_twice(shop, fetch):
-    shop.orders(wait=["2024-01-03"])
+    shop.configure(wait=["2024-01-03"])
     first = shop.start("fetch", "2024-01-01", "2024-01-05")
     shop.wait_for_calls(5)
     impatient = fetch("fetch", "2024-01-01", "2024-01-05", "--lock-wait", "0.1")

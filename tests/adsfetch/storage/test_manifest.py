@@ -8,7 +8,7 @@ def test_a_day_whose_entry_was_lost_in_a_crash_is_not_fetched_again(shop, fetch)
     manifest = shop.data / "manifest.jsonl"
     lines = manifest.read_text().splitlines(keepends=True)
     manifest.write_text("".join(lines[:-1]) + lines[-1][:30])
-    shop.orders()
+    shop.configure()
     result = fetch("fetch", "2024-01-01", "2024-01-05")
     assert result.code == 0
     assert sorted(shop.calls) == ["2024-01-04", "2024-01-05"]
@@ -17,12 +17,12 @@ def test_a_day_whose_entry_was_lost_in_a_crash_is_not_fetched_again(shop, fetch)
 
 @pytest.mark.parametrize("lost", [["manifest.jsonl"], ["manifest.jsonl", "dataset.json"]])
 def test_a_lost_manifest_is_rebuilt_from_the_files(shop, fetch, lost):
-    shop.orders(empty=["2024-01-02"])
+    shop.configure(empty=["2024-01-02"])
     fetch("fetch", "2024-01-01", "2024-01-05")
     before = shop.all()
     for name in lost:
         (shop.data / name).unlink()
-    shop.orders()
+    shop.configure()
     result = fetch("fetch", "2024-01-01", "2024-01-05")
     assert result.code == 0
     assert shop.calls == []

@@ -17,7 +17,7 @@ def test_verify_finds_truncated_edited_and_deleted_files_and_no_others(shop, fet
         "2024-01-02": "its file was truncated or edited",
         "2024-01-03": "its file was deleted",
     }
-    shop.orders()
+    shop.configure()
     assert fetch("fetch", "2024-01-01", "2024-01-06").code == 0
     assert sorted(shop.calls) == ["2024-01-01", "2024-01-02", "2024-01-03"]
     assert run("verify", "--out", "data").code == 0
@@ -37,6 +37,6 @@ def test_a_copied_dataset_is_intact(shop, fetch):
     fetch("fetch", "2024-01-01", "2024-01-03")
     for file in (shop.data / "days").iterdir():
         file.touch()
-    shop.orders()
+    shop.configure()
     assert fetch("fetch", "2024-01-01", "2024-01-03").code == 0
     assert shop.calls == []
