@@ -30,7 +30,7 @@ def ready() -> Response:
     """Return whether the service can do its work; a cache outage only degrades it."""
     checks = {**_check_database(), "cache": _check_cache()}
     can_serve = checks["database"] == "ok" and checks["migrations"] == "ok"
-    degraded = can_serve and checks["cache"] == "away"
+    degraded = can_serve and checks["cache"] == "unavailable"
     status = "degraded" if degraded else "ok" if can_serve else "unavailable"
     response = _json({"status": status, "checks": checks}, 200 if can_serve else 503)
     if not can_serve:
@@ -59,7 +59,7 @@ def _check_database() -> dict[str, str]:
         with autocommit_engine().connect() as connection:
             applied = set(MigrationContext.configure(connection).get_current_heads())
     except SQLAlchemyError:
-        return {"database": "away", "migrations": "unknown"}
+        return {"database": "unavailable", "migrations": "unknown"}
     at_head = applied == set(current_services().migration_heads)
     return {"database": "ok", "migrations": "ok" if at_head else "not at head"}
 
@@ -71,7 +71,7 @@ def _check_cache() -> str:
     try:
         cache.check()
     except (CacheUnavailable, SQLAlchemyError):
-        return "away"
+        return "unavailable"
     return "ok"
 
 

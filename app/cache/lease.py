@@ -55,7 +55,7 @@ class CacheLease:
             raise CacheUnavailable("busy")
         try:
             if failures != self._failures:
-                raise CacheUnavailable("away")
+                raise CacheUnavailable("unavailable")
             if time.monotonic() >= self._until:
                 self._renew()
         finally:

@@ -37,14 +37,14 @@ class ReadThrough:
     def read(self, key: str, tags: Sequence[str], make: MakeResponse) -> ResponseAndStatus:
         """Return the response of ``key``; call ``make`` if the cache has none."""
         if not self.responses.breaker.allow_request():
-            return make(), "fwd=bypass; detail=redis-away"
+            return make(), "fwd=bypass; detail=redis-unavailable"
         try:
             self._lease.ensure()
             versions, found = self.responses.get(key, tags)
         except CacheUnavailable as reason:
             return make(), f"fwd=bypass; detail=redis-{reason}"
         except SQLAlchemyError:
-            return make(), "fwd=bypass; detail=outbox-away"
+            return make(), "fwd=bypass; detail=outbox-unavailable"
         if found is not None:
             return found, "hit"
         if versions is None:
@@ -96,7 +96,7 @@ class ReadThrough:
     def check(self) -> None:
         """Raise CacheUnavailable unless the cache is in use."""
         if not self.responses.breaker.allow_request():
-            raise CacheUnavailable("away")
+            raise CacheUnavailable("unavailable")
         self._lease.ensure()
         self.responses.client.verify_master()
 

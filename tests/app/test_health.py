@@ -29,7 +29,7 @@ def test_an_unavailable_cache_only_degrades_the_service(make_app, sqlite_databas
     client = make_app(sqlite_database, redis_url="redis://127.0.0.1:1/0").test_client()
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert (response.json["status"], response.json["checks"]["cache"]) == ("degraded", "away")
+    assert (response.json["status"], response.json["checks"]["cache"]) == ("degraded", "unavailable")
 
 
 @pytest.fixture(params=["sqlite_database", "postgres_copy"])
@@ -62,7 +62,7 @@ def test_without_a_database_the_service_is_live_but_not_ready(make_app):
     client = make_app("postgresql://u@127.0.0.1:1/none").test_client()
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert response.json["checks"]["database"] == "away"
+    assert response.json["checks"]["database"] == "unavailable"
     assert client.get("/healthz").status_code == 200
 
 
