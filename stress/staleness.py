@@ -8,23 +8,11 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping
 from math import inf
-from typing import Any, Protocol
-
-
-class ShownValues(Protocol):
-    """What a response showed."""
-
-    @property
-    def began(self) -> float:
-        """When the request was sent."""
-
-    @property
-    def shown(self) -> Mapping[Any, int]:
-        """Values that only grow, by the resources that they belong to."""
+from typing import Any
 
 
 class AcknowledgedWrites:
-    """The values of resources after acknowledged writes, in the order of the acknowledgements."""
+    """The values of resources after acknowledged writes. All these values only grow."""
 
     def __init__(self) -> None:
         self._times: dict[Any, list[float]] = defaultdict(list)
@@ -36,10 +24,13 @@ class AcknowledgedWrites:
         self._times[resource].append(ended)
         greatest.append(max(value, greatest[-1] if greatest else value))
 
-    def first_missing(self, response: ShownValues) -> float | None:
-        """Return the time of the first acknowledgement whose write ``response`` lacks, if any."""
-        firsts = [self._first_above(name, value) for name, value in response.shown.items()]
-        return min((first for first in firsts if first < response.began), default=None)
+    def first_missing(self, began: float, shown: Mapping[Any, int]) -> float | None:
+        """Return the time of the first acknowledgement whose write a response lacks, if any.
+
+        The response showed the values ``shown``; its request was sent at ``began``.
+        """
+        firsts = [self._first_above(name, value) for name, value in shown.items()]
+        return min((first for first in firsts if first < began), default=None)
 
     def _first_above(self, resource: Any, value: int) -> float:
         index = bisect_right(self._greatest[resource], value)

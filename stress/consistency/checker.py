@@ -30,14 +30,6 @@ class StaleRead:
 
 
 @dataclass(frozen=True)
-class ShownVersions:
-    """A read with the timestamps of its products replaced by versions."""
-
-    began: float
-    shown: Mapping[Resource, int]
-
-
-@dataclass(frozen=True)
 class Result:
     """What the checker found."""
 
@@ -95,7 +87,7 @@ def check(records: Records, faults: Sequence[Fault], state: ExpectedState) -> Re
         known = {one: versions[one] for one in read.timestamps if one in versions}
         unchecked += len(read.timestamps) - len(known)
         shown = {("product", product): version for (product, _), version in known.items()}
-        since = acknowledged.first_missing(ShownVersions(read.began, {**shown, **read.shown}))
+        since = acknowledged.first_missing(read.began, {**shown, **read.shown})
         if since is not None:
             seconds = read.began - since
             allowed = seconds <= LEASE_SECONDS and _in_partial_outage(since, read.began, faults)

@@ -20,7 +20,7 @@ from stress.subscriptions.faults import SubscriptionFaults
 from stress.subscriptions.records import Records, SubscriberRecord
 from stress.subscriptions.subscribers import Subscriber, SubscriberThread
 from stress.subscriptions.writers import Writers
-from stress.threads import wait_until
+from stress.threads import WorkerThreads, wait_until
 
 BOOKS = 4
 TIMEOUT = 30.0
@@ -56,8 +56,10 @@ def check_subscriptions(
             settings["REDIS_URL"] = server.url
         live = LiveService(application("asgi", broken), workers, **settings)
         rest = Service(application("wsgi", broken), 1, **settings)
-        stack.enter_context(live)
-        stack.enter_context(rest)
+        stack.callback(live.close)
+        stack.callback(rest.close)
+        with WorkerThreads(live.start, rest.start):
+            pass
         records, stay_connected = Records(), threading.Event()
         records.subscribers += _new_records(books, subscribers)
         clients = [

@@ -5,7 +5,6 @@
 
 import random
 import select
-import socket
 import threading
 import time
 from collections import Counter
@@ -87,7 +86,7 @@ class Load(WorkerThreads):
             with closing(connection):
                 kind = "new"
                 while not self.stopping.is_set():
-                    if is_readable(connection.socket):
+                    if select.select([connection.socket], [], [], 0)[0]:
                         self.outcomes["closed while idle"] += 1
                         break
                     if not self._request(connection, kind, rng) or _is_last(connection):
@@ -125,11 +124,6 @@ class Load(WorkerThreads):
         return True
 
 
-def is_readable(of: socket.socket) -> bool:
-    """Return whether the other side has sent something or closed the connection."""
-    return bool(select.select([of], [], [], 0)[0])
-
-
 def _is_last(connection: HttpConnection) -> bool:
     return connection.header("Connection").lower() == "close"
 
@@ -154,7 +148,8 @@ def measure_shutdown(
             ]
             delays = [0.0] * subscribers
             with SubscriberThread(clients, delays), Load(service.port, seed) as load:
-                _wait_for_events(records)
+                if not wait_until(lambda: all(record.events for record in records), TIMEOUT):
+                    raise TimeoutError("some subscribers receive nothing")
                 time.sleep(LOAD_SECONDS)
                 began = time.monotonic()
                 losses.exit_code = _signal(service, how)
@@ -167,11 +162,6 @@ def measure_shutdown(
         losses.closed[f"{record.protocol} {reason}"] += 1
         losses.notified_within = max(losses.notified_within, at - began)
     return losses
-
-
-def _wait_for_events(records: list[SubscriberRecord]) -> None:
-    if not wait_until(lambda: all(record.events for record in records), TIMEOUT):
-        raise TimeoutError("some subscribers receive nothing")
 
 
 def _signal(service: LiveService, how: str) -> int | None:

@@ -24,7 +24,7 @@ def test_acknowledged_writes_are_visible_and_stored_while_redis_and_workers_fail
 @pytest.mark.parametrize("broken", BROKEN_CACHE)
 def test_the_checker_finds_the_stale_reads_of_a_broken_cache(broken, postgres_copy):
     result = check_consistency(
-        seed=1, broken=broken, postgres_url=postgres_copy, **REVEALING_RUNS[broken]
+        seed=1, workers=1, broken=broken, postgres_url=postgres_copy, **REVEALING_RUNS[broken]
     )
     assert result.forbidden
     assert not result.lost

@@ -19,7 +19,7 @@ def test_each_subscriber_receives_each_review_once_while_workers_and_redis_fail(
 
 
 def run_without_faults(database, **broken):
-    options = {"reviews": 60, "seconds": 3, "subscribers": 16, "timeout": 1}
+    options = {"reviews": 50, "seconds": 2, "subscribers": 16, "workers": 1, "timeout": 1}
     return check_subscriptions(
         seed=1, redis=False, faults=False, database=database, **options, **broken
     )
