@@ -1,7 +1,7 @@
 """Everything that we use of graphql-core beyond its documentation."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from graphql import (
     DocumentNode,
@@ -76,5 +76,5 @@ class EventExecutor:
 
     def execute(self, root: Any) -> ExecutionResult:
         """Execute the subscription for the event ``root``, whose resolvers are synchronous."""
-        result: Any = execute_subscription_event(self._executor.build_per_event_executor(root))
-        return result  # type: ignore[no-any-return]
+        executor = self._executor.build_per_event_executor(root)
+        return cast(ExecutionResult, execute_subscription_event(executor))

@@ -21,6 +21,8 @@ from starlette.types import Message, Receive, Scope, Send
 from app.config import THREADS
 from app.errors import ApiError, Unavailable
 
+PRIVATE_NAMES = ("a2wsgi.wsgi:build_environ",)
+"""What this module uses of a2wsgi beyond its documentation."""
 ASCII = bytes(range(0x80))
 POLL_SECONDS = 0.02
 CONNECTION_CLOSE = (b"connection", b"close")

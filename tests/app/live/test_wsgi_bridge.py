@@ -4,7 +4,14 @@ import asyncio
 
 import pytest
 
+from app.live import wsgi_bridge
 from app.live.wsgi_bridge import MAX_BUFFERED_BYTES, BodyBuffer, FailedBody
+from tests.app.private_names import check
+
+
+@pytest.mark.parametrize("name", wsgi_bridge.PRIVATE_NAMES)
+def test_a2wsgi_has_the_private_name(name):
+    check(name, wsgi_bridge, "a2wsgi")
 
 
 class Sender:
