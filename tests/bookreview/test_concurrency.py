@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 RATINGS = [1, 2, 3, 4, 5, 5, 5, 4] * 5
 
 
-def test_reviews_at_the_same_time_all_count_into_the_average(app, client, book):
+def test_simultaneous_reviews_of_a_book_all_count(app, client, book):
     emma = book()
 
     def add(rating):
@@ -17,7 +17,7 @@ def test_reviews_at_the_same_time_all_count_into_the_average(app, client, book):
     assert shown["average_rating"] == 3.63  # of 145 / 40 = 3.625
 
 
-def test_reviews_of_different_books_at_the_same_time_do_not_mix(app, client, book):
+def test_simultaneous_reviews_of_different_books_count_for_their_books(app, client, book):
     made = [book() for _ in range(4)]
 
     def add(book_id):

@@ -4,7 +4,7 @@ from bookreview.isbn import normalize
 
 
 @pytest.mark.parametrize(
-    ("written", "kept"),
+    ("written", "stored"),
     [
         ("9780439023481", "9780439023481"),
         ("978-0-439-02348-1", "9780439023481"),
@@ -16,12 +16,12 @@ from bookreview.isbn import normalize
         ("9791032305690", "9791032305690"),
     ],
 )
-def test_an_isbn_is_kept_and_shown_as_thirteen_digits(client, book, written, kept):
-    assert client.get(f"/books/{book(isbn=written)}").json["isbn"] == kept
+def test_an_isbn_is_stored_and_returned_as_thirteen_digits(client, book, written, stored):
+    assert client.get(f"/books/{book(isbn=written)}").json["isbn"] == stored
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "invalid",
     [
         "",
         "-",
@@ -39,21 +39,21 @@ def test_an_isbn_is_kept_and_shown_as_thirteen_digits(client, book, written, kep
         "\ud800",
     ],
 )
-def test_what_is_no_isbn_is_refused(shared_client, wrong):
-    answer = shared_client.post("/books", json={"title": "T", "author": "A", "isbn": wrong})
-    assert answer.status_code == 422
-    assert [error["pointer"] for error in answer.json["errors"]] == ["/isbn"]
+def test_an_invalid_isbn_is_rejected(shared_client, invalid):
+    response = shared_client.post("/books", json={"title": "T", "author": "A", "isbn": invalid})
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json["errors"]] == ["/isbn"]
 
 
-@pytest.mark.parametrize("wrong", [9780439023481, True, ["9780439023481"], {}])
-def test_an_isbn_is_text(shared_client, wrong):
-    answer = shared_client.post("/books", json={"title": "T", "author": "A", "isbn": wrong})
-    assert answer.status_code == 422
+@pytest.mark.parametrize("invalid", [9780439023481, True, ["9780439023481"], {}])
+def test_an_isbn_of_another_type_is_rejected(shared_client, invalid):
+    response = shared_client.post("/books", json={"title": "T", "author": "A", "isbn": invalid})
+    assert response.status_code == 422
 
 
 @pytest.mark.parametrize("at", range(13))
-def test_a_check_digit_notices_any_single_wrong_digit(at):
+def test_the_check_digit_detects_any_single_wrong_digit(at):
     right = "9780439023481"
-    wrong = f"{right[:at]}{(int(right[at]) + 1) % 10}{right[at + 1 :]}"
+    invalid = f"{right[:at]}{(int(right[at]) + 1) % 10}{right[at + 1 :]}"
     with pytest.raises(ValueError, match="Not an ISBN"):
-        normalize(wrong)
+        normalize(invalid)

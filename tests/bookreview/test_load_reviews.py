@@ -1,4 +1,4 @@
-"""Reviews from files: the sums of books stay right, whatever happens and whoever else writes."""
+"""Loads of reviews: the sums of books stay right, also after interruptions and other writes."""
 
 import csv
 import os
@@ -11,17 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from flask import Flask
 from sqlalchemy import text
 
 from app.extensions import db
+from tests.app.loading.csv_load import Load, load_command, map_options, reasons
 
 DATA = Path(__file__).parent.parent / "data"
 HEAD = "book_id,rating,reviewer,text,source_id\n"
-ROWS = 8_000
+ROWS = 5_000
 UNKNOWN = {"23", "285"}
-"""Books of ratings.csv that are not in books.csv."""
+"""The books of ratings.csv that are missing in books.csv."""
 SUMS = """
     SELECT b.id, b.review_count, b.rating_sum, count(r.id), coalesce(sum(r.rating), 0)
     FROM book b LEFT JOIN review r ON r.book_id = b.id
@@ -35,37 +35,26 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def load(app: Flask, path: Path) -> Callable[..., Result]:
-    """A factory of loads of a file that holds ``content``."""
-
-    def run(content: str | bytes, *words: str) -> Result:
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return app.test_cli_runner().invoke(args=["reviews", "load", str(path), *words])
-
-    return run
-
-
-def reasons(path: Path) -> list[str]:
-    with path.with_name("reviews.csv.rejects.csv").open(newline="", encoding="utf-8") as file:
-        return [row["reason"] for row in csv.DictReader(file)]
+def load(app: Flask, path: Path) -> Load:
+    """A factory of loads of a file of reviews with the given content."""
+    return load_command(app, "reviews", path)
 
 
 def sums(app: Flask) -> dict[int, tuple[int, int]]:
-    """Return count and sum of each book, which must be those of its reviews."""
+    """Return count and sum of each book; check that they match its reviews."""
     with app.app_context():
         found = db.session.execute(text(SUMS)).all()
-    assert all((kept, total) == (n, s) for _, kept, total, n, s in found), found
+    assert all((count, total) == (n, s) for _, count, total, n, s in found), found
     return {book_id: (count, total) for book_id, count, total, _, _ in found}
 
 
-def test_real_ratings_give_every_book_its_count_and_average(app, client, load, path):
+def test_real_ratings_set_count_and_average_of_every_book(app, client, load, path):
     books = ["books", "load", str(DATA / "books.csv"), "--rejects", str(path), "--key", "source_id"]
-    maps = ("author=authors", "source_id=book_id", "isbn=isbn13_derived")
-    app.test_cli_runner().invoke(args=[*books, *(w for m in maps for w in ("--map", m))])
+    options = map_options("author=authors", "source_id=book_id", "isbn=isbn13_derived")
+    app.test_cli_runner().invoke(args=[*books, *options])
     content = (DATA / "ratings.csv").read_bytes()
-    maps = ("book_source_id=book_id", "reviewer=user_id", "text=rating_text")
-    words = [word for m in maps for word in ("--map", m)]
-    first, second = load(content, *words), load(content, *words)
+    options = map_options("book_source_id=book_id", "reviewer=user_id", "text=rating_text")
+    first, second = load(content, *options), load(content, *options)
     assert first.stdout == "loaded 90, updated 0, unchanged 2, rejected 2\n", first.output
     assert second.stdout == "loaded 0, updated 0, unchanged 92, rejected 2\n"
     assert set(reasons(path)) == {f"book_source_id: there is no book {n}" for n in UNKNOWN}
@@ -82,7 +71,7 @@ def test_real_ratings_give_every_book_its_count_and_average(app, client, load, p
     assert sum(count for count, _ in sums(app).values()) == 90
 
 
-def test_a_changed_review_moves_the_average_by_what_changed(app, client, load, book):
+def test_a_changed_review_changes_the_average(app, client, load, book):
     book(), book(title="Persuasion")
     load(HEAD + "1,5,Ana,Good.,r1\n1,3,Ben,So so.,r2\n")
     result = load(HEAD + "1,2,Ana,Not so good.,r1\n2,3,Ben,So so.,r2\n")
@@ -102,7 +91,7 @@ def test_a_rejected_review_is_not_counted(app, load, path, book):
 @pytest.mark.parametrize(
     ("name", "value"), [("book_id", "1"), ("isbn", "141439580"), ("book_source_id", "austen")]
 )
-def test_a_book_is_named_in_any_one_way(app, load, path, name, value):
+def test_a_review_can_identify_its_book_by_any_key(app, load, path, name, value):
     path.write_text("title,author,isbn,source_id\nEmma,Jane Austen,0141439580,austen\n")
     app.test_cli_runner().invoke(args=["books", "load", str(path)])
     result = load(f"{name},rating,reviewer,text\n{value},5,Ana,x\n,5,Ana,y\n")
@@ -111,14 +100,14 @@ def test_a_book_is_named_in_any_one_way(app, load, path, name, value):
 
 
 @pytest.mark.parametrize("names", ["", "book_id,isbn,"])
-def test_a_file_that_names_books_in_no_way_or_in_two_is_refused(load, names):
+def test_a_file_without_or_with_two_columns_for_the_book_is_rejected(load, names):
     result = load(f"{names}rating,reviewer,text\n")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "Exactly one column must identify the book" in result.stderr
 
 
 @pytest.mark.parametrize("book_id", ["2", "99999999999", "x", "-1"])
-def test_a_review_of_no_book_of_ours_is_rejected(app, load, path, book, book_id):
+def test_a_review_of_an_unknown_book_is_rejected(app, load, path, book, book_id):
     book()
     result = load(HEAD + f"{book_id},5,Ana,x,r1\n1,4,Ana,x,r2\n")
     assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 1\n"
@@ -126,7 +115,7 @@ def test_a_review_of_no_book_of_ours_is_rejected(app, load, path, book, book_id)
     assert sums(app) == {1: (1, 4)}
 
 
-def test_without_ids_a_repeated_row_is_one_review(app, load, book):
+def test_without_source_ids_a_repeated_row_is_one_review(app, load, book):
     book()
     rows = "book_id,rating,reviewer,text\n1,5,Ana,x\n1,5, Ana ,x\n1,4,Ana,x\n"
     assert load(rows).stdout == "loaded 2, updated 0, unchanged 1, rejected 0\n"
@@ -142,7 +131,7 @@ def test_without_ids_a_repeated_row_is_one_review(app, load, book):
         ("2024-02-29T23:30:00.25Z", "2024-02-29T23:30:00.250000Z"),
     ],
 )
-def test_a_review_keeps_its_moment(client, load, book, written, shown):
+def test_a_review_keeps_its_time(client, load, book, written, shown):
     book()
     rows = f"book_id,rating,reviewer,text,created_at\n1,5,Ana,x,{written}\n"
     assert load(rows).exit_code == 0
@@ -154,13 +143,13 @@ def test_a_review_keeps_its_moment(client, load, book, written, shown):
     "written",
     ["2024-02-30T00:00:00Z", "2024-02-29", "2024-02-29T10:00:00", "0001-01-01T00:00:00+14:00"],
 )
-def test_any_other_moment_is_rejected(load, path, book, written):
+def test_any_other_time_is_rejected(load, path, book, written):
     book()
     assert load(f"book_id,rating,reviewer,text,created_at\n1,5,Ana,x,{written}\n").exit_code == 1
     assert reasons(path)[0].startswith("created_at: Not an RFC 3339 time")
 
 
-def test_cached_answers_are_forgotten(make_app, database, redis_url, path):
+def test_a_load_invalidates_cached_responses(make_app, database, redis_url, path):
     app = make_app(database, redis_url=redis_url)
     client = app.test_client()
     client.post("/books", json={"title": "Emma", "author": "Jane Austen"})
@@ -174,12 +163,12 @@ def test_cached_answers_are_forgotten(make_app, database, redis_url, path):
     assert len(client.get("/books/1/reviews").json["items"]) == 1
 
 
-def many(books: int = 7) -> list[str]:
-    """Make rows of ROWS reviews, whose ratings differ from book to book."""
+def make_rows(books: int = 7) -> list[str]:
+    """Return ROWS rows of reviews, with different ratings for each book."""
     return [f"{n % books + 1},{n % 5 + 1},Reader {n},Text {n},r{n}\n" for n in range(ROWS)]
 
 
-def expected(books: int = 7) -> dict[int, tuple[int, int]]:
+def expected_sums(books: int = 7) -> dict[int, tuple[int, int]]:
     found = {n + 1: [0, 0] for n in range(books)}
     for n in range(ROWS):
         found[n % books + 1][0] += 1
@@ -188,24 +177,24 @@ def expected(books: int = 7) -> dict[int, tuple[int, int]]:
 
 
 @pytest.fixture
-def start(database: str) -> Callable[[Path], subprocess.Popen[str]]:
-    """A factory of loads in processes of their own."""
-    begun: list[subprocess.Popen[str]] = []
+def start_load(database: str) -> Callable[[Path], subprocess.Popen[str]]:
+    """A factory of loads in separate processes."""
+    started: list[subprocess.Popen[str]] = []
 
     def run(path: Path) -> subprocess.Popen[str]:
-        words = [sys.executable, "-m", "flask", "--app", "wsgi", "reviews", "load", str(path)]
+        options = [sys.executable, "-m", "flask", "--app", "wsgi", "reviews", "load", str(path)]
         env = {**os.environ, "DATABASE_URL": database, "SECRET_KEY": "a secret of the tests"}
         pipe = subprocess.PIPE
-        begun.append(subprocess.Popen(words, env=env, stdout=pipe, stderr=pipe, text=True))
-        return begun[-1]
+        started.append(subprocess.Popen(options, env=env, stdout=pipe, stderr=pipe, text=True))
+        return started[-1]
 
     yield run
-    for process in begun:
+    for process in started:
         process.kill()
         process.communicate()
 
 
-def wait_for_a_batch(app: Flask, process: subprocess.Popen[str]) -> None:
+def wait_for_batch(app: Flask, process: subprocess.Popen[str]) -> None:
     with app.app_context():
         while not db.session.scalar(text("SELECT count(*) FROM review")):
             db.session.rollback()
@@ -213,46 +202,48 @@ def wait_for_a_batch(app: Flask, process: subprocess.Popen[str]) -> None:
             time.sleep(0.005)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_a_load_that_was_broken_off_leaves_whole_batches_and_can_be_run_again(
-    app, start, path, book, sent
+@pytest.mark.parametrize("sent_signal", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_load_leaves_whole_batches_and_can_be_run_again(
+    app, start_load, path, book, sent_signal
 ):
     for _ in range(7):
         book()
-    path.write_text(HEAD + "".join(many()))
-    process = start(path)
-    wait_for_a_batch(app, process)
-    process.send_signal(sent)
+    path.write_text(HEAD + "".join(make_rows()))
+    process = start_load(path)
+    wait_for_batch(app, process)
+    process.send_signal(sent_signal)
     out, err = process.communicate(timeout=60)
     done = sum(count for count, _ in sums(app).values())
     assert done % 1_000 == 0
     assert 0 < done < ROWS
-    if sent == signal.SIGINT:
+    if sent_signal == signal.SIGINT:
         assert process.returncode == 130
         assert out == f"loaded {done}, updated 0, unchanged 0, rejected 0\n"
         assert f"Interrupted after line {done + 1}." in err
     again = app.test_cli_runner().invoke(args=["reviews", "load", str(path)])
     assert again.stdout == f"loaded {ROWS - done}, updated 0, unchanged {done}, rejected 0\n"
-    assert sums(app) == expected()
+    assert sums(app) == expected_sums()
 
 
-def test_two_loads_and_the_api_write_at_once_and_every_sum_is_right(app, start, path, book, review):
+def test_all_sums_are_right_after_two_loads_and_requests_at_the_same_time(
+    app, start_load, path, book, review
+):
     for _ in range(7):
         book()
-    path.write_text(HEAD + "".join(many()))
-    backwards = path.with_name("backwards.csv")
-    backwards.write_text(HEAD + "".join(reversed(many())))
-    loads = [start(path), start(backwards)]
+    path.write_text(HEAD + "".join(make_rows()))
+    reversed_path = path.with_name("reversed.csv")
+    reversed_path.write_text(HEAD + "".join(reversed(make_rows())))
+    loads = [start_load(path), start_load(reversed_path)]
     added = Counter[int]()
     while any(process.poll() is None for process in loads):
         book_id = added.total() % 7 + 1
         review(book_id, rating=1)
         added[book_id] += 1
-    ends = [process.communicate() for process in loads]
-    assert [process.returncode for process in loads] == [0, 0], ends
-    words = [[int(part.split()[1]) for part in out.split(",")] for out, _ in ends]
-    assert [sum(numbers) for numbers in words] == [ROWS, ROWS]
-    assert sum(numbers[0] for numbers in words) == ROWS
-    wanted = {n: (c + added[n], s + added[n]) for n, (c, s) in expected().items()}
-    assert sums(app) == wanted
+    outputs = [process.communicate() for process in loads]
+    assert [process.returncode for process in loads] == [0, 0], outputs
+    counts = [[int(part.split()[1]) for part in out.split(",")] for out, _ in outputs]
+    assert [sum(numbers) for numbers in counts] == [ROWS, ROWS]
+    assert sum(numbers[0] for numbers in counts) == ROWS
+    expected = {n: (c + added[n], s + added[n]) for n, (c, s) in expected_sums().items()}
+    assert sums(app) == expected
     assert added.total() > 10

@@ -7,17 +7,17 @@ from app.extensions import db
 from bookreview.models import Review
 
 WORDS = {"rating": 4, "reviewer": "Ana", "text": "Read in one night."}
-MOMENT = datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=UTC)
+TIME = datetime(2024, 2, 29, 12, 0, 0, 123456, tzinfo=UTC)
 
 
 @pytest.fixture
 def reviews_at(app):
-    """A factory of reviews written at given moments, in the order of the moments."""
+    """A factory of reviews created at the given times, in their order."""
 
-    def make(book_id, *moments):
+    def make(book_id, *times):
         rows = [
-            {**WORDS, "book_id": book_id, "created_at": moment, "text": f"number {number}"}
-            for number, moment in enumerate(moments)
+            {**WORDS, "book_id": book_id, "created_at": time, "text": f"number {number}"}
+            for number, time in enumerate(times)
         ]
         with app.app_context():
             db.session.execute(insert(Review), rows)
@@ -30,11 +30,11 @@ def texts(client, path):
     return [review["text"] for review in client.get(path).json["items"]]
 
 
-def test_a_new_review_is_answered_whole(client, book):
+def test_a_new_review_is_returned_with_all_fields(client, book):
     emma = book()
-    answer = client.post(f"/books/{emma}/reviews", json=WORDS)
-    assert answer.status_code == 201
-    made = answer.json
+    response = client.post(f"/books/{emma}/reviews", json=WORDS)
+    assert response.status_code == 201
+    made = response.json
     assert datetime.fromisoformat(made["created_at"]).tzinfo is not None
     assert {**made, "id": 1, "created_at": ""} == {
         **WORDS,
@@ -63,7 +63,7 @@ def test_a_book_without_reviews_has_an_empty_list_and_no_average(client, book):
         ((3, 3, 3, 3, 3, 3, 3, 4), 3.13),
     ],
 )
-def test_reviews_count_into_their_book_to_two_decimals(client, book, review, ratings, average):
+def test_the_average_of_a_book_is_rounded_to_two_decimals(client, book, review, ratings, average):
     emma, other = book(), book()
     for rating in ratings:
         review(emma, rating=rating)
@@ -74,32 +74,32 @@ def test_reviews_count_into_their_book_to_two_decimals(client, book, review, rat
     assert client.get(f"/books/{other}").json["review_count"] == 0
 
 
-def test_the_newest_review_comes_first(client, book, reviews_at):
+def test_the_newest_review_is_first(client, book, reviews_at):
     emma = book()
-    reviews_at(emma, MOMENT, MOMENT + timedelta(microseconds=1), MOMENT - timedelta(days=1))
+    reviews_at(emma, TIME, TIME + timedelta(microseconds=1), TIME - timedelta(days=1))
     assert texts(client, f"/books/{emma}/reviews") == ["number 1", "number 0", "number 2"]
 
 
-def test_reviews_of_one_moment_keep_one_order_over_pages(client, book, reviews_at):
+def test_reviews_with_the_same_time_keep_their_order_across_pages(client, book, reviews_at):
     emma = book()
-    reviews_at(emma, *[MOMENT] * 7)
+    reviews_at(emma, *[TIME] * 7)
     seen, path = [], f"/books/{emma}/reviews?limit=2"
     while path:
-        answer = client.get(path)
-        seen += [review["text"] for review in answer.json["items"]]
-        cursor = answer.json["next_cursor"]
+        response = client.get(path)
+        seen += [review["text"] for review in response.json["items"]]
+        cursor = response.json["next_cursor"]
         path = cursor and f"/books/{emma}/reviews?limit=2&cursor={cursor}"
     assert seen == [f"number {number}" for number in reversed(range(7))]
 
 
-def test_moments_are_shown_to_the_microsecond_in_utc(client, book, reviews_at):
+def test_times_have_microseconds_and_are_in_utc(client, book, reviews_at):
     emma = book()
-    reviews_at(emma, MOMENT)
+    reviews_at(emma, TIME)
     shown = client.get(f"/books/{emma}/reviews").json["items"][0]
     assert shown["created_at"] == "2024-02-29T12:00:00.123456Z"
 
 
-def test_a_review_belongs_to_its_book_alone(client, book, review):
+def test_a_review_belongs_only_to_its_book(client, book, review):
     emma, dune = book(), book()
     review(emma, text="of Emma")
     review(dune, text="of Dune")
@@ -114,7 +114,7 @@ def test_total_counts_the_reviews_of_the_book(client, book, review):
     assert client.get(f"/books/{emma}/reviews?limit=1&include_total=true").json["total"] == 3
 
 
-def test_a_review_of_an_unknown_book_is_not_found_and_leaves_nothing(client, book):
+def test_a_review_of_an_unknown_book_is_not_found_and_not_stored(client, book):
     assert client.post("/books/7/reviews", json=WORDS).status_code == 404
     assert client.post(f"/books/{book()}/reviews", json=WORDS).status_code == 201
 
@@ -149,13 +149,13 @@ def test_long_text_keeps_its_lines(client, book):
         ("id", 1),
     ],
 )
-def test_a_wrong_field_of_a_review_is_named(shared_client, field, value):
-    answer = shared_client.post("/books/1/reviews", json={**WORDS, field: value})
-    assert answer.status_code == 422
-    assert [error["pointer"] for error in answer.json["errors"]] == [f"/{field}"]
+def test_an_invalid_field_of_a_review_is_reported(shared_client, field, value):
+    response = shared_client.post("/books/1/reviews", json={**WORDS, field: value})
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json["errors"]] == [f"/{field}"]
 
 
-def test_a_wrong_review_counts_for_nothing(client, book):
+def test_an_invalid_review_does_not_count(client, book):
     emma = book()
     client.post(f"/books/{emma}/reviews", json={**WORDS, "rating": 6})
     assert client.get(f"/books/{emma}").json["review_count"] == 0

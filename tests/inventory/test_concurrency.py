@@ -1,4 +1,4 @@
-"""Stock under real simultaneous writers: gunicorn with two worker processes, on both databases."""
+"""Stock with simultaneous writers: gunicorn with two worker processes, on both databases."""
 
 import json
 import threading
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-Ask = Callable[[int], Any]
+Send = Callable[[int], Any]
 
 
 @pytest.fixture
@@ -31,66 +31,68 @@ def product(served):
     return make
 
 
-def at_once(ask: Ask, count: int) -> list[Any]:
-    """Ask ``count`` times, each in a thread of its own, none before all of them are there."""
+def simultaneously(send: Send, count: int) -> list[Any]:
+    """Send ``count`` requests, each in its own thread, after all threads have started."""
     ready = threading.Barrier(count)
 
-    def one(number: int) -> Any:
+    def run(number: int) -> Any:
         ready.wait(30)
-        return ask(number)
+        return send(number)
 
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(one, range(count)))
+        return list(pool.map(run, range(count)))
 
 
-def statuses(answers: Iterable[Any]) -> Counter[int]:
-    return Counter(status for status, _, _ in answers)
+def statuses(responses: Iterable[Any]) -> Counter[int]:
+    return Counter(status for status, _, _ in responses)
 
 
-def shown(served, path):
+def get(served, path):
     status, headers, body = served.request("GET", path)
     assert status == 200
     return headers, json.loads(body)
 
 
 def ledger(served, path):
-    return shown(served, f"{path}/stock-adjustments?limit=100")[1]["items"]
+    return get(served, f"{path}/stock-adjustments?limit=100")[1]["items"]
 
 
-def test_of_fifty_simultaneous_changes_of_one_version_exactly_one_wins(served, product):
+def test_exactly_one_of_fifty_simultaneous_changes_of_a_version_succeeds(served, product):
     path = product(stock_level=5)
-    headers, before = shown(served, path)
+    headers, before = get(served, path)
 
     def change(number: int) -> Any:
         body = json.dumps({"stock_level": 100 + number}).encode()
         return served.request("PATCH", path, body, If_Match=headers["ETag"])
 
-    answers = at_once(change, 50)
-    assert statuses(answers) == {200: 1, 412: 49}
-    winner = next(json.loads(body) for status, _, body in answers if status == 200)
-    after_headers, after = shown(served, path)
+    responses = simultaneously(change, 50)
+    assert statuses(responses) == {200: 1, 412: 49}
+    winner = next(json.loads(body) for status, _, body in responses if status == 200)
+    after_headers, after = get(served, path)
     assert after == winner
     assert (headers["ETag"], after_headers["ETag"]) == ('"1"', '"2"')
     assert before["stock_level"] == 5
-    moved = [entry["delta"] for entry in ledger(served, path)]
-    assert moved == [winner["stock_level"] - 5, 5]
+    deltas = [entry["delta"] for entry in ledger(served, path)]
+    assert deltas == [winner["stock_level"] - 5, 5]
 
 
-def test_of_a_hundred_simultaneous_takings_of_ten_units_ten_get_one(served, product):
+def test_ten_of_a_hundred_simultaneous_requests_get_one_of_ten_units(served, product):
     path = product(stock_level=10)
     body = json.dumps({"delta": -1, "reason": "order"}).encode()
-    answers = at_once(lambda _: served.request("POST", f"{path}/stock-adjustments", body), 100)
-    assert statuses(answers) == {201: 10, 409: 90}
-    left = [json.loads(body)["stock_level"] for status, _, body in answers if status == 201]
+    responses = simultaneously(
+        lambda _: served.request("POST", f"{path}/stock-adjustments", body), 100
+    )
+    assert statuses(responses) == {201: 10, 409: 90}
+    left = [json.loads(body)["stock_level"] for status, _, body in responses if status == 201]
     assert sorted(left) == list(range(10))
-    assert shown(served, path)[1]["stock_level"] == 0
+    assert get(served, path)[1]["stock_level"] == 0
     entries = ledger(served, path)
     assert [entry["delta"] for entry in entries] == [-1] * 10 + [10]
     assert [entry["stock_level"] for entry in entries] == list(range(11))
     assert sum(entry["delta"] for entry in entries) == 0
 
 
-def test_changes_and_takings_at_once_leave_a_ledger_that_tells_every_step(served, product):
+def test_simultaneous_changes_and_adjustments_leave_a_complete_ledger(served, product):
     path = product(stock_level=50)
 
     def write(number: int) -> Any:
@@ -99,10 +101,10 @@ def test_changes_and_takings_at_once_leave_a_ledger_that_tells_every_step(served
         body = json.dumps({"delta": -3}).encode()
         return served.request("POST", f"{path}/stock-adjustments", body)
 
-    assert {*statuses(at_once(write, 40))} <= {200, 201, 409}
+    assert {*statuses(simultaneously(write, 40))} <= {200, 201, 409}
     entries = ledger(served, path)[::-1]
     level = 0
     for entry in entries:
         level += entry["delta"]
         assert entry["stock_level"] == level >= 0
-    assert shown(served, path)[1]["stock_level"] == level
+    assert get(served, path)[1]["stock_level"] == level

@@ -7,9 +7,9 @@ from app.extensions import db
 
 
 def names(client, query):
-    answer = client.get(f"/products/search?{query}")
-    assert answer.status_code == 200, answer.json
-    return [item["name"] for item in answer.json["items"]]
+    response = client.get(f"/products/search?{query}")
+    assert response.status_code == 200, response.json
+    return [item["name"] for item in response.json["items"]]
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_any_part_of_a_name_is_found_in_any_case_and_every_character_is_literal(
         "back\\slash / it's",
     ):
         product(name=name.replace("Äpfel", "ÄPFEL"))
-    answer = client.get("/products/search", query_string={"name": part})
-    assert [item["name"] for item in answer.json["items"]] == found
+    response = client.get("/products/search", query_string={"name": part})
+    assert [item["name"] for item in response.json["items"]] == found
 
 
-def test_prices_bound_what_is_found(client, product):
+def test_the_search_respects_price_bounds(client, product):
     for price in ("0", "9.99", "10", "19.99", "20", "20.01"):
         product(name=f"Lamp {price}", price=price)
     assert names(client, "min_price=10&max_price=20") == ["Lamp 10", "Lamp 19.99", "Lamp 20"]
@@ -82,13 +82,13 @@ def test_prices_bound_what_is_found(client, product):
         ("q=lamp", "/q"),
     ],
 )
-def test_a_search_that_is_none_is_refused(client, query, pointer):
-    answer = client.get(f"/products/search?{query}")
-    assert answer.status_code == 422
-    assert answer.json["errors"][0]["pointer"] == pointer
+def test_an_invalid_search_is_rejected(client, query, pointer):
+    response = client.get(f"/products/search?{query}")
+    assert response.status_code == 422
+    assert response.json["errors"][0]["pointer"] == pointer
 
 
-def test_a_change_of_name_and_a_removal_are_known_to_the_search(app, client, product):
+def test_the_search_reflects_renamed_and_deleted_products(app, client, product):
     old, gone = product(name="Old lamp"), product(name="Gone lamp")
     with app.app_context(), db.engine.begin() as connection:
         connection.execute(text(f"UPDATE product SET name = 'N', folded = 'new' WHERE id = {old}"))
@@ -100,9 +100,7 @@ def test_a_change_of_name_and_a_removal_are_known_to_the_search(app, client, pro
 
 @pytest.mark.parametrize("sort", ["id", "name", "-name", "price", "-price"])
 @pytest.mark.parametrize("part", ["lamp", "la"])
-def test_all_pages_of_a_search_together_hold_each_match_once(
-    client, product, monkeypatch, sort, part
-):
+def test_the_pages_of_a_search_contain_each_match_once(client, product, monkeypatch, sort, part):
     monkeypatch.setattr(pagination, "MAX_SCANNED_ROWS", 7)
     expected = {product(name=f"Lamp {n % 5}", price=n % 4) for n in range(20)}
     for number in range(30):
@@ -118,14 +116,14 @@ def test_all_pages_of_a_search_together_hold_each_match_once(
     assert pages >= (8 if part == "la" else 4)
 
 
-def test_the_total_counts_all_that_match(client, product):
+def test_the_total_counts_all_matches(client, product):
     for number in range(5):
         product(name=f"Lamp {number}", price=number)
     page = client.get("/products/search?name=lamp&max_price=3&limit=2&include_total=true").json
     assert (len(page["items"]), page["total"]) == (2, 4)
 
 
-def test_a_cursor_of_one_search_is_refused_by_another(client, product):
+def test_a_cursor_of_another_search_is_rejected(client, product):
     for number in range(5):
         product(name=f"Lamp {number}")
     cursor = client.get("/products/search?name=lamp&limit=2").json["next_cursor"]
@@ -149,23 +147,23 @@ PLANS = {
 
 
 @pytest.mark.parametrize("query", PLANS)
-def test_a_search_goes_by_an_index(app, client, query):
+def test_a_search_uses_an_index(app, client, query):
     with app.app_context():
         engine = db.engine
         with engine.begin() as connection:
-            connection.execute(text(MANY[engine.dialect.name]))
+            connection.execute(text(INSERT_MANY[engine.dialect.name]))
         with engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").execute(
-                text(TIDY[engine.dialect.name])
+                text(ANALYZE[engine.dialect.name])
             )
-    asked = plans_of(app, lambda: client.get(f"/products/search?{query}"))
-    assert PLANS[query][engine.dialect.name] in asked
-    assert "Seq Scan" not in asked
-    assert "SCAN product\n" not in asked
+    plans = plans_of(app, lambda: client.get(f"/products/search?{query}"))
+    assert PLANS[query][engine.dialect.name] in plans
+    assert "Seq Scan" not in plans
+    assert "SCAN product\n" not in plans
 
 
 @pytest.mark.parametrize("sort", ["name", "-name", "price", "-price"])
-def test_a_page_amid_products_of_one_name_and_price_enters_the_index_at_its_product(
+def test_a_page_among_equal_names_and_prices_seeks_to_its_product_in_the_index(
     app, client, product, sort
 ):
     for _ in range(5):
@@ -173,23 +171,24 @@ def test_a_page_amid_products_of_one_name_and_price_enters_the_index_at_its_prod
     with app.app_context():
         engine = db.engine
     cursor = client.get(f"/products?sort={sort}&limit=2").json["next_cursor"]
-    asked = plans_of(app, lambda: client.get(f"/products?sort={sort}&limit=2&cursor={cursor}"))
+    plans = plans_of(app, lambda: client.get(f"/products?sort={sort}&limit=2&cursor={cursor}"))
     column = "folded" if "name" in sort else "price"
     sign = "<" if "-" in sort else ">"
-    wanted = {
+    expected = {
         "sqlite": f"(({column},rowid){sign}(?,?))",
         "postgresql": f"Index Cond: (ROW({column}, id) {sign} ROW(",
     }
-    assert wanted[engine.dialect.name] in asked
+    assert expected[engine.dialect.name] in plans
 
 
-TIDY = {"sqlite": "ANALYZE", "postgresql": "VACUUM ANALYZE"}
-MANY = {
+ANALYZE = {"sqlite": "ANALYZE", "postgresql": "VACUUM ANALYZE"}
+INSERT_MANY = {
     "sqlite": """
         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
         INSERT INTO product (sku, name, price, stock_level, version, updated_at, folded)
         SELECT 's' || i, 'a', i, 0, 1, '2024-01-01 00:00:00', 'product number ' || i FROM n""",
     "postgresql": """
+        SET LOCAL statement_timeout = 0;
         INSERT INTO product (sku, name, price, stock_level, version, updated_at, folded)
         SELECT 's' || i, 'a', i, 0, 1, now(), 'product number ' || i
         FROM generate_series(1, 20000) i""",
@@ -197,22 +196,22 @@ MANY = {
 
 
 def plans_of(app, act):
-    """Return the plans of the product queries that ``act`` causes, as one text."""
-    asked = []
+    """Return the plans of the product queries that ``act`` executes, as one text."""
+    executed = []
 
-    def note(_c, _cursor, statement, parameters, *_):
+    def record(_c, _cursor, statement, parameters, *_):
         if "FROM product" in statement:
-            asked.append((statement, parameters))
+            executed.append((statement, parameters))
 
     with app.app_context():
         engine = autocommit_engine()
-    event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "before_cursor_execute", record)
     assert act().status_code == 200
-    event.remove(engine, "before_cursor_execute", note)
+    event.remove(engine, "before_cursor_execute", record)
     explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
     with engine.connect() as connection:
         plans = [
             connection.exec_driver_sql(explain + statement, parameters).all()
-            for statement, parameters in asked
+            for statement, parameters in executed
         ]
     return "\n".join(str(row[-1]) for plan in plans for row in plan) + "\n"
