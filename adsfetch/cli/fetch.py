@@ -38,7 +38,13 @@ def fetch(start: str, end: str, **options: Any) -> None:
         "adsfetch backfill --years 3 --customer-id 123-456-7890 --out data",
     )
 )
-@click.option("--years", type=click.FloatRange(0, min_open=True), default=2.0, show_default=True)
+@click.option(
+    "--years",
+    type=click.FloatRange(0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Number of years.",
+)
 @source_options
 @run_options
 def backfill(years: float, **options: Any) -> None:

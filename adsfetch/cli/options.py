@@ -60,7 +60,7 @@ LOOKBACK = click.option(
     type=click.IntRange(0),
     default=30,
     show_default=True,
-    help="Number of recent days that are fetched again each time.",
+    help="Days until the numbers of a day are final.",
 )
 TODAY = click.option(
     "--today", type=Day(), help="Run as if today were this day, for tests and repairs."
@@ -85,27 +85,47 @@ source_options = combine(
     click.option("--customer-id", help="Google Ads account: ten digits."),
     click.option("--login-customer-id", help="Manager account through which the access is given."),
     click.option(
-        "--config", type=FILE, help="google-ads.yaml; by default where its library looks."
+        "--config", type=FILE, help="Path of google-ads.yaml; by default as in Google's library."
     ),
     click.option(
         "--query", type=FILE, help="File with GAQL without a date; by default campaigns by day."
     ),
-    click.option("--api-version", help="Such as v26; by default the newest in the library."),
+    click.option("--api-version", help="Version of the API, such as v26; by default the newest."),
 )
 run_options = combine(
     OUT,
     DATASET,
-    click.option("--workers", type=click.IntRange(1, 256), default=16, show_default=True),
     click.option(
-        "--timeout",
-        type=SECONDS,
-        default=120.0,
+        "--workers",
+        type=click.IntRange(1, 256),
+        default=16,
         show_default=True,
-        help="In seconds, for each call.",
+        help="Number of concurrent calls.",
     ),
-    click.option("--attempts", type=click.IntRange(1), default=5, show_default=True),
-    click.option("--wait-initial", type=SECONDS, default=1.0, show_default=True),
-    click.option("--wait-max", type=SECONDS, default=60.0, show_default=True),
+    click.option(
+        "--timeout", type=SECONDS, default=120.0, show_default=True, help="Seconds for one call."
+    ),
+    click.option(
+        "--attempts",
+        type=click.IntRange(1),
+        default=5,
+        show_default=True,
+        help="Number of attempts for one day.",
+    ),
+    click.option(
+        "--wait-initial",
+        type=SECONDS,
+        default=1.0,
+        show_default=True,
+        help="Longest wait before the first retry, in seconds; it doubles with each retry.",
+    ),
+    click.option(
+        "--wait-max",
+        type=SECONDS,
+        default=60.0,
+        show_default=True,
+        help="Longest wait before any retry, in seconds.",
+    ),
     LOOKBACK,
     ZONE,
     TODAY,
