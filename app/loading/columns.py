@@ -31,22 +31,24 @@ class Rfc3339DateTime(fields.AwareDateTime):
 
 
 def map_columns(
-    known: Sequence[str], columns: Sequence[str], chosen: Mapping[str, str]
+    field_names: Sequence[str], columns: Sequence[str], mappings: Mapping[str, str]
 ) -> dict[str, int]:
-    """Return the index in ``columns`` of each field of ``known``; raise LoadError.
+    """Return the index in ``columns`` of each field of ``field_names``; raise LoadError.
 
-    ``chosen`` maps fields to columns; a field that is mapped to "" is left out. Any other field
+    ``mappings`` maps fields to columns; a field that is mapped to "" is left out. Any other field
     has the column of the same name, unless that column is mapped to another field.
     """
-    for name, column in chosen.items():
-        if name not in known:
-            raise LoadError(f"--map {name}={column}: no such field; fields: {', '.join(known)}.")
+    for name, column in mappings.items():
+        if name not in field_names:
+            raise LoadError(
+                f"--map {name}={column}: no such field; fields: {', '.join(field_names)}."
+            )
         if column and column not in columns:
             names = ", ".join(columns)
             raise LoadError(f"--map {name}={column}: no such column; columns: {names}.")
-    taken = set(chosen.values())
-    same_name = {name: name for name in known if name in columns and name not in taken}
-    mapped = {name: column for name, column in {**same_name, **chosen}.items() if column}
+    taken = set(mappings.values())
+    same_name = {name: name for name in field_names if name in columns and name not in taken}
+    mapped = {name: column for name, column in {**same_name, **mappings}.items() if column}
     for column in mapped.values():
         if columns.count(column) > 1:
             raise LoadError(f"Two columns are named {column}.")

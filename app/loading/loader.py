@@ -40,7 +40,7 @@ class LoadSpec:
     current transaction, and returns the cache tags to invalidate. ``prepare`` receives rows and
     the fields that the file has; it may complete or reject rows before duplicates are searched.
     If it ``generates_key``, the file needs no column for the key. ``check`` receives the fields
-    before anything is read, and may raise LoadError.
+    before the first row is loaded, and may raise LoadError.
     """
 
     schema: type[Schema]
