@@ -12,7 +12,7 @@ depends_on = None
 
 NAME = "ix_review_newest_of_book"
 COLUMNS = ["book_id", "created_at", "id"]
-# SQLite appends the rowid to each index entry, and can seek to it only if it is not a column.
+# SQLite appends the rowid to each entry, and can seek by it only if the index does not name it.
 SQLITE_NAME = "ix_review_newest_of_book_rowid"
 
 
