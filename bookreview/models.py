@@ -54,7 +54,7 @@ class Review(Base):
         Index(
             "ix_review_newest_of_book", "book_id", "created_at", "id", info={"only": "postgresql"}
         ),
-        # SQLite appends the rowid to each entry, and can seek by it only if the index does not name it.
+        # SQLite appends the rowid to each entry, and can seek by it unless it is also a column.
         Index("ix_review_newest_of_book_rowid", "book_id", "created_at", info={"only": "sqlite"}),
     )
 

@@ -29,7 +29,7 @@ class Product(Base):
         CheckConstraint(f"price BETWEEN 0 AND {int(PRICE_MAX * 100)}", name="price_in_bounds"),
         Index("ix_product_name", "folded", "id", info={"only": "postgresql"}),
         Index("ix_product_price", "price", "id", info={"only": "postgresql"}),
-        # SQLite appends the rowid to each entry, and can seek by it only if the index does not name it.
+        # SQLite appends the rowid to each entry, and can seek by it unless it is also a column.
         Index("ix_product_name_rowid", "folded", info={"only": "sqlite"}),
         Index("ix_product_price_rowid", "price", info={"only": "sqlite"}),
         Index(

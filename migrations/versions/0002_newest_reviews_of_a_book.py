@@ -12,7 +12,7 @@ depends_on = None
 
 NAME = "ix_review_newest_of_book"
 COLUMNS = ["book_id", "created_at", "id"]
-# SQLite appends the rowid to each entry, and can seek by it only if the index does not name it.
+# SQLite appends the rowid to each entry, and can seek by it unless it is also a column.
 SQLITE_NAME = "ix_review_newest_of_book_rowid"
 
 
