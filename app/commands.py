@@ -31,29 +31,18 @@ def prepare_command(samples: Sequence[SampleFile]) -> click.Command:
     @with_appcontext
     def prepare() -> None:
         """Upgrade the database to the newest migration; load sample data into a new default one."""
-        is_default = _is_default(current_services().settings.database_url)
+        url = current_services().settings.database_url
+        is_default = make_url(url) == make_url(default_database_url())
         pending = INSTANCE / "sample-not-loaded-yet"
         if is_default and not inspect(db.engine).has_table("alembic_version"):
             # The file outlives an interruption: the next start completes the load.
             pending.touch()
         upgrade()
         if is_default and pending.exists():
-            for sample in samples:
-                _load(sample)
+            for name, load, key in samples:
+                click.echo(f"sample {name}: ", nl=False)
+                file, rejects = SAMPLE / f"{name}.csv", INSTANCE / f"sample-{name}.rejects.csv"
+                click.get_current_context().invoke(load, file=file, key=key, rejects=rejects)
             pending.unlink()
 
     return prepare
-
-
-def _is_default(url: str) -> bool:
-    return make_url(url) == make_url(default_database_url())
-
-
-def _load(sample: SampleFile) -> None:
-    click.echo(f"sample {sample.name}: ", nl=False)
-    click.get_current_context().invoke(
-        sample.load,
-        file=SAMPLE / f"{sample.name}.csv",
-        key=sample.key,
-        rejects=INSTANCE / f"sample-{sample.name}.rejects.csv",
-    )

@@ -42,10 +42,6 @@ class Rate(NamedTuple):
     seconds: int
 
 
-READ_RATE: Rate | None = Rate(600, 60)
-WRITE_RATE: Rate | None = Rate(60, 60)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of one service; the README describes each."""
@@ -69,7 +65,17 @@ class Settings:
 
 def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings; raise InvalidSetting, which names the first invalid one."""
-    read = _Reader(environ)
+
+    def read(name: str, default: T, parse: Callable[[str], T]) -> T:
+        text = environ.get(name, "").strip()
+        if not text:  # an empty value counts as unset
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise InvalidSetting(name, str(error)) from None
+
+    default_log_format = "text" if sys.stderr.isatty() else "json"
     return Settings(
         database_url=read("DATABASE_URL", default_database_url(), database_url),
         redis_url=read("REDIS_URL", None, redis_url),
@@ -80,12 +86,12 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
         web_concurrency=read("WEB_CONCURRENCY", 2, integer_between(1, 256)),
         require_api_key=read("REQUIRE_API_KEY", "false", one_of("true", "false")) == "true",
         trusted_proxies=read("TRUSTED_PROXIES", 0, integer_between(0, 16)),
-        rate_limit_read=read("RATE_LIMIT_READ", READ_RATE, rate),
-        rate_limit_write=read("RATE_LIMIT_WRITE", WRITE_RATE, rate),
+        rate_limit_read=read("RATE_LIMIT_READ", rate("600/minute"), rate),
+        rate_limit_write=read("RATE_LIMIT_WRITE", rate("60/minute"), rate),
         cache_ttl=read("CACHE_TTL", 300, integer_between(1, MAX_CACHE_TTL)),
         max_body_bytes=read("MAX_BODY_BYTES", 1_048_576, integer_between(1_024, 1_073_741_824)),
         allowed_origins=read("ALLOWED_ORIGINS", (), origins),
-        log_format=read("LOG_FORMAT", default_log_format(), one_of("text", "json")),
+        log_format=read("LOG_FORMAT", default_log_format, one_of("text", "json")),
     )
 
 
@@ -94,22 +100,6 @@ def startup_warnings(settings: Settings) -> list[str]:
     if settings.require_api_key:
         return []
     return ["REQUIRE_API_KEY is false: every client that reaches this service may write"]
-
-
-class _Reader:
-    """Reads settings from an environment; an empty value counts as unset."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self.environ = environ
-
-    def __call__(self, name: str, default: T, parse: Callable[[str], T]) -> T:
-        text = self.environ.get(name, "").strip()
-        if not text:
-            return default
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise InvalidSetting(name, str(error)) from None
 
 
 def default_database_url() -> str:
@@ -193,11 +183,6 @@ def one_of(*words: str) -> Callable[[str], str]:
         return text
 
     return parse
-
-
-def default_log_format() -> str:
-    """Return text at a terminal, else json."""
-    return "text" if sys.stderr.isatty() else "json"
 
 
 def load_or_create_secret(path: Path) -> str:

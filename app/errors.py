@@ -29,30 +29,32 @@ ApiError
 
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any
 
 from app.json import escape_surrogates
 
 RETRY_AFTER_SECONDS = 2
+CHALLENGE = 'Bearer realm="bookstall"'  # as RFC 6750 specifies
 
 
 class ApiError(Exception):
     """A failure that is reported to the client."""
 
-    status: ClassVar[HTTPStatus]
+    status: HTTPStatus
     retry_after: int | None = None  # in seconds
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
+        self._headers = headers or {}
 
     def members(self) -> dict[str, Any]:
         """Return the members of the problem document beyond the standard ones."""
         return {}
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that belong to this failure."""
-        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        retry = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        return {**self._headers, **retry}
 
 
 class BadRequest(ApiError):
@@ -67,13 +69,9 @@ class Unauthorized(ApiError):
     status = HTTPStatus.UNAUTHORIZED
 
     def __init__(self, detail: str, *, presented: bool) -> None:
-        super().__init__(detail)
+        error = ', error="invalid_token"' if presented else ""
+        super().__init__(detail, {"WWW-Authenticate": f"{CHALLENGE}{error}"})
         self.presented = presented  # the client sent a key, which is invalid
-
-    def headers(self) -> dict[str, str]:
-        """Return the challenge of RFC 6750."""
-        error = ', error="invalid_token"' if self.presented else ""
-        return {"WWW-Authenticate": f'Bearer realm="bookstall"{error}'}
 
 
 class Forbidden(ApiError):
@@ -82,13 +80,9 @@ class Forbidden(ApiError):
     status = HTTPStatus.FORBIDDEN
 
     def __init__(self, scope: str) -> None:
-        super().__init__(f"This API key lacks the scope {scope}.")
-        self.scope = scope
-
-    def headers(self) -> dict[str, str]:
-        """Name the scope, as RFC 6750 specifies."""
-        reason = f'error="insufficient_scope", scope="{self.scope}"'
-        return {"WWW-Authenticate": f'Bearer realm="bookstall", {reason}'}
+        challenge = f'{CHALLENGE}, error="insufficient_scope", scope="{scope}"'
+        detail = f"This API key lacks the scope {scope}."
+        super().__init__(detail, {"WWW-Authenticate": challenge})
 
 
 class ForbiddenOrigin(ApiError):
@@ -109,12 +103,7 @@ class MethodNotAllowed(ApiError):
     status = HTTPStatus.METHOD_NOT_ALLOWED
 
     def __init__(self, allowed: str) -> None:
-        super().__init__(f"The allowed methods are {allowed}.")
-        self.allowed = allowed
-
-    def headers(self) -> dict[str, str]:
-        """Return Allow."""
-        return {"Allow": self.allowed}
+        super().__init__(f"The allowed methods are {allowed}.", {"Allow": allowed})
 
 
 class NotAcceptable(ApiError):

@@ -61,7 +61,7 @@ def create_app(settings: Settings) -> Flask:
     migrate.init_app(app, db, directory=str(INSTANCE.parent / "migrations"))
     services = app.extensions["bookstall"] = _make_services(app, settings)
     problems.init_app(app)
-    contract.init_app(app)
+    app.before_request(contract.check_request)
     graphql_bp = graphql.create_blueprint(schema)
     for blueprint in (health.bp, openapi.bp, bookreview, pages, inventory, graphql_bp):
         app.register_blueprint(blueprint)

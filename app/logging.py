@@ -25,7 +25,6 @@ class JsonFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
         line: dict[str, Any] = {
             "time": f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S')}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
@@ -42,7 +41,6 @@ class TextFormatter(logging.Formatter):
     """Writes a record as one line of text; newlines from a client are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
         extra = " ".join(str(record.__dict__[n]) for n in EXTRA if n in record.__dict__)
         message = record.getMessage().encode("unicode_escape").decode()
         time_of_day = self.formatTime(record, "%H:%M:%S")
@@ -79,7 +77,6 @@ class BatchingStreamHandler(logging.StreamHandler[TextIO]):
         return True
 
     def flush(self) -> None:
-        """Write the batch."""
         self.acquire()
         try:
             lines = []

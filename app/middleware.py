@@ -16,13 +16,7 @@ from werkzeug.exceptions import HTTPException
 from app.auth.guard import RequestGuard, client_context
 from app.cache.tags import cache_key, code_fingerprint
 from app.errors import ApiError, InternalError
-from app.http.instrumentation import (
-    REQUEST_ID,
-    UNMATCHED,
-    Request,
-    assign_request_id,
-    record_request,
-)
+from app.http.instrumentation import REQUEST_ID, UNMATCHED, assign_request_id, record_request
 from app.http.problems import buffered_problem
 from app.http.request import accepts_json
 from app.http.response import BufferedResponse, apply_if_none_match, compress_and_tag
@@ -53,18 +47,15 @@ class HttpMiddleware:
     """A WSGI application around ``app``."""
 
     def __init__(self, app: Flask, services: Services) -> None:
-        settings = services.settings
         self._flask = app.wsgi_app
         self._views = app.view_functions
         self._urls = app.url_map.bind("")
         self._cache = services.cache
-        self._fingerprint = code_fingerprint(app, settings)
-        self._guard = RequestGuard(
-            services.access_policy, app.view_functions, settings.trusted_proxies
-        )
+        self._fingerprint = code_fingerprint(app, services.settings)
+        proxies = services.settings.trusted_proxies
+        self._guard = RequestGuard(services.access_policy, app.view_functions, proxies)
 
     def __call__(self, environ: WsgiEnviron, start_response: "StartResponse") -> Iterable[bytes]:
-        """Respond to one request."""
         began = time.perf_counter()
         request_id, method = assign_request_id(environ), environ["REQUEST_METHOD"]
         if method == "HEAD":  # handled as GET, the cache included, but for the body
@@ -85,8 +76,10 @@ class HttpMiddleware:
             (REQUEST_ID, request_id),
         ]
         seconds = time.perf_counter() - began
-        request = Request(request_id, method, route.rule, environ["PATH_INFO"])
-        record_request(request, response.status[:3], cache_status, seconds)
+        status = response.status[:3]
+        record_request(
+            environ, method, route.rule, status=status, cache=cache_status, seconds=seconds
+        )
         start_response(response.status, headers)
         return [] if method == "HEAD" else [response.body]
 

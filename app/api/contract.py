@@ -1,14 +1,13 @@
 """The decorators that declare what a view accepts and returns; app/api/openapi.py documents it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from functools import lru_cache, wraps
 from http import HTTPStatus
 from itertools import repeat
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 
-from flask import Flask, Response, current_app, request
+from flask import Response, current_app, request
 from marshmallow import Schema, ValidationError, fields, missing
 
 from app.api.fields import QuerySchema
@@ -29,55 +28,29 @@ def arguments(schema: type[Schema]) -> Callable[[View], View]:
 
     A subclass of QuerySchema describes the query string, any other schema the body.
     """
-    if issubclass(schema, QuerySchema):
-        return _query_arguments(schema)
-    return _body_arguments(schema)
-
-
-def _query_arguments(schema: type[Schema]) -> Callable[[View], View]:
-    loader = schema()
+    loader, is_query = schema(), issubclass(schema, QuerySchema)
+    where = "query" if is_query else "body"
 
     # Clients send the same few query strings again and again.
     @lru_cache(maxsize=1_024)
-    def load(query_string: bytes) -> dict[str, Any]:
-        return cast(dict[str, Any], loader.load(read_query(query_string)))
+    def load_query(query_string: bytes) -> Any:
+        return loader.load(read_query(query_string))
+
+    def load() -> Any:
+        return dict(load_query(request.query_string)) if is_query else loader.load(read_body())
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def with_query(**path: Any) -> Response:
+        def with_arguments(**path: Any) -> Response:
             try:
-                query = load(request.query_string)
+                loaded = load()
             except ValidationError as error:
-                raise Unprocessable(_messages(error), "query") from None
-            return view(**path, query=dict(query))
+                raise Unprocessable(error.messages_dict, where) from None
+            return view(**path, **{where: loaded})
 
-        set_options(with_query, replace(options_of(view), query=schema))
-        return with_query
+        return set_options(with_arguments, **{where: schema})
 
     return decorate
-
-
-def _body_arguments(schema: type[Schema]) -> Callable[[View], View]:
-    loader = schema()
-
-    def decorate(view: View) -> View:
-        @wraps(view)
-        def with_body(**path: Any) -> Response:
-            try:
-                body = loader.load(read_body())
-            except ValidationError as error:
-                raise Unprocessable(_messages(error), "body") from None
-            return view(**path, body=body)
-
-        set_options(with_body, replace(options_of(view), body=schema))
-        return with_body
-
-    return decorate
-
-
-def _messages(error: ValidationError) -> Mapping[Any, Any]:
-    messages = error.messages
-    return messages if isinstance(messages, Mapping) else {"_schema": messages}
 
 
 def response(
@@ -112,15 +85,15 @@ def response(
             result = view(**arguments)
             response = Response(serialize(result), contract.status, mimetype=JSON)
             if paged and result.next_cursor:
-                response.headers["Link"] = _next_link(result.next_cursor)
+                url = _next_page(request.path, request.query_string) + result.next_cursor
+                response.headers["Link"] = f'<{url}>; rel="next"'
             if version_etag:
                 response.headers["ETag"] = f'"{result.version}"'
             if sets_location:
                 response.headers["Location"] = f"{request.path}/{result.id}"
             return response
 
-        set_options(respond, replace(options_of(view), response=contract))
-        return respond
+        return set_options(respond, response=contract)
 
     return decorate
 
@@ -177,10 +150,6 @@ def _items(page: Any, names: set[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _next_link(cursor: str) -> str:
-    return f'<{_next_page(request.path, request.query_string)}{cursor}>; rel="next"'
-
-
 @lru_cache(maxsize=1_024)
 def _next_page(path: str, query: bytes) -> str:
     pairs = [(name, value) for name, value in read_query(query).items() if name != "cursor"]
@@ -198,8 +167,3 @@ def check_request() -> None:
             raise Unprocessable(unknown, "query")
     if not accepts_json(request.environ.get("HTTP_ACCEPT", "")):
         raise NotAcceptable(f"This resource is available as {JSON} only.")
-
-
-def init_app(app: Flask) -> None:
-    """Check every request against the declarations of its view."""
-    app.before_request(check_request)

@@ -10,17 +10,15 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from flask import Flask
 from sqlalchemy import JSON, Engine, LargeBinary, String, func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.types import UtcDateTime, now
 from app.extensions import Base
-from app.http.route_options import View, options_of, set_options
+from app.http.route_options import View, set_options
 from app.single_flight import SingleFlight
 
 TOKEN = re.compile(r"bks_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -124,21 +122,9 @@ def new_token() -> tuple[str, str, bytes]:
 
 def scope(name: str) -> Callable[[View], View]:
     """Declare the scope that an API key needs to write through this view."""
-
-    def declare(view: View) -> View:
-        set_options(view, replace(options_of(view), scope=name))
-        return view
-
-    return declare
+    return lambda view: set_options(view, scope=name)
 
 
 def checks_write_access_itself(view: View) -> View:
     """Let the guard count each POST to this view as a read: the view checks its writes itself."""
-    set_options(view, replace(options_of(view), checks_write_access_itself=True))
-    return view
-
-
-def scopes_of(app: Flask) -> list[str]:
-    """Return the scopes that the views of ``app`` declare."""
-    declared = {options_of(view).scope for view in app.view_functions.values()}
-    return sorted(scope for scope in declared if scope is not None)
+    return set_options(view, checks_write_access_itself=True)

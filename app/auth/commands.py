@@ -7,9 +7,10 @@ from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy import func, select
 
-from app.auth.api_keys import NAME_MAX, ApiKey, new_token, scopes_of
+from app.auth.api_keys import NAME_MAX, ApiKey, new_token
 from app.db.types import now
 from app.extensions import db
+from app.http.route_options import options_of
 
 KEYS_MAX = 10_000
 """Every process caches all active keys."""
@@ -36,11 +37,11 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
 def _validate(name: str, scopes: tuple[str, ...]) -> None:
     if not (name.strip() and name.isprintable() and len(name) <= NAME_MAX):
         raise click.BadParameter(f"a name must have 1 to {NAME_MAX} printable characters")
-    known = scopes_of(current_app)
+    declared = {options_of(view).scope for view in current_app.view_functions.values()}
+    known = sorted(scope for scope in declared if scope is not None)
     for unknown in set(scopes) - set(known):
-        raise click.BadParameter(
-            f"there is no scope {unknown!r}; the scopes are {', '.join(known)}"
-        )
+        names = ", ".join(known)
+        raise click.BadParameter(f"there is no scope {unknown!r}; the scopes are {names}")
     active = select(func.count()).where(ApiKey.revoked_at.is_(None))
     if db.session.scalars(active).one() >= KEYS_MAX:
         raise click.ClickException(f"there are already {KEYS_MAX} active keys: revoke some first")

@@ -24,7 +24,7 @@ from app.errors import ApiError, BadRequest, NotAcceptable
 from app.graphql.errors import RequestError, from_failure
 from app.graphql.execution import Caller, execute, is_request_error, prepare, to_response
 from app.http.instrumentation import REQUEST_ID
-from app.http.request import JSON, accepts_json, read_body_with_floats
+from app.http.request import FLOATS, JSON, accepts_json, read_body
 from app.json import encode
 from app.services import current_services
 
@@ -48,7 +48,7 @@ def create_blueprint(schema: GraphQLSchema) -> Blueprint:
     def graphql() -> Response:
         """Execute a GraphQL query or mutation."""
         write = _response_writer(request.environ.get("HTTP_ACCEPT", ""))
-        return _respond(schema, _parse(read_body_with_floats()), write)
+        return _respond(schema, _parse(read_body(FLOATS)), write)
 
     @bp.after_request
     def never_store(response: Response) -> Response:

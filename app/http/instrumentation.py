@@ -3,8 +3,8 @@
 import logging
 import random
 import re
-from functools import cache
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 from prometheus_client import Counter, Histogram
 
@@ -20,6 +20,9 @@ SECONDS = Histogram(
     ["route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+# labels() costs more than inc().
+_counter = lru_cache(maxsize=None)(REQUESTS.labels)
+_timer = lru_cache(maxsize=None)(SECONDS.labels)
 log = logging.getLogger("bookstall.request")
 
 
@@ -32,45 +35,27 @@ def assign_request_id(environ: dict[str, Any]) -> str:
     return request_id
 
 
-class Request(NamedTuple):
-    """What the log says about a request."""
-
-    request_id: str
-    method: str
-    route: str
-    path: str
-
-
-def record_request(request: Request, status: str, cache_status: str, seconds: float) -> None:
+def record_request(
+    environ: dict[str, Any], method: str, route: str, *, status: str, cache: str, seconds: float
+) -> None:
     """Count a request and its response, and log them."""
-    method = request.method if request.method in METHODS else "other"
-    _counter(method, request.route, status, cache_status.partition(";")[0]).inc()
-    _timer(request.route).observe(seconds)
+    label = method if method in METHODS else "other"
+    _counter(label, route, status, cache.partition(";")[0]).inc()
+    _timer(route).observe(seconds)
     if log.isEnabledFor(logging.INFO):
-        extra = {
-            "request_id": request.request_id,
-            "route": request.route,
+        path = environ["PATH_INFO"]  # each byte is the character of the same number
+        if not path.isascii():
+            path = path.encode("latin-1").decode("utf-8", "replace")
+        # Not log.info(): to find the calling line would cost as much as everything else here.
+        record = {
+            "name": log.name,
+            "levelno": logging.INFO,
+            "levelname": "INFO",
+            "msg": f"{method} {path}",
+            "request_id": environ["HTTP_X_REQUEST_ID"],
+            "route": route,
             "status": int(status),
             "ms": round(seconds * 1000, 2),
-            "cache": cache_status,
+            "cache": cache,
         }
-        # Not log.info(): to find the calling line would cost as much as everything else here.
-        record = {"name": log.name, "levelno": logging.INFO, "levelname": "INFO", **extra}
-        record["msg"] = f"{request.method} {_decoded(request.path)}"
         log.handle(logging.makeLogRecord(record))
-
-
-def _decoded(path: str) -> str:
-    """Decode a WSGI path, in which each byte is the character of the same number."""
-    return path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace")
-
-
-# labels() costs more than inc().
-@cache
-def _counter(*labels: str) -> Any:
-    return REQUESTS.labels(*labels)
-
-
-@cache
-def _timer(route: str) -> Any:
-    return SECONDS.labels(route)

@@ -4,9 +4,7 @@ The failures themselves are in app/errors.py.
 """
 
 import logging
-from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 from flask import Flask, Response, request
 from sqlalchemy.exc import DBAPIError
@@ -26,35 +24,25 @@ log = logging.getLogger(__name__)
 
 def problem_response(error: ApiError) -> Response:
     """Write ``error`` as the response to the current request."""
-    return _response(error.status, error.detail, error.members(), error.headers())
+    document = _document(error, request.headers.get(REQUEST_ID))
+    return Response(document, error.status, error.headers(), mimetype=PROBLEM)
 
 
-def _response(
-    status: HTTPStatus, detail: str, members: Mapping[str, Any], headers: Mapping[str, str]
-) -> Response:
-    document = _document(status, detail, members, request.headers.get(REQUEST_ID))
-    response = Response(document, status, mimetype=PROBLEM)
-    response.headers.update(headers)
-    return response
-
-
-def _document(
-    status: HTTPStatus, detail: str, members: Mapping[str, Any], request_id: str | None
-) -> bytes:
+def _document(error: ApiError, request_id: str | None) -> bytes:
     document = {
         "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "detail": detail,
+        "title": error.status.phrase,
+        "status": error.status.value,
+        "detail": error.detail,
         "request_id": request_id,
-        **members,
+        **error.members(),
     }
     return encode(document)
 
 
 def buffered_problem(error: ApiError, request_id: str) -> BufferedResponse:
     """Write ``error`` for a request that does not reach Flask."""
-    body = _document(error.status, error.detail, error.members(), request_id)
+    body = _document(error, request_id)
     headers = [("Content-Type", PROBLEM), ("Content-Length", str(len(body)))]
     status = f"{error.status.value} {error.status.phrase.upper()}"
     return BufferedResponse(status, [*headers, *error.headers().items()], body)
@@ -64,7 +52,9 @@ def handle_http_exception(error: HTTPException) -> Response:
     """Write a failure of werkzeug (404, 405, 413, ...), with the headers that belong to it."""
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     headers = {name: value for name, value in error.get_headers() if name in FORWARDED_HEADERS}
-    return _response(status, error.description or status.phrase, {}, headers)
+    problem = ApiError(error.description or status.phrase, headers)
+    problem.status = status
+    return problem_response(problem)
 
 
 def handle_database_error(error: Exception) -> Response:

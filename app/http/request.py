@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
 from functools import lru_cache
@@ -45,58 +45,6 @@ def read_if_match() -> frozenset[str] | None:
     return frozenset(version.removesuffix(GZIP_ETAG_SUFFIX) for version in versions)
 
 
-def read_body() -> Any:
-    """Return the JSON of the body, with fractions as Decimal; reject duplicate names and NaN."""
-    return _read(_DECIMALS)
-
-
-def read_body_with_floats() -> Any:
-    """Return the JSON of the body, with fractions as float; equally strict."""
-    return _read(_FLOATS)
-
-
-def _read(decoder: json.JSONDecoder) -> Any:
-    if request.mimetype != JSON:
-        raise UnsupportedMediaType("Send JSON, declared as Content-Type: application/json.")
-    if request.content_encoding not in (None, "", "identity"):
-        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
-    try:
-        text = read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadRequest("The body is not UTF-8.") from None
-    try:
-        return decoder.decode(text)
-    except (ValueError, RecursionError, ArithmeticError) as error:
-        raise BadRequest(f"The body is not JSON: {_reason(error)}.") from None
-
-
-def read_bytes() -> bytes:
-    """Return the body; it can be read again."""
-    try:
-        return _read_all()
-    except READ_ERRORS:
-        raise BadRequest("The body could not be read to its end.") from None
-
-
-def _read_all() -> bytes:
-    """Check the length: werkzeug accepts a body that ends early, and truncates a chunked one."""
-    body = request.get_data()
-    if request.content_length is None:
-        if request.environ["wsgi.input"].read(1):
-            raise RequestEntityTooLarge
-    elif len(body) < request.content_length:
-        raise BadRequest("The body could not be read to its end.")
-    return body
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    if isinstance(error, ArithmeticError):
-        return "it contains a number that is too large"
-    return str(error)[:200]
-
-
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
@@ -129,8 +77,52 @@ def _decoder(fraction: Callable[[str], Any], integer: Callable[[str], Any]) -> j
     )
 
 
-_DECIMALS = _decoder(Decimal, _integer)
-_FLOATS = _decoder(_float, int)
+DECIMALS = _decoder(Decimal, _integer)
+"""Reads fractions as Decimal; rejects duplicate names and NaN."""
+FLOATS = _decoder(_float, int)
+"""Reads fractions as float; equally strict."""
+
+
+def read_body(decoder: json.JSONDecoder = DECIMALS) -> Any:
+    """Return the JSON of the body."""
+    if request.mimetype != JSON:
+        raise UnsupportedMediaType("Send JSON, declared as Content-Type: application/json.")
+    if request.content_encoding not in (None, "", "identity"):
+        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
+    try:
+        text = read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not UTF-8.") from None
+    try:
+        return decoder.decode(text)
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        raise BadRequest(f"The body is not JSON: {_reason(error)}.") from None
+
+
+def read_bytes() -> bytes:
+    """Return the body, which can be read again; raise ApiError if it is not complete.
+
+    werkzeug accepts a body that ends early, and truncates a chunked one that is too long.
+    """
+    length = request.content_length
+    try:
+        body = request.get_data()
+        is_truncated = length is None and request.environ["wsgi.input"].read(1)
+    except READ_ERRORS:
+        raise BadRequest("The body could not be read to its end.") from None
+    if is_truncated:
+        raise RequestEntityTooLarge
+    if length is not None and len(body) < length:
+        raise BadRequest("The body could not be read to its end.")
+    return body
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, ArithmeticError):
+        return "it contains a number that is too large"
+    return str(error)[:200]
 
 
 def read_query(text: bytes) -> dict[str, str]:
@@ -139,13 +131,9 @@ def read_query(text: bytes) -> dict[str, str]:
         pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
         raise BadRequest("The query string is not UTF-8.") from None
-    _reject_duplicates(name for name, _ in pairs)
-    return dict(pairs)
-
-
-def _reject_duplicates(names: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
+    parameters: dict[str, str] = {}
+    for name, value in pairs:
+        if name in parameters:
             raise Unprocessable({name: ["Given more than once."]}, "query")
-        seen.add(name)
+        parameters[name] = value
+    return parameters

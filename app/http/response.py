@@ -62,8 +62,10 @@ def compress_and_tag(response: BufferedResponse, environ: Environ) -> BufferedRe
         response.set_header("Vary", "Accept-Encoding")
         if accepts_gzip(environ):
             _compress(response)
-    if response.status == OK and environ["REQUEST_METHOD"] == "GET":
-        _add_etag(response)
+    is_read = response.status == OK and environ["REQUEST_METHOD"] == "GET"
+    if is_read and response.get_header("ETag") is None:
+        digest = hashlib.blake2b(response.body, digest_size=12).hexdigest()
+        response.headers.append(("ETag", f'"{digest}"'))
     return response
 
 
@@ -82,12 +84,6 @@ def _compress(response: BufferedResponse) -> None:
     etag = response.get_header("ETag")
     if etag is not None:
         response.set_header("ETag", f'{etag[:-1]}{GZIP_ETAG_SUFFIX}"')
-
-
-def _add_etag(response: BufferedResponse) -> None:
-    if response.get_header("ETag") is None:
-        digest = hashlib.blake2b(response.body, digest_size=12).hexdigest()
-        response.headers.append(("ETag", f'"{digest}"'))
 
 
 def apply_if_none_match(response: BufferedResponse, environ: Environ) -> BufferedResponse:

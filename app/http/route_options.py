@@ -1,7 +1,7 @@
 """What the decorators of a view declare about its route, in one typed object per view."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -49,6 +49,7 @@ def options_of(view: Callable[..., Any] | None) -> RouteOptions:
     return options
 
 
-def set_options(view: Callable[..., Any], options: RouteOptions) -> None:
-    """Attach ``options`` to ``view``."""
-    setattr(view, ATTRIBUTE, options)
+def set_options(view: View, **changes: Any) -> View:
+    """Change some options of ``view``, and return it."""
+    setattr(view, ATTRIBUTE, replace(options_of(view), **changes))
+    return view
