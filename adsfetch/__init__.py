@@ -19,7 +19,8 @@ from adsfetch.errors import (
     TransientError,
     UsageError,
 )
-from adsfetch.fetch import DayFailure, DayReport, Retry, fetch_days
+from adsfetch.fetch.pool import DayFailure, DayReport, fetch_days
+from adsfetch.fetch.retry import Retry
 
 __all__ = [
     "AdsError",

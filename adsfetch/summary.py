@@ -73,12 +73,12 @@ class Summary:
             "fetch_seconds": round(self.fetch_seconds, 3),
             "aggregate_seconds": round(self.aggregate_seconds, 3),
             "rows_per_second": round(ratio(self.rows, self.fetch_seconds)),
-            "calls": self.metrics.calls,
+            "calls": len(self.metrics.durations),
             "retries": dict(self.metrics.retries),
             "throttled_seconds": round(self.paused_seconds, 3),
             "call_p50_seconds": round(median, 4),
             "call_p95_seconds": round(p95, 4),
-            "speed_up": round(ratio(self.metrics.total_seconds, self.fetch_seconds), 1),
+            "speed_up": round(ratio(sum(self.metrics.durations), self.fetch_seconds), 1),
             "stopped": self.reason,
             "exit_code": self.exit_code,
         }
@@ -99,7 +99,7 @@ class Summary:
         return f"{days}, {self.fetched} of {self.asked} days fetched{empty}, {self.rows} rows"
 
     def _timing(self) -> list[str]:
-        if not self.metrics.calls:
+        if not self.metrics.durations:
             return []
         values = self.as_json()
         causes = ", ".join(
@@ -110,7 +110,7 @@ class Summary:
             f"time: {self.wall_seconds:.2f} s "
             f"(fetch {self.fetch_seconds:.2f}, aggregate {self.aggregate_seconds:.2f}), "
             f"{values['rows_per_second']} rows/s, {values['speed_up']} x one worker",
-            f"calls: {self.metrics.calls}, median {values['call_p50_seconds'] * 1000:.0f} ms, "
+            f"calls: {values['calls']}, median {values['call_p50_seconds'] * 1000:.0f} ms, "
             f"95th percentile {values['call_p95_seconds'] * 1000:.0f} ms, "
             f"retries: {causes or 'none'}, paused by rate limits {self.paused_seconds:.1f} s",
         ]

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from adsfetch.errors import DayError, FatalError, RateLimitError
-from adsfetch.fetch.deadline import AbandonableCalls
+from adsfetch.fetch.deadline import call_with_deadline
 from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.fetch.retry import Retry
 from adsfetch.fetch.throttle import Stopped, Throttle
@@ -45,16 +45,11 @@ class DayFailure:
 Outcome = DayReport[Kept] | DayFailure
 
 
-def as_list(_day: date, rows: Iterable[Any]) -> list[Any]:
-    """Keep the rows of a day in memory."""
-    return list(rows)
-
-
 def fetch_days(
     fetch_data: FetchData,
     days: Iterable[date],
     *,
-    keep: Callable[[date, Iterable[Any]], Kept] = as_list,  # type: ignore[assignment]
+    keep: Callable[[date, Iterable[Any]], Kept] = lambda _day, rows: list(rows),  # type: ignore[assignment,return-value]
     workers: int = 16,
     timeout: float | None = 120.0,
     retry: Retry = Retry(),  # noqa: B008 - frozen
@@ -93,31 +88,34 @@ class DayFetcher(Generic[Kept]):
     retry: Retry
     metrics: CallMetrics
     throttle: Throttle
-    calls: AbandonableCalls = field(default_factory=AbandonableCalls)
+    end_of_run: Future[None] = field(default_factory=Future)
 
     def fetch_day(self, day: date) -> Outcome[Kept]:
         """Try a day until it is fetched or has failed; raise only what ends the run."""
-        retrying = self.retry.retrying(self.throttle, self.metrics)
+        tries = 1
         try:
-            rows = retrying(lambda: self._attempt(day, first=tries(retrying) == 1))
+            for attempt in self.retry.retrying(self.throttle, self.metrics):
+                tries = attempt.retry_state.attempt_number
+                with attempt:
+                    rows = self._attempt(day, first_call=tries == 1)
         except FatalError:
             self.throttle.close()  # before another worker makes one more call
             raise
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - a source may raise any exception
-            return DayFailure(day, error, tries(retrying))
-        return DayReport(day, rows, tries(retrying))
+            return DayFailure(day, error, tries)
+        return DayReport(day, rows, tries)
 
     def stop(self) -> None:
         """Start no call, and end all waits."""
         self.throttle.close()
-        self.calls.close()
+        self.end_of_run.set_result(None)
 
-    def _attempt(self, day: date, *, first: bool) -> Kept:
-        with self.throttle.acquire(first_call=first) as permit, self.metrics.time_call():
+    def _attempt(self, day: date, *, first_call: bool) -> Kept:
+        with self.throttle.acquire(first_call=first_call) as permit, self.metrics.time_call():
             try:
-                return self.calls.run(lambda: self._call(day), self.timeout)
+                return call_with_deadline(lambda: self._call(day), self.timeout, self.end_of_run)
             except RateLimitError as error:
                 seconds = self.retry.pause_after(error, self.throttle.refusals)
                 self.throttle.pause(seconds, permit)
@@ -138,8 +136,3 @@ def outcomes(done: Iterable[Future[Outcome[Kept]]]) -> Generator[Outcome[Kept], 
     for error in errors:
         if not isinstance(error, Stopped):
             raise error
-
-
-def tries(retrying: Any) -> int:
-    """Return the number of attempts so far."""
-    return int(retrying.statistics.get("attempt_number", 1))

@@ -51,12 +51,19 @@ class Retry:
         import tenacity  # noqa: PLC0415 - a run with nothing to do need not load it
 
         backoff = tenacity.wait_random_exponential(self.wait_initial, self.wait_max)
+
+        def wait(state: "RetryCallState") -> float:
+            # After a rate limit the throttle waits; after a renewed token nobody has to.
+            no_wait = isinstance(error_of(state), RateLimitError | TokenExpiredError)
+            return 0.0 if no_wait else backoff(state)
+
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception(is_retryable),
+            retry=tenacity.retry_if_exception_type(Exception)
+            & tenacity.retry_if_not_exception_type(NON_RETRYABLE),
             stop=StopPolicy(self, throttle),
-            wait=lambda state: 0.0 if needs_no_backoff(error_of(state)) else backoff(state),
+            wait=wait,
             sleep=throttle.sleep,
-            before_sleep=lambda state: metrics.count_retry(cause_of(error_of(state))),
+            before_sleep=lambda state: metrics.count_retry(error_of(state)),
             reraise=True,
         )
 
@@ -109,18 +116,3 @@ class StopPolicy:
 def error_of(state: "RetryCallState") -> BaseException | None:
     """Return the error of the last attempt."""
     return state.outcome.exception() if state.outcome else None
-
-
-def is_retryable(error: BaseException) -> bool:
-    """Tell whether another attempt may succeed."""
-    return isinstance(error, Exception) and not isinstance(error, NON_RETRYABLE)
-
-
-def needs_no_backoff(error: BaseException | None) -> bool:
-    """Tell whether the throttle waits instead, or a new token makes waiting useless."""
-    return isinstance(error, RateLimitError | TokenExpiredError)
-
-
-def cause_of(error: BaseException | None) -> str:
-    """Return the name of an error in the metrics."""
-    return str(getattr(error, "cause", type(error).__name__))

@@ -4,26 +4,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 
 class Stopped(Exception):
     """The run is over; the worker drops its day."""
-
-
-@dataclass(frozen=True)
-class Permit:
-    """The right to make one call; ``generation`` is the number of pauses before it."""
-
-    generation: int
-
-
-@dataclass(frozen=True)
-class Waiter:
-    """A worker that waits for a permit, in the order of arrival."""
-
-    number: int
-    first_call: bool
 
 
 class Throttle:
@@ -37,10 +21,10 @@ class Throttle:
         self.workers = self.limit = workers
         self.paused_seconds = 0.0
         self.successes = self.refusals = 0
-        self._active = self._streak = self._generation = self._arrivals = 0
+        self._active = self._streak = self._pauses = self._arrivals = 0
         self._resume_at = 0.0
         self._closed = False
-        self._waiters: list[Waiter] = []
+        self._waiters: list[tuple[int, bool]] = []  # by arrival: its number, if a first call
         self._changed = threading.Condition()
 
     @property
@@ -49,20 +33,20 @@ class Throttle:
         return len(self._waiters)
 
     @contextmanager
-    def acquire(self, *, first_call: bool = True) -> Iterator[Permit]:
+    def acquire(self, *, first_call: bool = True) -> Iterator[int]:
         """Wait for a permit, hold it during the call, and learn from the outcome of the call.
 
-        ``first_call`` says that the day of this worker was not called before.
+        ``first_call`` says that the day of this worker was not called before. The permit is the
+        number of pauses before the call.
         """
-        permit = self._enter(first_call=first_call)
+        permit, succeeded = self._enter(first_call=first_call), False
         try:
             yield permit
-        except BaseException:
-            self._leave(succeeded=False)
-            raise
-        self._leave(succeeded=True)
+            succeeded = True
+        finally:
+            self._leave(succeeded=succeeded)
 
-    def pause(self, seconds: float, permit: Permit) -> None:
+    def pause(self, seconds: float, permit: int) -> None:
         """Pause all calls for ``seconds``.
 
         Calls that ran at the same time and met the same rate limit halve the limit only once.
@@ -72,8 +56,8 @@ class Throttle:
             end = max(self._resume_at, now + seconds)
             self.paused_seconds += end - max(self._resume_at, now)
             self._resume_at = end
-            if permit.generation == self._generation:
-                self._generation += 1
+            if permit == self._pauses:
+                self._pauses += 1
                 self.refusals += 1
                 self._streak = 0
                 self.limit = max(1, self.limit // 2)
@@ -91,10 +75,10 @@ class Throttle:
             self._closed = True
             self._changed.notify_all()
 
-    def _enter(self, *, first_call: bool) -> Permit:
+    def _enter(self, *, first_call: bool) -> int:
         with self._changed:
             self._arrivals += 1
-            waiter = Waiter(self._arrivals, first_call)
+            waiter = (self._arrivals, first_call)
             self._waiters.append(waiter)
             try:
                 while (seconds := self._seconds_to_wait(waiter)) != 0:
@@ -103,38 +87,32 @@ class Throttle:
             finally:
                 self._waiters.remove(waiter)
                 self._changed.notify_all()
-            return Permit(self._generation)
+            return self._pauses
 
-    def _seconds_to_wait(self, waiter: Waiter) -> float | None:
-        """Return 0 for a permit now, None to wait until something changes."""
+    def _seconds_to_wait(self, waiter: tuple[int, bool]) -> float | None:
+        """Return 0 for a permit now, None to wait until something changes.
+
+        The next permit is for the first that came. But while nothing succeeds, days not called
+        yet precede retries: their call may show that not the quota but the authorisation is at
+        fault. After a success they do not, or new days would hold back a retry for as long as
+        the run lasts.
+        """
         if self._closed:
             raise Stopped
         if (pause := self._resume_at - time.monotonic()) > 0:
             return pause
-        return 0 if self._active < self.limit and waiter is self._next_waiter() else None
-
-    def _next_waiter(self) -> Waiter:
-        """Return who gets the next permit: the first that came.
-
-        While nothing succeeds, days not called yet precede retries: their call may show that
-        not the quota but the authorisation is at fault. After a success they do not, or new
-        days would hold back a retry for as long as the run lasts.
-        """
-        if self.refusals:
-            return min(self._waiters, key=lambda waiter: (not waiter.first_call, waiter.number))
-        return self._waiters[0]
+        first_calls = [waiter for waiter in self._waiters if waiter[1]] if self.refusals else []
+        is_next = waiter == (first_calls or self._waiters)[0]
+        return 0 if self._active < self.limit and is_next else None
 
     def _leave(self, *, succeeded: bool) -> None:
         with self._changed:
             self._active -= 1
             if succeeded:
-                self._record_success()
+                self.successes += 1
+                self.refusals = 0
+                self._streak += 1
+                if self._streak >= self.limit < self.workers:
+                    self._streak = 0
+                    self.limit += 1
             self._changed.notify_all()
-
-    def _record_success(self) -> None:
-        self.successes += 1
-        self.refusals = 0
-        self._streak += 1
-        if self._streak >= self.limit < self.workers:
-            self._streak = 0
-            self.limit += 1
