@@ -1,29 +1,21 @@
 """Dates in the forms that people write, ranges of days, and the current day of an account."""
 
+import calendar
 import re
 from datetime import date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from adsfetch.errors import UsageError
 
-MONTHS = (
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
+MONTHS = "january february march april may june july august september october november december"
+WRITTEN_FORMS = (
+    re.compile(r"(?P<year>\d{4})[/.](?P<month>\d{1,2})[/.](?P<day>\d{1,2})"),
+    re.compile(r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})"),
+    re.compile(
+        r"(?P<day>\d{1,2})(?:st|nd|rd|th)?[ -](?P<month>[a-z]{3,9})\.?,?[ -](?P<year>\d{4})"
+    ),
+    re.compile(r"(?P<month>[a-z]{3,9})\.? (?P<day>\d{1,2})(?:st|nd|rd|th)?,? (?P<year>\d{4})"),
 )
-NAMED = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?[ -]([a-z]{3,9})\.?,?[ -](\d{4})")
-NAMED_FIRST = re.compile(r"([a-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})")
-YEAR_FIRST = re.compile(r"(\d{4})[/.](\d{1,2})[/.](\d{1,2})")
-DOTS = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
 SLASHES = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4})")
 ORDINAL = re.compile(r"(\d{4})-?(\d{3})")
 RELATIVE = {"today": 0, "yesterday": 1}
@@ -48,39 +40,32 @@ def parse_day(text: str, today: date) -> date:
 def parse_iso(word: str) -> date | None:
     """Parse calendar, week and ordinal dates of ISO 8601."""
     if match := ORDINAL.fullmatch(word):
-        return ordinal_date(int(match[1]), int(match[2]))
+        year, number = int(match[1]), int(match[2])
+        day = date(year, 1, 1) + timedelta(number - 1)
+        if day.year != year:
+            raise ValueError(f"{year} has no day number {number}")
+        return day
     if word.isascii() and re.fullmatch(r"\d{4}-?(\d\d-?\d\d|w\d\d-?\d)", word):
         return date.fromisoformat(word.upper())
     return None
 
 
-def ordinal_date(year: int, number: int) -> date:
-    """Return the day of a year by its number, 1 to 366."""
-    day = date(year, 1, 1) + timedelta(number - 1)
-    if day.year != year:
-        raise ValueError(f"{year} has no day number {number}")
-    return day
-
-
 def parse_written(word: str) -> date | None:
     """Parse the forms in which the position or the name distinguishes day and month."""
-    if match := YEAR_FIRST.fullmatch(word):
-        return date(int(match[1]), int(match[2]), int(match[3]))
-    if match := DOTS.fullmatch(word):
-        return date(int(match[3]), int(match[2]), int(match[1]))
-    if match := NAMED.fullmatch(word):
-        return date(int(match[3]), month_number(match[2]), int(match[1]))
-    if match := NAMED_FIRST.fullmatch(word):
-        return date(int(match[3]), month_number(match[1]), int(match[2]))
+    for form in WRITTEN_FORMS:
+        if match := form.fullmatch(word):
+            return date(int(match["year"]), month_number(match["month"]), int(match["day"]))
     return None
 
 
-def month_number(name: str) -> int:
-    """Return the number of a month by its English name or the first letters of the name."""
-    for number, month in enumerate(MONTHS, 1):
-        if month.startswith(name):
+def month_number(text: str) -> int:
+    """Return the number of a month by its number, English name or first letters of the name."""
+    if text.isdecimal():
+        return int(text)
+    for number, month in enumerate(MONTHS.split(), 1):
+        if month.startswith(text):
             return number
-    raise ValueError(f"there is no month {name!r}")
+    raise ValueError(f"there is no month {text!r}")
 
 
 def parse_slashes(word: str) -> date:
@@ -112,12 +97,11 @@ def years_before(day: date, years: float) -> date:
 
 def months_before(day: date, months: int) -> date:
     """Return the same day some months ago, or the last day of a shorter month."""
-    index = day.year * 12 + day.month - 1 - months
-    if index < 12:  # noqa: PLR2004 - months of a year
+    year, index = divmod(day.year * 12 + day.month - 1 - months, 12)
+    if year < 1:
         raise UsageError(f"{months} months before {day} is before the year 1")
-    first = date(index // 12, index % 12 + 1, 1)
-    length = (date(first.year + first.month // 12, first.month % 12 + 1, 1) - first).days
-    return first.replace(day=min(day.day, length))
+    _, length = calendar.monthrange(year, index + 1)
+    return date(year, index + 1, min(day.day, length))
 
 
 def zone(name: str) -> tzinfo:
