@@ -9,7 +9,6 @@ import logging
 import os
 import resource
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -24,6 +23,7 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
 from prometheus_client.multiprocess import mark_process_dead
 
 from app.config import THREADS, from_env, startup_warnings
+from app.live.gunicorn_adapter import AsgiWorker, application_of
 from app.live.gunicorn_shutdown import GracefulShutdown
 from app.logging import init_logging
 
@@ -74,13 +74,14 @@ def post_worker_init(worker: Any) -> None:
     # Loaded modules stay in memory: freeze them, so that full collections skip them.
     gc.collect()
     gc.freeze()
-    app = getattr(worker, "asgi", None)
+    app = application_of(worker)
     if app is None:
         return
-    worker.loop.add_signal_handler(signal.SIGTERM, GracefulShutdown(worker, app).begin)
-    for listener in worker.sockets:
+    asgi_worker = AsgiWorker(worker)
+    GracefulShutdown(asgi_worker, app)
+    for listener in asgi_worker.listeners:
         for option, value in LISTENER_OPTIONS.items():
-            listener.sock.setsockopt(*option, value)
+            listener.setsockopt(*option, value)
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -144,6 +144,11 @@ class ProtocolView(GraphQL[Any, None]):
     websocket_adapter_class = WebSocketAdapter
     stream_transport_classes_by_protocol = STREAM_TRANSPORTS
 
+    def __init_subclass__(cls, handler: type[TransportWsHandler]) -> None:
+        """Handle graphql-transport-ws with ``handler``."""
+        super().__init_subclass__()
+        cls.graphql_transport_ws_handler_class = handler
+
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> Any:
         """Parse a request; raise HTTPException for an invalid one."""
         try:

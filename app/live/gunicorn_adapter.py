@@ -5,8 +5,10 @@ gunicorn is not imported here: other ASGI servers can run the application too.
 
 import asyncio
 import select
+import signal
+import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -34,19 +36,39 @@ def transport_of(send: Send) -> asyncio.WriteTransport | None:
     return transport if isinstance(transport, asyncio.WriteTransport) else None
 
 
-class TrackedConnections:
-    """The connections of a worker. gunicorn only counts them, so its event loop is patched."""
+def application_of(worker: Any) -> Any | None:
+    """Return the ASGI application of a worker; None for a worker of another kind."""
+    return getattr(worker, "asgi", None)
+
+
+class AsgiWorker:
+    """What the shutdown needs of a worker. Make it before the worker opens its listeners.
+
+    It patches the event loop to track connections, which gunicorn only counts.
+    """
 
     def __init__(self, worker: Any) -> None:
+        self.reuse_port: bool = worker.cfg.reuse_port
+        self.listeners: list[socket.socket] = [listener.sock for listener in worker.sockets]
+        self._worker = worker
         self._opened_at: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
-        self._backlog = worker.cfg.backlog
         worker.loop.create_server = self._tracking(worker.loop.create_server)
 
-    def idle_since(self, moment: float) -> Iterator[Any]:
-        """Yield the idle connections that were opened before the monotonic time ``moment``."""
+    def on_sigterm(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` instead of stopping at once."""
+        self._worker.loop.add_signal_handler(signal.SIGTERM, callback)
+
+    def stop(self) -> None:
+        """Close the listeners, and exit as soon as no connection is left."""
+        for server in self._worker.servers:
+            server.close()
+        self._worker.handle_exit_signal()
+
+    def close_idle(self, opened_before: float) -> None:
+        """Close the idle connections that were opened before this monotonic time."""
         for connection, opened_at in list(self._opened_at.items()):
-            if opened_at < moment and _is_idle(connection):
-                yield connection
+            if opened_at < opened_before and _is_idle(connection):
+                connection.transport.close()
 
     def _tracking(self, create_server: Callable[..., Any]) -> Callable[..., Any]:
         def create(factory: Callable[[], Any], **options: Any) -> Any:
@@ -56,7 +78,7 @@ class TrackedConnections:
                 return connection
 
             # asyncio calls listen() again, with a backlog of 100 by default.
-            return create_server(tracked, backlog=self._backlog, **options)
+            return create_server(tracked, backlog=self._worker.cfg.backlog, **options)
 
         return create
 

@@ -13,9 +13,9 @@ import socket
 import struct
 import sys
 import time
-from typing import Any, Protocol
+from typing import Protocol
 
-from app.live.gunicorn_adapter import TrackedConnections
+from app.live.gunicorn_adapter import AsgiWorker
 
 CLOSE_NOTICE_SECONDS = 1.0
 """For this long responses carry ``Connection: close`` while requests are still accepted."""
@@ -43,31 +43,28 @@ class ShutsDown(Protocol):
 
 
 class GracefulShutdown:
-    """Ends one worker. Make it before the worker opens its listeners."""
+    """Ends one worker after SIGTERM."""
 
-    def __init__(self, worker: Any, app: ShutsDown) -> None:
+    def __init__(self, worker: AsgiWorker, app: ShutsDown) -> None:
         self._worker, self._app = worker, app
-        self._connections = TrackedConnections(worker)
         self._task: asyncio.Task[None] | None = None
+        worker.on_sigterm(self.begin)
 
     def begin(self) -> None:
         """Start to shut down; further calls have no effect."""
         if self._task is None:
-            self._task = self._worker.loop.create_task(self._shut_down())
+            self._task = asyncio.get_running_loop().create_task(self._shut_down())
 
     async def _shut_down(self) -> None:
         self._app.shut_down()
         await asyncio.sleep(CLOSE_NOTICE_SECONDS)
-        if self._worker.cfg.reuse_port:
-            for listener in self._worker.sockets:
-                drop_new_connections(listener.sock)
+        if self._worker.reuse_port:
+            for listener in self._worker.listeners:
+                drop_new_connections(listener)
             await asyncio.sleep(ACCEPT_SECONDS)
-        for server in self._worker.servers:
-            server.close()
-        self._worker.handle_exit_signal()
+        self._worker.stop()
         while True:
-            for connection in self._connections.idle_since(time.monotonic() - CLOSE_NOTICE_SECONDS):
-                connection.transport.close()
+            self._worker.close_idle(time.monotonic() - CLOSE_NOTICE_SECONDS)
             await asyncio.sleep(POLL_SECONDS)
 
 

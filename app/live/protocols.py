@@ -37,10 +37,8 @@ class LimitedTransportWsHandler(TransportWsHandler):
         return cast(dict[str, Any], error.formatted)
 
 
-class GraphQLProtocols(ProtocolView):
+class GraphQLProtocols(ProtocolView, handler=LimitedTransportWsHandler):
     """An ASGI application for graphql-transport-ws; ``serve_event_stream`` is for graphql-sse."""
-
-    graphql_transport_ws_handler_class = LimitedTransportWsHandler
 
     def __init__(
         self,
