@@ -104,10 +104,13 @@ def months_before(day: date, months: int) -> date:
     return date(year, index + 1, min(day.day, length))
 
 
-def zone(name: str) -> tzinfo:
-    """Return a time zone by its IANA name; raise UsageError for an unknown name."""
+def zone(name: str) -> tzinfo | None:
+    """Return a time zone by its IANA name, None for an empty name.
+
+    Raise UsageError for an unknown name.
+    """
     try:
-        return ZoneInfo(name)
+        return ZoneInfo(name) if name else None
     except (ValueError, OSError, LookupError):
         raise UsageError(
             f"there is no time zone {name!r}; write a name like Europe/Berlin"

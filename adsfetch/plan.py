@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from adsfetch.dates import days_between, parse_day, years_before
 from adsfetch.errors import UsageError
-from adsfetch.storage.store import EMPTY, FINAL, Store
+from adsfetch.storage.store import DONE, Store
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,8 @@ def daily(lookback: int) -> WantedRange:
     """Want everything from the first day ever requested until today; at first only the lookback."""
 
     def span(store: Store, today: date) -> tuple[date, date]:
-        starts = [today - timedelta(lookback), *store.entries]
-        if store.dataset.wanted_from:
-            starts.append(store.dataset.wanted_from)
-        return min(starts), today
+        wanted_from = store.dataset.wanted_from or today
+        return min(today - timedelta(lookback), wanted_from, *store.entries), today
 
     return WantedRange(span, require_all=False)
 
@@ -70,15 +68,11 @@ def make_plan(
     if first > today:
         raise UsageError(f"{first} is in the future: for the account it is {today}")
     notes = [f"{last} is in the future: fetching up to today, {today}"] if last > today else []
-    days = unfinished(store, days_between(first, min(last, today)), lookback)
+    days = days_between(first, min(last, today))
+    days = [day for day in days if store.state(day, lookback) not in DONE]
     too_old = [day for day in days if earliest and day < earliest]
     if too_old and wanted.require_all:
         raise UsageError(f"daily reports are not available for days before {earliest}")
     if too_old:
         notes.append(f"{len(too_old)} missing days before {earliest} are no longer available")
     return Plan(first, min(last, today), days[len(too_old) :], tuple(notes))
-
-
-def unfinished(store: Store, wanted: list[date], lookback: int) -> list[date]:
-    """Return the wanted days that are not final."""
-    return [day for day in wanted if store.state(day, lookback) not in (FINAL, EMPTY)]

@@ -103,7 +103,7 @@ class Run:
         return make_plan(self._store, wanted, today, self._settings.lookback, earliest)
 
     def _today(self, time_zone: str) -> date:
-        return self._settings.today or today_in(zone(time_zone) if time_zone else None)
+        return self._settings.today or today_in(zone(time_zone))
 
     def _with_retries(self, call: Callable[[], Result]) -> Result:
         return self._settings.retry.retrying(self._throttle, self._metrics)(call)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from adsfetch.errors import UsageError
 
@@ -25,7 +25,7 @@ class Batch:
 FetchData = Callable[[date], Iterable[Any]]
 
 
-class Source(Protocol):
+class Source:
     """What a run needs from a source; a run with nothing to do only reads the attributes.
 
     ``identity`` is stored with the dataset, so that another source is not mixed in.
@@ -39,24 +39,27 @@ class Source(Protocol):
     @property
     def detail(self) -> str:
         """Return the identity, with the version of the API where there is one."""
+        return self.identity
 
     def open(self) -> None:
         """Prepare the source, so that a mistake in its settings is reported once, at the start."""
 
     def fetch_data(self, day: date) -> Iterable[Row | Batch]:
-        """Return the rows of one day."""
+        raise NotImplementedError
 
     def time_zone(self) -> str:
         """Return the account's time zone; an empty string means the host's."""
+        return ""
 
     def earliest(self, today: date) -> date | None:
         """Return the oldest day that can still be fetched; None means no limit."""
+        return None
 
     def close(self) -> None:
-        """Cancel all calls."""
+        """Cancel all calls, if that is possible; otherwise they are abandoned."""
 
 
-class FunctionSource:
+class FunctionSource(Source):
     """A user's function, given as ``module:function``; imported on first use."""
 
     def __init__(self, spec: str, timeout: float) -> None:
@@ -67,34 +70,15 @@ class FunctionSource:
         self.identity = spec
         self.call_timeout = timeout
 
-    @property
-    def detail(self) -> str:
-        """Return the name of the function."""
-        return self.identity
-
     def open(self) -> None:
-        """Import the module and find the function in it."""
         if not callable(self.function):
             raise UsageError(f"--source {self.identity}: it cannot be called")
 
     def fetch_data(self, day: date) -> Iterable[Row]:
-        """Return what the function returns."""
         return self.function(day)
-
-    def time_zone(self) -> str:
-        """Return no time zone: the host's is used."""
-        return ""
-
-    def earliest(self, today: date) -> date | None:
-        """Return no limit."""
-        return None
-
-    def close(self) -> None:
-        """Do nothing: a running call cannot be cancelled and is abandoned."""
 
     @cached_property
     def function(self) -> FetchData:
-        """Return the function itself."""
         module, _, path = self.identity.partition(":")
         sys.path.insert(0, str(Path.cwd()))
         try:

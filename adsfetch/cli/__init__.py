@@ -13,7 +13,7 @@ __all__ = ["ads", "main"]
 GC_THRESHOLD = 10_000
 
 
-@click.group(cls=AdsGroup)
+@click.group(cls=AdsGroup, context_settings={"show_default": True})
 def ads() -> None:
     """Fetch Google Ads reports day by day, completely and without duplicates.
 

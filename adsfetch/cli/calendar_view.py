@@ -9,23 +9,26 @@ from html import escape
 from importlib.resources import files
 from itertools import groupby
 from string import Template
+from typing import Any
 
-from adsfetch.storage.store import EMPTY, FAILED, FINAL, MISSING, PROVISIONAL
+from adsfetch.storage.store import EMPTY, FAILED, FINAL, MISSING, PROVISIONAL, Store
 
 MARKS = {FINAL: "#", EMPTY: "o", PROVISIONAL: "~", FAILED: "x", MISSING: "."}
 
 
 @dataclass(frozen=True)
 class Calendar:
-    """The state of each day of a range, oldest first, and the number of rows of stored days."""
+    """The state of each day of a range, oldest first."""
 
-    dataset: str
+    store: Store
     states: dict[date, str]
-    rows: dict[date, int]
+
+    @property
+    def name(self) -> str:
+        return self.store.folder.name
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return how many days are in each state."""
         counts = Counter(self.states.values())
         return {state: counts[state] for state in MARKS}
 
@@ -33,7 +36,16 @@ class Calendar:
     def title(self) -> str:
         """Return the range and the counts in one line."""
         counts = ", ".join(f"{number} {state}" for state, number in self.counts.items())
-        return f"{self.dataset}: {min(self.states)} to {max(self.states)}, {counts}"
+        return f"{self.name}: {min(self.states)} to {max(self.states)}, {counts}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "dataset": self.name,
+            "source": self.store.dataset.source,
+            "time_zone": self.store.dataset.time_zone,
+            "counts": self.counts,
+            "days": {str(day): state for day, state in self.states.items()},
+        }
 
     def as_text(self) -> str:
         """Return one line for each month, with one mark for each day."""
@@ -50,7 +62,7 @@ class Calendar:
             f'<li class="{s}">{m}</li> {s} ({self.counts[s]})' for s, m in MARKS.items()
         )
         return page.substitute(
-            dataset=escape(self.dataset), title=escape(self.title), legend=legend, months=months
+            dataset=escape(self.name), title=escape(self.title), legend=legend, months=months
         )
 
     def _months(self) -> Iterator[tuple[date, dict[date, str]]]:
@@ -66,7 +78,8 @@ class Calendar:
     def _cell(self, day: date, days: dict[date, str]) -> str:
         if day not in days:
             return "<td></td>"
-        rows = f", {self.rows[day]} rows" if day in self.rows else ""
+        entry = self.store.entries.get(day)
+        rows = f", {entry.rows} rows" if entry and entry.is_stored else ""
         title = f"{day}: {days[day]}{rows}"
         return f'<td class="{days[day]}" title="{title}">{day.day}</td>'
 

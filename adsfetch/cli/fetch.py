@@ -39,11 +39,7 @@ def fetch(start: str, end: str, **options: Any) -> None:
     )
 )
 @click.option(
-    "--years",
-    type=click.FloatRange(0, min_open=True),
-    default=2.0,
-    show_default=True,
-    help="Number of years.",
+    "--years", type=click.FloatRange(0, min_open=True), default=2.0, help="Number of years."
 )
 @source_options
 @run_options

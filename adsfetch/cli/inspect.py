@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,10 @@ from adsfetch.cli.options import (
 from adsfetch.cli.output import examples, print_note, print_result
 from adsfetch.dates import days_between, parse_day, today_in, zone
 from adsfetch.errors import UsageError
-from adsfetch.plan import unfinished
 from adsfetch.storage.aggregate import write_aggregate
 from adsfetch.storage.atomic import write_file
 from adsfetch.storage.lock import exclusive_lock
-from adsfetch.storage.store import Store
+from adsfetch.storage.store import DONE, Store
 
 range_options = combine(
     click.argument("start", type=Day(), required=False),
@@ -39,6 +37,7 @@ range_options = combine(
     TODAY,
     JSON,
 )
+dataset_options = combine(OUT, DATASET, LOCK, JSON)
 
 
 @click.command(
@@ -47,13 +46,11 @@ range_options = combine(
     )
 )
 @range_options
-def missing(start: str | None, end: str | None, **options: Any) -> None:
+def missing(**options: Any) -> None:
     """List the days that are not final yet, from START to END or of all ever requested."""
-    store = Store(folder_of(options["out"], options["dataset"])).load()
-    days = selected_days(store, start, end, options["today"])
-    lookback = options["lookback"]
-    states = {str(day): store.state(day, lookback) for day in unfinished(store, days, lookback)}
-    record = {"dataset": store.folder.name, "missing": list(states), "states": states}
+    calendar = calendar_of(options)
+    states = {str(day): state for day, state in calendar.states.items() if state not in DONE}
+    record = {"dataset": calendar.name, "missing": list(states), "states": states}
     lines = [f"{day}  {state}" for day, state in states.items()]
     print_result(record, "\n".join(lines) or "no day is missing", as_json=options["as_json"])
 
@@ -63,22 +60,16 @@ def missing(start: str | None, end: str | None, **options: Any) -> None:
 )
 @range_options
 @click.option("--html", type=FILE, help="Write the calendar to this file as an HTML page.")
-def status(start: str | None, end: str | None, html: Path | None, **options: Any) -> None:
+def status(html: Path | None, **options: Any) -> None:
     """Show the calendar of a dataset: final, empty, provisional, failed and missing days."""
-    store = Store(folder_of(options["out"], options["dataset"])).load()
-    days = selected_days(store, start, end, options["today"])
-    calendar = calendar_of(store, days, options["lookback"])
+    calendar = calendar_of(options)
     if html:
         write_file(html, calendar.as_html().encode())
-    record = calendar_record(store, calendar)
-    print_result(record, calendar.as_text(), as_json=options["as_json"])
+    print_result(calendar.as_json(), calendar.as_text(), as_json=options["as_json"])
 
 
 @click.command(epilog=examples("adsfetch verify --out data"))
-@OUT
-@DATASET
-@LOCK
-@JSON
+@dataset_options
 def verify(out: Path, dataset: str | None, lock_wait: float, as_json: bool) -> None:
     """Read every file again; a truncated, edited or deleted day then counts as missing.
 
@@ -99,10 +90,7 @@ def verify(out: Path, dataset: str | None, lock_wait: float, as_json: bool) -> N
 
 
 @click.command(epilog=examples("adsfetch aggregate --out data"))
-@OUT
-@DATASET
-@LOCK
-@JSON
+@dataset_options
 def aggregate(out: Path, dataset: str | None, lock_wait: float, as_json: bool) -> None:
     """Write all.csv again from the files of the days; every fetching command does it too."""
     with open_dataset(folder_of(out, dataset), lock_wait) as store:
@@ -127,30 +115,16 @@ def open_dataset(folder: Path, lock_wait: float, *, thorough: bool = False) -> I
         yield store
 
 
-def selected_days(
-    store: Store, start: str | None, end: str | None, today: str | None
-) -> list[date]:
-    """Return the days from START to END; without them, the range that runs have requested."""
-    name = store.dataset.time_zone
-    now = today_in(zone(name) if name else None)
-    now = parse_day(today, now) if today else now
-    requested = [*store.entries, store.dataset.wanted_from, store.dataset.wanted_to]
-    days = [day for day in requested if day]
-    if not days and not (start and end):
+def calendar_of(options: dict[str, Any]) -> Calendar:
+    """Return the calendar from START to END; without them, of the range ever requested."""
+    store = Store(folder_of(options["out"], options["dataset"])).load()
+    dataset, start, end = store.dataset, options["start"], options["end"]
+    now = today_in(zone(dataset.time_zone))
+    now = parse_day(options["today"], now) if options["today"] else now
+    requested = [*store.entries, *filter(None, (dataset.wanted_from, dataset.wanted_to))]
+    if not requested and not (start and end):
         raise UsageError(f"nothing was ever fetched into {store.folder}; name START and END")
-    first = parse_day(start, now) if start else min(days)
-    last = parse_day(end, now) if end else max(days, default=first)
-    return days_between(first, last)
-
-
-def calendar_of(store: Store, days: list[date], lookback: int) -> Calendar:
-    """Return the calendar of some days."""
-    rows = {entry.day: entry.rows for entry in store.stored_entries()}
-    return Calendar(store.folder.name, {day: store.state(day, lookback) for day in days}, rows)
-
-
-def calendar_record(store: Store, calendar: Calendar) -> dict[str, Any]:
-    """Return a calendar as JSON."""
-    states = {str(day): state for day, state in calendar.states.items()}
-    facts = {"source": store.dataset.source, "time_zone": store.dataset.time_zone}
-    return {"dataset": store.folder.name, **facts, "counts": calendar.counts, "days": states}
+    first = parse_day(start, now) if start else min(requested)
+    last = parse_day(end, now) if end else max(requested, default=first)
+    states = {day: store.state(day, options["lookback"]) for day in days_between(first, last)}
+    return Calendar(store, states)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,20 +58,15 @@ LOOKBACK = click.option(
     "--lookback",
     type=click.IntRange(0),
     default=30,
-    show_default=True,
     help="Days until the numbers of a day are final.",
 )
 TODAY = click.option(
     "--today", type=Day(), help="Run as if today were this day, for tests and repairs."
 )
-ZONE = click.option(
-    "--time-zone", default="", help="Time zone of the account, such as Europe/Berlin."
-)
 LOCK = click.option(
     "--lock-wait",
     type=click.FloatRange(0),
     default=600.0,
-    show_default=True,
     help="Seconds to wait for another run on the same dataset.",
 )
 
@@ -96,38 +90,23 @@ run_options = combine(
     OUT,
     DATASET,
     click.option(
-        "--workers",
-        type=click.IntRange(1, 256),
-        default=16,
-        show_default=True,
-        help="Number of concurrent calls.",
+        "--workers", type=click.IntRange(1, 256), default=16, help="Number of concurrent calls."
     ),
+    click.option("--timeout", type=SECONDS, default=120.0, help="Seconds for one call."),
     click.option(
-        "--timeout", type=SECONDS, default=120.0, show_default=True, help="Seconds for one call."
-    ),
-    click.option(
-        "--attempts",
-        type=click.IntRange(1),
-        default=5,
-        show_default=True,
-        help="Number of attempts for one day.",
+        "--attempts", type=click.IntRange(1), default=5, help="Number of attempts for one day."
     ),
     click.option(
         "--wait-initial",
         type=SECONDS,
         default=1.0,
-        show_default=True,
         help="Longest wait before the first retry, in seconds; it doubles with each retry.",
     ),
     click.option(
-        "--wait-max",
-        type=SECONDS,
-        default=60.0,
-        show_default=True,
-        help="Longest wait before any retry, in seconds.",
+        "--wait-max", type=SECONDS, default=60.0, help="Longest wait before any retry, in seconds."
     ),
     LOOKBACK,
-    ZONE,
+    click.option("--time-zone", help="Time zone of the account, such as Europe/Berlin."),
     TODAY,
     LOCK,
     click.option(
@@ -170,23 +149,18 @@ def normalize_customer_id(customer_id: str) -> str:
 
 
 def settings_of(options: dict[str, Any]) -> Settings:
-    """Return the settings of the run."""
+    """Return the settings of the run; raise UsageError for an unknown time zone."""
+    time_zone, today = options["time_zone"] or "", options["today"]
+    zone(time_zone)
     return Settings(
         workers=options["workers"],
         retry=Retry(options["attempts"], options["wait_initial"], options["wait_max"]),
         lookback=options["lookback"],
         lock_wait=options["lock_wait"],
-        time_zone=options["time_zone"],
-        today=today_of(options),
+        time_zone=time_zone,
+        today=parse_day(today, today_in(None)) if today else None,
         escape_formulas=options["escape_formulas"],
     )
-
-
-def today_of(options: dict[str, Any]) -> date | None:
-    """Return the day given with --today; raise UsageError for an unknown time zone too."""
-    if options.get("time_zone"):
-        zone(options["time_zone"])
-    return parse_day(options["today"], today_in(None)) if options["today"] else None
 
 
 def folder_of(out: Path, dataset: str | None, default: str = "") -> Path:

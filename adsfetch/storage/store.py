@@ -10,6 +10,7 @@ from adsfetch.storage.manifest import Entry
 from adsfetch.storage.staging import StagedDay, Staging
 
 FINAL, EMPTY, PROVISIONAL, FAILED, MISSING = "final", "empty", "provisional", "failed", "missing"
+DONE = (FINAL, EMPTY)
 
 
 class Store:
@@ -104,9 +105,9 @@ class Store:
         self.entries[entry.day] = self._recorded[entry.day] = entry
 
     def _recover(self, day: date) -> None:
-        path, name = self.day_path(day), self.dataset.time_zone
+        path = self.day_path(day)
         columns = self.dataset.columns or verify.read_header(path)
-        entry = verify.recover_entry(path, day, columns, zone(name) if name else None)
+        entry = verify.recover_entry(path, day, columns, zone(self.dataset.time_zone))
         if entry and (entry.rows or not columns) and not self.dataset.columns:
             self.dataset = replace(self.dataset, columns=columns)
         if entry:
