@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -11,13 +11,15 @@ from typing import Any
 import yaml
 from google.ads.googleads.client import GoogleAdsClient
 
-from adsfetch.errors import UsageError
+from adsfetch.errors import TokenExpiredError, UsageError
 from adsfetch.google.credentials import SharedToken
 from adsfetch.google.errors import translate
+from adsfetch.google.fields import Fields
 from adsfetch.google.gapic_adapter import api_version, search_stream
 from adsfetch.google.report import Account
-from adsfetch.google.search import Search
 from adsfetch.sources import Batch
+
+ROWS_AT_ONCE = 250  # as many as fit into the caches of a processor
 
 # The summary reports each error once; the library would also log it once for each call.
 logging.getLogger("google.ads.googleads").addHandler(logging.NullHandler())
@@ -27,35 +29,49 @@ class Connection:
     """One service object, which many threads may use at once."""
 
     def __init__(self, client: GoogleAdsClient, customer_id: str) -> None:
-        self.token = SharedToken(client.credentials)
-        client.credentials = self.token
+        self._token = SharedToken(client.credentials)
+        client.credentials = self._token
         self._service = client.get_service("GoogleAdsService")
         self.version = api_version(self._service)
         row = client.get_type("GoogleAdsRow").DESCRIPTOR
-        select_fields = search_stream(client, self._service, customer_id)
-        self._search = cache(partial(Search, row, select_fields))
+        self._fields = cache(partial(Fields, row))
+        self._open_stream = cache(search_stream(client, self._service, customer_id))
 
-    def batches(self, gaql: str, paths: Sequence[str], timeout: float) -> Iterator[Batch]:
-        """Yield the rows of a query; there is no retry here, because the day is retried."""
-        search = self._search(tuple(paths))
-        with self._translated_errors():
-            yield from search.batches(gaql, timeout)
+    def batches(self, gaql: str, paths: tuple[str, ...], timeout: float) -> Iterator[Batch]:
+        """Yield the rows of a query, which selects ``paths``, in batches.
 
-    def renew_token(self, refused: str | None) -> None:
-        """Replace a refused token, once for all threads that were refused with it."""
-        with self._translated_errors():
-            self.token.renew(refused)
+        There is no retry here, because the day is retried. A refused token is renewed, once for
+        all threads that were refused with it.
+        """
+        token = self._token.value
+        try:
+            with self._translated_errors():
+                yield from self._batches(gaql, paths, timeout)
+        except TokenExpiredError:
+            with self._translated_errors():
+                self._token.renew(token)
+            raise
 
     def close(self) -> None:
         """Close the channel, which cancels all calls."""
         self._service.transport.close()
+
+    def _batches(self, gaql: str, paths: tuple[str, ...], timeout: float) -> Iterator[Batch]:
+        fields = self._fields(paths)
+        stream = self._open_stream(fields.attribute_paths)(gaql, timeout)
+        try:
+            for response in stream:
+                for start in range(0, len(response.results), ROWS_AT_ONCE):
+                    yield fields.batch(response.results[start : start + ROWS_AT_ONCE])
+        finally:
+            stream.cancel()
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            raise translate(self.token.permanent_error or error, self.version) from error
+            raise translate(self._token.permanent_error or error, self.version) from error
 
 
 def connect(account: Account) -> Connection:

@@ -62,11 +62,9 @@ def translate(error: Exception, version: str) -> Exception:
     if isinstance(error, api.GoogleAPICallError):
         return by_status(error, trailing_problems(error, version))
     if isinstance(error, GoogleAuthError):
-        return (
-            grant_refused(error)
-            if is_permanent(error)
-            else TransientError(f"cannot get an access token: {error}")
-        )
+        if is_permanent(error):
+            return grant_refused(error)
+        return TransientError(f"cannot get an access token: {error}")
     return error
 
 
@@ -123,17 +121,12 @@ def rate_limit(found: Sequence[Problem], default: str) -> RateLimitError:
 def trailing_problems(error: api.GoogleAPICallError, version: str) -> list[Problem]:
     """Return the problems that the client does not unpack for RESOURCE_EXHAUSTED and INTERNAL."""
     key = f"google.ads.googleads.{version}.errors.googleadsfailure-bin"
-    for call in filter(has_trailer, error.errors):
+    for call in [call for call in error.errors if hasattr(call, "trailing_metadata")]:
         for name, value in call.trailing_metadata() or ():
             if name == key:
                 client = GoogleAdsClient(None, version=version)
                 return problems(type(client.get_type("GoogleAdsFailure")).FromString(value))
     return []
-
-
-def has_trailer(call: Any) -> bool:
-    """Tell whether an error of the client refers to its gRPC call."""
-    return hasattr(call, "trailing_metadata")
 
 
 def problems(failure: Any) -> list[Problem]:
@@ -147,17 +140,8 @@ def problem(error: Any) -> Problem:
     field = error.error_code.DESCRIPTOR.fields_by_name.get(kind)
     number = getattr(error.error_code, kind, 0) if kind else 0
     value = field.enum_type.values_by_number.get(number) if field else None
-    return Problem(kind, value.name if value else "UNKNOWN", error.message, retry_delay_of(error))
-
-
-def retry_delay_of(error: Any) -> float | None:
-    """Return the delay of a quota error in seconds."""
-    details = error.details
-    if not details.HasField("quota_error_details"):
-        return None
-    delay = details.quota_error_details.retry_delay
-    seconds = float(delay.seconds + delay.nanos / 1e9)
-    return seconds or None
+    delay = error.details.quota_error_details.retry_delay.ToTimedelta().total_seconds()
+    return Problem(kind, value.name if value else "UNKNOWN", error.message, delay or None)
 
 
 def status_name(error: GoogleAdsException) -> str:

@@ -35,7 +35,7 @@ def api_version(service: Any) -> str:
 def search_stream(client: Any, service: Any, customer_id: str) -> SelectFields:
     """Return a function that takes fields and returns a ``search_stream`` for only these."""
     try:
-        return ProjectedSearch(client, service, customer_id).for_fields
+        return projected_search_stream(client, service, customer_id)
     except (ImportError, AttributeError) as error:
         log.warning(
             "this version of google-ads lacks an internal name (%s): fetching works, but more "
@@ -51,40 +51,32 @@ def search_stream(client: Any, service: Any, customer_id: str) -> SelectFields:
     return lambda _fields: with_all_fields
 
 
-class ProjectedSearch:
-    """``search_stream`` with a class of our own to unpack the responses.
+def projected_search_stream(client: Any, service: Any, customer_id: str) -> SelectFields:
+    """Return the same with a class of our own to unpack the responses.
 
     It uses the client's channel, so that the client still adds its headers and raises its
     errors.
     """
+    wrap_method = resolve_name(WRAP_METHOD)
+    info = resolve_name(CLIENT_INFO)(client_library_version=version("google-ads"))
+    metadata = [resolve_name(ROUTING_HEADER)({"customer_id": customer_id})]
+    start_stream = service.transport.grpc_channel.unary_stream
+    request = type(client.get_type("SearchGoogleAdsStreamRequest"))
+    response = client.get_type("SearchGoogleAdsStreamResponse").DESCRIPTOR
 
-    def __init__(self, client: Any, service: Any, customer_id: str) -> None:
-        self._wrap_method = resolve_name(WRAP_METHOD)
-        self._info = resolve_name(CLIENT_INFO)(client_library_version=version("google-ads"))
-        self._metadata = [resolve_name(ROUTING_HEADER)({"customer_id": customer_id})]
-        self._channel = service.transport.grpc_channel
-        self._path = PATH.format(api_version(service))
-        self._customer_id = customer_id
-        self._request = type(client.get_type("SearchGoogleAdsStreamRequest"))
-        self._response = client.get_type("SearchGoogleAdsStreamResponse").DESCRIPTOR
-
-    def for_fields(self, fields: Sequence[str]) -> OpenStream:
-        """Return a function that starts a query; its responses hold only ``fields`` of each row."""
-        projection = project_message(self._response, [f"results.{field}" for field in fields])
-        call = self._wrap_method(
-            self._channel.unary_stream(
-                self._path,
-                request_serializer=self._request.SerializeToString,
-                response_deserializer=projection.FromString,
-            ),
-            client_info=self._info,
+    def select_fields(fields: Sequence[str]) -> OpenStream:
+        projection = project_message(response, [f"results.{field}" for field in fields])
+        method = start_stream(
+            PATH.format(api_version(service)),
+            request_serializer=request.SerializeToString,
+            response_deserializer=projection.FromString,
+        )
+        call = wrap_method(method, client_info=info)
+        return lambda gaql, timeout: call(
+            request(customer_id=customer_id, query=gaql), metadata=metadata, timeout=timeout
         )
 
-        def open_stream(gaql: str, timeout: float) -> Any:
-            request = self._request(customer_id=self._customer_id, query=gaql)
-            return call(request, metadata=self._metadata, timeout=timeout)
-
-        return open_stream
+    return select_fields
 
 
 class FieldTree(dict[str, "FieldTree"]):

@@ -2,18 +2,13 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from adsfetch.dates import months_before
-from adsfetch.errors import (
-    TimeoutError,  # noqa: A004 - a subclass of the builtin
-    TokenExpiredError,
-    UsageError,
-)
+from adsfetch.errors import TimeoutError, UsageError  # noqa: A004 - a subclass of the builtin
 from adsfetch.google.report import Account, Report
-from adsfetch.sources import Batch
+from adsfetch.sources import Batch, Source
 
 if TYPE_CHECKING:
     from adsfetch.google.connection import Connection
@@ -22,7 +17,7 @@ MONTHS_AVAILABLE = 37
 MAX_TIMEOUT_FACTOR = 8  # the timeout doubles after each call that exceeds it
 
 
-class GoogleAdsSource:
+class GoogleAdsSource(Source):
     """One report of one account; many threads may use it at once."""
 
     def __init__(self, account: Account, report: Report, timeout: float) -> None:
@@ -37,18 +32,18 @@ class GoogleAdsSource:
 
     @property
     def detail(self) -> str:
-        """Return the identity, with the version of the API after the first call."""
         version = f", API {self._connection.version}" if self._connection else ""
         return self.identity + version
 
+    def open(self) -> None:
+        """Connect, so that a missing library or a wrong file is reported before any call."""
+        self._connect()
+
     def fetch_data(self, day: date) -> Iterator[Batch]:
-        """Yield the rows of one day as they arrive."""
         timeout = self._timeouts.get(day, self._timeout)
+        gaql, fields = self.report.gaql_for(day), self.report.fields
         try:
-            with self._connected() as connection:
-                yield from connection.batches(
-                    self.report.gaql_for(day), self.report.fields, timeout
-                )
+            yield from self._connect().batches(gaql, fields, timeout)
         except TimeoutError:
             self._timeouts[day] = min(2 * timeout, MAX_TIMEOUT_FACTOR * self._timeout)
             raise
@@ -56,35 +51,17 @@ class GoogleAdsSource:
 
     def time_zone(self) -> str:
         """Ask for the account's time zone: one operation."""
-        with self._connected() as connection:
-            gaql = "SELECT customer.time_zone FROM customer LIMIT 1"
-            for batch in connection.batches(gaql, ("customer.time_zone",), self._timeout):
-                return str(batch.columns[0][0])
+        gaql = "SELECT customer.time_zone FROM customer LIMIT 1"
+        for batch in self._connect().batches(gaql, ("customer.time_zone",), self._timeout):
+            return str(batch.columns[0][0])
         raise UsageError(f"Google Ads has no account {self.account.customer_id}")
 
-    def open(self) -> None:
-        """Connect, so that a missing library or a wrong file is reported before any call."""
-        self._connect()
-
     def earliest(self, today: date) -> date:
-        """Return the oldest day for which daily reports are available."""
         return months_before(today, MONTHS_AVAILABLE)
 
     def close(self) -> None:
-        """Cancel all calls."""
         if self._connection:
             self._connection.close()
-
-    @contextmanager
-    def _connected(self) -> Iterator["Connection"]:
-        """Yield the connection that all threads share; renew its token when it is refused."""
-        connection = self._connect()
-        token = connection.token.value
-        try:
-            yield connection
-        except TokenExpiredError:
-            connection.renew_token(token)
-            raise
 
     def _connect(self) -> "Connection":
         with self._connecting:
