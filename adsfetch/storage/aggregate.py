@@ -1,13 +1,14 @@
 """The aggregate: all stored days in one file, in the order of their dates."""
 
 import hashlib
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from adsfetch.storage import atomic
-from adsfetch.storage.csv import Table, copy_body
+from adsfetch.storage.csv import Table
 from adsfetch.storage.manifest import Entry
 from adsfetch.storage.store import Store
 
@@ -31,12 +32,13 @@ def concatenate(store: Store, entries: Iterable[Entry]) -> None:
     """Write the aggregate to a temporary file, then rename it."""
     columns, target = store.dataset.columns, store.aggregate_path
     header = Table(columns).header if columns else b""
-    with atomic.temporary_file(target) as temp:
+    with atomic.temporary_file(target) as temp, atomic.disk_errors(target):
         temp.write(header)
         for entry in entries:
-            with atomic.disk_errors(target):
-                copy_body(store.day_path(entry.day), len(header), temp.write)
-    atomic.move_into_place(temp.path, target)
+            with store.day_path(entry.day).open("rb") as file:
+                file.seek(len(header))
+                shutil.copyfileobj(file, temp)
+    atomic.move_into_place(Path(temp.name), target)
 
 
 def fingerprint(columns: Iterable[str], entries: Iterable[Entry]) -> str:

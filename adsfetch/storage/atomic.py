@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from adsfetch.errors import StoreError
@@ -11,43 +12,26 @@ from adsfetch.errors import StoreError
 SUFFIX = ".part"
 
 
-class TempFile:
-    """A temporary file beside its target; every OSError becomes a StoreError."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.path = target.with_name(f".{target.name}.{uuid4().hex[:12]}{SUFFIX}")
-        with disk_errors(target):
-            self._file = self.path.open("xb")
-
-    def write(self, content: bytes) -> None:
-        """Append to the file."""
-        with disk_errors(self.target):
-            self._file.write(content)
-
-    def finish(self) -> None:
-        """Close the file after its content has reached the disk."""
-        with disk_errors(self.target), self._file:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-
-    def discard(self) -> None:
-        """Delete the file."""
-        with suppress(OSError):
-            self._file.close()
-        with suppress(OSError):
-            self.path.unlink()
-
-
 @contextmanager
-def temporary_file(target: Path) -> Iterator[TempFile]:
-    """Open a temporary file for ``target``; finish it at the end, or discard it on any error."""
-    temp = TempFile(target)
+def temporary_file(target: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside ``target``.
+
+    At the end its content has reached the disk; on any error it is deleted. Who writes to it
+    does so within ``disk_errors``.
+    """
+    path = target.with_name(f".{target.name}.{uuid4().hex[:12]}{SUFFIX}")
+    with disk_errors(target):
+        file = path.open("xb")
     try:
-        yield temp
-        temp.finish()
+        yield file
+        with disk_errors(target), file:
+            file.flush()
+            os.fsync(file.fileno())
     except BaseException:
-        temp.discard()
+        with suppress(OSError):
+            file.close()
+        with suppress(OSError):
+            path.unlink()
         raise
 
 
@@ -60,9 +44,9 @@ def move_into_place(temp: Path, target: Path) -> None:
 
 def write_file(target: Path, content: bytes) -> None:
     """Replace a small file as a whole."""
-    with temporary_file(target) as temp:
+    with temporary_file(target) as temp, disk_errors(target):
         temp.write(content)
-    move_into_place(temp.path, target)
+    move_into_place(Path(temp.name), target)
 
 
 def sync_folder(folder: Path) -> None:

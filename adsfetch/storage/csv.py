@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import chain, islice
 from operator import itemgetter
@@ -144,11 +144,3 @@ def read_rows(path: Path) -> Iterator[list[str]]:
     csv.field_size_limit(MAX_FIELD_SIZE)
     with path.open(encoding="utf-8", newline="") as lines:
         yield from csv.reader(lines, strict=True)
-
-
-def copy_body(path: Path, header_size: int, write: Callable[[bytes], object]) -> None:
-    """Copy a file without its first ``header_size`` bytes."""
-    with path.open("rb") as file:
-        file.seek(header_size)
-        while chunk := file.read(1 << 20):
-            write(chunk)

@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,6 @@ class Entry:
     def is_stored(self) -> bool:
         """Tell whether the day's file exists and is intact."""
         return not self.problem
-
-
-FIELD_NAMES = tuple(field.name for field in fields(Entry))
-ENCODER = json.JSONEncoder(default=str)
 
 
 def load(path: Path) -> dict[date, Entry]:
@@ -70,22 +66,19 @@ def ends_mid_line(file: Any) -> bool:
 
 def encode_line(entry: Entry) -> bytes:
     """Return an entry as one line."""
-    record = {name: getattr(entry, name) for name in FIELD_NAMES}
-    return ENCODER.encode(record).encode() + b"\n"
+    return json.dumps(asdict(entry), default=str).encode() + b"\n"
 
 
 def parse_line(line: str) -> Entry | None:
-    """Return the entry of a line, or None for an incomplete or corrupt line."""
+    """Return the entry of a line, or None for an incomplete or corrupt line.
+
+    Names that this version does not know are ignored.
+    """
     try:
-        known = dict(known_fields(json.loads(line)))
+        record = json.loads(line)
+        known = {field.name: record[field.name] for field in fields(Entry) if field.name in record}
+        for name in known.keys() & {"day", "fetched_on"}:
+            known[name] = date.fromisoformat(known[name])
         return Entry(**known)
     except (ValueError, TypeError, AttributeError):
         return None
-
-
-def known_fields(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the fields of a record that this version knows."""
-    for field in fields(Entry):
-        if field.name in record:
-            value = record[field.name]
-            yield field.name, date.fromisoformat(value) if field.type is date else value

@@ -40,12 +40,14 @@ class Staging:
     def write(self, day: date, rows: Iterable[Row | Batch]) -> StagedDay:
         """Write the rows of a day as they arrive, with at most one batch in memory."""
         digest, count = hashlib.sha256(), 0
-        with atomic.temporary_file(self._folder / f"{day}.csv") as temp:
+        target = self._folder / f"{day}.csv"
+        with atomic.temporary_file(target) as temp:
             for number, lines in self._encode(day, rows):
-                temp.write(lines)
+                with atomic.disk_errors(target):
+                    temp.write(lines)
                 digest.update(lines)
                 count += number
-        return StagedDay(day, temp.path, count, digest.hexdigest())
+        return StagedDay(day, Path(temp.name), count, digest.hexdigest())
 
     def _encode(self, day: date, rows: Iterable[Row | Batch]) -> Iterator[tuple[int, bytes]]:
         remaining = iter(rows)
