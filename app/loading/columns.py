@@ -82,16 +82,15 @@ class RowParser:
         """Set the values of the row, or reject it. A blank cell sets no value."""
         if len(row.cells) != self._width:
             row.reject(f"{len(row.cells)} columns where {self._width} are expected")
-        elif any(map(has_undecodable_bytes, row.cells)):
+            return
+        if any(map(has_undecodable_bytes, row.cells)):
             row.reject("bytes that are invalid in this encoding")
-        else:
-            self._load(row)
-
-    def _load(self, row: Row) -> None:
+            return
         try:
             loaded = self._schema.load(self._parse_cells(row.cells))
         except ValidationError as error:
-            row.reject(_join(error.messages))
+            messages = error.messages_dict.items()
+            row.reject("; ".join(f"{name}: {' '.join(texts)}" for name, texts in messages))
         else:
             row.values = {name: value for name, value in loaded.items() if value is not None}
 
@@ -135,9 +134,3 @@ def _parse_integer(cell: str) -> int | str:
     """Return an integer, also from ``2008.0`` as spreadsheets write it, else the cell itself."""
     match = _INTEGER.fullmatch(cell)
     return int(match[1]) if match else cell
-
-
-def _join(messages: Any) -> str:
-    if isinstance(messages, Mapping):
-        return "; ".join(f"{name}: {_join(below)}" for name, below in messages.items())
-    return " ".join(map(str, messages))

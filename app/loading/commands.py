@@ -21,42 +21,35 @@ from app.loading.csv_files import (
 from app.loading.loader import Load, LoadReport, LoadSpec
 
 INTERRUPTED = 130
-OPTIONS = (
-    click.argument("file", type=click.Path(path_type=Path)),
-    click.option(
-        "--map",
-        "mappings",
+PARAMETERS = (
+    click.Argument(["file"], type=click.Path(path_type=Path)),
+    click.Option(
+        ["--map", "mappings"],
         multiple=True,
         metavar="FIELD=COLUMN",
         help="Read a field from a column with another name; FIELD= leaves the field out.",
     ),
-    click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the file."),
-    click.option(
-        "--delimiter",
+    click.Option(["--encoding"], default="utf-8", show_default=True, help="Encoding of the file."),
+    click.Option(
+        ["--delimiter"],
         default=",",
         show_default=True,
         help="Character between the columns, or the word `tab`.",
     ),
-    click.option("--key", metavar="FIELD", help="Field that identifies a row."),
-    click.option(
-        "--columns", metavar="A,B,C", help="Names of the columns, if the file has no header line."
+    click.Option(["--key"], metavar="FIELD", help="Field that identifies a row."),
+    click.Option(
+        ["--columns"], metavar="A,B,C", help="Names of the columns, if the file has no header line."
     ),
-    click.option(
-        "--rejects",
+    click.Option(
+        ["--rejects"],
         type=click.Path(path_type=Path),
         help="File for rejected rows.  [default: FILE.rejects.csv]",
     ),
 )
 
-DECIMAL_COMMA = click.option(
-    "--decimal-comma", is_flag=True, help="All amounts have a decimal comma, as in 31,38."
+DECIMAL_COMMA = click.Option(
+    ["--decimal-comma"], is_flag=True, help="All amounts have a decimal comma, as in 31,38."
 )
-
-
-class LoadNotStarted(click.ClickException):
-    """A LoadError, as click reports it."""
-
-    exit_code = 2
 
 
 def load_command(spec: LoadSpec, text: str) -> click.Command:
@@ -67,21 +60,26 @@ def load_command(spec: LoadSpec, text: str) -> click.Command:
         try:
             report = load_file(spec, file, rejects, **options)
         except LoadError as error:
-            raise LoadNotStarted(str(error)) from None
-        print_summary(report, rejects)
-        exit_with_status(report)
+            click.echo(f"Error: {error}", err=True)
+            raise click.exceptions.Exit(2) from None
+        finish(report, rejects)
 
-    command = with_appcontext(load)
     has_amounts = any(isinstance(field, Price) for field in spec.schema().fields.values())
-    for option in reversed((*OPTIONS, DECIMAL_COMMA) if has_amounts else OPTIONS):
-        command = option(command)
     keys = ", ".join(spec.keys)
     default = "the default" if len(spec.keys) == 1 else "the default is the first that the file has"
-    return click.command("load", help=f"{cleandoc(text)}\n\nKeys: {keys} ({default}).")(command)
+    return click.Command(
+        "load",
+        callback=with_appcontext(load),
+        params=[*PARAMETERS, DECIMAL_COMMA] if has_amounts else [*PARAMETERS],
+        help=f"{cleandoc(text)}\n\nKeys: {keys} ({default}).",
+    )
 
 
-def print_summary(report: LoadReport, rejects: Path) -> None:
-    """Print the counts to standard output, and everything else to standard error."""
+def finish(report: LoadReport, rejects: Path) -> None:
+    """Print the counts to standard output and everything else to standard error, and exit.
+
+    The status is 130 if interrupted, 1 if rows were rejected or the database was lost, else 0.
+    """
     click.echo(report)
     if report.counts["rejected"]:
         click.echo(f"Rejected rows, with reasons: {rejects}", err=True)
@@ -89,11 +87,6 @@ def print_summary(report: LoadReport, rejects: Path) -> None:
         click.echo(f"Error: Stopped after line {report.line}: {report.failure}", err=True)
     if report.interrupted:
         click.echo(f"Interrupted after line {report.line}. Run it again for the rest.", err=True)
-
-
-def exit_with_status(report: LoadReport) -> None:
-    """Exit with 130 if interrupted, or with 1 if rows were rejected or the database was lost."""
-    if report.interrupted:
         raise click.exceptions.Exit(INTERRUPTED)
     if report.failure or report.counts["rejected"]:
         raise click.exceptions.Exit(1)
@@ -104,11 +97,11 @@ def load_file(
     path: Path,
     rejects: Path,
     *,
-    mappings: Sequence[str] = (),
-    encoding: str = "utf-8",
-    delimiter: str = ",",
-    key: str | None = None,
-    columns: str | None = None,
+    mappings: Sequence[str],
+    encoding: str,
+    delimiter: str,
+    key: str | None,
+    columns: str | None,
     decimal_comma: bool = False,
 ) -> LoadReport:
     """Load the file at ``path``; raise LoadError before anything is written."""
@@ -116,7 +109,8 @@ def load_file(
     schema = spec.schema()
     with open_text(path, _check_encoding(encoding)) as file:
         rows = read_rows(file, delimiter)
-        names = _split(columns) if columns else _read_header(path, rows)
+        header = columns.split(",") if columns else _read_header(path, rows)
+        names = [name.strip() for name in header]
         indexes = map_columns(list(schema.fields), names, _parse_mappings(mappings))
         spec.check(set(indexes))
         load = Load(
@@ -167,14 +161,10 @@ def _parse_mappings(mappings: Sequence[str]) -> dict[str, str]:
     return parsed
 
 
-def _split(columns: str) -> list[str]:
-    return [name.strip() for name in columns.split(",")]
-
-
 def _read_header(path: Path, rows: Iterator[Row]) -> list[str]:
     first = next(rows, None)
     if first is None:
         raise LoadError(f"{path} is empty: it has no header line.")
     if first.outcome or any(map(has_undecodable_bytes, first.cells)):
         raise LoadError(f"The first line of {path} does not name columns: {first.reason}.")
-    return [name.strip() for name in first.cells]
+    return first.cells

@@ -37,7 +37,6 @@ class Row:
     reason: str = ""
 
     def reject(self, reason: str) -> None:
-        """Mark the row as rejected for ``reason``."""
         self.outcome, self.reason = "rejected", reason
 
 
@@ -48,17 +47,12 @@ def _escape_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
         return "".join(chr(_BYTE + byte) for byte in undecodable), error.end
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    if error.encoding.startswith(("utf-16", "utf-32")):
-        # Single bytes cannot occur between wider code units: write an escape sequence.
+    character = error.object[error.start]
+    error.end = error.start + 1
+    # In the last two, single bytes cannot occur between the wider code units.
+    if not has_undecodable_bytes(character) or error.encoding.startswith(("utf-16", "utf-32")):
         return codecs.backslashreplace_errors(error)
-    characters = error.object[error.start : error.end]
-    return b"".join(map(_to_bytes, characters)), error.end
-
-
-def _to_bytes(character: str) -> bytes:
-    if has_undecodable_bytes(character):
-        return bytes([ord(character) - _BYTE])
-    return character.encode("ascii", "backslashreplace")
+    return bytes([ord(character) - _BYTE]), error.end
 
 
 codecs.register_error(UNDECODABLE_BYTES, _escape_bytes)
@@ -169,7 +163,6 @@ class RejectsFile:
         self._file: TextIO | None = None
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Add rows."""
         for row in rows:
             self._write_cells([str(row.line), row.reason, *row.cells])
 

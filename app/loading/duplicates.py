@@ -3,7 +3,6 @@
 import hashlib
 import sqlite3
 from collections.abc import Iterable
-from types import TracebackType
 
 from app.loading.csv_files import Row
 
@@ -20,15 +19,7 @@ class SeenKeys:
             "CREATE TABLE seen (key PRIMARY KEY, line INT, digest BLOB) WITHOUT ROWID"
         )
 
-    def __enter__(self) -> "SeenKeys":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._connection.close()
 
     def check(self, row: Row) -> None:

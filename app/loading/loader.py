@@ -79,7 +79,7 @@ class Load:
         with (
             closing(self._rejects),
             _catch_interrupt() as interrupted,
-            SeenKeys(self._key) as seen,
+            closing(SeenKeys(self._key)) as seen,
             tqdm(total=size, unit="B", unit_scale=True, file=sys.stderr, disable=None) as bar,
         ):
             for batch in batches(rows):

@@ -35,10 +35,12 @@ def upsert(
     """
     table = cast(Table, model.__table__)
     stored = _by_key(fetch_all(_select(table, rows, key)), key)
-    differing = [row for row in rows if _differs(row, stored.get(row.values[key]))]
+    differing = [row for row in rows if _differences(row, stored.get(row.values[key]))]
     for row in rows:
         row.outcome = "unchanged"
-    _reject_incomplete(table, [row for row in rows if row.values[key] not in stored], required)
+        missing = [name for name in required if name not in row.values]
+        if missing and row.values[key] not in stored:
+            row.reject(f"{', '.join(missing)}: required for a new {table.name}")
     _reject_taken(table, differing, key)
     writable = [row for row in differing if row.outcome != "rejected"]
     return _bisect(table, writable, key, finish) if writable else []
@@ -54,15 +56,10 @@ def _select(table: Table, rows: Sequence[Row], key: str) -> Select[Any]:
     return select(table).where(table.c[key].in_(keys)).order_by(table.c.id)
 
 
-def _differs(row: Row, stored: Stored | None) -> bool:
-    return stored is None or any(stored[name] != value for name, value in row.values.items())
-
-
-def _reject_incomplete(table: Table, rows: Sequence[Row], required: Sequence[str]) -> None:
-    for row in rows:
-        missing = [name for name in required if name not in row.values]
-        if missing:
-            row.reject(f"{', '.join(missing)}: required for a new {table.name}")
+def _differences(row: Row, stored: Stored | None) -> dict[str, Any]:
+    """Return the values of the row that differ from the stored row; all, if there is none."""
+    values = row.values.items()
+    return {name: value for name, value in values if stored is None or stored[name] != value}
 
 
 def _reject_taken(table: Table, rows: Sequence[Row], key: str) -> None:
@@ -112,7 +109,11 @@ def _write(table: Table, rows: Sequence[Row], key: str, finish: Finish) -> list[
     locking = _select(table, rows, key).with_for_update(key_share=True)
     stored = _by_key(db.session.execute(locking), key)
     changes = [_change(row, stored.get(row.values[key]), finish) for row in rows]
-    _insert(table, sorted((c.after for c in changes if c.before is None), key=lambda v: v[key]))
+    if new := [change.after for change in changes if change.before is None]:
+        nullable = [c.name for c in table.columns if c.nullable and c.computed is None]
+        nulls = dict.fromkeys(nullable)
+        new.sort(key=lambda values: values[key])
+        db.session.execute(insert(table), [{**nulls, **values} for values in new])
     for change in changes:
         change.row.outcome = "loaded" if change.before is None else "unchanged"
         if change.before is not None and change.after:
@@ -123,17 +124,5 @@ def _write(table: Table, rows: Sequence[Row], key: str, finish: Finish) -> list[
 
 
 def _change(row: Row, stored: Stored | None, finish: Finish) -> Change:
-    if stored is None:
-        return Change(row, None, row.values | finish(row.values, None))
-    after = {name: value for name, value in row.values.items() if stored[name] != value}
+    after = _differences(row, stored)
     return Change(row, stored, after | finish(row.values, stored) if after else {})
-
-
-def _insert(table: Table, values: Sequence[Mapping[str, Any]]) -> None:
-    if values:
-        nulls = {
-            column.name: None
-            for column in table.columns
-            if column.nullable and column.computed is None
-        }
-        db.session.execute(insert(table), [{**nulls, **given} for given in values])
