@@ -1,11 +1,20 @@
 """A short run of `make subscriptions`, and proof that it finds what is broken."""
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from stress.broken import BROKEN_SUBSCRIPTIONS
 from stress.subscriptions.run import check_subscriptions
 
-ERRORS = {"after": "missing", "repeat": "repeated", "swap": "out_of_order"}
+ERRORS = {
+    "after": "missing",
+    "repeat": "repeated",
+    "swap": "out_of_order",
+    "forgetful": "missing",
+}
+"""What the checker has to find, by what is broken."""
 
 
 def test_each_subscriber_receives_each_review_once_while_workers_and_redis_fail(postgres_copy):
@@ -18,23 +27,31 @@ def test_each_subscriber_receives_each_review_once_while_workers_and_redis_fail(
     assert len(set(result.faults)) >= 4
 
 
-def run_without_faults(database, **broken):
+@pytest.fixture(scope="module")
+def broken_runs(migrated_sqlite, tmp_path_factory):
+    """The results of all broken variants, which run at the same time: they mostly wait."""
+    folder = tmp_path_factory.mktemp("broken")
     options = {"reviews": 50, "seconds": 2, "subscribers": 16, "workers": 1, "timeout": 1}
-    return check_subscriptions(
-        seed=1, redis=False, faults=False, database=database, **options, **broken
-    )
+
+    def run(name):
+        path = shutil.copy(migrated_sqlite, folder / f"{name}.db")
+        broken = {"forgetful": True} if name == "forgetful" else {"broken": name}
+        url = f"sqlite:///{path}"
+        return check_subscriptions(
+            seed=1, redis=False, faults=False, database=url, **options, **broken
+        )
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(ERRORS, pool.map(run, ERRORS), strict=True))
 
 
-@pytest.mark.parametrize("broken", BROKEN_SUBSCRIPTIONS)
-def test_the_checker_finds_how_the_service_is_broken(broken, sqlite_database):
-    result = run_without_faults(sqlite_database, broken=broken)
+@pytest.mark.parametrize("name", ERRORS)
+def test_the_checker_finds_what_is_broken(name, broken_runs):
+    result = broken_runs[name]
     assert not result.passed
-    assert any(getattr(one, ERRORS[broken]) for one in result.subscribers)
+    assert any(getattr(one, ERRORS[name]) for one in result.subscribers)
     assert not result.without_event
 
 
-def test_the_checker_finds_what_subscribers_miss_that_do_not_resume(sqlite_database):
-    result = run_without_faults(sqlite_database, forgetful=True)
-    assert not result.passed
-    assert any(one.missing for one in result.subscribers)
-    assert not result.without_event
+def test_each_way_of_breaking_the_service_is_tested():
+    assert {*BROKEN_SUBSCRIPTIONS, "forgetful"} == ERRORS.keys()
