@@ -10,10 +10,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.cache.response_cache import CacheUnavailable
 from app.db.engine import autocommit_engine
 from app.extensions import migrate
 from app.json import encode
+from app.redis.client import RedisUnavailable
 from app.services import current_services
 
 bp = Blueprint("health", __name__)
@@ -70,7 +70,7 @@ def _check_cache() -> str:
         return "none"
     try:
         cache.check()
-    except (CacheUnavailable, SQLAlchemyError):
+    except (RedisUnavailable, SQLAlchemyError):
         return "unavailable"
     return "ok"
 

@@ -19,14 +19,13 @@ from app.errors import ApiError, InternalError
 from app.http.instrumentation import REQUEST_ID, UNMATCHED, assign_request_id, record_request
 from app.http.problems import buffered_problem
 from app.http.request import accepts_json
-from app.http.response import BufferedResponse, apply_if_none_match, compress_and_tag
+from app.http.response import BufferedResponse, Environ, apply_if_none_match, compress_and_tag
 from app.http.route_options import options_of
 from app.services import Services
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
-WsgiEnviron = dict[str, Any]
 log = logging.getLogger(__name__)
 NOT_CACHEABLE = "fwd=bypass; detail=not-cacheable"
 REFUSED = "fwd=bypass; detail=refused"
@@ -55,7 +54,7 @@ class HttpMiddleware:
         proxies = services.settings.trusted_proxies
         self._guard = RequestGuard(services.access_policy, app.view_functions, proxies)
 
-    def __call__(self, environ: WsgiEnviron, start_response: "StartResponse") -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
         began = time.perf_counter()
         request_id, method = assign_request_id(environ), environ["REQUEST_METHOD"]
         if method == "HEAD":  # handled as GET, the cache included, but for the body
@@ -83,7 +82,7 @@ class HttpMiddleware:
         start_response(response.status, headers)
         return [] if method == "HEAD" else [response.body]
 
-    def _match(self, environ: WsgiEnviron) -> Route:
+    def _match(self, environ: Environ) -> Route:
         try:
             path = environ["PATH_INFO"].encode("latin-1").decode()
             rule, arguments = self._urls.match(path, environ["REQUEST_METHOD"], return_rule=True)
@@ -92,7 +91,7 @@ class HttpMiddleware:
         return Route(rule.rule, self._views[rule.endpoint], arguments)
 
     def _handle_errors(
-        self, environ: WsgiEnviron, route: Route, request_id: str
+        self, environ: Environ, route: Route, request_id: str
     ) -> tuple[BufferedResponse, str]:
         """Return a problem document even if the bug is in this middleware itself."""
         try:
@@ -101,7 +100,7 @@ class HttpMiddleware:
             log.exception("error in the middleware", extra={"request_id": request_id})
             return buffered_problem(InternalError(), request_id), NOT_CACHEABLE
 
-    def _respond(self, environ: WsgiEnviron, route: Route) -> tuple[BufferedResponse, str]:
+    def _respond(self, environ: Environ, route: Route) -> tuple[BufferedResponse, str]:
         def make() -> BufferedResponse:
             return compress_and_tag(self._call_flask(environ), environ)
 
@@ -114,7 +113,7 @@ class HttpMiddleware:
         filled = [tag.format(**route.arguments) for tag in tags]
         return self._cache.read(cache_key(environ, self._fingerprint), filled, make)
 
-    def _call_flask(self, environ: WsgiEnviron) -> BufferedResponse:
+    def _call_flask(self, environ: Environ) -> BufferedResponse:
         response = BufferedResponse("", [], b"")
 
         def start(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:

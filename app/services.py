@@ -41,5 +41,4 @@ def services_of(app: Flask) -> Services:
 
 def current_services() -> Services:
     """Return the services of the current application."""
-    services: Services = current_app.extensions["bookstall"]
-    return services
+    return services_of(current_app)

@@ -13,13 +13,12 @@ from flask import g
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.cache import outbox
-from app.cache.read_through import ReadThrough
-from app.cache.response_cache import CacheUnavailable
 from app.db.engine import autocommit_engine
 from app.events import log as events
 from app.events.log import Event
 from app.events.stream import stream_commands
 from app.extensions import db
+from app.redis.client import RedisUnavailable
 from app.services import current_services
 
 PENDING = "bookstall_pending_writes"
@@ -75,19 +74,17 @@ class PendingWrite:
     def __init__(self, tags: Sequence[str], event: NewEvent | None) -> None:
         self._tags = tags
         self._new_event = event
-        self._has_cache = False
-        self._cache: ReadThrough | None = None
-        """None also while the circuit breaker is open."""
+        self._may_deliver = False
         self._row = 0
         self._stored_event: tuple[str, Event] | None = None
 
     def stage(self) -> None:
         """Add the outbox row to the current transaction."""
         cache = current_services().cache
-        self._has_cache = cache is not None
-        if cache is not None and cache.responses.breaker.allow_request(priority=True):
-            self._cache = cache
-        self._row = outbox.add(self._tags, unreachable=self._has_cache and self._cache is None)
+        if cache is not None:
+            self._may_deliver = cache.responses.breaker.allow_request(priority=True)
+        unreachable = cache is not None and not self._may_deliver
+        self._row = outbox.add(self._tags, unreachable=unreachable)
 
     def assign_position(self) -> None:
         """Append the event to the log: the last statement before the commit."""
@@ -98,20 +95,18 @@ class PendingWrite:
         """Invalidate and announce. If that fails, others find the rows in the database."""
         try:
             self._invalidate()
-        except (CacheUnavailable, SQLAlchemyError) as error:
+        except (RedisUnavailable, SQLAlchemyError) as error:
             log.warning("invalidation %d stays in the outbox: %s", self._row, error)
         try:
-            self._purge_events()
+            if self._stored_event is not None:
+                events.purge_periodically(autocommit_engine(), self._stored_event[1].position)
         except SQLAlchemyError as error:
             log.warning("old events were not removed: %s", error)
 
     def _invalidate(self) -> None:
-        if self._cache is not None:
+        services = current_services()
+        if services.cache is None:
+            services.outbox_purger.purge_periodically()
+        elif self._may_deliver:
             also = stream_commands(*self._stored_event) if self._stored_event else ()
-            self._cache.deliver(self._row, self._tags, also)
-        elif not self._has_cache:
-            current_services().outbox_purger.purge_periodically()
-
-    def _purge_events(self) -> None:
-        if self._stored_event is not None:
-            events.purge_periodically(autocommit_engine(), self._stored_event[1].position)
+            services.cache.deliver(self._row, self._tags, also)

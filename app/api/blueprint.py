@@ -20,7 +20,6 @@ class ApiBlueprint(Blueprint):
     def add_url_rule(
         self, rule: str, endpoint: str | None = None, view_func: Any = None, *args: Any, **kw: Any
     ) -> None:
-        """Register a route."""
         if view_func is not None and "POST" in kw.get("methods", ()):
             view_func = idempotent(view_func)
         super().add_url_rule(rule, endpoint, view_func, *args, **kw)

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import orjson
 from flask import request
@@ -18,6 +18,8 @@ from sqlalchemy import Row
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.errors import BadRequest
+from app.http.request import read_query
+from app.json import encode
 from app.services import current_services
 
 Key = InstrumentedAttribute[Any]
@@ -28,14 +30,8 @@ def encode_cursor(
     row: Row[*tuple[Any, ...]], keys: Sequence[Key], list_name: str | None = None
 ) -> str:
     """Return a cursor to the position of ``row`` in a list that is sorted by ``keys``."""
-    values = [_to_json(row._mapping[key.key]) for key in keys]
-    return _signer(list_name).sign(base64_encode(orjson.dumps(values))).decode()
-
-
-def _to_json(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value) if isinstance(value, Decimal) else value
+    values = [row._mapping[key.key] for key in keys]
+    return _signer(list_name).sign(base64_encode(encode(values))).decode()
 
 
 def decode_cursor(cursor: str, keys: Sequence[Key], list_name: str | None = None) -> list[Any]:
@@ -55,20 +51,13 @@ def _from_json(key: Key, value: Any) -> Any:
 
 
 def _signer(list_name: str | None) -> Signer:
-    secret_key = current_services().settings.secret_key
-    if list_name is not None:
-        return _signer_of_name(secret_key, list_name)
-    return _signer_of_request(secret_key, request.path, request.query_string)
-
-
-# The salts of the two kinds of lists differ, because a path begins with a slash.
-@lru_cache(maxsize=256)
-def _signer_of_name(secret_key: str, list_name: str) -> Signer:
-    return Signer(secret_key, salt=f"cursor of {list_name}")
+    # The salts of the two kinds of lists differ, because a path begins with a slash.
+    salt = f"of {list_name}" if list_name else _list_of_request(request.path, request.query_string)
+    return Signer(current_services().settings.secret_key, salt=f"cursor {salt}")
 
 
 @lru_cache(maxsize=256)
-def _signer_of_request(secret_key: str, path: str, query: bytes) -> Signer:
-    pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True)
-    filters = sorted((name, value) for name, value in pairs if name not in PAGE_PARAMETERS)
-    return Signer(secret_key, salt=f"cursor {path}?{urlencode(filters)}")
+def _list_of_request(path: str, query: bytes) -> str:
+    pairs = sorted(read_query(query).items())
+    filters = [(name, value) for name, value in pairs if name not in PAGE_PARAMETERS]
+    return f"{path}?{urlencode(filters)}"

@@ -27,17 +27,13 @@ class BoundedInteger(fields.Integer):
         super().__init__(strict=True, validate=validate.Range(minimum, maximum), **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
-        if self._is_query_parameter and isinstance(value, str):
+        if isinstance(self.root, QuerySchema) and isinstance(value, str):
             if not _INTEGER.fullmatch(value):
                 raise self.make_error("invalid", input=value)
             value = int(value)
         if not isinstance(value, int):
             raise self.make_error("invalid", input=value)
         return super()._deserialize(value, attr, data, **kwargs)
-
-    @property
-    def _is_query_parameter(self) -> bool:
-        return isinstance(self.root, QuerySchema)
 
 
 class Price(fields.Field[Decimal]):

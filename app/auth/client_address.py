@@ -5,8 +5,6 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
-CACHE_SIZE = 4_096
-"""Cached, because parsing an address takes longer than the rest of identifying a client."""
 IPV6_PREFIX_BITS = 64
 """A customer of an IPv6 provider has at least a /64, and can use any address in it."""
 
@@ -27,7 +25,8 @@ def client_address(environ: Mapping[str, Any], trusted_proxies: int) -> str:
     return normalize_address(forwarded if _parse(forwarded) else peer)
 
 
-@lru_cache(CACHE_SIZE)
+# Cached, because parsing an address takes longer than the rest of identifying a client.
+@lru_cache(maxsize=4_096)
 def normalize_address(text: str) -> str:
     """Return an IPv4 address unchanged, the /64 of an IPv6 address, else ``unknown``."""
     address = _parse(text)

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.auth.client_address import client_address
 from app.auth.policy import UNIDENTIFIED, AccessPolicy, Client
 from app.db.errors import unavailable
+from app.http.response import Environ
 from app.http.route_options import options_of
 from app.ratelimit.limiter import Headers
 
@@ -16,8 +17,6 @@ ENVIRON_KEY = "bookstall.client"
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 EXEMPT_BLUEPRINTS = frozenset({"health"})
 """Probes and scrapers are neither authenticated nor rate limited."""
-
-WsgiEnviron = dict[str, Any]
 View = Callable[..., Any]
 
 
@@ -29,7 +28,7 @@ class ClientContext:
     rate_limit_headers: Headers = ()
 
 
-def client_context(environ: WsgiEnviron) -> ClientContext:
+def client_context(environ: Environ) -> ClientContext:
     """Return what the guard stored for this request."""
     context: ClientContext = environ[ENVIRON_KEY]
     return context
@@ -49,7 +48,7 @@ class RequestGuard:
             if endpoint.partition(".")[0] in EXEMPT_BLUEPRINTS
         }
 
-    def check(self, environ: WsgiEnviron, view: View | None) -> None:
+    def check(self, environ: Environ, view: View | None) -> None:
         """Raise an ApiError if the request is rejected.
 
         Store the client, and the rate limit headers of the response, in ``environ``.
@@ -62,18 +61,16 @@ class RequestGuard:
         except SQLAlchemyError as error:
             raise unavailable(error) from error
 
-    def _check(self, environ: WsgiEnviron, view: View | None, context: ClientContext) -> None:
+    def _check(self, environ: Environ, view: View | None, context: ClientContext) -> None:
         def store_headers(headers: Headers) -> None:
             context.rate_limit_headers = headers
 
         policy, options = self._policy, options_of(view)
         address = client_address(environ, self._trusted_proxies)
         client = context.client = policy.identify(environ.get("HTTP_AUTHORIZATION"), address)
-        if environ["REQUEST_METHOD"] in READS or options.checks_write_access_itself:
-            policy.count_read(client, store_headers)
-            policy.reject_invalid_key(client)
-        else:
-            policy.count_write(client, store_headers)
-            policy.reject_invalid_key(client)
-            if view is not None:
-                policy.check_scope(client, options.scope)
+        is_read = environ["REQUEST_METHOD"] in READS or options.checks_write_access_itself
+        count = policy.count_read if is_read else policy.count_write
+        count(client, store_headers)
+        policy.reject_invalid_key(client)
+        if view is not None and not is_read:
+            policy.check_scope(client, options.scope)

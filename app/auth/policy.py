@@ -60,11 +60,9 @@ class AccessPolicy:
             raise unavailable(error) from error
 
     def count_read(self, client: Client, on_headers: OnHeaders = ignore) -> None:
-        """Count a read against the client's limit."""
         self._count(client, self._limits.read, on_headers)
 
     def count_write(self, client: Client, on_headers: OnHeaders = ignore) -> None:
-        """Count a write against the client's limit."""
         self._count(client, self._limits.write, on_headers)
 
     def _count(self, client: Client, limiter: Limiter | None, on_headers: OnHeaders) -> None:

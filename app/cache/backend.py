@@ -12,7 +12,7 @@ from flask import Flask
 from flask_caching.backends.base import BaseCache
 from redis.exceptions import ResponseError
 
-from app.redis.client import Command, Connection, RedisClient, RedisUnavailable
+from app.redis.client import Connection, RedisClient, RedisUnavailable
 
 Timeout = int | timedelta | None
 SCAN_COUNT = 1_000
@@ -59,11 +59,9 @@ class RedisCache(BaseCache):
         return self._call("SET", key, _encode(value), *expiry, *options) is not None
 
     def has(self, key: str) -> bool:
-        """Return whether ``key`` has a value."""
         return bool(self._call("EXISTS", key))
 
     def delete(self, key: str) -> bool:
-        """Delete ``key``; return whether it had a value."""
         return bool(self._call("DEL", key))
 
     def clear(self) -> bool:
@@ -94,7 +92,7 @@ class RedisCache(BaseCache):
 
         def exchange() -> Any:
             connection = self._client.connection()
-            command: Command = (name, _key(connection, key), *arguments)
+            command = (name, _key(connection, key), *arguments)
             return self._client.send(connection, [command])[0]
 
         try:

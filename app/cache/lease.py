@@ -17,9 +17,9 @@ from threading import Lock
 from sqlalchemy import Engine
 
 from app.cache import outbox
-from app.cache.response_cache import CacheUnavailable, ResponseCache
+from app.cache.response_cache import ResponseCache
 from app.redis.circuit_breaker import OPEN_SECONDS
-from app.redis.client import TIMEOUT_SECONDS
+from app.redis.client import TIMEOUT_SECONDS, RedisUnavailable
 
 LEASE_SECONDS = 0.5
 """The longest time a response can be stale if only its writer cannot reach Redis."""
@@ -43,7 +43,7 @@ class CacheLease:
         self._lock = Lock()
 
     def ensure(self) -> None:
-        """Return with a valid lease; renew it if necessary, or raise CacheUnavailable.
+        """Return with a valid lease; renew it if necessary, or raise RedisUnavailable.
 
         One thread checks for all. A thread that waits too long for it, or sees it fail, does
         not check again: its request goes to the database.
@@ -52,10 +52,10 @@ class CacheLease:
             return
         failures = self._failures
         if not self._lock.acquire(timeout=WAIT_SECONDS):
-            raise CacheUnavailable("busy")
+            raise RedisUnavailable("busy")
         try:
             if failures != self._failures:
-                raise CacheUnavailable("unavailable")
+                raise RedisUnavailable("unavailable")
             if time.monotonic() >= self._until:
                 self._renew()
         finally:
@@ -69,7 +69,7 @@ class CacheLease:
     def _renew(self) -> None:
         before, began = self._revocations, time.monotonic()
         if began < self._refused_until:
-            raise CacheUnavailable("recovering")
+            raise RedisUnavailable("recovering")
         try:
             self._responses.client.verify_master()
             self._deliver_all(began)
@@ -78,7 +78,7 @@ class CacheLease:
             raise
         if self._unreachable_since:
             self._refused_until = max(self._unreachable_since.values()) + UNREACHABLE_SECONDS
-            raise CacheUnavailable("recovering")
+            raise RedisUnavailable("recovering")
         if self._revocations == before:
             self._until = began + LEASE_SECONDS
 

@@ -7,9 +7,8 @@ Redis, or dies, the next process that wants to use the cache finds the row and d
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
-from sqlalchemy import JSON, ColumnElement, Engine, delete, insert, select, update
+from sqlalchemy import JSON, ColumnElement, Engine, Row, delete, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.cache.tags import collapse_tags
@@ -21,14 +20,6 @@ BATCH_SIZE = 5_000
 PURGE_EVERY_SECONDS = 3_600.0
 PURGE_AFTER = timedelta(seconds=2 * MAX_CACHE_TTL)
 """No entry lives that long, so an older row has nothing left to invalidate."""
-
-
-class OutboxRow(NamedTuple):
-    """A row of the outbox."""
-
-    id: int
-    tags: Sequence[str]
-    unreachable: bool
 
 
 class Outbox(Base):
@@ -43,7 +34,8 @@ class Outbox(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
 
 
-UNDELIVERED = select(Outbox.id, Outbox.tags, Outbox.held).order_by(Outbox.id).limit(BATCH_SIZE)
+COLUMNS = (Outbox.id, Outbox.tags, Outbox.held.label("unreachable"))
+UNDELIVERED = select(*COLUMNS).order_by(Outbox.id).limit(BATCH_SIZE)
 
 
 def add(tags: Sequence[str], *, unreachable: bool) -> int:
@@ -59,13 +51,13 @@ def mark_unreachable(engine: Engine, row: int) -> None:
         connection.execute(update(Outbox).where(Outbox.id == row).values(held=True))
 
 
-def undelivered(engine: Engine) -> Iterator[Sequence[OutboxRow]]:
-    """Yield all rows, oldest first, in batches."""
+def undelivered(engine: Engine) -> Iterator[Sequence[Row[int, list[str], bool]]]:
+    """Yield all rows, oldest first, in batches: ``id``, ``tags`` and ``unreachable``."""
     last = 0
     while True:
         statement = UNDELIVERED.where(Outbox.id > last)
         with engine.connect() as connection:
-            batch = [OutboxRow(*row) for row in connection.execute(statement)]
+            batch = connection.execute(statement).all()
         if not batch:
             return
         yield batch

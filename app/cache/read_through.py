@@ -5,6 +5,7 @@ versions (response_cache.py), the outbox (outbox.py) and the lease (lease.py).
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from flask import Flask
 from sqlalchemy import Engine
@@ -13,10 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import extensions
 from app.cache import outbox
 from app.cache.lease import CacheLease
-from app.cache.response_cache import CacheUnavailable, ResponseCache
+from app.cache.response_cache import ResponseCache
 from app.config import Settings
 from app.http.response import OK, BufferedResponse
-from app.redis.client import Command, RedisClient
+from app.redis.client import Command, RedisClient, RedisUnavailable
 from app.single_flight import SingleFlight
 
 ResponseAndStatus = tuple[BufferedResponse, str]
@@ -41,7 +42,7 @@ class ReadThrough:
         try:
             self._lease.ensure()
             versions, found = self.responses.get(key, tags)
-        except CacheUnavailable as reason:
+        except RedisUnavailable as reason:
             return make(), f"fwd=bypass; detail=redis-{reason}"
         except SQLAlchemyError:
             return make(), "fwd=bypass; detail=outbox-unavailable"
@@ -63,40 +64,30 @@ class ReadThrough:
             return response, status
         if response.status != OK:  # an error contains the id of the request that it belongs to
             return make(), "fwd=miss"
-        return BufferedResponse(
-            response.status, list(response.headers), response.body
-        ), "fwd=miss; collapsed"
+        own = BufferedResponse(OK, list(response.headers), response.body)
+        return own, "fwd=miss; collapsed"
 
     def _fill(
         self, key: str, tags: Sequence[str], versions: bytes, make: MakeResponse
     ) -> ResponseAndStatus:
         # Another thread may have stored the response since our lookup.
-        stored = self._get_again(key, tags, versions)
-        if stored is not None:
-            return stored, "hit"
+        with suppress(RedisUnavailable):
+            current, found = self.responses.get(key, tags)
+            if found is not None and current == versions:
+                return found, "hit"
         response = make()
         if response.status != OK:
             return response, "fwd=miss"
-        return response, self._store(key, versions, response)
-
-    def _get_again(self, key: str, tags: Sequence[str], versions: bytes) -> BufferedResponse | None:
-        try:
-            current, found = self.responses.get(key, tags)
-        except CacheUnavailable:
-            return None
-        return found if current == versions else None
-
-    def _store(self, key: str, versions: bytes, response: BufferedResponse) -> str:
         try:
             stored = self.responses.set(key, versions, response)
-        except CacheUnavailable as reason:
-            return f"fwd=miss; detail=redis-{reason}"
-        return "fwd=miss; stored" if stored else "fwd=miss; detail=redis-full"
+        except RedisUnavailable as reason:
+            return response, f"fwd=miss; detail=redis-{reason}"
+        return response, "fwd=miss; stored" if stored else "fwd=miss; detail=redis-full"
 
     def check(self) -> None:
-        """Raise CacheUnavailable unless the cache is in use."""
+        """Raise RedisUnavailable unless the cache is in use."""
         if not self.responses.breaker.allow_request():
-            raise CacheUnavailable("unavailable")
+            raise RedisUnavailable("unavailable")
         self._lease.ensure()
         self.responses.client.verify_master()
 
@@ -107,7 +98,7 @@ class ReadThrough:
         """
         try:
             self.responses.invalidate(tags, also)
-        except CacheUnavailable:
+        except RedisUnavailable:
             outbox.mark_unreachable(self._engine, row)
             raise
         outbox.remove(self._engine, [row])

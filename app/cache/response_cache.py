@@ -14,48 +14,41 @@ A Redis that restarts has a new ``run_id`` and so starts empty, even if it loads
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from redis.exceptions import ResponseError
 
 from app.cache.tags import ALL, collapse_tags
 from app.http.response import OK, BufferedResponse
-from app.redis.client import Command, Connection, RedisClient, RedisUnavailable
+from app.redis.client import Command, Connection, RedisClient
 
 VERSION_BYTES = 8
 CACHED_HEADERS = ("ETag", "Content-Encoding", "Vary", "Link")
 """What an entry stores besides the body. All other headers of a response follow from it."""
-CacheUnavailable = RedisUnavailable
-
-
-class Lookup(NamedTuple):
-    """The current versions of the tags, and the response if a valid one is stored."""
-
-    versions: bytes | None
-    """None if Redis is full: a tag has no version and cannot get one."""
-    response: BufferedResponse | None
 
 
 class ResponseCache:
-    """Stores responses in one Redis; every call ends in time or raises CacheUnavailable."""
+    """Stores responses in one Redis; every call ends in time or raises RedisUnavailable."""
 
     def __init__(self, client: RedisClient, ttl: int) -> None:
         self.client = client
         self.breaker = client.breaker
         self._ttl = ttl
 
-    def get(self, key: str, tags: Sequence[str]) -> Lookup:
-        """Read the entry and the versions of its tags in one round trip."""
+    def get(self, key: str, tags: Sequence[str]) -> tuple[bytes | None, BufferedResponse | None]:
+        """Return the versions of the tags, and the response if a valid one is stored.
+
+        The versions are None if Redis is full: a tag has no version and cannot get one.
+        """
         connection = self.client.connection()
         names = _tag_keys(connection, [*tags, ALL])
         command = ["MGET", _entry_key(connection, key), *names]
         entry, *found = self.client.execute(connection, command)
         if None in found:
-            return Lookup(self._create_versions(connection, names), None)
+            return self._create_versions(connection, names), None
         versions = b"".join(found)
         if entry is not None and entry.startswith(versions):
-            return Lookup(versions, _unpack(entry[len(versions) :]))
-        return Lookup(versions, None)
+            return versions, _unpack(entry[len(versions) :])
+        return versions, None
 
     def _create_versions(self, connection: Connection, names: Sequence[str]) -> bytes | None:
         """Create the versions that are missing and return all; None if Redis is full."""
@@ -77,12 +70,13 @@ class ResponseCache:
 
         The commands ``also`` are sent in the same round trip; Redis may refuse them.
         """
-        names = collapse_tags(tags)
-        self.client.with_retry(lambda: self._delete(names, also))
+        distinct = collapse_tags(tags)
 
-    def _delete(self, tags: Sequence[str], also: Sequence[Command]) -> None:
-        connection = self.client.connection()
-        self.client.execute(connection, ["DEL", *_tag_keys(connection, tags)], also)
+        def delete() -> None:
+            connection = self.client.connection()
+            self.client.execute(connection, ["DEL", *_tag_keys(connection, distinct)], also)
+
+        self.client.with_retry(delete)
 
 
 def _entry_key(connection: Connection, key: str) -> str:

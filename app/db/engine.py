@@ -4,13 +4,13 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVarTuple
+from typing import Any, TypeVarTuple
 
 from flask import Flask, current_app
-from sqlalchemy import Connection, Engine, Row, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Row, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.sql import Select
+from sqlalchemy.sql import CompoundSelect, Select
 
 from app.config import LIVE_THREADS, THREADS, InvalidSetting
 from app.db.timeouts import CONNECT_TIMEOUT, install_wait_timeout
@@ -24,12 +24,6 @@ PRE_PING_AFTER_SECONDS = 1.0
 """A connection that was used more recently is not checked before it is used again."""
 
 Ts = TypeVarTuple("Ts")
-
-
-class _HasEngine(Protocol):
-    """What this module uses of app/services.py, which it must not import."""
-
-    autocommit_engine: Engine
 
 
 def engine_options(url: str) -> dict[str, Any]:
@@ -63,7 +57,7 @@ def configure_engine(app: Flask) -> Engine:
         engine = db.engine
     event.listen(engine, "checkin", _record_use)
     if engine.dialect.name == "sqlite":
-        _make_folder(str(engine.url))
+        _make_folder(engine.url.database)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
@@ -89,15 +83,13 @@ def _is_autocommit(connection: Connection) -> bool:
     return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
-def _make_folder(url: str) -> None:
-    name = make_url(url).database
-    if name and name != ":memory:":
+def _make_folder(file: str | None) -> None:
+    if file and file != ":memory:":
         try:
-            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InvalidSetting(
-                "DATABASE_URL", f"names a folder that cannot be made: {error}"
-            ) from None
+            reason = f"names a folder that cannot be made: {error}"
+            raise InvalidSetting("DATABASE_URL", reason) from None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
@@ -142,8 +134,9 @@ def _check_out(connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
 
 def autocommit_engine() -> Engine:
     """Return the engine for single statements, each of which commits by itself."""
-    services: _HasEngine = current_app.extensions["bookstall"]
-    return services.autocommit_engine
+    # Not current_services(): app/services.py imports modules that import this one.
+    engine: Engine = current_app.extensions["bookstall"].autocommit_engine
+    return engine
 
 
 def dialect_name() -> str:
@@ -152,7 +145,7 @@ def dialect_name() -> str:
 
 
 def fetch_all(
-    statement: Select[*Ts], values: Mapping[str, Any] | None = None
+    statement: Select[*Ts] | CompoundSelect[*Ts], values: Mapping[str, Any] | None = None
 ) -> Sequence[Row[*Ts]]:
     """Return all rows of ``statement``, read outside of any transaction."""
     with autocommit_engine().connect() as connection:

@@ -15,15 +15,12 @@ class Money(TypeDecorator[Decimal]):
 
     @property
     def python_type(self) -> type[Decimal]:
-        """Return the type of the values."""
         return Decimal
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
-        """Convert an amount to cents."""
         return None if value is None else int(value.scaleb(2).to_integral_exact())
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
-        """Convert cents to an amount."""
         return None if value is None else Decimal(value).scaleb(-2)
 
 
@@ -35,7 +32,6 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     @property
     def python_type(self) -> type[datetime]:
-        """Return the type of the values."""
         return datetime
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:

@@ -15,7 +15,9 @@ from sqlalchemy import (
     CheckConstraint,
     Connection,
     Engine,
+    Executable,
     Index,
+    Row,
     String,
     Text,
     delete,
@@ -94,7 +96,6 @@ class StoredEvent(Base):
 
 
 OLDEST = select(func.min(StoredEvent.position)).scalar_subquery()
-NEWEST = select(func.max(StoredEvent.position)).scalar_subquery()
 # One statement reads one snapshot, so its three values are consistent.
 HEAD = select(
     EventHead.log, EventHead.position, func.coalesce(OLDEST, EventHead.position + 1)
@@ -120,31 +121,27 @@ def append(topic: str, payload: Mapping[str, Any]) -> tuple[str, Event]:
     encoded = encode(payload)
     db.session.flush()
     connection = db.session.connection()
-    head = connection.execute(NEXT_POSITION).one_or_none()
-    if head is None:
-        _create_head(connection)
-        head = connection.execute(NEXT_POSITION).one()
-    event = Event(head.position, topic, encoded)
-    values = {"position": event.position, "topic": topic, "payload": encoded.decode()}
+    log, position = _execute_on_head(connection, NEXT_POSITION)
+    values = {"position": position, "topic": topic, "payload": encoded.decode()}
     connection.execute(INSERT_EVENT, values)
-    return head.log, event
+    return log, Event(position, topic, encoded)
 
 
 def head(engine: Engine) -> LogPosition:
     """Return the name and the positions of the log."""
     with engine.connect() as connection:
-        row = connection.execute(HEAD).one_or_none()
-        if row is None:
-            _create_head(connection)
-            row = connection.execute(HEAD).one()
-        return LogPosition(*row)
+        return LogPosition(*_execute_on_head(connection, HEAD))
 
 
-def _create_head(connection: Connection) -> None:
-    """Create the row of a new log if there is none, as after the tables were emptied."""
-    values = {"id": 1, "log": new_log_name(), "position": func.coalesce(NEWEST, 0)}
-    statement = upsert(connection.dialect.name, EventHead).values(values)
-    connection.execute(statement.on_conflict_do_nothing())
+def _execute_on_head(connection: Connection, statement: Executable) -> Row[*tuple[Any, ...]]:
+    """Return the row of ``statement``; first create a new log if the tables were emptied."""
+    if row := connection.execute(statement).one_or_none():
+        return row
+    newest = select(func.max(StoredEvent.position)).scalar_subquery()
+    values = {"id": 1, "log": new_log_name(), "position": func.coalesce(newest, 0)}
+    new_head = upsert(connection.dialect.name, EventHead).values(values)
+    connection.execute(new_head.on_conflict_do_nothing())
+    return connection.execute(statement).one()
 
 
 def new_log_name() -> str:

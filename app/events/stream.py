@@ -61,11 +61,9 @@ class Stream:
         return _position(entries[0][0]) if entries else 0
 
     def drop(self, log: str) -> None:
-        """Remove the stream of this log."""
         self._client.execute(self._client.connection(), ("DEL", stream_key(log)))
 
     def close(self) -> None:
-        """Close the connection of this thread."""
         self._client.close()
 
 

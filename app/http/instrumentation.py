@@ -4,9 +4,10 @@ import logging
 import random
 import re
 from functools import lru_cache
-from typing import Any
 
 from prometheus_client import Counter, Histogram
+
+from app.http.response import Environ
 
 REQUEST_ID = "X-Request-ID"
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
@@ -26,7 +27,7 @@ _timer = lru_cache(maxsize=None)(SECONDS.labels)
 log = logging.getLogger("bookstall.request")
 
 
-def assign_request_id(environ: dict[str, Any]) -> str:
+def assign_request_id(environ: Environ) -> str:
     """Return the id that the client sent, or a new one; set it as the request's X-Request-ID."""
     sent = environ.get("HTTP_X_REQUEST_ID", "")
     # A new id need not be hard to guess.
@@ -36,7 +37,7 @@ def assign_request_id(environ: dict[str, Any]) -> str:
 
 
 def record_request(
-    environ: dict[str, Any], method: str, route: str, *, status: str, cache: str, seconds: float
+    environ: Environ, method: str, route: str, *, status: str, cache: str, seconds: float
 ) -> None:
     """Count a request and its response, and log them."""
     label = method if method in METHODS else "other"

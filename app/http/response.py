@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,8 @@ ENTITY_HEADERS = frozenset({"content-type", "content-length", "content-encoding"
 """Headers about the body, which a 304 does not have."""
 OK = "200 OK"
 
-Environ = Mapping[str, Any]
+Environ = dict[str, Any]
+"""The environ of WSGI."""
 Headers = list[tuple[str, str]]
 
 
