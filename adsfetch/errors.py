@@ -27,7 +27,6 @@ class AdsError(Exception):
     cause = "error"
 
     def __str__(self) -> str:
-        """Return the message, or the name of the class where there is none."""
         return super().__str__() or type(self).__name__
 
 
@@ -97,8 +96,6 @@ class QuotaError(FatalError):
 
 class StoreError(FatalError):
     """A folder or disk to which the results cannot be written."""
-
-    exit_code = 1
 
 
 class UsageError(FatalError):

@@ -66,8 +66,8 @@ class Run:
         lock = exclusive_lock(self._store.folder / "lock", self._settings.lock_wait, notify)
         with closing(self._source), lock:
             todo, today = self._prepare(wanted, notify)
-            summary = Summary(self._store.folder.name, todo.first, todo.last, len(todo.days))
-            summary.metrics = self._metrics
+            name, asked = self._store.folder.name, len(todo.days)
+            summary = Summary(name, todo.first, todo.last, asked, metrics=self._metrics)
             self._fetch_and_aggregate(todo.days, today, summary)
             summary.source = self._source.detail
         summary.wall_seconds = time.perf_counter() - start

@@ -33,14 +33,12 @@ class Summary:
     source: str = ""
 
     def add_day(self, rows: int) -> None:
-        """Count one fetched day."""
         self.fetched += 1
         self.rows += rows
         self.empty += not rows
 
     @property
     def exit_code(self) -> int:
-        """Return the exit code of the command."""
         if isinstance(self.stopped, FatalError):
             return self.stopped.exit_code
         return INTERRUPTED if self.stopped else int(bool(self.failed))
@@ -53,7 +51,6 @@ class Summary:
         return str(self.stopped) if self.stopped else ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return all values by name."""
         median, p95 = self.metrics.percentiles()
         return {
             "dataset": self.dataset,
@@ -84,11 +81,9 @@ class Summary:
         }
 
     def as_text(self) -> str:
-        """Return a few lines for people."""
         return "\n".join([self._headline(), *self._timing(), *self._problems()])
 
     def failures_by_day(self) -> list[DayFailure]:
-        """Return the failures, oldest first."""
         return sorted(self.failed, key=lambda failure: failure.day)
 
     def _headline(self) -> str:

@@ -29,7 +29,6 @@ class Throttle:
 
     @property
     def waiting(self) -> int:
-        """Return how many workers wait for a permit."""
         return len(self._waiters)
 
     @contextmanager

@@ -24,7 +24,6 @@ class SharedToken:
 
     @property
     def value(self) -> str | None:
-        """Return the token that the next call will use."""
         token: str | None = self._credentials.token
         return token
 

@@ -50,7 +50,6 @@ class Problem:
     retry_after: float | None
 
     def __str__(self) -> str:
-        """Return the code, the message of the API, and a hint where there is one."""
         hint = HINTS.get(self.code)
         return f"{self.code}: {self.message}" + (f" ({hint})" if hint else "")
 

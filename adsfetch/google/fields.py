@@ -25,7 +25,7 @@ class Fields:
         """Find each path in the descriptor of a row; raise QueryError for an unknown one."""
         self._fields = [find_field(row, path) for path in paths]
         self._parents = {field.parent: attrgetter(field.parent) for field in self._fields}
-        self.names = tuple(name for field in self._fields for name in field.column_names)
+        self.names = tuple(name for field in self._fields for name in field.converters)
         self.attribute_paths = tuple(field.attribute_path for field in self._fields)
 
     def batch(self, results: Iterable[Any]) -> Batch:
@@ -53,37 +53,28 @@ class Field:
         """Return its path in Python, where ``type`` is ``type_``."""
         return f"{self.parent}.{self.leaf.name}"
 
-    @property
-    def column_names(self) -> tuple[str, ...]:
-        """Return the names of its columns: two for an amount in micros."""
-        return (self.path, self.path.removesuffix(MICROS)) if self._is_money else (self.path,)
+    @cached_property
+    def converters(self) -> dict[str, Callable[[Any], str] | None]:
+        """Return how a value becomes text, for each column by name: two for an amount in micros."""
+        converters = {self.path: converter(self.leaf)}
+        if self.leaf.name.endswith(MICROS):
+            exact = self.leaf.type == self.leaf.TYPE_INT64  # a few fields are floats
+            amount = self.path.removesuffix(MICROS)
+            converters[amount] = exact_amount if exact else float_amount
+        return converters
 
     def columns(self, parts: Sequence[Any]) -> Iterator[list[str]]:
         """Yield its columns as text, from the parent messages of some rows."""
         values = list(map(attrgetter(self.leaf.name), parts))
-        some_absent = self._has_presence and not all(values)
-        present = (
-            list(map(methodcaller("HasField", self.leaf.name), parts)) if some_absent else None
-        )
-        for to_text in self._converters:
+        present = None
+        if self.leaf.has_presence and self.leaf.message_type is None and not all(values):
+            present = list(map(methodcaller("HasField", self.leaf.name), parts))
+        for to_text in self.converters.values():
             if present:
                 pairs = zip(values, present, strict=True)
                 yield [(to_text or str)(value) if is_set else "" for value, is_set in pairs]
             else:
                 yield list(map(to_text, values)) if to_text else values
-
-    @cached_property
-    def _converters(self) -> list[Callable[[Any], str] | None]:
-        plain = converter(self.leaf)
-        return [plain, amount_converter(self.leaf)] if self._is_money else [plain]
-
-    @property
-    def _is_money(self) -> bool:
-        return bool(self.leaf.name.endswith(MICROS))
-
-    @property
-    def _has_presence(self) -> bool:
-        return bool(self.leaf.has_presence and self.leaf.message_type is None)
 
 
 def find_field(row: Any, path: str) -> Field:
@@ -129,11 +120,6 @@ def as_json(message: Any) -> str:
     from google.protobuf.json_format import MessageToJson  # noqa: PLC0415 - rarely needed
 
     return str(MessageToJson(message, indent=None, preserving_proto_field_name=True))
-
-
-def amount_converter(leaf: Any) -> Callable[[Any], str]:
-    """Return the function that converts micros to an amount; a few fields are floats."""
-    return exact_amount if leaf.type == leaf.TYPE_INT64 else float_amount
 
 
 def exact_amount(micros: int) -> str:

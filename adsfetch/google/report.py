@@ -35,7 +35,6 @@ class Report:
     clauses: dict[str, str]
 
     def gaql_for(self, day: date) -> str:
-        """Return the query for one day."""
         where = self.clauses.get("WHERE")
         on_day = f"{DAY} = '{day}'" + (f" AND {where}" if where else "")
         clauses = {**self.clauses, "SELECT": ", ".join(self.fields), "WHERE": on_day}

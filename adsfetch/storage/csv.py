@@ -18,7 +18,6 @@ FORMULA = re.compile(r"\s*[=+\-@\t\r]")
 FORMULA_CHARS = re.compile(r"[=+\-@\t\r]")
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*(e[+-]?\d+)?%?", re.IGNORECASE)
 ROWS_AT_ONCE = 1000
-MAX_FIELD_SIZE = 2**31 - 1
 
 
 class Table:
@@ -31,7 +30,6 @@ class Table:
 
     @property
     def header(self) -> bytes:
-        """Return the first line of every file with these columns."""
         return encode([[name] for name in self.columns])
 
     def encode_rows(self, day: date, rows: Iterable[Row | Batch]) -> Iterator[tuple[int, bytes]]:
@@ -79,9 +77,8 @@ def columns_of(first: Row | Batch) -> tuple[str, ...]:
 
 def with_date(day: date, row: Row, columns: Sequence[str]) -> Row:
     """Add the day to a row that has no date, where the dataset has a date column."""
-    if "date" in columns and "date" not in as_mapping(row):
-        return {"date": day, **row}
-    return as_mapping(row)
+    row = as_mapping(row)
+    return {"date": day, **row} if "date" in columns and "date" not in row else row
 
 
 def as_mapping(row: Row) -> Row:
@@ -141,6 +138,6 @@ def quote(cell: str) -> str:
 
 def read_rows(path: Path) -> Iterator[list[str]]:
     """Yield the lines of a CSV file, the header first."""
-    csv.field_size_limit(MAX_FIELD_SIZE)
+    csv.field_size_limit(2**31 - 1)
     with path.open(encoding="utf-8", newline="") as lines:
         yield from csv.reader(lines, strict=True)

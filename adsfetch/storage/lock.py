@@ -25,7 +25,11 @@ def exclusive_lock(path: Path, wait: float, notify: Callable[[str], None]) -> It
     try:
         if not try_lock(handle):
             notify(f"another run uses {path.parent}: waiting for it to end")
-            wait_for(handle, path, time.monotonic() + wait)
+            deadline = time.monotonic() + wait
+            while not try_lock(handle):  # flock has no timeout
+                if time.monotonic() >= deadline:
+                    raise UsageError(f"another run still uses {path.parent}; try again later")
+                time.sleep(POLL_SECONDS)
         yield
     finally:
         os.close(handle)
@@ -38,11 +42,3 @@ def try_lock(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def wait_for(handle: int, path: Path, deadline: float) -> None:
-    """Try until the deadline, because flock has no time-out; raise UsageError after it."""
-    while not try_lock(handle):
-        if time.monotonic() >= deadline:
-            raise UsageError(f"another run still uses {path.parent}; try again later")
-        time.sleep(POLL_SECONDS)

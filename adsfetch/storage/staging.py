@@ -5,7 +5,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 from adsfetch.sources import Batch, Row
@@ -28,9 +29,9 @@ class Staging:
 
     def __init__(self, folder: Path, columns: tuple[str, ...], *, escape_formulas: bool) -> None:
         self._folder = folder
-        self._escape = escape_formulas
+        self._new_table = partial(Table, escape_formulas=escape_formulas)
+        self._table = self._new_table(columns) if columns else None
         self._lock = threading.Lock()
-        self._table = self._table_of(columns) if columns else None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -51,18 +52,11 @@ class Staging:
 
     def _encode(self, day: date, rows: Iterable[Row | Batch]) -> Iterator[tuple[int, bytes]]:
         remaining = iter(rows)
-        first = next(remaining, None)
-        table = self._table_for(first)
+        first = list(islice(remaining, 1))
+        with self._lock:
+            if self._table is None and first:
+                self._table = self._new_table(columns_of(first[0]))
+            table = self._table
         if table:
             yield 0, table.header
-        if table and first is not None:
-            yield from table.encode_rows(day, chain([first], remaining))
-
-    def _table_for(self, first: Row | Batch | None) -> Table | None:
-        with self._lock:
-            if self._table is None and first is not None:
-                self._table = self._table_of(columns_of(first))
-            return self._table
-
-    def _table_of(self, columns: tuple[str, ...]) -> Table:
-        return Table(columns, escape_formulas=self._escape)
+            yield from table.encode_rows(day, chain(first, remaining))

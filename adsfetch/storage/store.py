@@ -25,7 +25,6 @@ class Store:
         self._recorded: dict[date, Entry] = {}
 
     def day_path(self, day: date) -> Path:
-        """Return the file of a day."""
         return self.days_folder / f"{day}.csv"
 
     def load(self, *, thorough: bool = False) -> "Store":
@@ -63,7 +62,6 @@ class Store:
         self.dataset = self._saved_dataset = description
 
     def staging(self) -> Staging:
-        """Return the staging area in which workers write days of this dataset."""
         columns, escape = self.dataset.columns, self.dataset.escape_formulas
         return Staging(self.days_folder, columns, escape_formulas=escape)
 
