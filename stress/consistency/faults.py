@@ -7,18 +7,8 @@ from collections.abc import Collection
 from functools import partial
 
 from stack.servers import Redis
-from stress.faults import (
-    ALL_WORKERS,
-    FaultInjector,
-    Faults,
-    Schedule,
-    fill_memory,
-    freeze,
-    freeze_repeatedly,
-    restart_empty,
-    restart_with_old_data,
-    signal_workers,
-)
+from stress import faults
+from stress.faults import ALL_WORKERS, FaultInjector, Faults, Schedule
 from stress.service import Service
 
 FREEZES = {f"Redis frozen 10 times for {seconds} s": seconds for seconds in (0.05, 0.15)}
@@ -45,8 +35,8 @@ class ConsistencyFaults(FaultInjector):
     ) -> None:
         self._redis, self._service, self._writing_allowed = redis, service, writing_allowed
 
-        def selected(faults: Faults) -> Faults:
-            return {name: faults[name] for name in faults if not only or name in only}
+        def selected(all_faults: Faults) -> Faults:
+            return {name: all_faults[name] for name in all_faults if not only or name in only}
 
         schedules = {
             "redis": Schedule(selected(self._redis_faults()), (0.0, 1.0) if only else (1.0, 3.0)),
@@ -57,28 +47,28 @@ class ConsistencyFaults(FaultInjector):
     def _redis_faults(self) -> Faults:
         redis = self._redis
         return {
-            "Redis killed": lambda rng: restart_empty(redis, rng.uniform(0.1, 1.5)),
-            "Redis frozen": lambda rng: freeze(redis, rng.uniform(0.2, 2.5)),
+            "Redis killed": lambda rng: faults.restart_empty(redis, rng.uniform(0.1, 1.5)),
+            "Redis frozen": lambda rng: faults.freeze(redis, rng.uniform(0.2, 2.5)),
             **{
-                name: partial(freeze_repeatedly, redis, seconds)
+                name: partial(faults.freeze_repeatedly, redis, seconds)
                 for name, seconds in FREEZES.items()
             },
             "Redis restarted with old data": self._restart_with_old_data,
             "Redis restarted with old data, no writes": self._restart_without_writes,
-            "Redis full": lambda rng: fill_memory(redis, rng.uniform(0.3, 1.5)),
+            "Redis full": lambda rng: faults.fill_memory(redis, rng.uniform(0.3, 1.5)),
         }
 
     def _worker_faults(self) -> Faults:
         service = self._service
         return {
-            "worker killed": lambda rng: signal_workers(service, rng, 1),
-            "all workers killed": lambda rng: signal_workers(service, rng, ALL_WORKERS),
+            "worker killed": lambda rng: faults.signal_workers(service, rng, 1),
+            "all workers killed": lambda rng: faults.signal_workers(service, rng, ALL_WORKERS),
             "workers replaced (HUP)": lambda _: service.reload(),
         }
 
     def _restart_with_old_data(self, rng: random.Random) -> None:
         time.sleep(CACHE_FILLED_SECONDS)
-        restart_with_old_data(self._redis, rng.uniform(0.0, 0.5), rng.uniform(0.0, 1.0))
+        faults.restart_with_old_data(self._redis, rng.uniform(0.0, 0.5), rng.uniform(0.0, 1.0))
 
     def _restart_without_writes(self, rng: random.Random) -> None:
         """Restart with no writes afterwards, whose invalidations would hide the old data."""

@@ -5,17 +5,8 @@ import signal
 from collections.abc import Sequence
 
 from stack.servers import Redis
-from stress.faults import (
-    ALL_WORKERS,
-    FaultInjector,
-    Faults,
-    Schedule,
-    fill_memory,
-    freeze,
-    restart_empty,
-    restart_with_old_data,
-    signal_workers,
-)
+from stress import faults
+from stress.faults import ALL_WORKERS, FaultInjector, Faults, Schedule
 from stress.service import Service
 from stress.threads import wait_until
 
@@ -39,10 +30,10 @@ class SubscriptionFaults(FaultInjector):
 
 def _redis_faults(redis: Redis) -> Faults:
     return {
-        "Redis killed": lambda _: restart_empty(redis, 0.3),
-        "Redis restarted with old data": lambda _: restart_with_old_data(redis, 1.0, 0.3),
-        "Redis frozen": lambda _: freeze(redis, 2.0),
-        "Redis full": lambda _: fill_memory(redis, 1.0),
+        "Redis killed": lambda _: faults.restart_empty(redis, 0.3),
+        "Redis restarted with old data": lambda _: faults.restart_with_old_data(redis, 1.0, 0.3),
+        "Redis frozen": lambda _: faults.freeze(redis, 2.0),
+        "Redis full": lambda _: faults.fill_memory(redis, 1.0),
     }
 
 
@@ -58,6 +49,6 @@ def _worker_faults(live: Service, rest: Service) -> Faults:
 def _end_workers(
     service: Service, rng: random.Random, count: int, number: int = signal.SIGKILL
 ) -> None:
-    signal_workers(service, rng, count, number)
+    faults.signal_workers(service, rng, count, number)
     # The next fault needs a running service: on a busy machine a worker starts slowly.
     wait_until(service.is_ready, RESTART_SECONDS, interval=0.05)

@@ -91,7 +91,7 @@ def add_books(url: str) -> Sequence[int]:
     """Add books, and return their ids."""
     with create_unpooled_engine(url).begin() as connection:
         for number in range(BOOKS):
-            title, author = f"Book {number}", "Ana Storm"
+            title, author = f"Book {number}", "Jane Austen"
             values = {"title": title, "author": author, "folded": fold(title, author)}
             connection.execute(insert(Book).values(values))
         return [row.id for row in connection.execute(select(Book.id).order_by(Book.id))]

@@ -25,12 +25,12 @@ from stress.threads import WorkerThreads, wait_until
 
 TIMEOUT = 60.0
 PAUSES = [0.003] * 3 + [0.03] * 3 + [0.7] * 3 + [TIMEOUT] * 2
-"""Seconds between two requests of each client that keeps its connection."""
+"""Seconds between two requests of each client with a persistent connection."""
 NEW_CONNECTION_CLIENTS = 3
 """Clients that open a connection for each request."""
 LOAD_SECONDS = 1.0
 COMPLETE = "response"
-LOST = ("lost on a new connection", "lost on a kept connection", "incomplete response")
+LOST = ("lost on a new connection", "lost on a persistent connection", "incomplete response")
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Losses:
 
 
 class Load(WorkerThreads):
-    """Clients that send requests on kept and on new connections, with and without pauses."""
+    """Clients that send requests on persistent and on new connections, with and without pauses."""
 
     def __init__(self, port: int, seed: int) -> None:
         self.outcomes: Counter[str] = Counter()
@@ -91,7 +91,7 @@ class Load(WorkerThreads):
                         break
                     if not self._request(connection, kind, rng) or _is_last(connection):
                         break
-                    kind = "kept"
+                    kind = "persistent"
                     self.stopping.wait(rng.uniform(0, 2 * pause))
 
     def _open_connections(self, rng: random.Random) -> None:

@@ -1,4 +1,4 @@
-"""Writers that add reviews by REST and by GraphQL, on kept and on new connections."""
+"""Writers that add reviews by REST and by GraphQL, on persistent and on new connections."""
 
 import random
 import threading
