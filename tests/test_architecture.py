@@ -40,6 +40,15 @@ adsfetch.run
 adsfetch.cli
 adsfetch.__main__
 """
+INTERNALS = {
+    "a2wsgi.wsgi": "app.live.wsgi_bridge",
+    "google.api_core": "adsfetch.google.gapic_adapter",
+    "gunicorn.asgi": "app.live.gunicorn_adapter",
+    "gunicorn.workers": "app.live.gunicorn_adapter",
+    "redis.connection": "app.redis.client",
+    "strawberry.subscriptions.protocols": "app.graphql.strawberry_adapter",
+}
+"""Library modules that only one adapter may import; ruff's SLF001 holds for private names."""
 OPERATIONAL = {
     "/docs",
     "/docs/<path:name>",
@@ -158,6 +167,13 @@ def test_blueprints_are_independent_of_each_other(module):
 def test_only_the_factory_imports_blueprints_and_adsfetch(module):
     found = roots(MODULES[module]) & (BLUEPRINTS | {"adsfetch"})
     assert bool(found) == (module == "app.factory")
+
+
+@each_module()
+def test_internals_of_libraries_are_imported_in_their_adapter_only(module):
+    for name in imported(MODULES[module]):
+        for internal, adapter in INTERNALS.items():
+            assert module == adapter or not f"{name}.".startswith(f"{internal}."), name
 
 
 @each_module()
