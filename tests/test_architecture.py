@@ -42,7 +42,7 @@ adsfetch.__main__
 """
 INTERNALS = {
     "a2wsgi.wsgi": "app.live.wsgi_bridge",
-    "google.api_core": "adsfetch.google.gapic_adapter",
+    "google.api_core.gapic_v1": "adsfetch.google.gapic_adapter",
     "gunicorn.asgi": "app.live.gunicorn_adapter",
     "gunicorn.workers": "app.live.gunicorn_adapter",
     "redis.connection": "app.redis.client",
