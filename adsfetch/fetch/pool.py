@@ -74,7 +74,8 @@ def fetch_days(
             running |= {pool.submit(fetcher.fetch_day, day) for day in islice(todo, len(done))}
             yield from outcomes(done)
     finally:
-        fetcher.stop()
+        fetcher.throttle.close()  # starts no more calls
+        fetcher.end_of_run.set_result(None)  # abandons the running ones
         pool.shutdown(cancel_futures=True)
 
 
@@ -106,11 +107,6 @@ class DayFetcher(Generic[Kept]):
         except Exception as error:  # noqa: BLE001 - a source may raise any exception
             return DayFailure(day, error, tries)
         return DayReport(day, rows, tries)
-
-    def stop(self) -> None:
-        """Start no call, and end all waits."""
-        self.throttle.close()
-        self.end_of_run.set_result(None)
 
     def _attempt(self, day: date, *, first_call: bool) -> Kept:
         with self.throttle.acquire(first_call=first_call) as permit, self.metrics.time_call():

@@ -39,7 +39,11 @@ def move_into_place(temp: Path, target: Path) -> None:
     """Rename a finished file, and make the rename durable."""
     with disk_errors(target):
         temp.replace(target)
-        sync_folder(target.parent)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def write_file(target: Path, content: bytes) -> None:
@@ -47,15 +51,6 @@ def write_file(target: Path, content: bytes) -> None:
     with temporary_file(target) as temp, disk_errors(target):
         temp.write(content)
     move_into_place(Path(temp.name), target)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def remove_leftovers(folder: Path) -> None:
