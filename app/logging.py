@@ -8,10 +8,8 @@ from collections import deque
 from threading import Event, Lock, Thread
 from typing import Any, TextIO
 
-import orjson
-
 from app.config import Settings
-from app.json import escape_surrogates
+from app.json import encode, escape_surrogates
 
 BATCH_SECONDS = 0.05
 """How long a record waits for others; it is lost if the process is killed meanwhile."""
@@ -34,7 +32,7 @@ class JsonFormatter(logging.Formatter):
         line |= {name: record.__dict__[name] for name in EXTRA if name in record.__dict__}
         if record.exc_info:
             line["exception"] = escape_surrogates(self.formatException(record.exc_info))
-        return orjson.dumps(line, default=str).decode()
+        return encode(line).decode()
 
 
 class TextFormatter(logging.Formatter):

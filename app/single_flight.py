@@ -25,22 +25,17 @@ class SingleFlight:
         mine: Future[T] = Future()
         with self._lock:
             call = self._calls.setdefault(key, mine)
-        if call is mine:
-            return self._lead(key, mine, make), False
+        if call is not mine:
+            try:
+                return call.result(WAIT_SECONDS), True
+            except TimeoutError:
+                return make(), False
         try:
-            return call.result(WAIT_SECONDS), True
-        except TimeoutError:
-            return make(), False
-
-    def _lead(self, key: Hashable, call: Future[T], make: Callable[[], T]) -> T:
-        try:
-            result = make()
+            mine.set_result(make())
         except BaseException as error:
-            call.set_exception(error)
+            mine.set_exception(error)
             raise
-        else:
-            call.set_result(result)
-            return result
         finally:
             with self._lock:
                 del self._calls[key]
+        return mine.result(), False

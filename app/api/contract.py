@@ -68,7 +68,9 @@ def response(
     With ``version_etag``, the ETag is the object's version. Raise TypeError for a schema that
     depends on ``Schema.dump``, which is never called.
     """
-    _check_serializers(schema())
+    dumped = schema()
+    _check_serializers(dumped)
+    names = list(dumped.dump_fields)
     contract = ResponseContract(
         HTTPStatus(status),
         schema,
@@ -77,13 +79,13 @@ def response(
         version_etag,
         frozenset(map(HTTPStatus, failures)),
     )
-    serialize = _page_serializer(schema) if paged else _serializer(schema)
 
     def decorate(view: Callable[..., Any]) -> View:
         @wraps(view)
         def respond(**arguments: Any) -> Response:
             result = view(**arguments)
-            response = Response(serialize(result), contract.status, mimetype=JSON)
+            document = _page(result, names) if paged else {n: getattr(result, n) for n in names}
+            response = Response(encode(document), contract.status, mimetype=JSON)
             if paged and result.next_cursor:
                 url = _next_page(request.path, request.query_string) + result.next_cursor
                 response.headers["Link"] = f'<{url}>; rel="next"'
@@ -116,36 +118,26 @@ def _check_serializers(schema: Schema) -> None:
         )
 
 
-def _serializer(schema: type[Schema]) -> Callable[[Any], bytes]:
-    names = list(schema().dump_fields)
-    return lambda item: encode({name: getattr(item, name) for name in names})
+def _page(page: Any, names: list[str]) -> dict[str, Any]:
+    total = {} if page.total is None else {"total": page.total}
+    return {"items": _items(page, names), "next_cursor": page.next_cursor, **total}
 
 
-def _page_serializer(schema: type[Schema]) -> Callable[[Any], bytes]:
-    names = set(schema().dump_fields)
-
-    def serialize(page: Any) -> bytes:
-        total = {} if page.total is None else {"total": page.total}
-        return encode({"items": _items(page, names), "next_cursor": page.next_cursor, **total})
-
-    return serialize
-
-
-def _items(page: Any, names: set[str]) -> list[dict[str, Any]]:
+def _items(page: Any, names: list[str]) -> list[dict[str, Any]]:
     """Return the rows as objects with the fields ``names``.
 
     marshmallow would call each field of each row, which orjson does not need.
     """
     if not page.items:
         return []
-    columns = [str(name) for name in page.items[0]._fields]
-    if set(columns) == names:
+    wanted, columns = set(names), [str(name) for name in page.items[0]._fields]
+    if set(columns) == wanted:
         return list(map(dict, map(zip, repeat(columns), page.items)))
-    if not names <= set(columns):
+    if not wanted <= set(columns):
         raise TypeError(f"the query selects {columns}, but the schema has {sorted(names)}")
     # Some queries also select sort keys that are not part of the schema.
     return [
-        {column: value for column, value in zip(columns, row, strict=True) if column in names}
+        {column: value for column, value in zip(columns, row, strict=True) if column in wanted}
         for row in page.items
     ]
 

@@ -29,7 +29,7 @@ from app.api.openapi_components import (
 )
 from app.http.route_options import ResponseContract, RouteOptions, View, options_of
 from app.json import encode
-from app.services import current_services, services_of
+from app.services import current_services
 
 bp = Blueprint("openapi", __name__, cli_group=None)
 PATH_NAME = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -126,7 +126,9 @@ def build_document(app: Flask) -> dict[str, Any]:
         spec.components.response(HTTPStatus(status).name, error_response(status))
     routes = documented_routes(app)
     for route in routes:
-        _add_path(spec, route, services_of(app).settings.require_api_key)
+        methods = sorted((route.rule.methods or set()) & FAILURES.keys())
+        operations = {method.lower(): _operation(route, method) for method in methods}
+        spec.path(route.path, operations=operations, parameters=_path_parameters(route.rule))
     document = spec.to_dict()
     _add_links(document["paths"], routes)
     _add_schema_keywords(document["components"]["schemas"], routes)
@@ -161,15 +163,6 @@ def _schema_name(schema: Any) -> str:
     return kind.__name__.removesuffix("Schema")
 
 
-def _add_path(spec: APISpec, route: Route, key_required: bool) -> None:
-    operations = {
-        method.lower(): _operation(route, method)
-        | security(route.options.scope, method, key_required)
-        for method in sorted((route.rule.methods or set()) & FAILURES.keys())
-    }
-    spec.path(route.path, operations=operations, parameters=_path_parameters(route.rule))
-
-
 def _path_parameters(rule: Rule) -> list[dict[str, Any]]:
     integer = {"type": "integer", "minimum": 1, "maximum": ID_MAX}
     return [
@@ -187,6 +180,7 @@ def _operation(route: Route, method: str) -> dict[str, Any]:
         "summary": summary,
         "description": " ".join((description or summary).split()),
         "responses": _responses(route.response, method),
+        **security(options.scope, method),
     }
     if options.query is not None:
         operation["parameters"] = [{"in": "query", "schema": options.query}]

@@ -11,6 +11,7 @@ from app import errors
 from app.api.blueprint import ApiBlueprint
 from app.auth.guard import READS
 from app.http.route_options import ResponseContract
+from app.services import current_services
 
 TEXT = {"type": "string"}
 PROBLEM = {
@@ -100,8 +101,7 @@ def _header(description: str, **schema: Any) -> dict[str, Any]:
 REQUEST_ID = {"X-Request-ID": _header("The request id: from the client, or a new one.")}
 LIMITS = {
     "RateLimit": _header(
-        "The remaining requests within the given number of seconds.",
-        examples=['"read";r=599;t=60'],
+        "The remaining requests within the given number of seconds.", examples=['"read";r=599;t=60']
     ),
     "RateLimit-Policy": _header(
         "The quota and its window in seconds.", examples=['"read";q=600;w=60']
@@ -159,7 +159,7 @@ def error_response(status: int) -> dict[str, Any]:
     }
 
 
-def security(scope: str | None, method: str, key_required: bool) -> dict[str, Any]:
+def security(scope: str | None, method: str) -> dict[str, Any]:
     """Describe whether an operation requires an API key, and which scope.
 
     The scope is an extension, ``x-scope``: in the list of ``bearer``, where OpenAPI 3.1 allows
@@ -167,9 +167,9 @@ def security(scope: str | None, method: str, key_required: bool) -> dict[str, An
     """
     if method in READS:
         return {"security": [{}, {"bearer": []}]}
-    optional: list[dict[str, list[str]]] = [] if key_required else [{}]
+    required = current_services().settings.require_api_key
     extension = {"x-scope": scope} if scope else {}
-    return {"security": [*optional, {"bearer": []}], **extension}
+    return {"security": [*([] if required else [{}]), {"bearer": []}], **extension}
 
 
 def page_schema(schema: type[Schema]) -> dict[str, Any]:

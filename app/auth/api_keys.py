@@ -100,11 +100,9 @@ class ApiKeyCache:
         with self._engine.connect() as connection:
             state = connection.execute(KEYS_STATE).one()
             if state != self._state:
-                rows = connection.execute(ACTIVE_KEYS).all()
-                self._keys = {
-                    row.public: ActiveKey(row.public, row.digest, frozenset(row.scopes))
-                    for row in rows
-                }
+                rows = connection.execute(ACTIVE_KEYS)
+                active = (ActiveKey(row.public, row.digest, frozenset(row.scopes)) for row in rows)
+                self._keys = {key.public: key for key in active}
                 self._state = state
         self._loaded_at = began
 

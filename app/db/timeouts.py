@@ -7,13 +7,7 @@ ends no statement. The driver would then wait forever, and block one of our thre
 import select
 
 from psycopg2 import OperationalError
-from psycopg2.extensions import (
-    POLL_OK,
-    POLL_READ,
-    STATUS_SETUP,
-    connection,
-    set_wait_callback,
-)
+from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP, connection, set_wait_callback
 
 CONNECT_TIMEOUT = 3
 RESPONSE_TIMEOUT = 6

@@ -15,9 +15,7 @@ class CircuitBreaker:
     """
 
     def __init__(
-        self,
-        open_seconds: float = OPEN_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
+        self, open_seconds: float = OPEN_SECONDS, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._open_seconds = open_seconds
         self._clock = clock
