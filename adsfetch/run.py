@@ -19,7 +19,7 @@ from adsfetch.sources import Source
 from adsfetch.storage.aggregate import write_aggregate
 from adsfetch.storage.dataset import Dataset
 from adsfetch.storage.lock import exclusive_lock
-from adsfetch.storage.staging import StagedDay, Staging
+from adsfetch.storage.staging import StagedDay
 from adsfetch.storage.store import Store
 from adsfetch.summary import Summary
 
@@ -121,11 +121,10 @@ class Run:
         from tqdm import tqdm  # noqa: PLC0415 - a run with nothing to do need not load it
 
         start = time.perf_counter()
-        staging = self._store.staging()
         outcomes = fetch_days(
             self._source.fetch_data,
             days,
-            keep=staging.write,
+            keep=self._store.staging().write,
             workers=self._settings.workers,
             timeout=self._source.call_timeout,
             retry=self._settings.retry,
@@ -136,20 +135,18 @@ class Run:
         try:
             with closing(outcomes), bar:
                 for outcome in outcomes:
-                    self._store_outcome(outcome, staging, today, summary)
+                    self._store_outcome(outcome, today, summary)
                     bar.update()
         finally:
             summary.fetch_seconds = time.perf_counter() - start
             summary.paused_seconds = self._throttle.paused_seconds
 
-    def _store_outcome(
-        self, outcome: Outcome[StagedDay], staging: Staging, today: date, summary: Summary
-    ) -> None:
+    def _store_outcome(self, outcome: Outcome[StagedDay], today: date, summary: Summary) -> None:
         if isinstance(outcome, DayFailure):
             self._store.record_failure(outcome.day, outcome.reason, today)
             summary.failed.append(outcome)
         else:
-            self._store.commit(outcome.rows, staging.columns, today)
+            self._store.commit(outcome.rows, today)
             summary.add_day(outcome.rows.rows)
 
     def _aggregate(self, summary: Summary) -> None:

@@ -33,7 +33,7 @@ class CallMetrics:
     def percentiles(self) -> tuple[float, float]:
         """Return the median and the 95th percentile of a call in seconds."""
         if len(self.durations) < 2:  # noqa: PLR2004 - quantiles need two points
-            only = sum(self.durations)
+            only = self.durations[0] if self.durations else 0.0
             return only, only
         cuts = statistics.quantiles(self.durations, n=20, method="inclusive")
         return cuts[9], cuts[18]

@@ -139,8 +139,9 @@ def problem(error: Any) -> Problem:
     field = error.error_code.DESCRIPTOR.fields_by_name.get(kind)
     number = getattr(error.error_code, kind, 0) if kind else 0
     value = field.enum_type.values_by_number.get(number) if field else None
-    delay = error.details.quota_error_details.retry_delay.ToTimedelta().total_seconds()
-    return Problem(kind, value.name if value else "UNKNOWN", error.message, delay or None)
+    delay = error.details.quota_error_details.retry_delay
+    seconds = delay.seconds + delay.nanos / 1e9
+    return Problem(kind, value.name if value else "UNKNOWN", error.message, seconds or None)
 
 
 def status_name(error: GoogleAdsException) -> str:

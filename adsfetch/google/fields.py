@@ -12,6 +12,8 @@ from adsfetch.sources import Batch
 
 MICROS = "_micros"
 
+ToText = Callable[[Any], str]
+
 
 class Fields:
     """The selected fields of a report, each with its conversion to columns.
@@ -54,7 +56,7 @@ class Field:
         return f"{self.parent}.{self.leaf.name}"
 
     @cached_property
-    def converters(self) -> dict[str, Callable[[Any], str] | None]:
+    def converters(self) -> dict[str, ToText | None]:
         """Return how a value becomes text, for each column by name: two for an amount in micros."""
         converters = {self.path: converter(self.leaf)}
         if self.leaf.name.endswith(MICROS):
@@ -90,22 +92,19 @@ def find_field(row: Any, path: str) -> Field:
     return Field(path, ".".join(names[:-1]), leaf)
 
 
-def converter(leaf: Any) -> Callable[[Any], str] | None:
+def converter(leaf: Any) -> ToText | None:
     """Return the function that converts a value to text; None if it is text already."""
-    to_text = single_converter(leaf)
+    to_text: ToText | None = None
+    if leaf.enum_type is not None:
+        values = leaf.enum_type.values_by_number.items()
+        to_text = EnumNames((number, value.name) for number, value in values).__getitem__
+    elif leaf.message_type is not None:
+        to_text = as_json
+    elif leaf.type != leaf.TYPE_STRING:
+        to_text = str
     if leaf.is_repeated:
         return lambda values: ";".join(map(to_text, values) if to_text else values)
     return to_text
-
-
-def single_converter(leaf: Any) -> Callable[[Any], str] | None:
-    """Return the same for one value of a repeated field."""
-    if leaf.enum_type is not None:
-        values = leaf.enum_type.values_by_number.items()
-        return EnumNames((number, value.name) for number, value in values).__getitem__
-    if leaf.message_type is not None:
-        return as_json
-    return None if leaf.type == leaf.TYPE_STRING else str
 
 
 class EnumNames(dict[int, str]):

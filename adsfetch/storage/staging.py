@@ -16,12 +16,16 @@ from adsfetch.storage.csv import Table, columns_of
 
 @dataclass(frozen=True, slots=True)
 class StagedDay:
-    """A day whose temporary file is complete, and which is not committed yet."""
+    """A day whose temporary file is complete, and which is not committed yet.
+
+    There are no ``columns`` as long as no day had a row.
+    """
 
     day: date
     path: Path
     rows: int
     sha256: str
+    columns: tuple[str, ...]
 
 
 class Staging:
@@ -33,11 +37,6 @@ class Staging:
         self._table = self._new_table(columns) if columns else None
         self._lock = threading.Lock()
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Return the columns; an empty tuple as long as there was no row."""
-        return self._table.columns if self._table else ()
-
     def write(self, day: date, rows: Iterable[Row | Batch]) -> StagedDay:
         """Write the rows of a day as they arrive, with at most one batch in memory."""
         digest, count = hashlib.sha256(), 0
@@ -48,7 +47,8 @@ class Staging:
                     temp.write(lines)
                 digest.update(lines)
                 count += number
-        return StagedDay(day, Path(temp.name), count, digest.hexdigest())
+        columns = self._table.columns if self._table else ()
+        return StagedDay(day, Path(temp.name), count, digest.hexdigest(), columns)
 
     def _encode(self, day: date, rows: Iterable[Row | Batch]) -> Iterator[tuple[int, bytes]]:
         remaining = iter(rows)

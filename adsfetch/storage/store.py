@@ -65,10 +65,10 @@ class Store:
         columns, escape = self.dataset.columns, self.dataset.escape_formulas
         return Staging(self.days_folder, columns, escape_formulas=escape)
 
-    def commit(self, staged: StagedDay, columns: tuple[str, ...], today: date) -> None:
+    def commit(self, staged: StagedDay, today: date) -> None:
         """Replace the file of a day with the staged one, then record it in the manifest."""
-        if not self.dataset.columns and columns:
-            self.save_description(replace(self.dataset, columns=columns))
+        if staged.columns and not self.dataset.columns:
+            self.save_description(replace(self.dataset, columns=staged.columns))
         target = self.day_path(staged.day)
         atomic.move_into_place(staged.path, target)
         stat = target.stat()
