@@ -51,4 +51,5 @@ def _end_workers(
 ) -> None:
     faults.signal_workers(service, rng, count, number)
     # The next fault needs a running service: on a busy machine a worker starts slowly.
-    wait_until(service.is_ready, RESTART_SECONDS, interval=0.05)
+    if not wait_until(service.is_ready, RESTART_SECONDS, interval=0.05):
+        raise RuntimeError(f"no worker started: {service.log.read_text()[-2000:]}")
