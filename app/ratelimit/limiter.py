@@ -14,7 +14,7 @@ from typing import NamedTuple
 from app.config import Rate, Settings
 from app.ratelimit.memory import MemoryStore
 from app.ratelimit.redis import RedisStore
-from app.ratelimit.window import Grant, TokenStore, UnusedTokens, Window
+from app.ratelimit.window import Grant, UnusedTokens, Window
 from app.redis.client import RedisClient, RedisUnavailable
 
 INITIAL_BATCH = 4
@@ -23,6 +23,7 @@ MAX_LEASES = 10_000
 LOCK_COUNT = 64
 
 Headers = Sequence[tuple[str, str]]
+TokenStore = MemoryStore | RedisStore
 
 
 class Admission(NamedTuple):
@@ -122,13 +123,10 @@ class Limiter:
 
     def _admission(self, lease: TokenLease, left: int | None) -> Admission:
         seconds = lease.resets_at - time.monotonic()
-        if left is None:
-            retry_after = max(1, ceil(seconds))
-            return Admission(self._headers(0, retry_after), retry_after)
-        return Admission(self._headers(left, min(self._window.seconds, int(seconds) + 1)))
-
-    def _headers(self, left: int, seconds: int) -> Headers:
-        return ("RateLimit", f'"{self._kind}";r={left};t={seconds}'), self._policy
+        retry_after = max(1, ceil(seconds)) if left is None else None
+        reset = retry_after or min(self._window.seconds, int(seconds) + 1)
+        header = ("RateLimit", f'"{self._kind}";r={left or 0};t={reset}')
+        return Admission((header, self._policy), retry_after)
 
 
 class RateLimits(NamedTuple):

@@ -52,11 +52,10 @@ class MemoryStore:
 
     def _sweep(self, current: int) -> None:
         """Remove clients without counted tokens, at most once per slice."""
-        if current == self._last_sweep:
-            return
-        self._last_sweep = current
-        oldest = current - self._window.counted_slices
-        self._counts = {name: c for name, c in self._counts.items() if c.newest > oldest}
+        if current != self._last_sweep:
+            self._last_sweep = current
+            oldest = current - self._window.counted_slices
+            self._counts = {name: c for name, c in self._counts.items() if c.newest > oldest}
 
 
 class _SlidingCount:

@@ -7,7 +7,7 @@ starts.
 """
 
 from math import ceil
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from app.config import Rate
 from app.redis.client import TIMEOUT_SECONDS
@@ -46,11 +46,3 @@ class Window:
         self.lease_seconds = min(MAX_LEASE_SECONDS, 0.75 * self.slice_seconds)
         self.max_delay = max(self.lease_seconds, TIMEOUT_SECONDS)
         self.counted_slices = ceil((rate.seconds + self.max_delay) / self.slice_seconds) + 1
-
-
-class TokenStore(Protocol):
-    """Counts the tokens of clients."""
-
-    def take(self, client: str, requested: int, unused: UnusedTokens | None) -> Grant:
-        """Return ``unused`` tokens, then count up to ``requested`` tokens for ``client``."""
-        ...
