@@ -5,7 +5,6 @@ from flask import current_app
 
 from app.db.timeouts import remove_wait_timeout
 
-config = context.config
 db = current_app.extensions["migrate"].db
 IS_SQLITE = db.engine.dialect.name == "sqlite"
 

@@ -7,8 +7,6 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 NAME = "ix_review_newest_of_book"
 COLUMNS = ["book_id", "created_at", "id"]
