@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,11 +23,9 @@ class Rfc3339DateTime(fields.AwareDateTime):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> datetime:
         text = str(value).strip().upper()
-        try:
+        with suppress(ValueError, OverflowError):
             if _RFC_3339.fullmatch(text):
                 return datetime.fromisoformat(text).astimezone(UTC)
-        except (ValueError, OverflowError):
-            pass
         raise ValidationError("Not an RFC 3339 time with its offset, such as 2024-01-31T09:30:00Z.")
 
 
@@ -59,12 +58,7 @@ class RowParser:
     """Parses the cells of a row and validates them by a schema."""
 
     def __init__(
-        self,
-        schema: Schema,
-        indexes: Mapping[str, int],
-        width: int,
-        *,
-        decimal_comma: bool = False,
+        self, schema: Schema, indexes: Mapping[str, int], width: int, *, decimal_comma: bool
     ) -> None:
         missing = [n for n, f in schema.fields.items() if f.required and n not in indexes]
         if missing:

@@ -8,7 +8,6 @@ import csv
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -65,7 +64,11 @@ def has_undecodable_bytes(text: str) -> bool:
 
 def open_text(path: Path, encoding: str) -> TextIO:
     """Open ``path`` for reading; a byte order mark is skipped."""
-    is_utf_8 = codecs.lookup(encoding).name == "utf-8"
+    try:
+        is_utf_8 = codecs.lookup(encoding).name == "utf-8"
+        "".encode(encoding)
+    except (LookupError, ValueError):
+        raise LoadError(f"--encoding {encoding}: no such encoding.") from None
     try:
         return path.open(
             encoding="utf-8-sig" if is_utf_8 else encoding, errors=UNDECODABLE_BYTES, newline=""
@@ -74,7 +77,7 @@ def open_text(path: Path, encoding: str) -> TextIO:
         raise LoadError(f"Cannot read {path}: {error.strerror}.") from None
 
 
-class RecordLines:
+class RecordLines(Iterator[str]):
     """Iterates over the lines of a file; after a malformed record, over its lines again."""
 
     def __init__(self, file: TextIO) -> None:
@@ -83,9 +86,6 @@ class RecordLines:
         self._record: list[str] = []
         self._size = 0
         self._next_line = 1
-
-    def __iter__(self) -> "RecordLines":
-        return self
 
     def __next__(self) -> str:
         line = self._unread.popleft() if self._unread else self._read()
@@ -131,18 +131,14 @@ def read_rows(file: TextIO, delimiter: str) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            first_line = lines.unread_all_but_first()[:MAX_SHOWN_CHARACTERS]
-            row = Row(line, _split_leniently(first_line, delimiter))
+            first_line = lines.unread_all_but_first()[:MAX_SHOWN_CHARACTERS].rstrip("\r\n")
+            # Without strict, it is split as far as possible, so that the user can correct it.
+            row = Row(line, next(csv.reader([first_line], delimiter=delimiter), []))
             row.reject(f"not CSV: {error}")
             yield row
             continue
         if cells:
             yield Row(line, cells)
-
-
-def _split_leniently(line: str, delimiter: str) -> list[str]:
-    """Split a malformed line into cells as far as possible, so that the user can correct it."""
-    return next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])
 
 
 class RejectsFile:
@@ -177,8 +173,7 @@ class RejectsFile:
     def close(self) -> None:
         """Replace the file of an earlier load, or delete it if no row was rejected."""
         if self._file is None:
-            with suppress(FileNotFoundError):
-                self.path.unlink()
+            self.path.unlink(missing_ok=True)
             return
         self._file.close()
         self._draft.replace(self.path)

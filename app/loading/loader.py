@@ -83,14 +83,14 @@ class Load:
             tqdm(total=size, unit="B", unit_scale=True, file=sys.stderr, disable=None) as bar,
         ):
             for batch in batches(rows):
-                if not self._load_batch(batch, seen) or interrupted.is_set():
+                self._load_batch(batch, seen)
+                if self.report.failure or interrupted.is_set():
                     break
                 bar.update(file.buffer.tell() - bar.n)
         self.report.interrupted = interrupted.is_set()
         return self.report
 
-    def _load_batch(self, batch: Sequence[Row], seen: SeenKeys) -> bool:
-        """Load one batch; return whether the database was available."""
+    def _load_batch(self, batch: Sequence[Row], seen: SeenKeys) -> None:
         try:
             self._process(batch, seen)
         except SQLAlchemyError as error:
@@ -98,11 +98,10 @@ class Load:
             if not is_connection_error(error):
                 raise
             self.report.failure = str(error).splitlines()[0]
-            return False
+            return
         self._rejects.write(row for row in batch if row.outcome == "rejected")
         self.report.counts.update(str(row.outcome) for row in batch)
         self.report.line = batch[-1].line
-        return True
 
     def _process(self, batch: Sequence[Row], seen: SeenKeys) -> None:
         for row in _undecided(batch):

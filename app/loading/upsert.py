@@ -1,6 +1,7 @@
 """Upsert: insert new rows of a load, update rows that differ and leave the others."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Row as SqlRow
@@ -78,30 +79,22 @@ def _reject_taken(table: Table, rows: Sequence[Row], key: str) -> None:
 
 
 def _bisect(table: Table, rows: Sequence[Row], key: str, finish: Finish) -> list[Change]:
-    """Write all rows at once; if the database refuses one of them, write each half separately."""
-    try:
-        with db.session.begin_nested():
+    """Write all rows at once; if the database refuses one of them, write each half separately.
+
+    A single row is tried again, as another writer may have inserted it, and then rejected.
+    """
+    attempts = 2 if len(rows) == 1 else 1
+    for _ in range(attempts):
+        with suppress(IntegrityError, DataError), db.session.begin_nested():
             return _write(table, rows, key, finish)
-    except (IntegrityError, DataError):
-        if len(rows) == 1:
-            return _write_one(table, rows[0], key, finish)
-    middle = len(rows) // 2
-    return [
-        *_bisect(table, rows[:middle], key, finish),
-        *_bisect(table, rows[middle:], key, finish),
-    ]
-
-
-def _write_one(table: Table, row: Row, key: str, finish: Finish) -> list[Change]:
-    """Try a refused row again, as another writer may have inserted it; else reject it."""
-    try:
-        with db.session.begin_nested():
-            return _write(table, [row], key, finish)
-    except (IntegrityError, DataError):
-        _reject_taken(table, [row], key)
-        if row.outcome != "rejected":
-            row.reject("refused by the database")
+    if len(rows) == 1:
+        _reject_taken(table, rows, key)
+        if rows[0].outcome != "rejected":
+            rows[0].reject("refused by the database")
         return []
+    middle = len(rows) // 2
+    halves = rows[:middle], rows[middle:]
+    return [change for half in halves for change in _bisect(table, half, key, finish)]
 
 
 def _write(table: Table, rows: Sequence[Row], key: str, finish: Finish) -> list[Change]:
