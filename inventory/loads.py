@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 
 from app.api.fields import BoundedInteger, CleanText, Price
 from app.db.types import now
@@ -14,9 +14,6 @@ from app.loading.upsert import Change, upsert
 from inventory.models import NAME_MAX, PRICE_MAX, STOCK_MAX, Product, StockAdjustment, fold
 from inventory.schemas import NewProductSchema
 from inventory.services import FIRST_STOCK
-
-LOAD = "load"
-REQUIRED = ("name", "price")
 
 
 class ProductRowSchema(NewProductSchema):
@@ -29,38 +26,35 @@ class ProductRowSchema(NewProductSchema):
 
 def write_products(batch: Sequence[Row], key: str) -> set[str]:
     """Write products and their stock adjustments; return the cache tags to invalidate."""
-    changes = upsert(Product, batch, key, _derive, REQUIRED)
+    changes = upsert(Product, batch, key, _derive, required=("name", "price"))
     _add_to_ledger(changes)
     old = {f"product:{change.before['id']}" for change in changes if change.before is not None}
     return {"products", *old} if changes else set()
 
 
 def _derive(values: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
-    if stored is None:
-        initial = {"stock_level": values.get("stock_level", 0), "version": 1}
-        return {**initial, "updated_at": now(), "folded": fold(values["name"])}
     folded = {"folded": fold(values["name"])} if "name" in values else {}
+    if stored is None:
+        return {"stock_level": values.get("stock_level", 0), **folded}
     return {"version": stored["version"] + 1, "updated_at": now(), **folded}
 
 
 def _add_to_ledger(changes: Sequence[Change]) -> None:
     """Add changes of stock to the ledger, in the same transaction."""
-    adjusted = [(change, delta) for change in changes if (delta := _stock_delta(change))]
-    if not adjusted:
-        return
-    new = [change.after["sku"] for change, _ in adjusted if change.before is None]
-    rows = db.session.execute(select(Product.sku, Product.id).where(Product.sku.in_(new)))
-    ids = {row.sku: row.id for row in rows} if new else {}
     entries = [
         {
-            "product_id": change.before["id"] if change.before else ids[change.after["sku"]],
+            "sku": change.row.values["sku"],
             "delta": delta,
             "stock_level": change.after["stock_level"],
-            "reason": LOAD if change.before else FIRST_STOCK,
+            "reason": "load" if change.before else FIRST_STOCK,
         }
-        for change, delta in adjusted
+        for change in changes
+        if (delta := _stock_delta(change))
     ]
-    db.session.execute(insert(StockAdjustment), entries)
+    if entries:
+        product_id = select(Product.id).where(Product.sku == bindparam("sku")).scalar_subquery()
+        statement = insert(StockAdjustment).values(product_id=product_id)
+        db.session.execute(statement, entries)
 
 
 def _stock_delta(change: Change) -> int:

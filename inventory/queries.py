@@ -19,7 +19,6 @@ PRODUCT_COLUMNS = (
 )
 PRODUCT_WITH_VERSION = (*PRODUCT_COLUMNS, Product.version)
 PRODUCT_BY_ID = select(*PRODUCT_WITH_VERSION).where(Product.id == bindparam("product_id"))
-PRODUCT_ID_BY_ID = select(Product.id).where(Product.id == bindparam("product_id"))
 ADJUSTMENTS = select(
     StockAdjustment.id,
     StockAdjustment.product_id,
@@ -54,10 +53,9 @@ def product(product_id: int) -> Row[*tuple[Any, ...]]:
 
 def adjustments(product_id: int, page: PageRequest) -> Page:
     """Return a page of a product's stock adjustments, newest first; raise NotFound."""
-    values = {"product_id": product_id}
-    adjustments = paginate(ADJUSTMENTS, values, NEWEST_FIRST, page)
-    if not adjustments.items and not fetch_all(PRODUCT_ID_BY_ID, values):
-        raise product_not_found(product_id)
+    adjustments = paginate(ADJUSTMENTS, {"product_id": product_id}, NEWEST_FIRST, page)
+    if not adjustments.items:
+        product(product_id)  # raises NotFound
     return adjustments
 
 

@@ -7,8 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from app.api.fields import ID_MAX, BoundedInteger, CleanText, Price
 from app.api.pagination import PageQuery
 from inventory.models import NAME_MAX, PRICE_MAX, REASON_MAX, SKU_MAX, STOCK_MAX
-
-SORTS = ("id", "name", "-name", "price", "-price")
+from inventory.queries import ORDERS
 
 
 class NewProductSchema(Schema):
@@ -41,7 +40,6 @@ class ProductChangeSchema(Schema):
 
     @validates_schema
     def check_not_empty(self, data: dict[str, Any], **_: Any) -> None:
-        """Reject an empty change, which must be a mistake."""
         if not data:
             raise ValidationError("Provide price, stock_level or both.")
 
@@ -51,7 +49,7 @@ class ProductQuery(PageQuery):
 
     sort = fields.String(
         load_default="id",
-        validate=validate.OneOf(SORTS),
+        validate=validate.OneOf(list(ORDERS)),
         metadata={"description": "The sort key; with a leading minus in descending order."},
     )
 
@@ -72,7 +70,6 @@ class ProductSearchQuery(ProductQuery):
 
     @validates_schema
     def check_filters(self, data: dict[str, Any], **_: Any) -> None:
-        """Require at least one filter, and reject an empty range of prices."""
         low, high = data.get("min_price"), data.get("max_price")
         if data.get("name") is None and low is None and high is None:
             raise ValidationError("Provide at least one of name, min_price and max_price.")
@@ -96,7 +93,6 @@ class NewAdjustmentSchema(Schema):
 
     @validates_schema
     def check_delta(self, data: dict[str, Any], **_: Any) -> None:
-        """Reject an adjustment by 0 units."""
         if data["delta"] == 0:
             raise ValidationError("Must not be 0.", "delta")
 
@@ -110,7 +106,3 @@ class AdjustmentSchema(Schema):
     stock_level = BoundedInteger(0, STOCK_MAX, required=True)
     reason = fields.String(required=True, allow_none=True)
     created_at = fields.AwareDateTime(required=True)
-
-
-class AdjustmentQuery(PageQuery):
-    """A page of stock adjustments."""

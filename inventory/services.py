@@ -15,7 +15,6 @@ from inventory.models import STOCK_MAX, Product, StockAdjustment, fold
 from inventory.queries import PRODUCT_WITH_VERSION, product_not_found
 
 FIRST_STOCK = "first stock"
-LEVEL_SET = "stock level set"
 
 
 def add_product(sku: str, name: str, price: Decimal, stock_level: int) -> Any:
@@ -43,7 +42,10 @@ def update_product(
     Raise NotFound, or PreconditionFailed when the version is not one of ``versions``; with None,
     every version is accepted.
     """
-    current = _lock(product_id)
+    locking = select(*PRODUCT_WITH_VERSION).where(Product.id == product_id).with_for_update()
+    current = db.session.execute(locking).one_or_none()
+    if current is None:
+        raise _roll_back(product_not_found(product_id))
     if versions is not None and str(current.version) not in versions:
         raise _roll_back(PreconditionFailed("The product has changed since it was read."))
     price = current.price if price is None else price
@@ -51,20 +53,19 @@ def update_product(
     if (price, stock_level) == (current.price, current.stock_level):
         db.session.rollback()
         return current
-    changed = {"price": price, "stock_level": stock_level}
-    product = db.session.execute(_update(product_id).values(changed)).one()
-    _add_to_ledger(product, stock_level - current.stock_level, LEVEL_SET)
+    statement = _update(product_id).values(price=price, stock_level=stock_level)
+    product = db.session.execute(statement).one()
+    _add_to_ledger(product, stock_level - current.stock_level, "stock level set")
     commit(invalidate=["products", f"product:{product_id}"])
     return product
 
 
 def adjust_stock(product_id: int, delta: int, reason: str | None = None) -> Any:
     """Change the stock by ``delta`` units; raise NotFound, or Conflict if it is out of bounds."""
-    level = Product.stock_level + delta
     # The old level is compared with bounds, as the new level could overflow before a comparison.
     fits = Product.stock_level.between(-delta, STOCK_MAX - max(delta, 0))
-    statement = _update(product_id).where(fits).values(stock_level=level)
-    product = db.session.execute(statement).one_or_none()
+    change = _update(product_id).where(fits).values(stock_level=Product.stock_level + delta)
+    product = db.session.execute(change).one_or_none()
     if product is None:
         raise _roll_back(_refusal(product_id, delta))
     _add_to_ledger(product, delta, reason)
@@ -80,15 +81,6 @@ def _update(product_id: int) -> Any:
         .returning(*PRODUCT_WITH_VERSION)
         .execution_options(synchronize_session=False)
     )
-
-
-def _lock(product_id: int) -> Any:
-    """Read a product and lock its row until the commit."""
-    statement = select(*PRODUCT_WITH_VERSION).where(Product.id == product_id).with_for_update()
-    product = db.session.execute(statement).one_or_none()
-    if product is None:
-        raise _roll_back(product_not_found(product_id))
-    return product
 
 
 def _add_to_ledger(product: Any, delta: int, reason: str | None) -> None:

@@ -4,13 +4,12 @@ from typing import Any
 
 from app.api.blueprint import ApiBlueprint
 from app.api.contract import arguments, response
-from app.api.pagination import Page
+from app.api.pagination import Page, PageQuery
 from app.auth.api_keys import scope
 from app.cache.tags import cached
 from app.http.request import read_if_match
 from inventory import queries, search, services
 from inventory.schemas import (
-    AdjustmentQuery,
     AdjustmentSchema,
     NewAdjustmentSchema,
     NewProductSchema,
@@ -76,7 +75,7 @@ def update_product(product_id: int, body: dict[str, Any]) -> Any:
 
 @bp.get("/products/<id:product_id>/stock-adjustments")
 @cached("product:{product_id}")
-@arguments(AdjustmentQuery)
+@arguments(PageQuery)
 @response(200, AdjustmentSchema, paged=True)
 def list_adjustments(product_id: int, query: dict[str, Any]) -> Page:
     """List every change of a product's stock, newest first; they add up to its stock level."""
