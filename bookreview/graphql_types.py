@@ -9,11 +9,11 @@ import orjson
 import strawberry
 from strawberry import ID, UNSET, Info, Private
 
-from app.api.pagination import Page, PageRequest, SortOrder, paginate
+from app.api.pagination import Page, PageQuery, PageRequest, SortOrder, paginate
 from app.graphql.execution import Execution
 from app.graphql.relay import Connection, ResultPage, page_of
 from bookreview import queries
-from bookreview.schemas import BookQuery, ReviewQuery
+from bookreview.schemas import BookQuery
 
 DateTime = NewType("DateTime", str)
 DATE_TIME = strawberry.scalar(
@@ -21,7 +21,7 @@ DATE_TIME = strawberry.scalar(
     description="A date and time in UTC, with microseconds, as in RFC 3339.",
     specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
 )
-BOOK_QUERY, REVIEW_QUERY = BookQuery(), ReviewQuery()
+BOOK_QUERY, REVIEW_QUERY = BookQuery(), PageQuery()
 
 GraphQLInfo = Info[Execution, Any]
 Count = Callable[[], int]

@@ -7,27 +7,23 @@ from marshmallow import ValidationError, fields, validate
 
 _ISBN_10 = re.compile(r"[0-9]{9}[0-9Xx]")
 _ISBN_13 = re.compile(r"97[89][0-9]{10}")
-_SEPARATOR = re.compile(r"[- ]")
 ISBN_TEXT_MAX = 40
 """Characters of an ISBN with hyphens or spaces."""
 
 
 def normalize(text: str) -> str:
-    """Return ``text`` as 13 digits; raise ValueError if it is not an ISBN."""
-    digits = _SEPARATOR.sub("", text)
+    """Return ``text`` as 13 digits; raise ValidationError if it is not an ISBN."""
+    digits = text.replace("-", "").replace(" ", "")
     if _ISBN_10.fullmatch(digits) and _is_valid_isbn_10(digits):
         return with_check_digit(f"978{digits[:9]}")
     if _ISBN_13.fullmatch(digits) and with_check_digit(digits[:12]) == digits:
         return digits
-    raise ValueError("Not an ISBN: 10 or 13 digits are required, with a correct check digit.")
+    raise ValidationError("Not an ISBN: 10 or 13 digits are required, with a correct check digit.")
 
 
 def _is_valid_isbn_10(digits: str) -> bool:
     values = [10 if digit in "Xx" else int(digit) for digit in digits]
-    return (
-        sum(weight * value for weight, value in zip(range(10, 0, -1), values, strict=True)) % 11
-        == 0
-    )
+    return sum((10 - at) * value for at, value in enumerate(values)) % 11 == 0
 
 
 def with_check_digit(digits: str) -> str:
@@ -44,11 +40,6 @@ class Isbn(fields.String):
         super().__init__(validate=validate.Length(max=ISBN_TEXT_MAX), **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
-        try:
-            text = super()._deserialize(value, attr, data, **kwargs)
-            self._validate(text)  # the length limit applies to the text before normalization
-            return normalize(text)
-        except ValueError as error:
-            if isinstance(error, ValidationError):
-                raise
-            raise ValidationError(str(error)) from None
+        text = super()._deserialize(value, attr, data, **kwargs)
+        self._validate(text)  # the length limit applies to the text before normalization
+        return normalize(text)

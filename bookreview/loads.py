@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app.api.fields import ID_MAX, BoundedInteger, CleanText
 from app.db.engine import fetch_all
@@ -20,7 +20,7 @@ from app.loading.upsert import Change, upsert
 from bookreview.isbn import Isbn
 from bookreview.models import SOURCE_ID_MAX, Book, Review, fold
 from bookreview.schemas import NewBookSchema, NewReviewSchema
-from bookreview.services import reviews_topic
+from bookreview.services import add_ratings, reviews_topic
 
 BOOK_KEYS = {"book_id": Book.id, "isbn": Book.isbn, "book_source_id": Book.source_id}
 """The fields that can identify the book of a review."""
@@ -62,8 +62,7 @@ def write_books(batch: Sequence[Row], key: str) -> set[str]:
 
 def _derive_book(values: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
     current = {**(stored or {}), **values}
-    folded = {"folded": fold(current["title"], current["author"])}
-    return folded if stored else {"review_count": 0, "rating_sum": 0, **folded}
+    return {"folded": fold(current["title"], current["author"])}
 
 
 def check_book_columns(fields: Collection[str]) -> None:
@@ -126,26 +125,13 @@ def _update_books(changes: Sequence[Change]) -> set[int]:
     for book_id, delta in sums.items():
         ids_by_delta[delta["n"], delta["rating"]].append(book_id)
     ids_by_delta.pop((0, 0), None)
-    _lock_books([book_id for ids in ids_by_delta.values() for book_id in ids])
-    for (count, rating), ids in ids_by_delta.items():
-        _add_to_books(ids, count, rating)
-    return set(sums)
-
-
-def _lock_books(ids: Collection[int]) -> None:
     # Rows are locked in the order of ids, so that simultaneous loads cannot deadlock.
-    if ids:
-        books = select(Book.id).where(Book.id.in_(ids)).order_by(Book.id)
+    if changed := [book_id for ids in ids_by_delta.values() for book_id in ids]:
+        books = select(Book.id).where(Book.id.in_(changed)).order_by(Book.id)
         db.session.execute(books.with_for_update(key_share=True)).all()
-
-
-def _add_to_books(ids: Collection[int], count: int, rating: int) -> None:
-    db.session.execute(
-        update(Book)
-        .where(Book.id.in_(ids))
-        .values(review_count=Book.review_count + count, rating_sum=Book.rating_sum + rating)
-        .execution_options(synchronize_session=False)
-    )
+    for (count, rating), ids in ids_by_delta.items():
+        db.session.execute(add_ratings(Book.id.in_(ids), count, rating))
+    return set(sums)
 
 
 BOOKS = LoadSpec(schema=BookRowSchema, keys=("isbn", "source_id"), write=write_books)

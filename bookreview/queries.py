@@ -1,28 +1,18 @@
 """Queries for books and reviews: they return plain rows. Each statement is built only once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from sqlalchemy import CompoundSelect, Integer, Row, bindparam, select, union_all
 
-from app.api.pagination import (
-    LIMIT_PARAMETER,
-    Page,
-    PageRequest,
-    SortOrder,
-    Statement,
-    count,
-    paginate,
-)
-from app.db.engine import autocommit_engine, fetch_all
+from app.api.pagination import LIMIT, Page, PageRequest, SortOrder, Statement, count, paginate
+from app.db.engine import fetch_all
 from app.db.statements import LIKE_ESCAPE, escape_like
 from app.errors import NotFound
 from bookreview.models import Book, Review
 
 AnyRow = Row[*tuple[Any, ...]]
-UNUSED_ID = 0
-"""The id of no book."""
 BOOK_COLUMNS = (
     Book.id,
     Book.title,
@@ -42,7 +32,6 @@ REVIEW_COLUMNS = (
     Review.created_at,
 )
 BOOK_BY_ID = select(*BOOK_COLUMNS).where(Book.id == bindparam("book_id"))
-BOOK_ID_BY_ID = select(Book.id).where(Book.id == bindparam("book_id"))
 REVIEWS_OF_A_BOOK = select(*REVIEW_COLUMNS).where(Review.book_id == bindparam("book_id"))
 BY_ID = SortOrder((Book.id,))
 NEWEST_FIRST = SortOrder((Review.created_at, Review.id), descending=True)
@@ -98,10 +87,9 @@ def book(book_id: int) -> AnyRow:
 
 def reviews(book_id: int, page: PageRequest) -> Page:
     """Return a page of a book's reviews, newest first; raise NotFound for an unknown book."""
-    values = {"book_id": book_id}
-    reviews = paginate(REVIEWS_OF_A_BOOK, values, NEWEST_FIRST, page)
-    if not reviews.items and not fetch_all(BOOK_ID_BY_ID, values):
-        raise book_not_found(book_id)
+    reviews = paginate(REVIEWS_OF_A_BOOK, {"book_id": book_id}, NEWEST_FIRST, page)
+    if not reviews.items:
+        book(book_id)  # raises NotFound
     return reviews
 
 
@@ -113,13 +101,14 @@ def count_reviews(book_id: int) -> int:
 def newest_reviews(book_ids: Sequence[int], limit: int) -> Mapping[int, list[AnyRow]]:
     """Return the newest ``limit`` reviews of each book, newest first, in one statement."""
     size = 1 << (len(book_ids) - 1).bit_length()
-    padded = [*book_ids, *[UNUSED_ID] * (size - len(book_ids))]
+    padded = [*book_ids, *[0] * (size - len(book_ids))]  # no book has the id 0
     values = {f"book_{number}": book_id for number, book_id in enumerate(padded)}
-    with autocommit_engine().connect() as connection:
-        rows = connection.execute(
-            select_newest_reviews(size), {**values, LIMIT_PARAMETER: limit}
-        ).all()
-    return _by_book(book_ids, rows)
+    rows = fetch_all(select_newest_reviews(size), {**values, LIMIT.key: limit})
+    reviews: dict[int, list[AnyRow]] = {book_id: [] for book_id in book_ids}
+    # A UNION ALL guarantees no order.
+    for row in sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True):
+        reviews[row.book_id].append(row)
+    return reviews
 
 
 @cache
@@ -133,18 +122,8 @@ def select_newest_reviews(size: int) -> CompoundSelect[*tuple[Any, ...]]:
 
 def _newest_of_book(number: int) -> Any:
     of_book = Review.book_id == bindparam(f"book_{number}", type_=Integer)
-    ordered = (
-        select(*REVIEW_COLUMNS).where(of_book).order_by(*NEWEST_FIRST.apply(NEWEST_FIRST.keys))
-    )
-    return ordered.limit(bindparam(LIMIT_PARAMETER, type_=Integer))
-
-
-def _by_book(book_ids: Iterable[int], rows: Iterable[AnyRow]) -> Mapping[int, list[AnyRow]]:
-    """Group the rows by book, sorted again: a UNION ALL guarantees no order."""
-    reviews: dict[int, list[AnyRow]] = {book_id: [] for book_id in book_ids}
-    for row in sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True):
-        reviews[row.book_id].append(row)
-    return reviews
+    ordered = select(*REVIEW_COLUMNS).order_by(*NEWEST_FIRST.apply(NEWEST_FIRST.keys))
+    return ordered.where(of_book).limit(LIMIT)
 
 
 def book_not_found(book_id: int) -> NotFound:

@@ -5,14 +5,7 @@ from marshmallow import Schema, fields
 from app.api.fields import ID_MAX, BoundedInteger, CleanText
 from app.api.pagination import PageQuery
 from bookreview.isbn import Isbn
-from bookreview.models import (
-    AUTHOR_MAX,
-    REVIEWER_MAX,
-    TEXT_MAX,
-    TITLE_MAX,
-    YEAR_MAX,
-    YEAR_MIN,
-)
+from bookreview.models import AUTHOR_MAX, REVIEWER_MAX, TEXT_MAX, TITLE_MAX, YEAR_MAX, YEAR_MIN
 
 SEARCH_TEXT_MAX = 200
 """Characters of a search text: two of them fit into a URL, even when percent-encoded."""
@@ -104,7 +97,3 @@ class ReviewSchema(Schema):
     reviewer = fields.String(required=True)
     text = fields.String(required=True)
     created_at = fields.AwareDateTime(required=True)
-
-
-class ReviewQuery(PageQuery):
-    """A page of reviews."""

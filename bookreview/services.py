@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import ColumnElement, Update, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict
@@ -28,13 +28,12 @@ def add_book(title: str, author: str, **others: Any) -> Any:
 def add_review(book_id: int, rating: int, reviewer: str, text: str) -> Any:
     """Add a review and update the average of its book; raise NotFound for an unknown book."""
     # This locks the row of the book, which serializes simultaneous reviews of one book.
-    if db.session.scalar(count_rating(book_id, rating)) is None:
+    add_rating = add_ratings(Book.id == book_id, 1, rating).returning(Book.id)
+    if db.session.scalar(add_rating) is None:
         db.session.rollback()
         raise queries.book_not_found(book_id)
-    values = {"book_id": book_id, "rating": rating, "reviewer": reviewer, "text": text}
-    review = db.session.execute(
-        insert(Review).values(values).returning(*queries.REVIEW_COLUMNS)
-    ).one()
+    statement = insert(Review).values(book_id=book_id, rating=rating, reviewer=reviewer, text=text)
+    review = db.session.execute(statement.returning(*queries.REVIEW_COLUMNS)).one()
     reviews = reviews_topic(book_id)
     tags = ["books", f"book:{book_id}", reviews]
     commit(invalidate=tags, event=(reviews, review._asdict()))
@@ -46,12 +45,11 @@ def reviews_topic(book_id: int) -> str:
     return f"book:{book_id}:reviews"
 
 
-def count_rating(book_id: int, rating: int) -> Any:
-    """Return the statement that adds a rating to a book, and returns its id if the book exists."""
+def add_ratings(books: ColumnElement[bool], count: int, rating_sum: int) -> Update:
+    """Return the statement that adds to the ratings of each of the ``books``."""
     return (
         update(Book)
-        .where(Book.id == book_id)
-        .values(review_count=Book.review_count + 1, rating_sum=Book.rating_sum + rating)
-        .returning(Book.id)
+        .where(books)
+        .values(review_count=Book.review_count + count, rating_sum=Book.rating_sum + rating_sum)
         .execution_options(synchronize_session=False)
     )

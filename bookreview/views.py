@@ -4,7 +4,7 @@ from typing import Any
 
 from app.api.blueprint import ApiBlueprint
 from app.api.contract import arguments, response
-from app.api.pagination import Page
+from app.api.pagination import Page, PageQuery
 from app.auth.api_keys import scope
 from app.cache.tags import cached
 from bookreview import queries, services
@@ -13,7 +13,6 @@ from bookreview.schemas import (
     BookSchema,
     NewBookSchema,
     NewReviewSchema,
-    ReviewQuery,
     ReviewSchema,
 )
 
@@ -48,7 +47,7 @@ def get_book(book_id: int) -> Any:
 
 @bp.get("/books/<id:book_id>/reviews")
 @cached("book:{book_id}:reviews")
-@arguments(ReviewQuery)
+@arguments(PageQuery)
 @response(200, ReviewSchema, paged=True)
 def list_reviews(book_id: int, query: dict[str, Any]) -> Page:
     """List a book's reviews, newest first."""

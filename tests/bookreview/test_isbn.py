@@ -1,4 +1,5 @@
 import pytest
+from marshmallow import ValidationError
 
 from bookreview.isbn import normalize
 
@@ -55,5 +56,5 @@ def test_an_isbn_of_another_type_is_rejected(shared_client, invalid):
 def test_the_check_digit_detects_any_single_wrong_digit(at):
     right = "9780439023481"
     invalid = f"{right[:at]}{(int(right[at]) + 1) % 10}{right[at + 1 :]}"
-    with pytest.raises(ValueError, match="Not an ISBN"):
+    with pytest.raises(ValidationError, match="Not an ISBN"):
         normalize(invalid)
