@@ -71,13 +71,9 @@ def response(
     dumped = schema()
     _check_serializers(dumped)
     names = list(dumped.dump_fields)
+    added = frozenset(map(HTTPStatus, failures))
     contract = ResponseContract(
-        HTTPStatus(status),
-        schema,
-        paged,
-        sets_location,
-        version_etag,
-        frozenset(map(HTTPStatus, failures)),
+        HTTPStatus(status), schema, paged, sets_location, version_etag, added
     )
 
     def decorate(view: Callable[..., Any]) -> View:

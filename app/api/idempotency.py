@@ -111,11 +111,10 @@ def _insert(claim: Claim) -> bool:
     try:
         return db.session.scalar(statement.returning(StoredResponse.id)) is not None
     except OperationalError as error:
-        if getattr(error.orig, "pgcode", None) == LOCK_NOT_AVAILABLE:
-            raise RequestInProgress(
-                "The first request with this Idempotency-Key is still running."
-            ) from None
-        raise
+        if getattr(error.orig, "pgcode", None) != LOCK_NOT_AVAILABLE:
+            raise
+        detail = "The first request with this Idempotency-Key is still running."
+        raise RequestInProgress(detail) from None
 
 
 def _replay(claim: Claim) -> Response:

@@ -14,12 +14,12 @@ from flask import Blueprint, Flask, Response, current_app, send_from_directory
 from marshmallow import Schema
 from werkzeug.routing import Rule
 
-from app.api.fields import ID_MAX
 from app.api.openapi_components import (
     BEARER,
     DESCRIPTIONS,
     IDEMPOTENCY_KEY,
     INFO,
+    PATH_ID,
     PROBLEM,
     error_response,
     page_schema,
@@ -32,7 +32,6 @@ from app.json import encode
 from app.services import current_services
 
 bp = Blueprint("openapi", __name__, cli_group=None)
-PATH_NAME = re.compile(r"<(?:\w+:)?(\w+)>")
 COMMON_FAILURES = (400, 401, 404, 406, 414, 422, 429, 500, 503)
 FAILURES = {
     "GET": (304, *COMMON_FAILURES),
@@ -88,7 +87,7 @@ class Route(NamedTuple):
     @property
     def path(self) -> str:
         """The path as OpenAPI writes it."""
-        return PATH_NAME.sub(r"{\1}", self.rule.rule)
+        return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", self.rule.rule)
 
     @property
     def operation_id(self) -> str:
@@ -128,7 +127,8 @@ def build_document(app: Flask) -> dict[str, Any]:
     for route in routes:
         methods = sorted((route.rule.methods or set()) & FAILURES.keys())
         operations = {method.lower(): _operation(route, method) for method in methods}
-        spec.path(route.path, operations=operations, parameters=_path_parameters(route.rule))
+        ids = [{**PATH_ID, "name": name} for name in sorted(route.rule.arguments)]
+        spec.path(route.path, operations=operations, parameters=ids)
     document = spec.to_dict()
     _add_links(document["paths"], routes)
     _add_schema_keywords(document["components"]["schemas"], routes)
@@ -161,14 +161,6 @@ def _add_schema_keywords(schemas: dict[str, Any], routes: list[Route]) -> None:
 def _schema_name(schema: Any) -> str:
     kind = schema if isinstance(schema, type) else type(schema)
     return kind.__name__.removesuffix("Schema")
-
-
-def _path_parameters(rule: Rule) -> list[dict[str, Any]]:
-    integer = {"type": "integer", "minimum": 1, "maximum": ID_MAX}
-    return [
-        {"name": name, "in": "path", "required": True, "schema": integer}
-        for name in sorted(rule.arguments)
-    ]
 
 
 def _operation(route: Route, method: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from marshmallow import Schema
 
 from app import errors
 from app.api.blueprint import ApiBlueprint
+from app.api.fields import ID_MAX
 from app.auth.guard import READS
 from app.http.route_options import ResponseContract
 from app.services import current_services
@@ -79,6 +80,11 @@ def _descriptions() -> dict[int, str]:
 
 DESCRIPTIONS = _descriptions()
 """What each status means. An error is described by its docstring."""
+PATH_ID = {
+    "in": "path",
+    "required": True,
+    "schema": {"type": "integer", "minimum": 1, "maximum": ID_MAX},
+}
 IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",

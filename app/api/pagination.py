@@ -27,8 +27,8 @@ from app.db.engine import fetch_all
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
-LIMIT_PARAMETER = "page_limit"
-_LIMIT = bindparam(LIMIT_PARAMETER, type_=Integer)
+LIMIT = bindparam("page_limit", type_=Integer)
+"""The number of rows to read."""
 MAX_SCANNED_ROWS = 10_000
 
 
@@ -105,7 +105,7 @@ def paginate(
     built from it are cached, and with them their compiled SQL.
     """
     bounded = _bounded(statement, order, page.cursor is not None)
-    rows = fetch_all(bounded, {**values, **_position(order, page), LIMIT_PARAMETER: page.limit + 1})
+    rows = fetch_all(bounded, _parameters(values, order, page))
     total = count(statement, values) if page.include_total else None
     return _cut(rows, order, page, total=total)
 
@@ -128,7 +128,7 @@ def paginate_scanning(
     its limit and still have a next page.
     """
     continued, scanned = page.cursor is not None, MAX_SCANNED_ROWS
-    parameters = {**values, **_position(order, page), LIMIT_PARAMETER: page.limit + 1}
+    parameters = _parameters(values, order, page)
     rows = fetch_all(_scan(statement, row_filter, order, continued, scanned), parameters)
     if len(rows) > page.limit:
         return _cut(rows, order, page)
@@ -175,7 +175,7 @@ def _compile_for_sqlite(element: _LastKey, compiler: SQLCompiler, **kw: Any) -> 
 
 @lru_cache(maxsize=256)
 def _bounded(statement: Statement, order: SortOrder, continued: bool) -> Statement:
-    return _after_cursor(statement, order, continued).limit(_LIMIT)
+    return _after_cursor(statement, order, continued).limit(LIMIT)
 
 
 @lru_cache(maxsize=256)
@@ -202,7 +202,7 @@ def _filtered(window: Statement, row_filter: RowFilter, order: SortOrder) -> Sta
     scanned = window.subquery()
     keys = [scanned.c[key.key] for key in order.keys]
     selected = select(scanned).where(row_filter(scanned.c)).order_by(*order.apply(keys))
-    return selected.limit(_LIMIT)
+    return selected.limit(LIMIT)
 
 
 def _after_cursor(statement: Statement, order: SortOrder, continued: bool) -> Statement:
@@ -215,11 +215,12 @@ def _after_cursor(statement: Statement, order: SortOrder, continued: bool) -> St
     return ordered.where(keys < position if order.descending else keys > position)
 
 
-def _position(order: SortOrder, page: PageRequest) -> dict[str, Any]:
-    if page.cursor is None:
-        return {}
-    values = decode_cursor(page.cursor, order.keys, page.list_name)
-    return {_position_name(key): value for key, value in zip(order.keys, values, strict=True)}
+def _parameters(values: Mapping[str, Any], order: SortOrder, page: PageRequest) -> dict[str, Any]:
+    parameters = {**values, LIMIT.key: page.limit + 1}
+    if page.cursor is not None:
+        position = decode_cursor(page.cursor, order.keys, page.list_name)
+        parameters.update(zip(map(_position_name, order.keys), position, strict=True))
+    return parameters
 
 
 @lru_cache(maxsize=256)

@@ -93,7 +93,6 @@ class AccessPolicy:
         return client
 
     def may_introspect(self, client: Client) -> bool:
-        """Return whether the client may read the GraphQL schema."""
         return client.key is not None or not self._key_required
 
     def check_scope(self, client: Client, scope: str | None) -> None:

@@ -183,17 +183,15 @@ def _read_response(raw: ConnectionInterface, timeout: float | None = None) -> An
 
 def _run_id(sections: Sequence[Any]) -> str:
     """Return a name for this run as a master: each restart and each promotion makes a new one."""
-    pairs = [line.partition(b":") for section in sections for line in _info_lines(section)]
-    info = {name: value.decode("ascii") for name, _, value in pairs}
+    info: dict[bytes, str] = {}
+    for section in sections:
+        if isinstance(section, ResponseError):
+            raise section
+        pairs = (line.partition(b":") for line in section.splitlines())
+        info |= {name: value.decode("ascii") for name, _, value in pairs}
     if info.get(b"role") != "master" or not info.get(b"run_id"):
         raise ResponseError("not a master, or INFO has no run_id")
     return f"{info[b'run_id'][:12]}-{info.get(b'master_replid', '')[:12]}"
-
-
-def _info_lines(section: Any) -> list[bytes]:
-    if isinstance(section, ResponseError):
-        raise section
-    return bytes(section).splitlines()
 
 
 def _reason(error: Exception) -> str:
