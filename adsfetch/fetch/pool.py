@@ -45,11 +45,16 @@ class DayFailure:
 Outcome = DayReport[Kept] | DayFailure
 
 
+def as_list(_day: date, rows: Iterable[Any]) -> list[Any]:
+    """Keep the rows of a day in memory."""
+    return list(rows)
+
+
 def fetch_days(
     fetch_data: FetchData,
     days: Iterable[date],
     *,
-    keep: Callable[[date, Iterable[Any]], Kept] = lambda _day, rows: list(rows),  # type: ignore[assignment,return-value]
+    keep: Callable[[date, Iterable[Any]], Kept] = as_list,  # type: ignore[assignment]
     workers: int = 16,
     timeout: float | None = 120.0,
     retry: Retry = Retry(),  # noqa: B008 - frozen
