@@ -42,11 +42,10 @@ class Price(fields.Field[Decimal]):
     def __init__(
         self, maximum: Decimal, metadata: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        shape: dict[str, Any] = {
-            "pattern": _amount_pattern(maximum),
-            "examples": ["19.99"],
-            **(metadata or {}),
-        }
+        digits = maximum.adjusted() + 1  # which are all nines
+        zeros = _AMOUNT_DIGITS - digits
+        pattern = rf"^0{{0,{zeros}}}[0-9]{{1,{digits}}}(\.[0-9]{{1,2}})?$"
+        shape: dict[str, Any] = {"pattern": pattern, "examples": ["19.99"], **(metadata or {})}
         if "type" not in shape:
             bounds = {"minimum": 0, "maximum": float(maximum), "multipleOf": 0.01}
             shape = {"type": ["string", "number"], **bounds, **shape}
@@ -60,12 +59,6 @@ class Price(fields.Field[Decimal]):
         if amount > self.maximum:
             raise ValidationError(f"Must be at most {self.maximum}.")
         return round(amount, 2)
-
-
-def _amount_pattern(maximum: Decimal) -> str:
-    """Return the pattern of the amounts up to ``maximum``, whose digits are all nines."""
-    digits = maximum.adjusted() + 1
-    return rf"^0{{0,{_AMOUNT_DIGITS - digits}}}[0-9]{{1,{digits}}}(\.[0-9]{{1,2}})?$"
 
 
 def _amount(value: Any) -> Decimal | None:

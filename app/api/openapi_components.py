@@ -104,8 +104,8 @@ def _header(description: str, **schema: Any) -> dict[str, Any]:
     return {"description": description, "schema": {**TEXT, **schema}}
 
 
-REQUEST_ID = {"X-Request-ID": _header("The request id: from the client, or a new one.")}
-LIMITS = {
+COMMON_HEADERS = {
+    "X-Request-ID": _header("The request id: from the client, or a new one."),
     "RateLimit": _header(
         "The remaining requests within the given number of seconds.", examples=['"read";r=599;t=60']
     ),
@@ -138,8 +138,7 @@ ERROR_HEADERS: dict[int, dict[str, Any]] = {
 def success_headers(contract: ResponseContract, method: str) -> dict[str, Any]:
     """Return the headers of a successful response."""
     return {
-        **REQUEST_ID,
-        **LIMITS,
+        **COMMON_HEADERS,
         **CACHE_STATUS,
         **(ETAG if method == "GET" or contract.version_etag else {}),
         **(LINK if contract.paged else {}),
@@ -152,13 +151,13 @@ def error_response(status: int) -> dict[str, Any]:
     """Describe the response with an error status, or 304."""
     description = DESCRIPTIONS[status]
     if status == HTTPStatus.NOT_MODIFIED:
-        headers = {**REQUEST_ID, **LIMITS, **CACHE_STATUS, **ETAG}
+        headers = {**COMMON_HEADERS, **CACHE_STATUS, **ETAG}
         return {"description": description, "headers": headers}
     if status == HTTPStatus.REQUEST_URI_TOO_LONG:  # gunicorn responds to it
         return {"description": description, "content": {"text/html": {"schema": TEXT}}}
     return {
         "description": description,
-        "headers": {**REQUEST_ID, **LIMITS, **ERROR_HEADERS.get(status, {})},
+        "headers": {**COMMON_HEADERS, **ERROR_HEADERS.get(status, {})},
         "content": {
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
         },

@@ -32,10 +32,6 @@ UNIDENTIFIED = Client("unidentified")
 """The client of a request that the guard does not check."""
 
 
-def ignore(headers: Headers) -> None:
-    """Discard the headers."""
-
-
 class AccessPolicy:
     """The access rules of one application. Every check raises an ApiError if it fails."""
 
@@ -59,17 +55,18 @@ class AccessPolicy:
         except SQLAlchemyError as error:
             raise unavailable(error) from error
 
-    def count_read(self, client: Client, on_headers: OnHeaders = ignore) -> None:
+    def count_read(self, client: Client, on_headers: OnHeaders | None = None) -> None:
         self._count(client, self._limits.read, on_headers)
 
-    def count_write(self, client: Client, on_headers: OnHeaders = ignore) -> None:
+    def count_write(self, client: Client, on_headers: OnHeaders | None = None) -> None:
         self._count(client, self._limits.write, on_headers)
 
-    def _count(self, client: Client, limiter: Limiter | None, on_headers: OnHeaders) -> None:
+    def _count(self, client: Client, limiter: Limiter | None, on_headers: OnHeaders | None) -> None:
         if limiter is None:
             return
         admission = limiter.admit(client.name)
-        on_headers(admission.headers)
+        if on_headers is not None:
+            on_headers(admission.headers)
         if admission.retry_after is not None:
             raise TooManyRequests(admission.retry_after)
 

@@ -25,7 +25,6 @@ OK = "200 OK"
 
 Environ = dict[str, Any]
 """The environ of WSGI."""
-Headers = list[tuple[str, str]]
 
 
 @dataclass(slots=True)
@@ -33,7 +32,7 @@ class BufferedResponse:
     """A status line, headers and the whole body."""
 
     status: str
-    headers: Headers
+    headers: list[tuple[str, str]]
     body: bytes
 
     def get_header(self, name: str) -> str | None:
