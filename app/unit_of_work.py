@@ -74,7 +74,7 @@ class PendingWrite:
     def __init__(self, tags: Sequence[str], event: NewEvent | None) -> None:
         self._tags = tags
         self._new_event = event
-        self._may_deliver = False
+        self._may_deliver = False  # without a cache, or while its circuit breaker is open
         self._row = 0
         self._stored_event: tuple[str, Event] | None = None
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.auth.guard import client_context
 from app.db.engine import dialect_name
-from app.db.statements import upsert
+from app.db.statements import dialect_insert
 from app.db.types import UtcDateTime, now
 from app.errors import BadRequest, IdempotencyKeyReused, RequestInProgress
 from app.extensions import Base, db
@@ -100,7 +100,7 @@ def _claim(key: str) -> Claim:
 def _insert(claim: Claim) -> bool:
     """Insert the claim; return False if a response to its key is stored."""
     values = {"fingerprint": claim.fingerprint, "created_at": now(), "status": None}
-    insert = upsert(dialect_name(), StoredResponse).values(
+    insert = dialect_insert(dialect_name(), StoredResponse).values(
         client=claim.client, key=claim.key, **values
     )
     statement = insert.on_conflict_do_update(

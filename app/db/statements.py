@@ -10,7 +10,7 @@ LIKE_ESCAPE = "/"
 _INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
-def upsert(dialect: str, model: Any) -> Any:
+def dialect_insert(dialect: str, model: Any) -> Any:
     """Return an INSERT that has ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
     return _INSERT[dialect](model)
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.statements import upsert
+from app.db.statements import dialect_insert
 from app.db.types import UtcDateTime, now
 from app.errors import WindowPassed
 from app.extensions import Base, db
@@ -139,7 +139,7 @@ def _execute_on_head(connection: Connection, statement: Executable) -> Row[*tupl
         return row
     newest = select(func.max(StoredEvent.position)).scalar_subquery()
     values = {"id": 1, "log": new_log_name(), "position": func.coalesce(newest, 0)}
-    new_head = upsert(connection.dialect.name, EventHead).values(values)
+    new_head = dialect_insert(connection.dialect.name, EventHead).values(values)
     connection.execute(new_head.on_conflict_do_nothing())
     return connection.execute(statement).one()
 
