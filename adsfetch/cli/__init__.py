@@ -8,8 +8,6 @@ from adsfetch.cli.fetch import backfill, fetch, update
 from adsfetch.cli.inspect import aggregate, missing, status, verify
 from adsfetch.cli.output import AdsGroup
 
-__all__ = ["ads", "main"]
-
 
 @click.group(cls=AdsGroup, context_settings={"show_default": True})
 def ads() -> None:

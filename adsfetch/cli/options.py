@@ -151,7 +151,7 @@ def normalize_customer_id(customer_id: str) -> str:
 def settings_of(options: dict[str, Any]) -> Settings:
     """Return the settings of the run; raise UsageError for an unknown time zone."""
     time_zone, today = options["time_zone"] or "", options["today"]
-    zone(time_zone)
+    zone(time_zone)  # raises for an unknown one, before anything is fetched
     return Settings(
         workers=options["workers"],
         retry=Retry(options["attempts"], options["wait_initial"], options["wait_max"]),

@@ -25,12 +25,12 @@ def day_files(folder: Path) -> dict[date, os.stat_result]:
 
 
 def day_of(name: str) -> date | None:
-    """Return the day in the name of a file; None for any other name."""
-    stem, dot, suffix = name.partition(".")
+    """Return the day in a name such as 2024-02-27.csv; None for any other name."""
     try:
-        return date.fromisoformat(stem) if dot + suffix == ".csv" and len(stem) == 10 else None  # noqa: PLR2004
+        day = date.fromisoformat(name.removesuffix(".csv"))
     except ValueError:
         return None
+    return day if name == f"{day}.csv" else None
 
 
 def check_entry(entry: Entry, path: Path, stat: os.stat_result | None, *, thorough: bool) -> Entry:

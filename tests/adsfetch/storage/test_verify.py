@@ -40,3 +40,12 @@ def test_a_copied_dataset_is_intact(shop, fetch):
     shop.configure()
     assert fetch("fetch", "2024-01-01", "2024-01-03").code == 0
     assert shop.calls == []
+
+
+def test_a_file_whose_name_is_not_that_of_a_day_is_ignored(shop, fetch, run):
+    fetch("fetch", "2024-01-01", "2024-01-02")
+    for name in ("2024-W09-2.csv", "2024-01-03.csv.bak", "notes.csv"):
+        (shop.data / "days" / name).write_text("date,clicks,note\n2024-02-27,1,x\n")
+    result = run("verify", "--out", "data", "--json")
+    assert result.code == 0, result.err
+    assert result.json["days"] == 2
