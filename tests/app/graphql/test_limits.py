@@ -42,9 +42,9 @@ from tests.app.graphql.steps import (
     ],
 )
 def test_a_document_beyond_a_limit_is_rejected_quickly(shared_client, query, expected):
-    began = time.monotonic()
+    began = time.thread_time()
     response = ask(shared_client, query)
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1  # seconds of CPU: other processes do not count
     assert codes(response) == ["GRAPHQL_VALIDATION_FAILED"]
     assert expected in response.json["errors"][0]["message"]
 
