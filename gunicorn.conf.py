@@ -78,7 +78,7 @@ def post_worker_init(worker: Any) -> None:
     if app is None:
         return
     asgi_worker = AsgiWorker(worker)
-    GracefulShutdown(asgi_worker, app)
+    GracefulShutdown(asgi_worker, app.shut_down)
     for listener in asgi_worker.listeners:
         for option, value in LISTENER_OPTIONS.items():
             listener.setsockopt(*option, value)

@@ -25,7 +25,7 @@ from app.ratelimit.limiter import make_rate_limits
 from app.redis.client import RedisClient
 from app.services import Services
 from bookreview.commands import books, reviews
-from bookreview.graphql_schema import NewReviewSource, schema
+from bookreview.graphql_schema import check_book, review_event, review_topic, schema
 from bookreview.pages import bp as pages
 from bookreview.views import bp as bookreview
 from inventory.commands import products
@@ -40,7 +40,8 @@ SAMPLES = (
 
 def create_asgi_app(settings: Settings) -> AsgiApp:
     """Make the service with WebSockets and event streams."""
-    return AsgiApp(create_app(settings), LiveSchema(schema, NewReviewSource()))
+    live_schema = LiveSchema(schema, review_topic, check_book, review_event)
+    return AsgiApp(create_app(settings), live_schema)
 
 
 def create_app(settings: Settings) -> Flask:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import strawberry
@@ -47,7 +48,6 @@ class Query:
 
     @strawberry.field(description="One book; null, with the error NOT_FOUND, for an unknown id.")
     def book(self, info: GraphQLInfo, id: ID) -> Book | None:  # noqa: A002 - the argument's name
-        """Return a book."""
         info.context.charge_nodes(1)
         row = queries.book(parse_book_id(id))
         return Book.of(row, BookBatch([row.id], 1))
@@ -62,7 +62,6 @@ class Query:
         author: str | None = UNSET,
         isbn: str | None = UNSET,
     ) -> Connection[Book]:
-        """Return a page of the books."""
         page, filters = page_of(BOOK_QUERY, "books", first, after, q=q, author=author, isbn=isbn)
         info.context.charge_nodes(page.limit)
         found = queries.books(page, **filters)
@@ -72,7 +71,6 @@ class Query:
     def reviews(
         self, info: GraphQLInfo, book_id: ID, first: int | None = 20, after: str | None = UNSET
     ) -> Connection[Review]:
-        """Return a page of a book's reviews."""
         parsed_id = parse_book_id(book_id)
         page, _ = page_of(REVIEW_QUERY, review_list_name(parsed_id), first, after)
         info.context.charge_nodes(page.limit)
@@ -84,7 +82,6 @@ class Query:
         "later event."
     )
     def event_cursor(self) -> str:
-        """Return the current position in the event log."""
         head = events.head(autocommit_engine())
         return events.format_cursor(head.log, head.position)
 
@@ -100,7 +97,6 @@ class Mutation:
     def add_review(
         self, info: GraphQLInfo, book_id: ID, rating: int, reviewer: str, text: str
     ) -> Review:
-        """Add a review."""
         with info.context.writing("reviews:write"):
             parsed_id = parse_book_id(book_id)
             fields = {"rating": rating, "reviewer": reviewer, "text": text}
@@ -133,35 +129,21 @@ class Subscription:
 
 def review_event(log: str, event: events.Event) -> ReviewEvent:
     """Return the root value of ``reviewAdded`` for an event of ``log``."""
-    payload: Mapping[str, Any] = json.loads(event.payload)
-    review = Review(
-        id=ID(str(payload["id"])),
-        book_id=ID(str(payload["book_id"])),
-        rating=payload["rating"],
-        reviewer=payload["reviewer"],
-        text=payload["text"],
-        created_at=DateTime(payload["created_at"]),
-    )
+    review = Review.of(SimpleNamespace(**json.loads(event.payload)))
     return ReviewEvent(cursor=events.format_cursor(log, event.position), review=review)
 
 
-class NewReviewSource:
-    """The events of ``reviewAdded``."""
+def review_topic(arguments: Mapping[str, Any]) -> str | None:
+    """Return the topic of ``reviewAdded``: of one book, or None for all."""
+    book_id = arguments.get("bookId")
+    return None if book_id is None else services.reviews_topic(parse_book_id(book_id))
 
-    def topic(self, arguments: Mapping[str, Any]) -> str | None:
-        """Return the topic of one book, or None for all."""
-        book_id = arguments.get("bookId")
-        return None if book_id is None else services.reviews_topic(parse_book_id(book_id))
 
-    def check(self, arguments: Mapping[str, Any]) -> None:
-        """Raise NotFound for an unknown book."""
-        book_id = arguments.get("bookId")
-        if book_id is not None:
-            queries.book(parse_book_id(book_id))
-
-    def root(self, log: str, event: events.Event) -> ReviewEvent:
-        """Return the root value for an event."""
-        return review_event(log, event)
+def check_book(arguments: Mapping[str, Any]) -> None:
+    """Raise NotFound if ``reviewAdded`` names an unknown book."""
+    book_id = arguments.get("bookId")
+    if book_id is not None:
+        queries.book(parse_book_id(book_id))
 
 
 config = StrawberryConfig(scalar_map={DateTime: DATE_TIME})

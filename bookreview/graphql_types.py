@@ -9,7 +9,7 @@ import orjson
 import strawberry
 from strawberry import ID, UNSET, Info, Private
 
-from app.api.pagination import Page, PageQuery, PageRequest, SortOrder, paginate
+from app.api.pagination import Page, PageQuery, PageRequest, paginate
 from app.graphql.execution import Execution
 from app.graphql.relay import Connection, ResultPage, page_of
 from bookreview import queries
@@ -28,7 +28,7 @@ Count = Callable[[], int]
 
 
 def to_datetime(value: Any) -> DateTime:
-    """Format a date and time as REST does."""
+    """Format a date and time as REST does; a string is formatted already."""
     return DateTime(orjson.dumps(value, option=orjson.OPT_UTC_Z).decode().strip('"'))
 
 
@@ -45,7 +45,7 @@ class Review:
 
     @classmethod
     def of(cls, row: Any) -> "Review":
-        """Create it from a row."""
+        """Create it from a row, or from the payload of an event."""
         return cls(
             id=ID(str(row.id)),
             book_id=ID(str(row.book_id)),
@@ -99,7 +99,6 @@ class Book:
     def reviews(
         self, info: GraphQLInfo, first: int | None = 20, after: str | None = UNSET
     ) -> Connection[Review]:
-        """Return a page of the reviews."""
         book_id = int(self.id)
         page, _ = page_of(REVIEW_QUERY, review_list_name(book_id), first, after)
         found = self.batch.reviews(info.context, book_id, page)
@@ -107,7 +106,6 @@ class Book:
 
     @classmethod
     def of(cls, row: Any, batch: BookBatch) -> "Book":
-        """Create it from a row."""
         return cls(
             id=ID(str(row.id)),
             title=row.title,
@@ -128,16 +126,12 @@ def review_list_name(book_id: int) -> str:
 
 def review_connection(found: Page, page: PageRequest, count: Count) -> Connection[Review]:
     """Return the connection for a page of reviews."""
-    result_page = _result_page(found, queries.NEWEST_FIRST, page, count)
+    result_page = ResultPage(found, queries.NEWEST_FIRST, page, cache(count))
     return Connection(nodes=[Review.of(row) for row in found.items], page=result_page)
 
 
 def book_connection(found: Page, page: PageRequest, count: Count) -> Connection[Book]:
     """Return the connection for a page of books."""
-    result_page = _result_page(found, queries.BY_ID, page, count)
+    result_page = ResultPage(found, queries.BY_ID, page, cache(count))
     batch = BookBatch([row.id for row in found.items], page.limit)
     return Connection(nodes=[Book.of(row, batch) for row in found.items], page=result_page)
-
-
-def _result_page(found: Page, order: SortOrder, page: PageRequest, count: Count) -> ResultPage:
-    return ResultPage(found.items, order, page, found.next_cursor is not None, cache(count))

@@ -44,7 +44,6 @@ class BoundedOverlapRule(OverlappingFieldsCanBeMergedRule):
         self.rule_context.remaining_complexity_budget = MAX_COMPARISONS
 
     def enter_selection_set(self, *args: Any) -> None:
-        """Compare the fields of a selection set."""
         try:
             super().enter_selection_set(*args)
         except ValidationAbortedError:
@@ -67,7 +66,7 @@ class EventExecutor:
 
     @property
     def variables(self) -> Mapping[str, Any]:
-        """Return the coerced values of the variables."""
+        """The values are coerced."""
         return self._executor.variable_values.coerced
 
     def arguments(self, definition: GraphQLField, node: FieldNode) -> Mapping[str, Any]:

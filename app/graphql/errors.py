@@ -45,7 +45,7 @@ class RequestError(Exception):
 
 def request_error(message: str, code: str, error: GraphQLError | None = None) -> GraphQLError:
     """Return the reason why a request is not executed, with the locations of ``error``."""
-    return _graphql_error(message, {"code": code}, error)
+    return _graphql_error(message, {"code": code}, error or GraphQLError(""))
 
 
 def from_failure(failure: ApiError | SQLAlchemyError, request_id: str) -> GraphQLError:
@@ -82,10 +82,6 @@ def _from_api_error(failure: ApiError, error: GraphQLError) -> GraphQLError:
     return _graphql_error(failure.detail, extensions, error)
 
 
-def _graphql_error(
-    message: str, extensions: dict[str, Any], at: GraphQLError | None
-) -> GraphQLError:
+def _graphql_error(message: str, extensions: dict[str, Any], at: GraphQLError) -> GraphQLError:
     printable = escape_surrogates(message)
-    if at is None:
-        return GraphQLError(printable, extensions=extensions)
     return GraphQLError(printable, at.nodes, at.source, at.positions, at.path, None, extensions)

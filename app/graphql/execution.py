@@ -68,7 +68,6 @@ class Prepared:
 
     @property
     def name(self) -> str | None:
-        """Return the name of the operation, or None."""
         return self.operation.name.value if self.operation.name else None
 
 
@@ -84,7 +83,6 @@ class Caller:
 
     @property
     def may_introspect(self) -> bool:
-        """Return whether the client may read the schema."""
         return self.policy.may_introspect(self.client)
 
     def authorize_write(self, scope: str) -> None:
@@ -100,7 +98,7 @@ class Caller:
 class Execution:
     """The state of one execution: resolvers get it as ``info.context``."""
 
-    caller: Caller | None
+    caller: Caller
     nodes: int = 0
 
     def charge_nodes(self, nodes: int) -> None:
@@ -113,8 +111,6 @@ class Execution:
     @contextmanager
     def writing(self, scope: str) -> Iterator[None]:
         """Authorize a write, and roll back if the block fails."""
-        if self.caller is None:
-            raise RuntimeError("a mutation needs a caller")
         self.caller.authorize_write(scope)
         try:
             yield
@@ -161,36 +157,31 @@ def _parse(query: str) -> DocumentNode:
 def execute(
     schema: GraphQLSchema,
     prepared: Prepared,
-    variables: Mapping[str, Any] | None = None,
-    root: Any = None,
-    context: Caller | None = None,
+    variables: Mapping[str, Any] | None,
+    caller: Caller,
 ) -> ExecutionResult:
-    """Execute an operation, a subscription for the event ``root``; every error has its code."""
-    if prepared.kind is OperationType.SUBSCRIPTION and root is None:
+    """Execute a query or a mutation; every error has its code."""
+    if prepared.kind is OperationType.SUBSCRIPTION:
         return ExecutionResult(None, [request_error(SUBSCRIBE_ELSEWHERE, BAD_REQUEST)])
     result = execute_sync(
         schema,
         prepared.document,
-        root,
-        Execution(context),
-        dict(variables or {}),
-        prepared.name,
-        hide_suggestions=context is not None and not context.may_introspect,
+        context_value=Execution(caller),
+        variable_values=dict(variables or {}),
+        operation_name=prepared.name,
+        hide_suggestions=not caller.may_introspect,
     )
     if count_characters(result.data) > MAX_CHARACTERS:
         return ExecutionResult(None, [request_error(RESPONSE_TOO_LARGE, BAD_USER_INPUT)])
-    request_id = context.request_id if context else ""
-    errors = [with_code(error, request_id) for error in result.errors or ()]
+    errors = [with_code(error, caller.request_id) for error in result.errors or ()]
     return ExecutionResult(result.data, errors or None)
 
 
 def to_response(result: ExecutionResult) -> dict[str, Any]:
     """Return the response as a dict, without ``data`` if nothing was executed."""
     errors = [error.formatted for error in result.errors or ()]
-    if not errors:
-        return {"data": result.data}
     data = {} if is_request_error(result) else {"data": result.data}
-    return {"errors": errors, **data}
+    return {"errors": errors, **data} if errors else data
 
 
 def is_request_error(result: ExecutionResult) -> bool:

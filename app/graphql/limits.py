@@ -67,7 +67,7 @@ class ComplexityCounter:
     visited: set[str] = field(default_factory=set)
 
     def count_operation(self, operation: OperationDefinitionNode) -> None:
-        """Count an operation; raise Refused beyond the limits."""
+        """Count an operation; raise RequestError beyond the limits."""
         self.aliases = self.root_fields = 0
         self.count_selections(operation.selection_set, 1)
         writes = operation.operation is OperationType.MUTATION

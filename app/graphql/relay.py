@@ -1,6 +1,6 @@
 """Relay connections over the pages of app/api/pagination.py."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from strawberry import UNSET
 
 from app.api.cursors import encode_cursor
-from app.api.pagination import LIMIT_DEFAULT, PageQuery, PageRequest, SortOrder
+from app.api.pagination import LIMIT_DEFAULT, Page, PageQuery, PageRequest, SortOrder
 from app.errors import Unprocessable
 
 ARGUMENT_NAMES = {"limit": "first", "cursor": "after"}
@@ -35,15 +35,13 @@ class PageInfo:
 class ResultPage:
     """One page of a list as it was read."""
 
-    rows: Sequence[AnyRow]
+    found: Page
     order: SortOrder
     request: PageRequest
-    more: bool
     count: Callable[[], int]
     """Counts the items on all pages, with a statement of its own, only if it is requested."""
 
     def cursor(self, row: AnyRow) -> str:
-        """Return the cursor of ``row``."""
         return encode_cursor(row, self.order.keys, self.request.list_name)
 
 
@@ -57,7 +55,6 @@ class Edge(Generic[T]):
 
     @strawberry.field(description="Pass it as `after` to get the items that follow this one.")
     def cursor(self) -> str:
-        """Return the cursor of the item."""
         return self.page.cursor(self.row)
 
 
@@ -70,16 +67,14 @@ class Connection(Generic[T]):
 
     @strawberry.field
     def edges(self) -> list[Edge[T]]:
-        """Return each item with its cursor."""
-        pairs = zip(self.nodes, self.page.rows, strict=True)
+        pairs = zip(self.nodes, self.page.found.items, strict=True)
         return [Edge(node=node, row=row, page=self.page) for node, row in pairs]
 
     @strawberry.field
     def page_info(self) -> PageInfo:
-        """Return the position of the page."""
-        rows = self.page.rows
+        rows = self.page.found.items
         return PageInfo(
-            has_next_page=self.page.more,
+            has_next_page=self.page.found.next_cursor is not None,
             has_previous_page=self.page.request.cursor is not None,
             start_cursor=self.page.cursor(rows[0]) if rows else None,
             end_cursor=self.page.cursor(rows[-1]) if rows else None,
@@ -87,7 +82,6 @@ class Connection(Generic[T]):
 
     @strawberry.field(description="The number of items on all pages.")
     def total_count(self) -> int:
-        """Count the items on all pages."""
         return self.page.count()
 
 

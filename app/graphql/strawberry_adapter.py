@@ -22,6 +22,9 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Messag
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
+from app.errors import TooManyOperations
+from app.graphql.errors import from_failure
+
 HANDLER = "strawberry.subscriptions.protocols.graphql_transport_ws.handlers"
 PRIVATE_NAMES = (
     "strawberry:Schema._schema",
@@ -45,6 +48,7 @@ PRIVATE_NAMES = (
     f"{HANDLER}:BaseGraphQLTransportWSHandler.connection_acknowledged",
     f"{HANDLER}:BaseGraphQLTransportWSHandler.context",
 )
+MAX_OPERATIONS = 50
 MAX_REASON_BYTES = 123
 """The longest reason that fits into a close frame (RFC 6455, 5.5)."""
 
@@ -63,7 +67,6 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
     """A WebSocket; strawberry ends quietly if the client disconnects while we send."""
 
     async def send_json(self, message: Mapping[str, object]) -> None:
-        """Send a message."""
         with _translate_disconnect():
             await super().send_json(message)
 
@@ -82,16 +85,13 @@ def _translate_disconnect() -> Iterator[None]:
 
 
 class TransportWsHandler(BaseGraphQLTransportWSHandler[Any, None]):
-    """graphql-transport-ws; closes with 4400 for malformed messages, which strawberry lets pass."""
+    """graphql-transport-ws with at most MAX_OPERATIONS operations on a connection.
 
-    max_operations: int
-
-    def too_many_operations(self) -> dict[str, Any]:
-        """Return the error for an operation beyond ``max_operations``."""
-        raise NotImplementedError
+    Closes with 4400 for malformed messages, which strawberry lets pass. The context of an operation
+    needs ``connection.request_id``.
+    """
 
     async def handle_message(self, message: Message) -> None:
-        """Handle one message."""
         try:
             checked = _check(message)
         except (KeyError, TypeError):
@@ -100,13 +100,15 @@ class TransportWsHandler(BaseGraphQLTransportWSHandler[Any, None]):
             await super().handle_message(checked)
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
-        """Start an operation, unless the connection has as many as allowed."""
         is_new = self.connection_acknowledged and message["id"] not in self.operations
-        if not is_new or len(self.operations) < self.max_operations:
+        if not is_new or len(self.operations) < MAX_OPERATIONS:
             await super().handle_subscribe(message)
             return
-        errors: Any = [self.too_many_operations()]
-        await self.send_message({"id": message["id"], "type": "error", "payload": errors})
+        detail = f"A connection can have at most {MAX_OPERATIONS} operations at a time."
+        error = from_failure(TooManyOperations(detail), self.context.connection.request_id)
+        await self.send_message(
+            {"id": message["id"], "type": "error", "payload": [error.formatted]}
+        )
 
     async def handle_task_exception(self, error: Exception) -> None:
         """Log a failure, unless it is only that the client has disconnected."""
@@ -116,17 +118,15 @@ class TransportWsHandler(BaseGraphQLTransportWSHandler[Any, None]):
 
 def _check(message: Any) -> Message:
     """Return a well-formed message; raise KeyError or TypeError for any other."""
-    if message["type"] in {"subscribe", "complete"} and not _is_id(message["id"]):
+    if message["type"] in {"subscribe", "complete"} and (
+        not isinstance(message["id"], str) or not message["id"]
+    ):
         raise TypeError("an id is a non-empty string")
     if message["type"] == "subscribe" and "query" not in dict(message["payload"]):
         raise TypeError("a payload is an object with a query")
     if message["type"] == "connection_init" and message.get("payload") is None:
         return {"type": "connection_init"}
     return cast(Message, message)
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
 
 
 class EventStreamTransport(SSETransport):
@@ -143,14 +143,9 @@ class ProtocolView(GraphQL[Any, None]):
 
     websocket_adapter_class = WebSocketAdapter
     stream_transport_classes_by_protocol = STREAM_TRANSPORTS
-
-    def __init_subclass__(cls, handler: type[TransportWsHandler]) -> None:
-        """Handle graphql-transport-ws with ``handler``."""
-        super().__init_subclass__()
-        cls.graphql_transport_ws_handler_class = handler
+    graphql_transport_ws_handler_class = TransportWsHandler
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> Any:
-        """Parse a request; raise HTTPException for an invalid one."""
         try:
             return await super().parse_http_body(request)
         except AttributeError:  # valid JSON, but not an object
@@ -161,9 +156,7 @@ class ProtocolView(GraphQL[Any, None]):
         return self._check_websocket_origin(cast(WebSocket, request))
 
     def encode_json(self, data: object) -> str:
-        """Write JSON; results that are encoded already are copied unchanged."""
-        return orjson.dumps(data).decode()
+        return orjson.dumps(data).decode()  # results that are encoded already are copied unchanged
 
     def decode_json(self, data: str | bytes) -> object:
-        """Read JSON."""
         return orjson.loads(data)

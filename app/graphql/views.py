@@ -7,7 +7,7 @@ The guard counts each POST as a read. A mutation is counted as a write as well a
 scope as in REST; a missing scope is an error of its field.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -47,8 +47,8 @@ def create_blueprint(schema: GraphQLSchema) -> Blueprint:
     @checks_write_access_itself
     def graphql() -> Response:
         """Execute a GraphQL query or mutation."""
-        write = _response_writer(request.environ.get("HTTP_ACCEPT", ""))
-        return _respond(schema, _parse(read_body(FLOATS)), write)
+        media_type = _media_type(request.environ.get("HTTP_ACCEPT", ""))
+        return _respond(schema, _parse(read_body(FLOATS)), media_type)
 
     @bp.after_request
     def never_store(response: Response) -> Response:
@@ -63,27 +63,22 @@ def create_blueprint(schema: GraphQLSchema) -> Blueprint:
     return bp
 
 
-WriteResponse = Callable[[ExecutionResult], Response]
-
-
-def _response_writer(accept: str) -> WriteResponse:
-    """Choose the media type of the response."""
+def _media_type(accept: str) -> str:
+    """Choose the media type of the response; raise NotAcceptable."""
     accepted = parse_accept_header(accept)
     if GRAPHQL_JSON in {kind.partition(";")[0] for kind, quality in accepted if quality > 0}:
-        return _write_graphql
+        return GRAPHQL_JSON
     if accepts_json(accept):
-        return _write_json
+        return JSON
     raise NotAcceptable(f"This resource is available as {GRAPHQL_JSON} or {JSON} only.")
 
 
-def _write_graphql(result: ExecutionResult) -> Response:
+def _write(result: ExecutionResult, media_type: str) -> Response:
+    body = encode(to_response(result))
+    if media_type == JSON:
+        return Response(body, HTTPStatus.OK, mimetype=JSON)
     status = HTTPStatus.BAD_REQUEST if is_request_error(result) else HTTPStatus.OK
-    content_type = f"{GRAPHQL_JSON}; charset=utf-8"
-    return Response(encode(to_response(result)), status, content_type=content_type)
-
-
-def _write_json(result: ExecutionResult) -> Response:
-    return Response(encode(to_response(result)), HTTPStatus.OK, mimetype=JSON)
+    return Response(body, status, content_type=f"{GRAPHQL_JSON}; charset=utf-8")
 
 
 def _parse(body: Any) -> GraphQLRequest:
@@ -98,30 +93,31 @@ def _parse(body: Any) -> GraphQLRequest:
     return GraphQLRequest(body["query"], body.get("operationName"), body.get("variables") or {})
 
 
-def _respond(schema: GraphQLSchema, sent: GraphQLRequest, write: WriteResponse) -> Response:
+def _respond(schema: GraphQLSchema, sent: GraphQLRequest, media_type: str) -> Response:
     context = client_context(request.environ)
     request_id = request.headers[REQUEST_ID]
     caller = Caller(context.client, request_id, current_services().access_policy)
     try:
-        return _execute(schema, sent, caller, write)
-    except RequestError as error:
-        return write(ExecutionResult(None, error.errors))
+        return _execute(schema, sent, caller, media_type)
+    except RequestError as rejected:
+        return _write(ExecutionResult(None, rejected.errors), media_type)
     except (ApiError, SQLAlchemyError) as failure:  # of the Idempotency-Key, or of the commit
-        return write(ExecutionResult(None, [from_failure(failure, caller.request_id)]))
+        error = from_failure(failure, caller.request_id)
+        return _write(ExecutionResult(None, [error]), media_type)
     finally:
         if caller.rate_limit_headers:
             context.rate_limit_headers = caller.rate_limit_headers
 
 
 def _execute(
-    schema: GraphQLSchema, sent: GraphQLRequest, caller: Caller, write: WriteResponse
+    schema: GraphQLSchema, sent: GraphQLRequest, caller: Caller, media_type: str
 ) -> Response:
     may_introspect = caller.may_introspect
     prepared = prepare(schema, sent.query, sent.operation_name, may_introspect=may_introspect)
 
     def respond() -> tuple[Response, bool]:
-        result = execute(schema, prepared, sent.variables, context=caller)
-        return write(result), not result.errors
+        result = execute(schema, prepared, sent.variables, caller)
+        return _write(result, media_type), not result.errors
 
     if prepared.kind is not OperationType.MUTATION or KEY_HEADER not in request.headers:
         return respond()[0]

@@ -19,11 +19,11 @@ from app.config import LIVE_THREADS
 from app.errors import ApiError, BadRequest, ForbiddenOrigin, OverCapacity
 from app.events.log import Event, LogPosition
 from app.http.instrumentation import assign_request_id
-from app.live.connection import ClientConnection, Handshake
+from app.live.connection import ClientConnection
 from app.live.event_reader import EventReader
 from app.live.hub import Hub
-from app.live.metrics import EVENTS_DELIVERED, ConnectionMetrics
-from app.live.operations import Executors, LiveSchema, Operations
+from app.live.metrics import EVENTS_DELIVERED, count_connection
+from app.live.operations import LiveSchema, Operations
 from app.live.protocols import GraphQLProtocols
 from app.live.registry import ConnectionRegistry
 from app.live.sse import check_request, limit_body, problem_response
@@ -47,13 +47,20 @@ class AsgiApp:
         self._settings = services.settings
         self._policy = services.access_policy
         self._bridge = WsgiBridge(app, self._settings.max_body_bytes)
-        self._live_threads = ThreadPoolExecutor(LIVE_THREADS, thread_name_prefix="live")
+        # A pool of its own, so that slow requests cannot delay these calls.
+        live_threads = ThreadPoolExecutor(LIVE_THREADS, thread_name_prefix="live")
+        self._in_live_thread = partial(_run_in, live_threads)
         self._reader = EventReader(services, self._on_events, self._on_reset)
-        engine = services.autocommit_engine
-        self._hub = Hub(self._reader.catch_up, engine, self._in_live_thread)
-        self._registry = ConnectionRegistry(self._find_revoked)
-        executors = Executors(self._in_request_thread, self._in_live_thread)
-        operations = Operations(app, schema, self._hub, self._registry, executors)
+        self._hub = Hub(self._reader.catch_up, services.autocommit_engine, self._in_live_thread)
+        self._registry = ConnectionRegistry(partial(self._in_live_thread, self._find_revoked))
+        operations = Operations(
+            app,
+            schema,
+            self._hub,
+            self._registry,
+            in_request_thread=partial(_run_in, self._bridge.threads),
+            in_live_thread=self._in_live_thread,
+        )
         self._protocols = GraphQLProtocols(
             operations,
             self._policy,
@@ -65,7 +72,6 @@ class AsgiApp:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection or request."""
         if scope["type"] == "lifespan":
             await self._run_lifespan(receive, send)
         elif scope["type"] == "websocket":
@@ -79,15 +85,6 @@ class AsgiApp:
         """Close live connections, and send ``Connection: close`` with every response."""
         self._registry.shut_down()
         self._bridge.shutting_down = True
-
-    async def _in_request_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._bridge.threads, partial(call, *arguments))
-
-    async def _in_live_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Run ``call`` in a pool of its own, so that slow requests cannot delay it."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._live_threads, partial(call, *arguments))
 
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -120,19 +117,15 @@ class AsgiApp:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *arguments)
 
-    async def _find_revoked(self, in_use: set[str]) -> set[str]:
-        def find() -> set[str]:
-            return {text for text in in_use if self._policy.identify(text, "").key is None}
-
-        revoked: set[str] = await self._in_live_thread(find)
-        return revoked
+    def _find_revoked(self, in_use: set[str]) -> set[str]:
+        return {text for text in in_use if self._policy.identify(text, "").key is None}
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] != WEBSOCKET_PATH or self._rejections >= MAX_REJECTIONS:
             await send({"type": "websocket.close"})  # before the handshake: the server sends a 403
             return
         connection = self._connection(scope, receive, send)
-        with ConnectionMetrics(connection):
+        with count_connection(connection):
             try:
                 with self._registry.register(connection):
                     await connection.serve(self._protocols)
@@ -149,10 +142,9 @@ class AsgiApp:
     async def _serve_event_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         limited = limit_body(receive, self._settings.max_body_bytes)
         connection = self._connection(scope, limited, send)
-        with ConnectionMetrics(connection):
+        with count_connection(connection):
             try:
-                check_request(Request(connection.scope))
-                await self._authenticate(connection)
+                await self._check_stream(connection)
                 with self._registry.register(connection):
                     await connection.serve(self._protocols.serve_event_stream)
             except (ApiError, HTTPException) as error:
@@ -169,13 +161,18 @@ class AsgiApp:
         }
         request_id = assign_request_id(environ)
         address = client_address(environ, self._settings.trusted_proxies)
-        handshake = Handshake(request_id, address, headers.get("authorization"))
-        return ClientConnection(scope, receive, send, handshake)
+        return ClientConnection(scope, receive, send, request_id=request_id, address=address)
 
-    async def _authenticate(self, connection: ClientConnection) -> None:
-        """Check the client of a stream, as the request guard does for every other request."""
-        if not self._protocols.is_allowed_origin(Request(connection.scope)):
+    async def _check_stream(self, connection: ClientConnection) -> None:
+        """Check request and client, as the request guard does for every other request."""
+        request = Request(connection.scope)
+        check_request(request)
+        if not self._protocols.is_allowed_origin(request):
             raise ForbiddenOrigin("This origin is not in ALLOWED_ORIGINS.")
         connection.client = await self._in_live_thread(
             self._policy.authenticate, connection.authorization, connection.address
         )
+
+
+async def _run_in(threads: ThreadPoolExecutor, call: Callable[..., Any], *arguments: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)

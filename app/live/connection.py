@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import random
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.policy import Client
@@ -33,21 +34,17 @@ SCOPE_KEY = "bookstall.connection"
 """Where an ASGI scope holds its connection."""
 
 
-class Handshake(NamedTuple):
-    """What the opening request says about the client."""
-
-    request_id: str
-    address: str
-    authorization: str | None
-    """The header; a WebSocket may send another value in ``connection_init``."""
-
-
 class ClientConnection:
     """A connection. ``serve`` runs its protocol; the registry calls the other methods."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, handshake: Handshake) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, *, request_id: str, address: str
+    ) -> None:
         self.scope = {**scope, SCOPE_KEY: self}
-        self.request_id, self.address, self.authorization = handshake
+        self.request_id = request_id
+        self.address = address
+        self.authorization = Headers(scope=scope).get("authorization")
+        """A WebSocket may send another value in ``connection_init``."""
         self.client = Client(f"address {self.address}")
         self.close_reason = "closed"
         """For the metrics and the log."""
@@ -76,13 +73,11 @@ class ClientConnection:
             self._task = None  # ``abort`` must not cancel what this task does afterwards
 
     async def receive(self) -> Message:
-        """Receive a message and record that the client is alive."""
         message = await self._receive()
         self.received_at = time.monotonic()
         return message
 
     async def send(self, message: Message) -> None:
-        """Send a message and record how long it waits for the client."""
         if self._closing:
             return
         if message["type"] == "websocket.close":
@@ -98,21 +93,21 @@ class ClientConnection:
         self._accepted = self._accepted or message["type"] in OPENING_MESSAGES
 
     def is_slow(self, now: float) -> bool:
-        """Return whether the client reads too slowly."""
-        waits = bool(self._unsent) and now - self.sent_at > WRITE_TIMEOUT_SECONDS
-        return waits or self._write_buffer_full()
+        if self._unsent and now - self.sent_at > WRITE_TIMEOUT_SECONDS:
+            return True
+        # gunicorn answers the pings of the WebSocket protocol itself, even if nobody reads.
+        transport = self._transport
+        return transport is not None and transport.get_write_buffer_size() > WRITE_BUFFER_MAX_BYTES
 
     def is_idle(self, now: float) -> bool:
         """Return whether a WebSocket has not even answered a ping."""
         return self.is_websocket and now - self.received_at > IDLE_TIMEOUT_SECONDS
 
     def needs_ping(self, now: float) -> bool:
-        """Return whether it is time to send a WebSocket a ping."""
         silent = now - max(self.received_at, self._pinged_at) > self._ping_after
         return self.is_websocket and self._accepted and silent and not self._unsent
 
     async def ping(self) -> None:
-        """Send a ping, which the client has to answer."""
         self._pinged_at = time.monotonic()
         await self.send(PING)
 
@@ -143,8 +138,3 @@ class ClientConnection:
             self._task.cancel()
         if self._transport is not None:
             self._transport.abort()  # close() would wait until the client has read everything
-
-    def _write_buffer_full(self) -> bool:
-        # gunicorn answers the pings of the WebSocket protocol itself, even if nobody reads.
-        transport = self._transport
-        return transport is not None and transport.get_write_buffer_size() > WRITE_BUFFER_MAX_BYTES

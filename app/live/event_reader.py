@@ -122,7 +122,9 @@ class EventReader:
             try:
                 self._step()
             except SQLAlchemyError as error:
-                self._log_database_down(error)
+                if not self._database_down:
+                    self._database_down = True
+                    log.warning("events are not read, the database is unavailable: %s", error)
                 self._stopping.wait(RETRY_SECONDS)
             except Exception:
                 log.exception("reading events failed; the reader tries again")
@@ -149,18 +151,12 @@ class EventReader:
             log.info("events are read again")
         self._stopping.wait(then_wait)
 
-    def _log_database_down(self, error: SQLAlchemyError) -> None:
-        if not self._database_down:
-            self._database_down = True
-            log.warning("events are not read, the database is unavailable: %s", error)
-
     def _follow(self, stream: Stream) -> None:
         if self._read_at < time.monotonic() - POLL_SECONDS:
             self._poll(0)
-        if self._cursor is not None:
-            self._read_stream(stream, self._cursor)
-
-    def _read_stream(self, stream: Stream, cursor: Cursor) -> None:
+        cursor = self._cursor
+        if cursor is None:
+            return
         try:
             if self._verified_log != cursor.log:
                 self._verify(stream, cursor.log)
@@ -190,13 +186,10 @@ class EventReader:
             if following:
                 self._deliver(cursor, following)
         if len(following) < len(fresh):
-            self._fill_gap(fresh[-1].position)
-
-    def _fill_gap(self, position: int) -> None:
-        self.catch_up()
-        # The database has every event before the stream has it: else the stream is wrong.
-        if self._cursor is not None and self._cursor.position < position:
-            self._verified_log = None
+            self.catch_up()
+            # The database has every event before the stream has it: else the stream is wrong.
+            if self._cursor is not None and self._cursor.position < fresh[-1].position:
+                self._verified_log = None
 
 
 def _contiguous(found: Sequence[Event], position: int) -> list[Event]:

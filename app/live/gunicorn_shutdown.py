@@ -13,7 +13,7 @@ import socket
 import struct
 import sys
 import time
-from typing import Protocol
+from collections.abc import Callable
 
 from app.live.gunicorn_adapter import AsgiWorker
 
@@ -35,18 +35,11 @@ DROP_SYN = b"".join(
 )
 
 
-class ShutsDown(Protocol):
-    """The application of the worker."""
-
-    def shut_down(self) -> None:
-        """Close live connections, and send ``Connection: close`` with every response."""
-
-
 class GracefulShutdown:
-    """Ends one worker after SIGTERM."""
+    """Ends one worker after SIGTERM; first calls ``shut_down_app``, in the event loop."""
 
-    def __init__(self, worker: AsgiWorker, app: ShutsDown) -> None:
-        self._worker, self._app = worker, app
+    def __init__(self, worker: AsgiWorker, shut_down_app: Callable[[], None]) -> None:
+        self._worker, self._shut_down_app = worker, shut_down_app
         self._task: asyncio.Task[None] | None = None
         worker.on_sigterm(self.begin)
 
@@ -56,7 +49,7 @@ class GracefulShutdown:
             self._task = asyncio.get_running_loop().create_task(self._shut_down())
 
     async def _shut_down(self) -> None:
-        self._app.shut_down()
+        self._shut_down_app()
         await asyncio.sleep(CLOSE_NOTICE_SECONDS)
         if self._worker.reuse_port:
             for listener in self._worker.listeners:

@@ -92,8 +92,8 @@ class Hub:
         ring = self._current_ring()
         position = ring.position if after is None else _position(after, ring)
         while True:
-            upto = self._same_ring(ring.log, position).position
-            found: Sequence[Event] | None = self._current_ring().since(position, topic)
+            current = self._same_ring(ring.log, position)
+            upto, found = current.position, current.since(position, topic)
             if found is None:
                 found = await self._read_table(Cursor(ring.log, position), upto, topic, count)
                 upto = found[-1].position if len(found) == PAGE_SIZE else upto
@@ -129,14 +129,13 @@ class Hub:
 
     async def _read_table(
         self, cursor: Cursor, upto: int, topic: str | None, count: CountRead
-    ) -> Sequence[Event]:
-        def read() -> Sequence[Event]:
-            return events.after(self._engine, cursor, upto, topic, PAGE_SIZE)
-
+    ) -> list[Event]:
         await self._in_thread(count)
         while True:
             try:
-                found: Sequence[Event] = await self._in_thread(read)
+                found: list[Event] = await self._in_thread(
+                    events.after, self._engine, cursor, upto, topic, PAGE_SIZE
+                )
             except SQLAlchemyError as error:
                 if not is_connection_error(error):
                     raise

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from prometheus_client import Counter, Gauge
 
@@ -19,28 +20,21 @@ CLOSED = Counter("bookstall_live_closed_total", "Closed connections", ["kind", "
 log = logging.getLogger("bookstall.connection")
 
 
-class ConnectionMetrics:
-    """Counts a connection as open while the block runs, then logs it."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection = connection
-        self._kind = "websocket" if connection.is_websocket else "stream"
-        self._began = time.perf_counter()
-
-    def __enter__(self) -> None:
-        """Count the connection as open."""
-        OPEN_CONNECTIONS.labels(self._kind).inc()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        """Count the connection as closed, and log it."""
-        reason = self._connection.close_reason
-        OPEN_CONNECTIONS.labels(self._kind).dec()
-        CLOSED.labels(self._kind, reason).inc()
+@contextmanager
+def count_connection(connection: ClientConnection) -> Iterator[None]:
+    """Count a connection as open while the block runs, then log it."""
+    kind = "websocket" if connection.is_websocket else "stream"
+    began = time.perf_counter()
+    OPEN_CONNECTIONS.labels(kind).inc()
+    try:
+        yield
+    finally:
+        reason = connection.close_reason
+        OPEN_CONNECTIONS.labels(kind).dec()
+        CLOSED.labels(kind, reason).inc()
         fields = {
-            "request_id": self._connection.request_id,
-            "route": self._connection.scope["path"],
-            "ms": round((time.perf_counter() - self._began) * 1000, 2),
+            "request_id": connection.request_id,
+            "route": connection.scope["path"],
+            "ms": round((time.perf_counter() - began) * 1000, 2),
         }
-        log.info("%s closed: %s", self._kind, reason, extra=fields)
+        log.info("%s closed: %s", kind, reason, extra=fields)

@@ -4,11 +4,11 @@ A query or a mutation runs in a thread, as over HTTP. A subscription follows the
 """
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from flask import Flask
 from graphql import GraphQLSchema, OperationType
@@ -18,7 +18,6 @@ from strawberry.types import ExecutionResult
 
 from app.auth.policy import Client
 from app.errors import ApiError, BadRequest
-from app.events.log import Event
 from app.graphql.errors import RequestError, from_failure
 from app.graphql.execution import Caller, Prepared, execute, is_request_error, prepare
 from app.graphql.strawberry_adapter import request_failed
@@ -26,7 +25,7 @@ from app.live.connection import ClientConnection
 from app.live.hub import Hub, RunInThread
 from app.live.metrics import ACTIVE_SUBSCRIPTIONS
 from app.live.registry import ConnectionRegistry
-from app.live.shared_execution import SharedExecutions
+from app.live.shared_execution import RootFactory, SharedExecutions
 from app.live.subscription_query import CURSOR_ARGUMENT, ParsedSubscription
 from app.services import services_of
 
@@ -35,24 +34,15 @@ MAX_PARSED = 1_024
 Results = AsyncGenerator[ExecutionResult, None]
 
 
-class EventSource(Protocol):
-    """Connects the subscriptions of a schema with the event log."""
-
-    def topic(self, arguments: Mapping[str, Any]) -> str | None:
-        """Return the topic for these arguments, None for all; raise ApiError for invalid ones."""
-
-    def check(self, arguments: Mapping[str, Any]) -> None:
-        """Raise ApiError if the subject does not exist; may read the database."""
-
-    def root(self, log: str, event: Event) -> Any:
-        """Return the root value for an event of ``log``."""
-
-
 class LiveSchema(NamedTuple):
-    """A schema and the source of its subscriptions' events."""
+    """A schema, and how its subscriptions use the event log."""
 
-    schema: GraphQLSchema
-    source: EventSource
+    graphql: GraphQLSchema
+    topic: Callable[[Mapping[str, Any]], str | None]
+    """Returns the topic for these arguments, None for all; raises ApiError for invalid ones."""
+    check: Callable[[Mapping[str, Any]], None]
+    """Raises ApiError if the subject of these arguments does not exist; may read the database."""
+    root: RootFactory
 
 
 @dataclass
@@ -64,38 +54,30 @@ class ConnectionContext:
 
 
 class OperationRequest(NamedTuple):
-    """An operation as the client sent it."""
+    """An operation as the client sent it, under the names that strawberry passes to a schema."""
 
     query: Any
-    name: Any
-    variables: Any
-    allowed: Iterable[Any] | None
+    operation_name: Any
+    variable_values: Any
+    allowed_operation_types: Iterable[Any] | None = None
     """The kinds of operations that this transport supports; None for all."""
+    operation_extensions: Any = None
+    root_value: None = None
 
     def check(self) -> None:
         """Raise BadRequest if a member has the wrong type."""
-        if not isinstance(self.query, str) or not isinstance(self.name, str | None):
+        if not isinstance(self.query, str) or not isinstance(self.operation_name, str | None):
             raise BadRequest('"query" must be a string, and "operationName" too if it is present.')
-        if not isinstance(self.variables, dict | None):
+        if not isinstance(self.variable_values, dict | None):
             raise BadRequest('"variables" must be an object if present.')
-
-    def check_kind(self, kind: str) -> None:
-        """Raise BadRequest if this transport does not support the kind of operation."""
-        if self.allowed and kind not in {allowed.value for allowed in self.allowed}:
-            raise BadRequest(f"Send a {kind} by POST; this request cannot carry it.")
-
-
-class Executors(NamedTuple):
-    """Thread pools for blocking calls."""
-
-    requests: RunInThread
-    """Shared with HTTP requests: for the operations of clients."""
-    live: RunInThread
-    """For short calls that must not wait for requests."""
 
 
 class Operations:
-    """Executes operations; implements what strawberry's protocols call of a schema."""
+    """Executes operations; implements what strawberry's protocols call of a schema.
+
+    The operations of clients share ``in_request_thread`` with HTTP requests. ``in_live_thread`` is
+    for short calls that must not wait for requests.
+    """
 
     config = StrawberryConfig()
 
@@ -105,46 +87,31 @@ class Operations:
         schema: LiveSchema,
         hub: Hub,
         registry: ConnectionRegistry,
-        executors: Executors,
+        *,
+        in_request_thread: RunInThread,
+        in_live_thread: RunInThread,
     ) -> None:
         self._app = app
-        self._schema, self._source = schema
+        self._schema = schema
         self._hub = hub
         self._registry = registry
-        self._executors = executors
+        self._in_request_thread = in_request_thread
+        self._in_live_thread = in_live_thread
         self._policy = services_of(app).access_policy
-        self._executions = SharedExecutions(self._source.root)
+        self._executions = SharedExecutions(schema.root)
         self._parsed: OrderedDict[tuple[str, str | None], ParsedSubscription] = OrderedDict()
 
     async def stream(
-        self,
-        query: str | None,
-        *,
-        variable_values: dict[str, Any] | None = None,
-        context_value: Any = None,
-        root_value: Any = None,
-        operation_name: str | None = None,
-        operation_extensions: dict[str, Any] | None = None,
-        allowed_operation_types: Iterable[Any] | None = None,
+        self, query: str | None, *, context_value: ConnectionContext, **sent: Any
     ) -> Results:
         """Return the results of an operation: one of a query, all future ones of a subscription."""
-        request = OperationRequest(query, operation_name, variable_values, allowed_operation_types)
-        return self._results(request, context_value)
+        return self._results(OperationRequest(query, **sent), context_value)
 
     async def execute(
-        self,
-        query: str | None,
-        *,
-        variable_values: dict[str, Any] | None = None,
-        context_value: Any = None,
-        root_value: Any = None,
-        operation_name: str | None = None,
-        operation_extensions: dict[str, Any] | None = None,
-        allowed_operation_types: Iterable[Any] | None = None,
+        self, query: str | None, *, context_value: ConnectionContext, **sent: Any
     ) -> ExecutionResult:
         """Return the result of an operation, for a client that does not accept a stream."""
-        caller = self._caller(context_value)
-        request = OperationRequest(query, operation_name, variable_values, allowed_operation_types)
+        caller, request = self._caller(context_value), OperationRequest(query, **sent)
         try:
             prepared = await self._prepare(request, caller)
             return await self._execute_once(prepared, request, caller)
@@ -155,7 +122,7 @@ class Operations:
         caller = self._caller(context)
         try:
             request.check()
-            parsed = self._parsed.get((request.query, request.name))
+            parsed = self._parsed.get((request.query, request.operation_name))
             if parsed is None:
                 prepared = await self._prepare(request, caller)
                 if prepared.kind is not OperationType.SUBSCRIPTION:
@@ -177,19 +144,25 @@ class Operations:
 
         def count_and_prepare() -> Prepared:
             self._policy.count_read(caller.client)
-            may_introspect = caller.may_introspect
-            return prepare(self._schema, request.query, request.name, may_introspect=may_introspect)
+            return prepare(
+                self._schema.graphql,
+                request.query,
+                request.operation_name,
+                may_introspect=caller.may_introspect,
+            )
 
         request.check()
-        prepared: Prepared = await self._executors.requests(count_and_prepare)
-        request.check_kind(prepared.kind.value)
+        prepared: Prepared = await self._in_request_thread(count_and_prepare)
+        kind, allowed = prepared.kind.value, request.allowed_operation_types
+        if allowed and kind not in {supported.value for supported in allowed}:
+            raise BadRequest(f"Send a {kind} by POST; this request cannot carry it.")
         return prepared
 
     async def _parse(self, prepared: Prepared, request: OperationRequest) -> ParsedSubscription:
-        parsed: ParsedSubscription = await self._executors.requests(
-            ParsedSubscription, self._schema, prepared
+        parsed: ParsedSubscription = await self._in_request_thread(
+            ParsedSubscription, self._schema.graphql, prepared
         )
-        self._parsed[request.query, request.name] = parsed
+        self._parsed[request.query, request.operation_name] = parsed
         if len(self._parsed) > MAX_PARSED:
             self._parsed.popitem(last=False)
         return parsed
@@ -199,9 +172,9 @@ class Operations:
     ) -> ExecutionResult:
         def run() -> Any:
             with self._app.app_context():
-                return execute(self._schema, prepared, request.variables, context=caller)
+                return execute(self._schema.graphql, prepared, request.variable_values, caller)
 
-        result = await self._executors.requests(run)
+        result = await self._in_request_thread(run)
         if is_request_error(result):
             return request_failed(result.errors)
         return ExecutionResult(result.data, result.errors)
@@ -210,11 +183,11 @@ class Operations:
         self, parsed: ParsedSubscription, request: OperationRequest, caller: Caller
     ) -> Results:
         client = caller.client
-        subscription = parsed.bind(request.variables or {})
+        subscription = parsed.bind(request.variable_values or {})
         arguments = subscription.arguments
-        topic, after = self._source.topic(arguments), arguments.get(CURSOR_ARGUMENT)
+        topic, after = self._schema.topic(arguments), arguments.get(CURSOR_ARGUMENT)
         if topic is not None and not self._executions.has_topic(topic):
-            await self._executors.live(self._check, client, arguments)
+            await self._in_live_thread(self._check, client, arguments)
         with (
             self._registry.subscriptions.hold(client.name),
             self._executions.join(topic, subscription, client.name) as execution,
@@ -229,7 +202,7 @@ class Operations:
     def _check(self, client: Client, arguments: Mapping[str, Any]) -> None:
         self._policy.count_read(client)
         with self._app.app_context():
-            self._source.check(arguments)
+            self._schema.check(arguments)
 
 
 def _failed(failure: RequestError | ApiError | SQLAlchemyError, caller: Caller) -> ExecutionResult:

@@ -1,6 +1,5 @@
 """GraphQL over WebSockets and event streams, with the keys and limits of this service."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, cast
 
@@ -13,31 +12,17 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 from strawberry.types.unset import UnsetType
 
 from app.auth.policy import AccessPolicy
-from app.errors import ApiError, TooManyOperations, Unauthorized
-from app.graphql.errors import from_failure
-from app.graphql.strawberry_adapter import ProtocolView, TransportWsHandler
-from app.live.connection import SCOPE_KEY, ClientConnection
+from app.errors import ApiError, Unauthorized
+from app.graphql.strawberry_adapter import ProtocolView
+from app.live.connection import SCOPE_KEY
 from app.live.hub import RunInThread
 from app.live.operations import ConnectionContext, Operations
 from app.live.registry import TRY_AGAIN_LATER, ConnectionRegistry
 
 INIT_TIMEOUT_SECONDS = 10
-MAX_OPERATIONS = 50
 
 
-class LimitedTransportWsHandler(TransportWsHandler):
-    """graphql-transport-ws with at most MAX_OPERATIONS operations on a connection."""
-
-    max_operations = MAX_OPERATIONS
-
-    def too_many_operations(self) -> dict[str, Any]:
-        """Return the error for an operation beyond the limit."""
-        detail = f"A connection can have at most {MAX_OPERATIONS} operations at a time."
-        error = from_failure(TooManyOperations(detail), self.context.connection.request_id)
-        return cast(dict[str, Any], error.formatted)
-
-
-class GraphQLProtocols(ProtocolView, handler=LimitedTransportWsHandler):
+class GraphQLProtocols(ProtocolView):
     """An ASGI application for graphql-transport-ws; ``serve_event_stream`` is for graphql-sse."""
 
     def __init__(
@@ -70,28 +55,23 @@ class GraphQLProtocols(ProtocolView, handler=LimitedTransportWsHandler):
     async def get_context(
         self, request: Request | WebSocket, response: Response | WebSocket
     ) -> ConnectionContext:
-        """Return the connection on which operations arrive."""
         return ConnectionContext(request.scope[SCOPE_KEY])
 
     async def on_ws_connect(
         self, context: ConnectionContext
     ) -> UnsetType | dict[str, object] | None:
         """Accept ``connection_init`` from clients with a valid key, or if none is required."""
-        try:
-            await self._authenticate(context.connection, context.connection_params or {})
-        except Unauthorized:
-            raise ConnectionRejectionError from None
-        except ApiError as failure:  # over capacity, or the database is unavailable
-            await context.connection.close(TRY_AGAIN_LATER, failure.detail)
-        return UnsetType()
-
-    async def _authenticate(
-        self, connection: ClientConnection, params: Mapping[str, object]
-    ) -> None:
+        connection, params = context.connection, context.connection_params or {}
         sent = next((v for k, v in params.items() if k.lower() == "authorization"), None)
         if sent is not None:
             connection.authorization = str(sent)
-        client = await self._in_thread(
-            self._policy.authenticate, connection.authorization, connection.address
-        )
-        self._registry.reassign(connection, client)
+        try:
+            client = await self._in_thread(
+                self._policy.authenticate, connection.authorization, connection.address
+            )
+            self._registry.reassign(connection, client)
+        except Unauthorized:
+            raise ConnectionRejectionError from None
+        except ApiError as failure:  # over capacity, or the database is unavailable
+            await connection.close(TRY_AGAIN_LATER, failure.detail)
+        return UnsetType()

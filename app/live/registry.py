@@ -49,7 +49,6 @@ class Quota:
         self.total += 1
 
     def release(self, client: str) -> None:
-        """Stop counting one for ``client``."""
         self.total -= 1
         self.by_client[client] -= 1
         if not self.by_client[client]:
@@ -125,7 +124,6 @@ class ConnectionRegistry:
                 self._start(connection.ping())
 
     async def close_revoked(self) -> None:
-        """Close the connections whose key was revoked."""
         keyed = (connection for connection in self._open if connection.client.key)
         in_use = {connection.authorization for connection in keyed if connection.authorization}
         revoked = await self._find_revoked(in_use) if in_use else set()

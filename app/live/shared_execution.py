@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -30,7 +31,6 @@ class ResultCache:
         self._bytes = 0
 
     def get(self, key: Any) -> ExecutionResult | None:
-        """Return the result of ``key``, or None."""
         found = self._results.get(key)
         if found is None:
             return None
@@ -46,38 +46,31 @@ class ResultCache:
             self._bytes -= evicted
 
 
+@dataclass
 class SharedExecution:
     """All subscriptions whose results are equal."""
 
-    def __init__(
-        self,
-        number: int,
-        executor: EventExecutor,
-        root: RootFactory,
-        cache: ResultCache,
-        creator: str,
-    ) -> None:
-        self.creator = creator
-        """The client that subscribed first."""
-        self._number = number
-        self._executor = executor
-        self._root = root
-        self._cache = cache
-        self.members = 0
+    number: int
+    executor: EventExecutor
+    root: RootFactory
+    cache: ResultCache
+    creator: str
+    """The client that subscribed first."""
+    members: int = 0
 
     def result(self, log: str, event: Event) -> ExecutionResult:
         """Return the result for ``event`` of this log."""
-        key = self._number, log, event.position
-        return self._cache.get(key) or self._execute(key, self._root(log, event))
-
-    def _execute(self, key: Any, root: Any) -> ExecutionResult:
+        key = self.number, log, event.position
+        cached = self.cache.get(key)
+        if cached is not None:
+            return cached
         # This runs in the event loop and does not block: the root holds all data.
-        executed = self._executor.execute(root)
+        executed = self.executor.execute(self.root(log, event))
         # Encoded once for all subscribers; orjson copies a Fragment unchanged.
         encoded = orjson.dumps(executed.data)
         data: Any = orjson.Fragment(encoded)
         result = ExecutionResult(data, executed.errors)
-        self._cache.put(key, result, len(encoded))
+        self.cache.put(key, result, len(encoded))
         return result
 
 
@@ -91,7 +84,6 @@ class SharedExecutions:
         self._by_topic: dict[str | None, dict[bytes, SharedExecution]] = {}
 
     def has_topic(self, topic: str | None) -> bool:
-        """Return whether ``topic`` has a subscriber."""
         return topic in self._by_topic
 
     @contextmanager

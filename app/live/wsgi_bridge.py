@@ -41,7 +41,6 @@ class FailedBody:
         self._error = error
 
     def read(self, size: int = -1) -> NoReturn:
-        """Raise the error."""
         raise self._error
 
     readline = readlines = __iter__ = read
@@ -108,7 +107,6 @@ class WsgiBridge:
         """Every response carries ``Connection: close``."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
         self._in_flight += 1
         try:
             async with self._bodies.read(scope, receive) as body:
@@ -126,7 +124,8 @@ class WsgiBridge:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _call_flask(self, scope: Scope, body: Body) -> tuple[Message, Message]:
-        wsgi_scope: Any = {**scope, "path": _path(scope), "query_string": _query(scope)}
+        query = quote_from_bytes(scope["query_string"], safe=ASCII).encode()
+        wsgi_scope: Any = {**scope, "path": _path(scope), "query_string": query}
         environ: Any = build_environ(wsgi_scope, cast(Any, body))
         # The server marks the end of a chunked body: without this werkzeug would not read it.
         environ["wsgi.input_terminated"] = True
@@ -150,7 +149,3 @@ def _path(scope: Scope) -> str:
     """Return the path, also of an absolute URL, as clients send it to a proxy (RFC 9112, 3.2.2)."""
     path: str = scope["path"]
     return path if path.startswith("/") else urlsplit(path).path
-
-
-def _query(scope: Scope) -> bytes:
-    return quote_from_bytes(scope["query_string"], safe=ASCII).encode()

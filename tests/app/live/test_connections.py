@@ -16,7 +16,6 @@ from app.live.connection import (
     PING_JITTER,
     WRITE_TIMEOUT_SECONDS,
     ClientConnection,
-    Handshake,
 )
 from app.live.registry import FORBIDDEN, SERVICE_RESTART, TRY_AGAIN_LATER, ConnectionRegistry
 
@@ -40,9 +39,12 @@ class Peer:
     def connect(
         self, kind: str = "websocket", authorization: str | None = None
     ) -> ClientConnection:
-        scope = {"type": kind, "path": "/graphql", "subprotocols": ["graphql-transport-ws"]}
-        handshake = Handshake("id", "192.0.2.1", authorization)
-        return ClientConnection(scope, self.outbox.get, self._receive_message, handshake)
+        headers = [(b"authorization", authorization.encode())] if authorization else []
+        scope = {"type": kind, "path": "/graphql", "headers": headers}
+        scope["subprotocols"] = ["graphql-transport-ws"]
+        return ClientConnection(
+            scope, self.outbox.get, self._receive_message, request_id="id", address="192.0.2.1"
+        )
 
 
 async def none_revoked(in_use):

@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from app.auth.api_keys import TOKEN, ApiKey, new_token
 from app.config import database_url
 from app.db.types import now
-from app.live.protocols import MAX_OPERATIONS
+from app.graphql.strawberry_adapter import MAX_OPERATIONS
 
 NAME = "{ __typename }"
 ADD = """

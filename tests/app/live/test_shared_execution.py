@@ -17,7 +17,7 @@ from app.live.shared_execution import (
     SharedExecutions,
 )
 from app.live.subscription_query import ParsedSubscription
-from bookreview.graphql_schema import NewReviewSource, schema
+from bookreview.graphql_schema import review_event, schema
 
 PAYLOAD = {
     "id": 3,
@@ -46,7 +46,7 @@ def create():
 
     def root(log, event):
         made.append(event.position)
-        return NewReviewSource().root(log, event)
+        return review_event(log, event)
 
     return SharedExecutions(root), made
 
