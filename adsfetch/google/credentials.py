@@ -59,5 +59,5 @@ class SharedToken:
 
 
 def is_permanent(error: Exception | None) -> bool:
-    """Tell whether Google refused the grant, in contrast to a failure of the network."""
+    """Return whether Google refused the grant, in contrast to a failure of the network."""
     return isinstance(error, RefreshError) and not error.retryable

@@ -14,7 +14,7 @@ from adsfetch.storage.store import Store
 
 
 def write_aggregate(store: Store) -> bool:
-    """Write the aggregate if the stored days have changed since; tell whether it was written.
+    """Write the aggregate if the stored days have changed since; return whether it was written.
 
     The files of the days are copied as bytes: no parsing, and constant memory.
     """

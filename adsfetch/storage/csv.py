@@ -127,7 +127,7 @@ def quote_column(column: Sequence[str]) -> Sequence[str]:
 
 
 def needs_quotes(text: str) -> bool:
-    """Tell whether a text contains a character with a meaning in CSV."""
+    """Return whether a text contains a character with a meaning in CSV."""
     return "," in text or '"' in text or "\n" in text or "\r" in text
 
 

@@ -36,7 +36,7 @@ def exclusive_lock(path: Path, wait: float, notify: Callable[[str], None]) -> It
 
 
 def try_lock(handle: int) -> bool:
-    """Try to take the lock, and tell whether it worked."""
+    """Try to take the lock, and return whether it worked."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -29,7 +29,7 @@ class Entry:
 
     @property
     def is_stored(self) -> bool:
-        """Tell whether the day's file exists and is intact."""
+        """Return whether the day's file exists and is intact."""
         return not self.problem
 
 
@@ -57,7 +57,7 @@ def rewrite(path: Path, entries: Iterable[Entry]) -> None:
 
 
 def ends_mid_line(file: Any) -> bool:
-    """Tell whether a crash has cut the last line, so that the next one must not be joined to it."""
+    """Return whether a crash has cut the last line, so that the next one must not be joined to it."""
     if file.seek(0, os.SEEK_END) == 0:
         return False
     file.seek(-1, os.SEEK_END)

@@ -88,7 +88,7 @@ def count_rows(path: Path, columns: tuple[str, ...]) -> int | None:
 
 
 def ends_with_newline(path: Path) -> bool:
-    """Tell whether the last line is complete."""
+    """Return whether the last line is complete."""
     with path.open("rb") as file:
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"\n"
