@@ -35,7 +35,7 @@ def test_every_link_to_a_file_resolves(document):
 
 @each([p for p in DOCUMENTS if p.parent != DECISIONS and p.name != "CHANGELOG.md"])
 def test_every_named_file_of_the_code_exists(document):
-    # The other documents tell of the past: they may name what was removed since.
+    # Decisions and the changelog are about the past: they may name what was removed since.
     named = re.findall(
         r"`((?:app|bookreview|inventory|adsfetch|migrations|stack|stress|bench|clients|tests)/[\w./]*)",
         document.read_text(),

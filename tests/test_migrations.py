@@ -34,7 +34,7 @@ def assert_no_difference():
 
 
 def has_index():
-    """Tell whether reviews have their index; on SQLite its name ends otherwise."""
+    """Return whether reviews have their index; on SQLite its name has another ending."""
     return any(
         index["name"].startswith(INDEX) for index in inspect(db.engine).get_indexes("review")
     )
@@ -83,7 +83,7 @@ def test_every_migration_can_be_taken_back_with_rows_in_place(migrating):
 
 
 def test_the_index_can_be_built_again_after_it_was_broken_off(migrating):
-    """PostgreSQL leaves an invalid index behind, which would serve nobody."""
+    """PostgreSQL leaves an invalid index behind, which no query would use."""
     upgrade(revision="0001")
     fill()
     with db.engine.begin() as connection:

@@ -57,7 +57,7 @@ def rewrite(path: Path, entries: Iterable[Entry]) -> None:
 
 
 def ends_mid_line(file: Any) -> bool:
-    """Return whether a crash has cut the last line, so that the next one must not be joined to it."""
+    """Return whether a crash has cut the last line: the next one must not be joined to it."""
     if file.seek(0, os.SEEK_END) == 0:
         return False
     file.seek(-1, os.SEEK_END)
