@@ -1,10 +1,10 @@
 """The GraphQL schema, over the same queries and services as REST."""
 
-import json
 from collections.abc import AsyncGenerator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import strawberry
 from strawberry import ID, UNSET
 from strawberry.schema.config import StrawberryConfig
@@ -129,7 +129,7 @@ class Subscription:
 
 def review_event(log: str, event: events.Event) -> ReviewEvent:
     """Return the root value of ``reviewAdded`` for an event of ``log``."""
-    review = Review.of(SimpleNamespace(**json.loads(event.payload)))
+    review = Review.of(SimpleNamespace(**orjson.loads(event.payload)))
     return ReviewEvent(cursor=events.format_cursor(log, event.position), review=review)
 
 
