@@ -2,7 +2,7 @@
 
 It assigns the request id, checks access, reads the response from the cache or calls Flask,
 compresses it, adds the ETag, responds 304 where that matches, and records the request. It runs
-before Flask, so that a cache hit costs neither a request context nor a second round trip.
+before Flask, so that a cache hit needs no request context.
 """
 
 import logging
@@ -65,9 +65,9 @@ class HttpMiddleware:
         except ApiError as error:
             response, cache_status = buffered_problem(error, request_id), REFUSED
         else:
-            response, cache_status = self._handle_errors(environ, route, request_id)
+            response, cache_status = self._respond(environ, route, request_id)
             response = apply_if_none_match(response, environ)
-        # A new list: other requests that waited for the same response share this one.
+        # A new list: requests that waited for the same response share the list of its headers.
         headers = [
             *response.headers,
             *client_context(environ).rate_limit_headers,
@@ -90,28 +90,29 @@ class HttpMiddleware:
             return UNMATCHED_ROUTE
         return Route(rule.rule, self._views[rule.endpoint], arguments)
 
-    def _handle_errors(
+    def _respond(
         self, environ: Environ, route: Route, request_id: str
     ) -> tuple[BufferedResponse, str]:
-        """Return a problem document even if the bug is in this middleware itself."""
+        """Return the response; if this middleware has a bug, a problem document."""
         try:
-            return self._respond(environ, route)
+            return self._from_cache_or_flask(environ, route)
         except Exception:
             log.exception("error in the middleware", extra={"request_id": request_id})
             return buffered_problem(InternalError(), request_id), NOT_CACHEABLE
 
-    def _respond(self, environ: Environ, route: Route) -> tuple[BufferedResponse, str]:
-        def make() -> BufferedResponse:
+    def _from_cache_or_flask(self, environ: Environ, route: Route) -> tuple[BufferedResponse, str]:
+        def call_view() -> BufferedResponse:
             return compress_and_tag(self._call_flask(environ), environ)
 
-        tags = options_of(route.view).cache_tags
+        templates = options_of(route.view).cache_tags
         is_get = environ["REQUEST_METHOD"] == "GET"  # OPTIONS matches the same view
-        if not (tags and is_get and accepts_json(environ.get("HTTP_ACCEPT", ""))):
-            return make(), NOT_CACHEABLE
+        # Flask responds 406 to a client that does not accept JSON.
+        if not (templates and is_get and accepts_json(environ.get("HTTP_ACCEPT", ""))):
+            return call_view(), NOT_CACHEABLE
         if self._cache is None:
-            return make(), "fwd=bypass; detail=no-redis"
-        filled = [tag.format(**route.arguments) for tag in tags]
-        return self._cache.read(cache_key(environ, self._fingerprint), filled, make)
+            return call_view(), "fwd=bypass; detail=no-redis"
+        tags = [template.format(**route.arguments) for template in templates]
+        return self._cache.read(cache_key(environ, self._fingerprint), tags, call_view)
 
     def _call_flask(self, environ: Environ) -> BufferedResponse:
         response = BufferedResponse("", [], b"")

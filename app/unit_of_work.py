@@ -1,7 +1,7 @@
 """The unit of work: one commit of a write, its cache invalidation and its event.
 
 The transaction of a write contains, beside its own rows, one outbox row with the tags to
-invalidate, and as its last statement the position of its event in the log.
+invalidate, and as its last step the event with its position in the log.
 """
 
 import logging
@@ -62,7 +62,7 @@ def deferred_commit() -> Iterator[Callable[[], None]]:
 
 def _commit(writes: Sequence["PendingWrite"]) -> None:
     for write in writes:
-        write.assign_position()
+        write.append_event()
     db.session.commit()
     for write in writes:
         write.publish()
@@ -74,8 +74,8 @@ class PendingWrite:
     def __init__(self, tags: Sequence[str], event: NewEvent | None) -> None:
         self._tags = tags
         self._new_event = event
-        self._may_deliver = False  # without a cache, or while its circuit breaker is open
-        self._row = 0
+        self._may_deliver = False  # stays so without a cache or while its breaker is open
+        self._row_id = 0
         self._stored_event: tuple[str, Event] | None = None
 
     def stage(self) -> None:
@@ -84,19 +84,19 @@ class PendingWrite:
         if cache is not None:
             self._may_deliver = cache.responses.breaker.allow_request(priority=True)
         unreachable = cache is not None and not self._may_deliver
-        self._row = outbox.add(self._tags, unreachable=unreachable)
+        self._row_id = outbox.add(self._tags, unreachable=unreachable)
 
-    def assign_position(self) -> None:
-        """Append the event to the log: the last statement before the commit."""
+    def append_event(self) -> None:
+        """Append the event to the log, which gives it a position: the last step of a write."""
         if self._new_event is not None:
             self._stored_event = events.append(*self._new_event)
 
     def publish(self) -> None:
-        """Invalidate and announce. If that fails, others find the rows in the database."""
+        """Send the invalidation and the event to Redis; the database has both if that fails."""
         try:
             self._invalidate()
         except (RedisUnavailable, SQLAlchemyError) as error:
-            log.warning("invalidation %d stays in the outbox: %s", self._row, error)
+            log.warning("invalidation %d stays in the outbox: %s", self._row_id, error)
         try:
             if self._stored_event is not None:
                 events.purge_periodically(autocommit_engine(), self._stored_event[1].position)
@@ -109,4 +109,4 @@ class PendingWrite:
             services.outbox_purger.purge_periodically()
         elif self._may_deliver:
             also = stream_commands(*self._stored_event) if self._stored_event else ()
-            services.cache.deliver(self._row, self._tags, also)
+            services.cache.deliver(self._row_id, self._tags, also)

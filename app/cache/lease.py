@@ -79,17 +79,18 @@ class CacheLease:
         if self._unreachable_since:
             self._refused_until = max(self._unreachable_since.values()) + UNREACHABLE_SECONDS
             raise RedisUnavailable("recovering")
-        if self._revocations == before:
+        if self._revocations == before:  # Redis was in reach all the time
             self._until = began + LEASE_SECONDS
 
     def _deliver_all(self, now: float) -> None:
-        """Deliver every row; remove all but the marked ones first seen a short time ago."""
+        """Deliver every row, then remove it.
+
+        A marked row stays until its writer's breaker has closed, for other processes to see it.
+        """
         seen, self._unreachable_since = self._unreachable_since, {}
         for batch in outbox.undelivered(self._engine):
             self._responses.invalidate(tag for row in batch for tag in row.tags)
             marked = {row.id: seen.get(row.id, now) for row in batch if row.unreachable}
-            recent = {
-                row: since for row, since in marked.items() if now < since + UNREACHABLE_SECONDS
-            }
+            recent = {id_: at for id_, at in marked.items() if now < at + UNREACHABLE_SECONDS}
             self._unreachable_since |= recent
             outbox.remove(self._engine, [row.id for row in batch if row.id not in recent])

@@ -29,33 +29,32 @@ class Outbox(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     tags: Mapped[list[str]] = mapped_column(JSON)
-    # The unreachable mark: the writer skips Redis for up to a second, see app/cache/lease.py.
-    held: Mapped[bool] = mapped_column(default=False)
+    unreachable: Mapped[bool] = mapped_column("held", key="unreachable", default=False)
+    """The writer could not reach Redis, and may skip it for up to a second: see lease.py."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
 
 
-COLUMNS = (Outbox.id, Outbox.tags, Outbox.held.label("unreachable"))
-UNDELIVERED = select(*COLUMNS).order_by(Outbox.id).limit(BATCH_SIZE)
+UNDELIVERED = select(Outbox.id, Outbox.tags, Outbox.unreachable).order_by(Outbox.id)
 
 
 def add(tags: Sequence[str], *, unreachable: bool) -> int:
     """Add a row to the current transaction and return its id."""
-    values = {"tags": collapse_tags(tags), "held": unreachable}
+    values = {"tags": collapse_tags(tags), "unreachable": unreachable}
     statement = insert(Outbox).values(values).returning(Outbox.id)
     return db.session.execute(statement).scalar_one()
 
 
-def mark_unreachable(engine: Engine, row: int) -> None:
+def mark_unreachable(engine: Engine, row_id: int) -> None:
     """Mark a row whose writer could not reach Redis."""
     with engine.connect() as connection:
-        connection.execute(update(Outbox).where(Outbox.id == row).values(held=True))
+        connection.execute(update(Outbox).where(Outbox.id == row_id).values(unreachable=True))
 
 
 def undelivered(engine: Engine) -> Iterator[Sequence[Row[int, list[str], bool]]]:
     """Yield all rows, oldest first, in batches: ``id``, ``tags`` and ``unreachable``."""
     last = 0
     while True:
-        statement = UNDELIVERED.where(Outbox.id > last)
+        statement = UNDELIVERED.where(Outbox.id > last).limit(BATCH_SIZE)
         with engine.connect() as connection:
             batch = connection.execute(statement).all()
         if not batch:

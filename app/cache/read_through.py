@@ -22,7 +22,7 @@ from app.single_flight import SingleFlight
 
 ResponseAndStatus = tuple[BufferedResponse, str]
 """A response, and the parameters of its Cache-Status header."""
-MakeResponse = Callable[[], BufferedResponse]
+CallView = Callable[[], BufferedResponse]
 
 
 class ReadThrough:
@@ -35,47 +35,46 @@ class ReadThrough:
         self._single_flight = SingleFlight()
         responses.client.on_lost = self._lease.revoke
 
-    def read(self, key: str, tags: Sequence[str], make: MakeResponse) -> ResponseAndStatus:
-        """Return the response of ``key``; call ``make`` if the cache has none."""
+    def read(self, key: str, tags: Sequence[str], call_view: CallView) -> ResponseAndStatus:
+        """Return the response of ``key``; call ``call_view`` if the cache has none."""
         if not self.responses.breaker.allow_request():
-            return make(), "fwd=bypass; detail=redis-unavailable"
+            return call_view(), "fwd=bypass; detail=redis-unavailable"
         try:
             self._lease.ensure()
             versions, found = self.responses.get(key, tags)
         except RedisUnavailable as reason:
-            return make(), f"fwd=bypass; detail=redis-{reason}"
+            return call_view(), f"fwd=bypass; detail=redis-{reason}"
         except SQLAlchemyError:
-            return make(), "fwd=bypass; detail=outbox-unavailable"
+            return call_view(), "fwd=bypass; detail=outbox-unavailable"
         if found is not None:
             return found, "hit"
         if versions is None:
-            return make(), "fwd=miss; detail=redis-full"
-        return self._make_once(key, tags, versions, make)
+            return call_view(), "fwd=miss; detail=redis-full"
+        return self._call_view_once(key, tags, versions, call_view)
 
-    def _make_once(
-        self, key: str, tags: Sequence[str], versions: bytes, make: MakeResponse
+    def _call_view_once(
+        self, key: str, tags: Sequence[str], versions: bytes, call_view: CallView
     ) -> ResponseAndStatus:
         # The versions are part of the key: a reader joins a running query only if no write was
         # acknowledged between the start of that query and its own start.
         (response, status), joined = self._single_flight.do(
-            (key, versions), lambda: self._fill(key, tags, versions, make)
+            (key, versions), lambda: self._fill(key, tags, versions, call_view)
         )
         if not joined:
             return response, status
         if response.status != OK:  # an error contains the id of the request that it belongs to
-            return make(), "fwd=miss"
-        own = BufferedResponse(OK, list(response.headers), response.body)
-        return own, "fwd=miss; collapsed"
+            return call_view(), "fwd=miss"
+        return response, "fwd=miss; collapsed"
 
     def _fill(
-        self, key: str, tags: Sequence[str], versions: bytes, make: MakeResponse
+        self, key: str, tags: Sequence[str], versions: bytes, call_view: CallView
     ) -> ResponseAndStatus:
         # Another thread may have stored the response since our lookup.
         with suppress(RedisUnavailable):
             current, found = self.responses.get(key, tags)
             if found is not None and current == versions:
                 return found, "hit"
-        response = make()
+        response = call_view()
         if response.status != OK:
             return response, "fwd=miss"
         try:
@@ -85,13 +84,13 @@ class ReadThrough:
         return response, "fwd=miss; stored" if stored else "fwd=miss; detail=redis-full"
 
     def check(self) -> None:
-        """Raise RedisUnavailable unless the cache is in use."""
+        """Raise RedisUnavailable unless the cache can be used now."""
         if not self.responses.breaker.allow_request():
             raise RedisUnavailable("unavailable")
         self._lease.ensure()
         self.responses.client.verify_master()
 
-    def deliver(self, row: int, tags: Sequence[str], also: Sequence[Command] = ()) -> None:
+    def deliver(self, row_id: int, tags: Sequence[str], also: Sequence[Command] = ()) -> None:
         """Invalidate ``tags`` and remove the outbox row; if Redis fails, mark the row and raise.
 
         The commands ``also`` are sent in the same round trip; Redis may refuse them.
@@ -99,9 +98,9 @@ class ReadThrough:
         try:
             self.responses.invalidate(tags, also)
         except RedisUnavailable:
-            outbox.mark_unreachable(self._engine, row)
+            outbox.mark_unreachable(self._engine, row_id)
             raise
-        outbox.remove(self._engine, [row])
+        outbox.remove(self._engine, [row_id])
 
 
 def make_cache(

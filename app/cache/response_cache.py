@@ -6,9 +6,10 @@ Keys, below a prefix made of the server's ``run_id``:
     bookstall:<run_id>:e:<key>    an entry: the versions of its tags as read before its query,
                                   then the response
 
-An entry counts only while every tag has the version that the entry carries. To invalidate a tag
-is to delete it: the next reader creates a version that never existed before, so a slow reader
-cannot store an old response again. Deletion needs no memory, so it also works on a full Redis.
+An entry is valid only while each of its tags has the version that the entry contains. A tag is
+invalidated by deleting its version: the next reader creates one that never existed before, so a
+slow reader cannot store an old response again. Deletion needs no memory, so it also works on a
+full Redis.
 A Redis that restarts has a new ``run_id`` and so starts empty, even if it loads old data.
 """
 
@@ -40,22 +41,24 @@ class ResponseCache:
         The versions are None if Redis is full: a tag has no version and cannot get one.
         """
         connection = self.client.connection()
-        names = _tag_keys(connection, [*tags, ALL])
-        command = ["MGET", _entry_key(connection, key), *names]
+        tag_keys = _tag_keys(connection, [*tags, ALL])
+        command = ["MGET", _entry_key(connection, key), *tag_keys]
         entry, *found = self.client.execute(connection, command)
         if None in found:
-            return self._create_versions(connection, names), None
+            return self._create_versions(connection, tag_keys), None
         versions = b"".join(found)
         if entry is not None and entry.startswith(versions):
             return versions, _unpack(entry[len(versions) :])
         return versions, None
 
-    def _create_versions(self, connection: Connection, names: Sequence[str]) -> bytes | None:
+    def _create_versions(self, connection: Connection, tag_keys: Sequence[str]) -> bytes | None:
         """Create the versions that are missing and return all; None if Redis is full."""
         # Twice the lifetime of an entry: a version that expires too early only costs a miss.
         expiry = 2 * self._ttl
-        commands = [["SET", name, os.urandom(VERSION_BYTES), "EX", expiry, "NX"] for name in names]
-        found = self.client.send(connection, [*commands, ["MGET", *names]])[-1]
+        commands = [
+            ["SET", tag_key, os.urandom(VERSION_BYTES), "EX", expiry, "NX"] for tag_key in tag_keys
+        ]
+        found = self.client.send(connection, [*commands, ["MGET", *tag_keys]])[-1]
         return None if None in found else b"".join(found)
 
     def set(self, key: str, versions: bytes, response: BufferedResponse) -> bool:

@@ -31,15 +31,15 @@ def collapse_tags(tags: Iterable[str]) -> list[str]:
     return distinct if len(distinct) <= MAX_TAGS else [ALL]
 
 
-def cache_key(environ: Environ, salt: bytes) -> str:
+def cache_key(environ: Environ, fingerprint: bytes) -> str:
     """Return the key of a response: encoding, path, and the query parameters in sorted order."""
     query = "&".join(sorted(environ.get("QUERY_STRING", "").split("&")))
     text = f"{accepts_gzip(environ):d} {environ['PATH_INFO']}?{query}".encode("latin-1")
-    return hashlib.blake2b(text, digest_size=16, key=salt).hexdigest()
+    return hashlib.blake2b(text, digest_size=16, key=fingerprint).hexdigest()
 
 
 def code_fingerprint(app: Flask, settings: Settings) -> bytes:
-    """Hash what a response depends on besides its request: code, database and cursor key.
+    """Hash what a response depends on besides its request: code, database and SECRET_KEY.
 
     The code is every module of the packages of ``app`` and of its blueprints, so that a release
     never serves the responses of another one.
