@@ -1,4 +1,4 @@
-"""The parts of one application, made by app/factory.py and passed on to those that need them."""
+"""The container of the parts of one application, made by app/factory.py."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from app.redis.client import RedisClient
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """The object in ``app.extensions["bookstall"]``."""
+    """The parts of one application, in ``app.extensions["bookstall"]``."""
 
     settings: Settings
     autocommit_engine: Engine

@@ -216,6 +216,7 @@ def _after_cursor(statement: Statement, order: SortOrder, continued: bool) -> St
 
 
 def _parameters(values: Mapping[str, Any], order: SortOrder, page: PageRequest) -> dict[str, Any]:
+    # One row more than the page has: if it exists, there is a next page.
     parameters = {**values, LIMIT.key: page.limit + 1}
     if page.cursor is not None:
         position = decode_cursor(page.cursor, order.keys, page.list_name)

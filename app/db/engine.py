@@ -68,10 +68,11 @@ def configure_engine(app: Flask) -> Engine:
 
 
 def _make_autocommit_engine(engine: Engine) -> Engine:
-    """Return an engine on the same pool, but without the listeners of ``engine``.
+    """Return an engine on the same pool, but without the ``begin`` listener of ``engine``.
 
-    ``execution_options`` would return one that passes all events on, which costs each read more
-    than the listeners themselves.
+    The pool's connections commit each statement by themselves until that listener begins a
+    transaction. ``execution_options`` would return an engine that passes all events on, which
+    costs each read more than the listeners themselves.
     """
     # Nothing begins, so nothing needs a rollback. Not for SQLite: its driver does not report a
     # transaction that we have begun ourselves, so SQLAlchemy cannot know whether there is one.

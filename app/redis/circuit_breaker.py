@@ -31,7 +31,8 @@ class CircuitBreaker:
     def allow_request(self, *, priority: bool = False) -> bool:
         """Return whether this request may try; while open, one in each period may.
 
-        In addition, one request with ``priority`` is allowed in each period.
+        One with ``priority`` may try in each period even if another one has: writes must not stay
+        away from Redis for longer than that, see app/cache/lease.py.
         """
         return self.closed or self._allow_while_open(priority)
 

@@ -82,7 +82,7 @@ class RedisClient:
         try:
             return exchange()
         except RedisUnavailable:
-            # The server may have closed an idle connection: only a new one shows its state.
+            # The server may have closed an idle connection: a new one shows whether it responds.
             if not self.breaker.closed:
                 raise
             return exchange()
