@@ -1,4 +1,4 @@
-"""Calls with a time limit that holds whatever the call is doing."""
+"""Calls with a time limit, also for code that ignores its own timeouts."""
 
 import threading
 from collections.abc import Callable
@@ -17,7 +17,7 @@ def call_with_deadline(
     """Make a call in a daemon thread of its own; raise StuckError after ``timeout`` seconds.
 
     Raise Stopped as soon as ``end_of_run`` is done. In both cases the call is abandoned: a thread
-    cannot be stopped from outside. A hanging one must therefore not block a worker, must not keep
+    cannot be stopped from outside. So a hanging call must not block a worker, must not prevent
     the process from ending, and must do no harm when it continues later.
     """
     if end_of_run.done():

@@ -65,7 +65,7 @@ def fetch_days(
 
     ``keep(day, rows)`` runs in the same worker as ``fetch_data``; what it returns becomes the
     report's ``rows``. A call of both is abandoned after ``timeout`` seconds. A fatal error is
-    raised after the days that were done. At most two days for each worker are started.
+    raised after the days that were done by then. At most two days for each worker are queued.
     """
     fetcher = DayFetcher(
         fetch_data, keep, timeout, retry, metrics or CallMetrics(), throttle or Throttle(workers)
@@ -114,12 +114,12 @@ class DayFetcher(Generic[Kept]):
         return DayReport(day, rows, tries)
 
     def _attempt(self, day: date, *, first_call: bool) -> Kept:
-        with self.throttle.acquire(first_call=first_call) as permit, self.metrics.time_call():
+        with self.throttle.acquire(first_call=first_call) as pauses, self.metrics.time_call():
             try:
                 return call_with_deadline(lambda: self._call(day), self.timeout, self.end_of_run)
             except RateLimitError as error:
                 seconds = self.retry.pause_after(error, self.throttle.refusals)
-                self.throttle.pause(seconds, permit)
+                self.throttle.pause(seconds, pauses)
                 raise
 
     def _call(self, day: date) -> Kept:

@@ -47,13 +47,13 @@ class Retry:
     longest_pause: float = 900.0
 
     def retrying(self, throttle: Throttle, metrics: CallMetrics) -> "Retrying":
-        """Return the loop of attempts for one day."""
+        """Return the loop of attempts for one day, or for one call at the start of a run."""
         import tenacity  # noqa: PLC0415 - a run with nothing to do need not load it
 
         backoff = tenacity.wait_random_exponential(self.wait_initial, self.wait_max)
 
         def wait(state: "RetryCallState") -> float:
-            # After a rate limit the throttle waits; after a renewed token nobody has to.
+            # After a rate limit the throttle waits; after a renewed token no wait is needed.
             no_wait = isinstance(error_of(state), RateLimitError | TokenExpiredError)
             return 0.0 if no_wait else backoff(state)
 
@@ -68,7 +68,7 @@ class Retry:
         )
 
     def pause_after(self, error: RateLimitError, refusals: int) -> float:
-        """Return how long to pause after ``refusals`` others without a success between them.
+        """Return the length of the next pause; ``refusals`` pauses came before, with no success.
 
         Without a delay from the server the pause doubles each time. Raise QuotaError when it
         is longer than a run waits.
@@ -86,8 +86,8 @@ class Retry:
 class StopPolicy:
     """Decide for one day when to stop trying.
 
-    Rate limits have twice the attempts, because they are not the fault of the day. If all of
-    them are refused and no call of another day succeeds meanwhile, the quota is used up.
+    Rate limits are counted apart and allow twice the attempts, because they are not the fault of
+    the day. If no call of any day succeeds during all of these, the quota is used up.
     """
 
     def __init__(self, retry: Retry, throttle: Throttle) -> None:

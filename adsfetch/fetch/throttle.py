@@ -13,8 +13,9 @@ class Stopped(Exception):
 class Throttle:
     """Limit concurrent calls; pause them all on a rate limit, and continue with fewer.
 
-    Each pause halves the number of concurrent calls, each full round of successes adds one.
-    ``refusals`` counts the pauses since the last success, ``paused_seconds`` is their total time.
+    A pause halves ``limit``; as many successes as the limit then add one to it, up to ``workers``
+    (AIMD). ``refusals`` counts the pauses since the last success, ``paused_seconds`` is the total
+    time of all pauses.
     """
 
     def __init__(self, workers: int) -> None:
@@ -24,7 +25,7 @@ class Throttle:
         self._active = self._streak = self._pauses = self._arrivals = 0
         self._resume_at = 0.0
         self._closed = False
-        self._waiters: list[tuple[int, bool]] = []  # by arrival: its number, if a first call
+        self._waiters: list[tuple[int, bool]] = []  # arrival number, whether a first call
         self._changed = threading.Condition()
 
     @property
@@ -33,20 +34,19 @@ class Throttle:
 
     @contextmanager
     def acquire(self, *, first_call: bool = True) -> Iterator[int]:
-        """Wait for a permit, hold it during the call, and learn from the outcome of the call.
+        """Wait for a permit and hold it during a call; yield the number of pauses so far.
 
-        ``first_call`` says that the day of this worker was not called before. The permit is the
-        number of pauses before the call.
+        ``first_call`` is false for a retry. A call that raises is not a success.
         """
-        permit, succeeded = self._enter(first_call=first_call), False
+        pauses, succeeded = self._enter(first_call=first_call), False
         try:
-            yield permit
+            yield pauses
             succeeded = True
         finally:
             self._leave(succeeded=succeeded)
 
-    def pause(self, seconds: float, permit: int) -> None:
-        """Pause all calls for ``seconds``.
+    def pause(self, seconds: float, pauses: int) -> None:
+        """Pause all calls for ``seconds``; ``pauses`` is what ``acquire`` yielded to the call.
 
         Calls that ran at the same time and met the same rate limit halve the limit only once.
         """
@@ -55,7 +55,7 @@ class Throttle:
             end = max(self._resume_at, now + seconds)
             self.paused_seconds += end - max(self._resume_at, now)
             self._resume_at = end
-            if permit == self._pauses:
+            if pauses == self._pauses:
                 self._pauses += 1
                 self.refusals += 1
                 self._streak = 0
@@ -91,10 +91,9 @@ class Throttle:
     def _seconds_to_wait(self, waiter: tuple[int, bool]) -> float | None:
         """Return 0 for a permit now, None to wait until something changes.
 
-        The next permit is for the first that came. But while nothing succeeds, days not called
-        yet precede retries: their call may show that not the quota but the authorisation is at
-        fault. After a success they do not, or new days would hold back a retry for as long as
-        the run lasts.
+        The next permit is for the worker that came first. But while nothing succeeds, first calls
+        precede retries: one of them may show that the authorisation, not the quota, is at fault.
+        After a success they do not, or retries would wait until all days had been called.
         """
         if self._closed:
             raise Stopped

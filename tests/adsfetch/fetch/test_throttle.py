@@ -34,8 +34,8 @@ def order_of_permits(names, *, refused):
             if refused:
                 raise RateLimitError
 
-    with suppress(RateLimitError), throttle.acquire() as permit:
-        throttle.pause(0, permit)
+    with suppress(RateLimitError), throttle.acquire() as pauses:
+        throttle.pause(0, pauses)
         for number, name in enumerate(names, 1):
             threads.append(threading.Thread(target=call, args=(name,)))
             threads[-1].start()
@@ -61,9 +61,9 @@ def test_a_rate_limit_halves_the_calls_and_successes_raise_their_number_again():
 
 def test_overlapping_pauses_are_counted_once():
     throttle = Throttle(2)
-    with throttle.acquire() as permit:
-        throttle.pause(0.2, permit)
-        throttle.pause(0.2, permit)
+    with throttle.acquire() as pauses:
+        throttle.pause(0.2, pauses)
+        throttle.pause(0.2, pauses)
     with throttle.acquire():
         assert 0.19 < throttle.paused_seconds < 0.3
 
