@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from adsfetch.storage import atomic
-from adsfetch.storage.csv import Table
+from adsfetch.storage.csv import RowEncoder
 from adsfetch.storage.manifest import Entry
 from adsfetch.storage.store import Store
 
 
 def write_aggregate(store: Store) -> bool:
-    """Write the aggregate if the stored days have changed since; return whether it was written.
+    """Write the aggregate if it or a stored day has changed; return whether it was written.
 
     The files of the days are copied as bytes: no parsing, and constant memory.
     """
@@ -31,7 +31,7 @@ def write_aggregate(store: Store) -> bool:
 def concatenate(store: Store, entries: Iterable[Entry]) -> None:
     """Write the aggregate to a temporary file, then rename it."""
     columns, target = store.dataset.columns, store.aggregate_path
-    header = Table(columns).header if columns else b""
+    header = RowEncoder(columns).header if columns else b""
     with atomic.temporary_file(target) as temp, atomic.disk_errors(target):
         temp.write(header)
         for entry in entries:

@@ -16,8 +16,8 @@ SUFFIX = ".part"
 def temporary_file(target: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``target``.
 
-    At the end its content has reached the disk; on any error it is deleted. Who writes to it
-    does so within ``disk_errors``.
+    At the end its content has reached the disk; on any error it is deleted. Wrap each write
+    in ``disk_errors``: an OSError of anything else in the block is not that of the disk.
     """
     path = target.with_name(f".{target.name}.{uuid4().hex[:12]}{SUFFIX}")
     with disk_errors(target):
@@ -36,7 +36,7 @@ def temporary_file(target: Path) -> Iterator[BinaryIO]:
 
 
 def move_into_place(temp: Path, target: Path) -> None:
-    """Rename a finished file, and make the rename durable."""
+    """Rename a complete file, and flush the folder, so that the rename survives a power cut."""
     with disk_errors(target):
         temp.replace(target)
         folder = os.open(target.parent, os.O_RDONLY)

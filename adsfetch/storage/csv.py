@@ -1,4 +1,4 @@
-"""Rows as CSV: any text is preserved; on request no spreadsheet evaluates a cell."""
+"""Rows as lines of CSV; any text is preserved, and formulas are escaped on request."""
 
 import csv
 import json
@@ -20,8 +20,8 @@ NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*(e[+-]?\d+)?%?", re.IGNORECASE)
 ROWS_AT_ONCE = 1000
 
 
-class Table:
-    """Rows with the same columns, and how their cells are written."""
+class RowEncoder:
+    """Encode rows that have the same columns as lines of CSV."""
 
     def __init__(self, columns: Sequence[str], *, escape_formulas: bool = False) -> None:
         self.columns = tuple(columns)
@@ -33,7 +33,7 @@ class Table:
         return encode([[name] for name in self.columns])
 
     def encode_rows(self, day: date, rows: Iterable[Row | Batch]) -> Iterator[tuple[int, bytes]]:
-        """Yield chunks of rows, each as the number of rows and their bytes."""
+        """Yield chunks: the number of rows, and their lines."""
         remaining = iter(rows)
         for first in remaining:
             if isinstance(first, Batch):
@@ -109,8 +109,8 @@ def escape_formulas(column: Sequence[str]) -> Sequence[str]:
 def encode(columns: Sequence[Sequence[str]]) -> bytes:
     """Return columns as lines of UTF-8 CSV, each with a newline at its end.
 
-    The csv module looks at every character of every cell four times. To look at a whole
-    column, which seldom needs quotes, takes a quarter of its time.
+    The csv module looks at every character of every cell four times. A search in a whole
+    column, which seldom needs quotes, takes a quarter of that time.
     """
     cells = list(map(quote_column, columns))
     if len(cells) == 1:

@@ -1,4 +1,4 @@
-"""The manifest: which days are stored, with one line of JSON for each change."""
+"""The manifest: which days are stored; one line of JSON for each change, the last one counts."""
 
 import json
 import os
@@ -13,10 +13,10 @@ from adsfetch.storage import atomic
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One day; with a ``problem`` it counts as missing. The fields are the keys of the file.
+    """One day; the fields are the keys of the file.
 
-    ``fetched_on`` is the account's date when the fetch started. ``changed`` is the file's
-    modification time in nanoseconds, by which an unchanged file is recognised without reading.
+    ``problem`` is why the day counts as missing or, if there is no ``sha256``, as failed.
+    ``fetched_on`` is the account's date when the run started. ``changed`` is st_mtime_ns.
     """
 
     day: date

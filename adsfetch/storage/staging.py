@@ -1,4 +1,4 @@
-"""The staging area: days that are written to temporary files, by many threads at once."""
+"""The staging area: many threads write days to temporary files, which are committed later."""
 
 import hashlib
 import threading
@@ -11,14 +11,14 @@ from pathlib import Path
 
 from adsfetch.sources import Batch, Row
 from adsfetch.storage import atomic
-from adsfetch.storage.csv import Table, columns_of
+from adsfetch.storage.csv import RowEncoder, columns_of
 
 
 @dataclass(frozen=True, slots=True)
 class StagedDay:
     """A day whose temporary file is complete, and which is not committed yet.
 
-    There are no ``columns`` as long as no day had a row.
+    ``rows`` is their number. There are no ``columns`` as long as no day had a row.
     """
 
     day: date
@@ -29,12 +29,12 @@ class StagedDay:
 
 
 class Staging:
-    """Write days with the same columns; the first row sets them where they are not known."""
+    """Write days with the same columns; in a new dataset the first row defines them."""
 
     def __init__(self, folder: Path, columns: tuple[str, ...], *, escape_formulas: bool) -> None:
         self._folder = folder
-        self._new_table = partial(Table, escape_formulas=escape_formulas)
-        self._table = self._new_table(columns) if columns else None
+        self._new_encoder = partial(RowEncoder, escape_formulas=escape_formulas)
+        self._encoder = self._new_encoder(columns) if columns else None
         self._lock = threading.Lock()
 
     def write(self, day: date, rows: Iterable[Row | Batch]) -> StagedDay:
@@ -47,16 +47,16 @@ class Staging:
                     temp.write(lines)
                 digest.update(lines)
                 count += number
-        columns = self._table.columns if self._table else ()
+        columns = self._encoder.columns if self._encoder else ()
         return StagedDay(day, Path(temp.name), count, digest.hexdigest(), columns)
 
     def _encode(self, day: date, rows: Iterable[Row | Batch]) -> Iterator[tuple[int, bytes]]:
         remaining = iter(rows)
         first = list(islice(remaining, 1))
         with self._lock:
-            if self._table is None and first:
-                self._table = self._new_table(columns_of(first[0]))
-            table = self._table
-        if table:
-            yield 0, table.header
-            yield from table.encode_rows(day, chain(first, remaining))
+            if self._encoder is None and first:
+                self._encoder = self._new_encoder(columns_of(first[0]))
+            encoder = self._encoder
+        if encoder:
+            yield 0, encoder.header
+            yield from encoder.encode_rows(day, chain(first, remaining))

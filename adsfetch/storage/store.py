@@ -1,4 +1,4 @@
-"""The store: one file for each day, completely or not at all, and the manifest of them."""
+"""The store of a dataset: one file for each day, and the manifest, which lists them."""
 
 from dataclasses import replace
 from datetime import date
@@ -14,7 +14,7 @@ DONE = (FINAL, EMPTY)
 
 
 class Store:
-    """The folder of one dataset; only the owner of its lock may write, except to the staging."""
+    """The folder of one dataset; only the owner of its lock may write, except staged files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -22,7 +22,7 @@ class Store:
         self.aggregate_path = folder / "all.csv"
         self.dataset = self._saved_dataset = dataset.Dataset()
         self.entries: dict[date, Entry] = {}
-        self._recorded: dict[date, Entry] = {}
+        self._saved_entries: dict[date, Entry] = {}
 
     def day_path(self, day: date) -> Path:
         return self.days_folder / f"{day}.csv"
@@ -34,11 +34,11 @@ class Store:
         of a file that the manifest does not list is recovered.
         """
         self.dataset = self._saved_dataset = dataset.load(self.folder / "dataset.json")
-        self._recorded = manifest.load(self.folder / "manifest.jsonl")
+        self._saved_entries = manifest.load(self.folder / "manifest.jsonl")
         files = verify.day_files(self.days_folder)
         self.entries = {
             day: verify.check_entry(entry, self.day_path(day), files.get(day), thorough=thorough)
-            for day, entry in self._recorded.items()
+            for day, entry in self._saved_entries.items()
         }
         listed = {day for day, entry in self.entries.items() if entry.sha256}
         for day in sorted(files.keys() - listed):
@@ -46,14 +46,14 @@ class Store:
         return self
 
     def reconcile(self) -> None:
-        """Write to the manifest what loading has found, and clean up after killed runs."""
+        """Write to the manifest what ``load`` has found, and clean up after killed runs."""
         with atomic.disk_errors(self.days_folder):
             self.days_folder.mkdir(parents=True, exist_ok=True)
             for folder in (self.days_folder, self.folder):
                 atomic.remove_leftovers(folder)
-        if self.entries != self._recorded:
+        if self.entries != self._saved_entries:
             manifest.rewrite(self.folder / "manifest.jsonl", self.entries.values())
-            self._recorded = dict(self.entries)
+            self._saved_entries = dict(self.entries)
 
     def save_description(self, description: dataset.Dataset) -> None:
         """Change the description of the dataset, in memory and on the disk."""
@@ -72,8 +72,8 @@ class Store:
         target = self.day_path(staged.day)
         atomic.move_into_place(staged.path, target)
         stat = target.stat()
-        facts = (staged.rows, stat.st_size, staged.sha256, today, stat.st_mtime_ns)
-        self._record(Entry(staged.day, *facts))
+        size, changed = stat.st_size, stat.st_mtime_ns
+        self._record(Entry(staged.day, staged.rows, size, staged.sha256, today, changed))
 
     def record_failure(self, day: date, reason: str, today: date) -> None:
         """Record why a day is missing; a day that is stored already stays stored."""
@@ -100,13 +100,13 @@ class Store:
 
     def _record(self, entry: Entry) -> None:
         manifest.append(self.folder / "manifest.jsonl", entry)
-        self.entries[entry.day] = self._recorded[entry.day] = entry
+        self.entries[entry.day] = self._saved_entries[entry.day] = entry
 
     def _recover(self, day: date) -> None:
         path = self.day_path(day)
         columns = self.dataset.columns or verify.read_header(path)
         entry = verify.recover_entry(path, day, columns, zone(self.dataset.time_zone))
-        if entry and (entry.rows or not columns) and not self.dataset.columns:
-            self.dataset = replace(self.dataset, columns=columns)
         if entry:
             self.entries[day] = entry
+            if entry.rows and not self.dataset.columns:
+                self.dataset = replace(self.dataset, columns=columns)

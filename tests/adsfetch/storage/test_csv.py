@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adsfetch import DayError
-from adsfetch.storage.csv import Table, columns_of, encode
+from adsfetch.storage.csv import RowEncoder, columns_of, encode
 
 DAY = date(2024, 2, 29)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 def written(rows, **options):
-    table = Table(columns_of(rows[0]), **options)
-    return table.header + b"".join(lines for _, lines in table.encode_rows(DAY, rows))
+    encoder = RowEncoder(columns_of(rows[0]), **options)
+    return encoder.header + b"".join(lines for _, lines in encoder.encode_rows(DAY, rows))
 
 
 def read(content):
