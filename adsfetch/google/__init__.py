@@ -1,1 +1,1 @@
-"""The Google Ads source: report, source, connection, credentials, queries and errors."""
+"""The Google Ads source: its report, connection, credentials, fields and errors."""

@@ -34,8 +34,8 @@ class Connection:
         self._service = client.get_service("GoogleAdsService")
         self.version = api_version(self._service)
         row = client.get_type("GoogleAdsRow").DESCRIPTOR
-        self._fields = cache(partial(Fields, row))
-        self._open_stream = cache(search_stream(client, self._service, customer_id))
+        self._fields_of = cache(partial(Fields, row))
+        self._select_fields = cache(search_stream(client, self._service, customer_id))
 
     def batches(self, gaql: str, paths: tuple[str, ...], timeout: float) -> Iterator[Batch]:
         """Yield the rows of a query, which selects ``paths``, in batches.
@@ -57,8 +57,8 @@ class Connection:
         self._service.transport.close()
 
     def _batches(self, gaql: str, paths: tuple[str, ...], timeout: float) -> Iterator[Batch]:
-        fields = self._fields(paths)
-        stream = self._open_stream(fields.attribute_paths)(gaql, timeout)
+        fields = self._fields_of(paths)
+        stream = self._select_fields(fields.attribute_paths)(gaql, timeout)
         try:
             for response in stream:
                 for start in range(0, len(response.results), ROWS_AT_ONCE):

@@ -52,10 +52,10 @@ def search_stream(client: Any, service: Any, customer_id: str) -> SelectFields:
 
 
 def projected_search_stream(client: Any, service: Any, customer_id: str) -> SelectFields:
-    """Return the same with a class of our own to unpack the responses.
+    """Return ``search_stream`` for selected fields, built from the internals of the client.
 
-    It uses the client's channel, so that the client still adds its headers and raises its
-    errors.
+    A projection unpacks the responses. The calls use the client's channel, so that the client
+    still adds its headers and raises its errors.
     """
     wrap_method = resolve_name(WRAP_METHOD)
     info = resolve_name(CLIENT_INFO)(client_library_version=version("google-ads"))

@@ -1,4 +1,4 @@
-"""The source that calls Google Ads; it loads the client library with its first call."""
+"""The source that calls Google Ads; it imports the client library when it connects."""
 
 import threading
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class GoogleAdsSource(Source):
         self.account, self.report = account, report
         self.name = f"{account.customer_id}-{report.name}"
         self.identity = f"Google Ads {account.customer_id}, query {report.fingerprint}"
-        self.call_timeout = timeout * (MAX_TIMEOUT_FACTOR + 1)
+        self.call_timeout = timeout * (MAX_TIMEOUT_FACTOR + 1)  # longer than any timeout of gRPC
         self._timeout = timeout
         self._timeouts: dict[date, float] = {}
         self._connection: Connection | None = None
@@ -50,7 +50,7 @@ class GoogleAdsSource(Source):
         self._timeouts.pop(day, None)
 
     def time_zone(self) -> str:
-        """Ask for the account's time zone: one operation."""
+        """Fetch the account's time zone, which costs one operation."""
         gaql = "SELECT customer.time_zone FROM customer LIMIT 1"
         for batch in self._connect().batches(gaql, ("customer.time_zone",), self._timeout):
             return str(batch.columns[0][0])

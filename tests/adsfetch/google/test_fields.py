@@ -53,7 +53,7 @@ def test_a_message_and_a_field_in_it_may_both_be_selected(row):
     assert inside == "True"
 
 
-def test_optional_text_is_blank_or_itself(row):
+def test_text_that_is_empty_or_omitted_is_blank(row):
     row.campaign.final_url_suffix = ""
     assert cells(row, "campaign.name", "campaign.final_url_suffix") == {
         "campaign.name": "",
