@@ -21,7 +21,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class WantedRange:
-    """How the wanted range is computed from the store and the account's today.
+    """The range that a command wants, as a function of the store and the account's today.
 
     ``require_all`` makes a day that can no longer be fetched an error; otherwise it is skipped.
     """
@@ -31,12 +31,12 @@ class WantedRange:
 
 
 def between(start: str, end: str) -> WantedRange:
-    """Want the range that the user wrote; "yesterday" is the account's."""
+    """Return the range that the user wrote; "yesterday" is the account's."""
     return WantedRange(lambda _store, today: (parse_day(start, today), parse_day(end, today)))
 
 
 def last_years(years: float) -> WantedRange:
-    """Want this number of whole years up to yesterday."""
+    """Return this number of whole years up to yesterday."""
 
     def span(_store: Store, today: date) -> tuple[date, date]:
         yesterday = today - timedelta(1)
@@ -46,7 +46,7 @@ def last_years(years: float) -> WantedRange:
 
 
 def daily(lookback: int) -> WantedRange:
-    """Want everything from the first day ever requested until today; at first only the lookback."""
+    """Return the range from the first day ever requested, or at least the lookback, to today."""
 
     def span(store: Store, today: date) -> tuple[date, date]:
         wanted_from = store.dataset.wanted_from or today
@@ -64,13 +64,13 @@ def make_plan(
     with a note instead: a gap that can no longer be filled must not fail it every day.
     """
     first, last = wanted.range(store, today)
-    days_between(first, last)
+    days_between(first, last)  # raises if the last day comes first
     if first > today:
         raise UsageError(f"{first} is in the future: for the account it is {today}")
     notes = [f"{last} is in the future: fetching up to today, {today}"] if last > today else []
     days = days_between(first, min(last, today))
     days = [day for day in days if store.state(day, lookback) not in DONE]
-    too_old = [day for day in days if earliest and day < earliest]
+    too_old = [day for day in days if earliest and day < earliest]  # the first of the days
     if too_old and wanted.require_all:
         raise UsageError(f"daily reports are not available for days before {earliest}")
     if too_old:

@@ -58,39 +58,39 @@ class Run:
         return self._plan(wanted, self._today(self._settings.time_zone or dataset.time_zone))
 
     def execute(self, wanted: WantedRange, notify: Callable[[str], None]) -> Summary:
-        """Fetch what is missing and return the summary; raise UsageError for a wrong range.
+        """Fetch what is missing and return the summary; raise what prevents the start.
 
-        An error that ends the run early is in the summary: what was fetched before is stored.
+        An error that ends the run later is in the summary: what was fetched before is stored.
         """
         start = time.perf_counter()
         lock = exclusive_lock(self._store.folder / "lock", self._settings.lock_wait, notify)
         with closing(self._source), lock:
-            todo, today = self._prepare(wanted, notify)
-            name, asked = self._store.folder.name, len(todo.days)
-            summary = Summary(name, todo.first, todo.last, asked, metrics=self._metrics)
-            self._fetch_and_aggregate(todo.days, today, summary)
+            plan, today = self._prepare(wanted, notify)
+            name, asked = self._store.folder.name, len(plan.days)
+            summary = Summary(name, plan.first, plan.last, asked, metrics=self._metrics)
+            self._fetch_and_aggregate(plan.days, today, summary)
             summary.source = self._source.detail
         summary.wall_seconds = time.perf_counter() - start
         return summary
 
     def _prepare(self, wanted: WantedRange, notify: Callable[[str], None]) -> tuple[Plan, date]:
-        """Return the plan and the account's today, with the dataset ready to be written."""
+        """Return the plan and the account's today; make the source and the dataset ready."""
         dataset = self._load()
-        name = self._settings.time_zone or dataset.time_zone
-        name = name or self._with_retries(self._source.time_zone)
-        today = self._today(name)
-        todo = self._plan(wanted, today)
-        if todo.days:
+        time_zone = self._settings.time_zone or dataset.time_zone
+        time_zone = time_zone or self._with_retries(self._source.time_zone)
+        today = self._today(time_zone)
+        plan = self._plan(wanted, today)
+        if plan.days:
             self._with_retries(self._source.open)
-        for note in todo.notes:
+        for note in plan.notes:
             notify(note)
         self._store.reconcile()
-        dataset = replace(dataset, time_zone=name).with_range(todo.first, todo.last)
+        dataset = replace(dataset, time_zone=time_zone).with_range(plan.first, plan.last)
         self._store.save_description(dataset)
-        return todo, today
+        return plan, today
 
     def _load(self) -> Dataset:
-        """Read the store; return the description of the dataset for this source."""
+        """Read the store; return its description, checked and completed for this source."""
         dataset = self._store.load().dataset
         return dataset.for_source(
             self._source.identity,
@@ -146,8 +146,9 @@ class Run:
             self._store.record_failure(outcome.day, outcome.reason, today)
             summary.failed.append(outcome)
         else:
-            self._store.commit(outcome.rows, today)
-            summary.add_day(outcome.rows.rows)
+            staged = outcome.rows  # the result of Staging.write, not the rows themselves
+            self._store.commit(staged, today)
+            summary.add_day(staged.rows)
 
     def _aggregate(self, summary: Summary) -> None:
         start = time.perf_counter()

@@ -28,7 +28,7 @@ def fetch(start: str, end: str, **options: Any) -> None:
     any other unambiguous form.
     """
     today = today_in(None)
-    days_between(parse_day(start, today), parse_day(end, today))
+    days_between(parse_day(start, today), parse_day(end, today))  # raises before any call
     run_fetch(between(start, end), options)
 
 

@@ -100,7 +100,7 @@ def test_a_start_in_the_future_is_a_usage_error(shop, fetch):
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
-def test_yesterday_is_the_accounts(shop, fetch, zone):
+def test_yesterday_is_that_of_the_account(shop, fetch, zone):
     before = datetime.now(ZoneInfo(zone)).date()
     result = fetch("fetch", "yesterday", "yesterday", "--time-zone", zone)
     after = datetime.now(ZoneInfo(zone)).date()
