@@ -42,7 +42,7 @@ MakeResponse = Callable[[], tuple[Response, bool]]
 class StoredResponse(Base):
     """The response to the first request of a client with a key."""
 
-    __tablename__ = "first_answer"
+    __tablename__ = "first_answer"  # renaming it would break a release that still runs
     __table_args__ = (UniqueConstraint("client", "key"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -1,4 +1,4 @@
-"""The rate limiter: each process takes tokens in advance, so that most requests ask no store.
+"""The rate limiter: each process takes tokens in advance, so that most requests use no store.
 
 A process holds a lease of tokens for a client, for a second at most. How large a lease is and why
 the quota is never exceeded: docs/access.md, "Limits".

@@ -49,7 +49,7 @@ def test_every_decorator_adds_its_options_to_those_of_the_others():
     assert decorated.__name__ == "view"
 
 
-def test_a_decorator_leaves_the_options_of_the_view_inside_as_they_were():
+def test_a_decorator_does_not_change_the_options_of_the_view_that_it_wraps():
     inner = response(200, LampSchema)(view)
     before = options_of(inner)
     arguments(LampQuery)(inner)

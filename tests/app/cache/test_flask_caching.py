@@ -165,7 +165,7 @@ def test_memoize_works_while_redis_is_dead(context, server):
     cache.delete_memoized(double)
 
 
-def test_a_redis_that_refuses_writes_is_a_false(context, server):
+def test_a_redis_that_refuses_writes_makes_set_return_false(context, server):
     execute(server, "CONFIG", "SET", "maxmemory-policy", "noeviction")
     execute(server, "CONFIG", "SET", "maxmemory", "1")
     assert cache.set("key", 1) is False

@@ -73,7 +73,7 @@ def test_without_redis_reads_and_writes_continue_and_soon_do_not_wait(
         server.thaw()
 
 
-def test_one_request_waits_for_a_frozen_redis_not_all(server, client, book):
+def test_only_one_request_waits_for_a_frozen_redis(server, client, book):
     emma = book()
     review_count(client, emma)
     server.freeze()

@@ -1,4 +1,4 @@
-"""The outbox: invalidations that their writer could not, or did not live to, deliver."""
+"""The outbox: invalidations that their writer could not deliver, or died before it could."""
 
 import signal
 import subprocess

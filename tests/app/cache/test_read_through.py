@@ -109,7 +109,7 @@ def test_a_hundred_simultaneous_misses_cost_one_query(worker, book):
     assert len(statements) == 1
 
 
-def test_a_reader_does_not_join_a_query_from_before_a_write_it_may_know_of(worker, book):
+def test_a_read_after_a_write_does_not_join_a_query_from_before_it(worker, book):
     """The second reader starts after the write, while the query of the first still runs."""
     emma = book()
     paused, resume = pause_first_read(worker)

@@ -17,7 +17,7 @@ def test_a_write_with_too_many_tags_invalidates_everything(server, worker, book)
     assert cache_status(client, f"/books/{emma}") == HIT
 
 
-def test_only_staging_a_write_touches_the_database(worker):
+def test_a_pending_write_begins_its_transaction_when_it_is_staged(worker):
     with worker.app_context():
         write = PendingWrite(["books"], None)
         assert not db.session().in_transaction()

@@ -129,7 +129,7 @@ def test_metrics_cover_all_workers(served):
     assert {count() - before for _ in range(10)} == {40}
 
 
-def test_all_reviews_count_that_several_processes_write_at_once(serve, database):
+def test_every_review_counts_when_several_processes_write_at_once(serve, database):
     server = serve(DATABASE_URL=database)
     assert server.request("POST", "/books", BOOK)[0] == 201
 

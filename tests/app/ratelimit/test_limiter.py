@@ -149,7 +149,7 @@ def test_threads_of_several_processes_never_use_more_tokens_than_were_counted(ki
     assert 450 <= admitted <= 500
 
 
-def test_requests_within_a_lease_ask_no_store(make_limited, redis_url, monkeypatch):
+def test_requests_within_a_lease_use_no_store(make_limited, redis_url, monkeypatch):
     app = make_limited(redis_url=redis_url, rate_limit_read=Rate(100_000, 60))
     client = app.test_client()
     calls = []
