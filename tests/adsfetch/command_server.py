@@ -35,15 +35,15 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def run(order: dict[str, Any]) -> NoReturn:
+def run(request: dict[str, Any]) -> NoReturn:
     """Run one command in its folder and environment, with files for its output."""
-    os.chdir(order["folder"])
+    os.chdir(request["folder"])
     os.environ.clear()
-    os.environ.update(order["env"])
-    for number, path in ((0, os.devnull), (1, order["out"]), (2, order["err"])):
+    os.environ.update(request["env"])
+    for number, path in ((0, os.devnull), (1, request["out"]), (2, request["err"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), number)
-    signal.alarm(order["timeout"])
-    sys.argv = ["adsfetch", *order["arguments"]]
+    signal.alarm(request["timeout"])
+    sys.argv = ["adsfetch", *request["arguments"]]
     command: Any = import_module("adsfetch.cli")
     command.main()
     raise AssertionError("click always exits")

@@ -68,7 +68,7 @@ def run(tmp_path: Path, commands: subprocess.Popen[str]) -> Command:
         assert commands.stdin
         assert commands.stdout
         out, err = tmp_path / ".out", tmp_path / ".err"
-        order = {
+        request = {
             "arguments": arguments,
             "folder": str(tmp_path),
             "env": env or dict(os.environ),
@@ -76,7 +76,7 @@ def run(tmp_path: Path, commands: subprocess.Popen[str]) -> Command:
             "err": str(err),
             "timeout": timeout,
         }
-        commands.stdin.write(json.dumps(order) + "\n")
+        commands.stdin.write(json.dumps(request) + "\n")
         code = int(commands.stdout.readline())
         return Result(code, out.read_text(), err.read_text())
 
@@ -114,7 +114,7 @@ def google(run: Command, ads: AdsServer) -> Command:
     return go
 
 
-SHOP = """
+SHOP = r"""
 import json, os, time
 from pathlib import Path
 
@@ -122,7 +122,7 @@ HERE = Path(__file__).parent
 
 def fetch_data(day):
     with open(HERE / "calls", "a", buffering=1) as calls:
-        calls.write(f"{day}\\\\n")
+        calls.write(f"{day}\n")
     settings = json.loads((HERE / "settings.json").read_text())
     time.sleep(settings.get("latency", 0))
     if str(day) in settings.get("hang", []):
@@ -135,7 +135,7 @@ def fetch_data(day):
         return []
     row = {"date": day, "clicks": settings.get("clicks", 1), "note": "x" * settings.get("width", 1)}
     return [{**row, **settings.get("more", {})}] * settings.get("rows", 1)
-""".replace("\\\\", "\\")
+"""
 
 
 class Shop:

@@ -86,7 +86,7 @@ def ads_server(folder: Path) -> Iterator[AdsServer]:
 
 
 def make_certificates(folder: Path, host: str = "localhost") -> None:
-    """Write ca.pem, cert.pem and key.pem, good for a day and one host on this machine."""
+    """Write ca.pem, cert.pem and key.pem, valid for a day and one host."""
     authority, key = (
         ec.generate_private_key(ec.SECP256R1()),
         ec.generate_private_key(ec.SECP256R1()),

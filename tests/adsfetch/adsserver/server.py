@@ -95,7 +95,7 @@ def refuse(context: Any, rule: dict[str, Any]) -> NoReturn:
 
 
 def wait_for_the_client_to_leave(context: Any) -> None:
-    """Send nothing more and keep the call open."""
+    """Send nothing more, but do not end the call."""
     gone = threading.Event()
     if context.add_callback(gone.set):
         gone.wait()
@@ -126,8 +126,8 @@ class Web(BaseHTTPRequestHandler):
         elif rule["do"] == "token_503":
             self.respond(503, {"error": "try later"})
         else:
-            life = self.behaviour.settings["expires_in"]
-            self.respond(200, {"access_token": token, "expires_in": life})
+            lifetime = self.behaviour.settings["expires_in"]
+            self.respond(200, {"access_token": token, "expires_in": lifetime})
 
     def respond(self, status: int, record: Any) -> None:
         body = json.dumps(record).encode()

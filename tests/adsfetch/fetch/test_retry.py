@@ -14,15 +14,15 @@ from tests.adsfetch.fetch.scenarios import DAYS, one_row, outcomes
 
 def raising_once(error):
     """A source that raises an error on its first call for each day, and a record of calls."""
-    met = []
+    calls = []
 
     def source(day):
-        met.append(day)
-        if met.count(day) == 1:
+        calls.append(day)
+        if calls.count(day) == 1:
             raise error
         return one_row(day)
 
-    return source, met
+    return source, calls
 
 
 @pytest.mark.parametrize(
@@ -37,19 +37,19 @@ def raising_once(error):
     ],
 )
 def test_a_temporary_error_is_retried(error, cause):
-    source, met = raising_once(error)
+    source, calls = raising_once(error)
     metrics = CallMetrics()
     found = outcomes(source, DAYS[:1], metrics=metrics)
     assert isinstance(found[DAYS[0]], DayReport)
-    assert len(met) == 2
+    assert len(calls) == 2
     assert metrics.retries == {cause: 1}
 
 
 @pytest.mark.parametrize("error", [TypeError("x"), adsfetch.DayError("x"), NameError("x")])
 def test_a_permanent_error_is_not_retried(error):
-    source, met = raising_once(error)
+    source, calls = raising_once(error)
     assert outcomes(source, DAYS[:1])[DAYS[0]] == DayFailure(DAYS[0], error)
-    assert len(met) == 1
+    assert len(calls) == 1
 
 
 def test_a_pause_longer_than_the_limit_is_a_quota_error():
