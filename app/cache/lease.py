@@ -83,10 +83,7 @@ class CacheLease:
             self._until = began + LEASE_SECONDS
 
     def _deliver_all(self, now: float) -> None:
-        """Deliver every row, then remove it.
-
-        A marked row stays until its writer's breaker has closed, for other processes to see it.
-        """
+        """Deliver every row, and remove it unless other processes must still see its mark."""
         seen, self._unreachable_since = self._unreachable_since, {}
         for batch in outbox.undelivered(self._engine):
             self._responses.invalidate(tag for row in batch for tag in row.tags)

@@ -7,9 +7,8 @@ Keys, below a prefix made of the server's ``run_id``:
                                   then the response
 
 An entry is valid only while each of its tags has the version that the entry contains. A tag is
-invalidated by deleting its version: the next reader creates one that never existed before, so a
-slow reader cannot store an old response again. Deletion needs no memory, so it also works on a
-full Redis.
+invalidated by deleting its version, which works on a full Redis too: the next reader creates one
+that never existed before, so a slow reader cannot store an old response again.
 A Redis that restarts has a new ``run_id`` and so starts empty, even if it loads old data.
 """
 
@@ -51,14 +50,12 @@ class ResponseCache:
             return versions, _unpack(entry[len(versions) :])
         return versions, None
 
-    def _create_versions(self, connection: Connection, tag_keys: Sequence[str]) -> bytes | None:
-        """Create the versions that are missing and return all; None if Redis is full."""
+    def _create_versions(self, connection: Connection, keys: Sequence[str]) -> bytes | None:
+        """Create the versions of tags that have none and return all; None if Redis is full."""
         # Twice the lifetime of an entry: a version that expires too early only costs a miss.
         expiry = 2 * self._ttl
-        commands = [
-            ["SET", tag_key, os.urandom(VERSION_BYTES), "EX", expiry, "NX"] for tag_key in tag_keys
-        ]
-        found = self.client.send(connection, [*commands, ["MGET", *tag_keys]])[-1]
+        commands = [["SET", key, os.urandom(VERSION_BYTES), "EX", expiry, "NX"] for key in keys]
+        found = self.client.send(connection, [*commands, ["MGET", *keys]])[-1]
         return None if None in found else b"".join(found)
 
     def set(self, key: str, versions: bytes, response: BufferedResponse) -> bool:
