@@ -13,7 +13,7 @@ from app.api.fields import parse_id
 from app.db.engine import autocommit_engine
 from app.errors import NotFound
 from app.events import log as events
-from app.graphql.relay import Connection, load_arguments, page_of
+from app.graphql.relay import Connection, load_arguments, page_request
 from app.graphql.strawberry_adapter import core_schema
 from bookreview import queries, services
 from bookreview.graphql_types import (
@@ -62,7 +62,9 @@ class Query:
         author: str | None = UNSET,
         isbn: str | None = UNSET,
     ) -> Connection[Book]:
-        page, filters = page_of(BOOK_QUERY, "books", first, after, q=q, author=author, isbn=isbn)
+        page, filters = page_request(
+            BOOK_QUERY, "books", first, after, q=q, author=author, isbn=isbn
+        )
         info.context.charge_nodes(page.limit)
         found = queries.books(page, **filters)
         return book_connection(found, page, lambda: queries.count_books(**filters))
@@ -72,7 +74,7 @@ class Query:
         self, info: GraphQLInfo, book_id: ID, first: int | None = 20, after: str | None = UNSET
     ) -> Connection[Review]:
         parsed_id = parse_book_id(book_id)
-        page, _ = page_of(REVIEW_QUERY, review_list_name(parsed_id), first, after)
+        page, _ = page_request(REVIEW_QUERY, review_list_name(parsed_id), first, after)
         info.context.charge_nodes(page.limit)
         found = queries.reviews(parsed_id, page)
         return review_connection(found, page, lambda: queries.count_reviews(parsed_id))

@@ -11,7 +11,7 @@ from strawberry import ID, UNSET, Info, Private
 
 from app.api.pagination import Page, PageQuery, PageRequest, paginate
 from app.graphql.execution import Execution
-from app.graphql.relay import Connection, ResultPage, page_of
+from app.graphql.relay import Connection, ResultPage, page_request
 from bookreview import queries
 from bookreview.schemas import BookQuery
 
@@ -100,7 +100,7 @@ class Book:
         self, info: GraphQLInfo, first: int | None = 20, after: str | None = UNSET
     ) -> Connection[Review]:
         book_id = int(self.id)
-        page, _ = page_of(REVIEW_QUERY, review_list_name(book_id), first, after)
+        page, _ = page_request(REVIEW_QUERY, review_list_name(book_id), first, after)
         found = self.batch.reviews(info.context, book_id, page)
         return review_connection(found, page, lambda: self.review_count)
 

@@ -40,7 +40,7 @@ PURGE_EVERY, PURGE_LIMIT = 10, 100
 MAX_TOPIC_LENGTH = 60
 LOG_NAME_BYTES = 8
 MAX_POSITION = 2**63 - 1
-CURSOR = re.compile(rf"([0-9a-f]{{{2 * LOG_NAME_BYTES}}})-(0|[1-9][0-9]{{0,18}})")
+CURSOR_PATTERN = re.compile(rf"([0-9a-f]{{{2 * LOG_NAME_BYTES}}})-(0|[1-9][0-9]{{0,18}})")
 
 
 class Event(NamedTuple):
@@ -54,7 +54,7 @@ class Event(NamedTuple):
     """JSON."""
 
 
-class LogPosition(NamedTuple):
+class LogHead(NamedTuple):
     """The name of a log and the range of its positions."""
 
     log: str
@@ -127,10 +127,10 @@ def append(topic: str, payload: Mapping[str, Any]) -> tuple[str, Event]:
     return log, Event(position, topic, encoded)
 
 
-def head(engine: Engine) -> LogPosition:
+def head(engine: Engine) -> LogHead:
     """Return the name and the positions of the log."""
     with engine.connect() as connection:
-        return LogPosition(*_execute_on_head(connection, HEAD))
+        return LogHead(*_execute_on_head(connection, HEAD))
 
 
 def _execute_on_head(connection: Connection, statement: Executable) -> Row[*tuple[Any, ...]]:
@@ -205,7 +205,7 @@ def format_cursor(log: str, position: int) -> str:
 
 def parse_cursor(text: str) -> Cursor:
     """Parse the text that ``format_cursor`` returns; raise ValueError for any other."""
-    parts = CURSOR.fullmatch(text)
+    parts = CURSOR_PATTERN.fullmatch(text)
     if parts is None or int(parts[2]) > MAX_POSITION:
         raise ValueError("not a cursor of a log")
     return Cursor(parts[1], int(parts[2]))

@@ -177,7 +177,7 @@ def execute(
     return ExecutionResult(result.data, errors or None)
 
 
-def to_response(result: ExecutionResult) -> dict[str, Any]:
+def format_result(result: ExecutionResult) -> dict[str, Any]:
     """Return the response as a dict, without ``data`` if nothing was executed."""
     errors = [error.formatted for error in result.errors or ()]
     data = {} if is_request_error(result) else {"data": result.data}

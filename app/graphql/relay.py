@@ -97,7 +97,7 @@ def load_arguments(schema: Schema, arguments: Mapping[str, Any]) -> dict[str, An
     return loaded
 
 
-def page_of(
+def page_request(
     schema: PageQuery, name: str, first: int | None, after: str | None, **filters: Any
 ) -> tuple[PageRequest, dict[str, Any]]:
     """Return the requested page, with cursors for this list only, and the filters."""

@@ -58,7 +58,7 @@ def core_schema(schema: strawberry.Schema) -> GraphQLSchema:
     return schema._schema
 
 
-def request_failed(errors: Any) -> ExecutionResult:
+def pre_execution_error(errors: Any) -> ExecutionResult:
     """Return the result of a request that failed before execution: it closes the operation."""
     return PreExecutionError(None, errors)
 

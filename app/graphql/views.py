@@ -22,7 +22,7 @@ from app.auth.api_keys import checks_write_access_itself
 from app.auth.guard import client_context
 from app.errors import ApiError, BadRequest, NotAcceptable
 from app.graphql.errors import RequestError, from_failure
-from app.graphql.execution import Caller, execute, is_request_error, prepare, to_response
+from app.graphql.execution import Caller, execute, format_result, is_request_error, prepare
 from app.http.instrumentation import REQUEST_ID
 from app.http.request import FLOATS, JSON, accepts_json, read_body
 from app.json import encode
@@ -73,8 +73,8 @@ def _media_type(accept: str) -> str:
     raise NotAcceptable(f"This resource is available as {GRAPHQL_JSON} or {JSON} only.")
 
 
-def _write(result: ExecutionResult, media_type: str) -> Response:
-    body = encode(to_response(result))
+def _response(result: ExecutionResult, media_type: str) -> Response:
+    body = encode(format_result(result))
     if media_type == JSON:
         return Response(body, HTTPStatus.OK, mimetype=JSON)
     status = HTTPStatus.BAD_REQUEST if is_request_error(result) else HTTPStatus.OK
@@ -100,10 +100,10 @@ def _respond(schema: GraphQLSchema, sent: GraphQLRequest, media_type: str) -> Re
     try:
         return _execute(schema, sent, caller, media_type)
     except RequestError as rejected:
-        return _write(ExecutionResult(None, rejected.errors), media_type)
+        return _response(ExecutionResult(None, rejected.errors), media_type)
     except (ApiError, SQLAlchemyError) as failure:  # of the Idempotency-Key, or of the commit
         error = from_failure(failure, caller.request_id)
-        return _write(ExecutionResult(None, [error]), media_type)
+        return _response(ExecutionResult(None, [error]), media_type)
     finally:
         if caller.rate_limit_headers:
             context.rate_limit_headers = caller.rate_limit_headers
@@ -117,7 +117,7 @@ def _execute(
 
     def respond() -> tuple[Response, bool]:
         result = execute(schema, prepared, sent.variables, caller)
-        return _write(result, media_type), not result.errors
+        return _response(result, media_type), not result.errors
 
     if prepared.kind is not OperationType.MUTATION or KEY_HEADER not in request.headers:
         return respond()[0]

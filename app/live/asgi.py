@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from app.auth.client_address import client_address
 from app.config import LIVE_THREADS
 from app.errors import ApiError, BadRequest, ForbiddenOrigin, OverCapacity
-from app.events.log import Event, LogPosition
+from app.events.log import Event, LogHead
 from app.http.instrumentation import assign_request_id
 from app.live.connection import ClientConnection
 from app.live.event_reader import EventReader
@@ -110,7 +110,7 @@ class AsgiApp:
             self._reader.restart()
         EVENTS_DELIVERED.inc(len(events))
 
-    def _on_reset(self, head: LogPosition, recent: Sequence[Event]) -> None:
+    def _on_reset(self, head: LogHead, recent: Sequence[Event]) -> None:
         self._call_in_loop(self._hub.reset, head, recent)
 
     def _call_in_loop(self, call: Callable[..., Any], *arguments: Any) -> None:

@@ -54,7 +54,7 @@ class ClientConnection:
         self._send = send
         self._transport = transport_of(send)
         self._task: asyncio.Task[Any] | None = None
-        self._unsent = 0
+        self._sends_in_progress = 0
         self._ping_after = PING_INTERVAL_SECONDS * (1 - PING_JITTER * random.random())  # noqa: S311
         self._accepted = False
         self._closing = False
@@ -82,18 +82,18 @@ class ClientConnection:
             return
         if message["type"] == "websocket.close":
             self.close_reason = str(message.get("code", 1000))
-        if not self._unsent:
+        if not self._sends_in_progress:
             self.sent_at = time.monotonic()
-        self._unsent += 1
+        self._sends_in_progress += 1
         try:
             await self._send(message)
         finally:
-            self._unsent -= 1
+            self._sends_in_progress -= 1
             self.sent_at = time.monotonic()
         self._accepted = self._accepted or message["type"] in OPENING_MESSAGES
 
     def is_slow(self, now: float) -> bool:
-        if self._unsent and now - self.sent_at > WRITE_TIMEOUT_SECONDS:
+        if self._sends_in_progress and now - self.sent_at > WRITE_TIMEOUT_SECONDS:
             return True
         # gunicorn answers the pings of the WebSocket protocol itself, even if nobody reads.
         transport = self._transport
@@ -105,7 +105,7 @@ class ClientConnection:
 
     def needs_ping(self, now: float) -> bool:
         silent = now - max(self.received_at, self._pinged_at) > self._ping_after
-        return self.is_websocket and self._accepted and silent and not self._unsent
+        return self.is_websocket and self._accepted and silent and not self._sends_in_progress
 
     async def ping(self) -> None:
         self._pinged_at = time.monotonic()
@@ -116,7 +116,7 @@ class ClientConnection:
         if self._closing:
             return
         self._closing = True
-        if self._accepted and not self._unsent:
+        if self._accepted and not self._sends_in_progress:
             close = {"type": "websocket.close", "code": code, "reason": reason}
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import WindowPassed
 from app.events import log as events
-from app.events.log import Cursor, Event, LogPosition
+from app.events.log import Cursor, Event, LogHead
 from app.events.stream import Stream
 from app.live.hub import RING_SIZE
 from app.redis.client import RedisUnavailable
@@ -31,7 +31,7 @@ RETRY_SECONDS = 1.0
 JOIN_TIMEOUT_SECONDS = 1.5
 log = logging.getLogger(__name__)
 OnEvents = Callable[[Sequence[Event]], None]
-OnReset = Callable[[LogPosition, Sequence[Event]], None]
+OnReset = Callable[[LogHead, Sequence[Event]], None]
 
 
 class EventReader:
@@ -50,7 +50,7 @@ class EventReader:
         self._on_events, self._on_reset = on_events, on_reset
         self._cursor: Cursor | None = None
         self._verified_log: str | None = None
-        self._read_at = float("-inf")
+        self._last_read_began = float("-inf")
         self._database_down = False
         self._restart = False
         self._lock = Lock()
@@ -76,29 +76,29 @@ class EventReader:
         """
         called_at = time.monotonic()
         # A shared read may have begun before this call: then another one is needed.
-        while self._read_at < called_at:
-            self._reads.do("log", self._read)
+        while self._last_read_began < called_at:
+            self._reads.do("log", self._read_database)
 
     def restart(self) -> None:
         """Forget the position: the next read calls ``on_reset``. Never blocks."""
         self._restart = True
 
-    def _read(self) -> None:
+    def _read_database(self) -> None:
         with self._lock:
             began, head = time.monotonic(), events.head(self._engine)
             cursor, self._restart = None if self._restart else self._cursor, False
             if cursor is None or cursor.log != head.log or cursor.position > head.position:
                 self._reset(head)
             else:
-                self._continue(cursor, head)
-            self._read_at = began
+                self._deliver_new(cursor, head)
+            self._last_read_began = began
 
-    def _reset(self, head: LogPosition) -> None:
+    def _reset(self, head: LogHead) -> None:
         recent = events.newest(self._engine, head.position, RING_SIZE)
         self._cursor, self._verified_log = Cursor(head.log, head.position), None
         self._on_reset(head, recent)
 
-    def _continue(self, cursor: Cursor, head: LogPosition) -> None:
+    def _deliver_new(self, cursor: Cursor, head: LogHead) -> None:
         try:
             while cursor.position < head.position:
                 cursor = self._deliver(cursor, self._read_after(cursor, head.position))
@@ -152,7 +152,7 @@ class EventReader:
         self._stopping.wait(then_wait)
 
     def _follow(self, stream: Stream) -> None:
-        if self._read_at < time.monotonic() - POLL_SECONDS:
+        if self._last_read_began < time.monotonic() - POLL_SECONDS:
             self._poll(0)
         cursor = self._cursor
         if cursor is None:

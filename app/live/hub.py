@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.errors import is_connection_error
 from app.errors import BadRequest, WindowPassed
 from app.events import log as events
-from app.events.log import Cursor, Event, LogPosition
+from app.events.log import Cursor, Event, LogHead
 
 RING_SIZE = 1_000
 """Number of events in memory; clients that reconnect after a short time are served from them."""
@@ -32,7 +32,7 @@ RunInThread = Callable[..., Coroutine[Any, Any, Any]]
 class RingBuffer:
     """The newest events of a log, oldest first, without gaps."""
 
-    def __init__(self, head: LogPosition, recent: Iterable[Event] = ()) -> None:
+    def __init__(self, head: LogHead, recent: Iterable[Event] = ()) -> None:
         self.log = head.log
         self.position = head.position
         self._events = deque(recent, RING_SIZE)
@@ -67,7 +67,7 @@ class Hub:
         self.waiters: dict[str | None, set[Waiter]] = defaultdict(set)
         """The followers that wait for their next event, by topic."""
 
-    def reset(self, head: LogPosition, recent: Sequence[Event]) -> None:
+    def reset(self, head: LogHead, recent: Sequence[Event]) -> None:
         """Replace the ring buffer: this log starts, or another one replaces it."""
         self._ring = RingBuffer(head, recent)
         for topic in list(self.waiters):
@@ -92,7 +92,7 @@ class Hub:
         ring = self._current_ring()
         position = ring.position if after is None else _position(after, ring)
         while True:
-            current = self._same_ring(ring.log, position)
+            current = self._ring_for(ring.log, position)
             upto, found = current.position, current.since(position, topic)
             if found is None:
                 found = await self._read_table(Cursor(ring.log, position), upto, topic, count)
@@ -100,7 +100,7 @@ class Hub:
             for event in found:
                 yield ring.log, event
             position = upto
-            if position == self._same_ring(ring.log, position).position:
+            if position == self._ring_for(ring.log, position).position:
                 # The first event of this topic after ``position`` is the one that wakes us.
                 position = max(position, await self._next(topic) - 1)
 
@@ -109,7 +109,7 @@ class Hub:
             raise RuntimeError("no log was read yet")
         return self._ring
 
-    def _same_ring(self, log: str, position: int) -> RingBuffer:
+    def _ring_for(self, log: str, position: int) -> RingBuffer:
         """Return the ring; raise WindowPassed if the database was replaced or restored."""
         ring = self._current_ring()
         if ring.log != log or ring.position < position:

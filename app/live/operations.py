@@ -20,7 +20,7 @@ from app.auth.policy import Client
 from app.errors import ApiError, BadRequest
 from app.graphql.errors import RequestError, from_failure
 from app.graphql.execution import Caller, Prepared, execute, is_request_error, prepare
-from app.graphql.strawberry_adapter import request_failed
+from app.graphql.strawberry_adapter import pre_execution_error
 from app.live.connection import ClientConnection
 from app.live.hub import Hub, RunInThread
 from app.live.metrics import ACTIVE_SUBSCRIPTIONS
@@ -114,9 +114,9 @@ class Operations:
         caller, request = self._caller(context_value), OperationRequest(query, **sent)
         try:
             prepared = await self._prepare(request, caller)
-            return await self._execute_once(prepared, request, caller)
+            return await self._single_result(prepared, request, caller)
         except (RequestError, ApiError, SQLAlchemyError) as failure:
-            return _failed(failure, caller)
+            return _failure_result(failure, caller)
 
     async def _results(self, request: OperationRequest, context: ConnectionContext) -> Results:
         caller = self._caller(context)
@@ -126,14 +126,14 @@ class Operations:
             if parsed is None:
                 prepared = await self._prepare(request, caller)
                 if prepared.kind is not OperationType.SUBSCRIPTION:
-                    yield await self._execute_once(prepared, request, caller)
+                    yield await self._single_result(prepared, request, caller)
                     return
                 parsed = await self._parse(prepared, request)
             async with aclosing(self._subscribe(parsed, request, caller)) as results:
                 async for result in results:
                     yield result
         except (RequestError, ApiError, SQLAlchemyError) as failure:
-            yield _failed(failure, caller)
+            yield _failure_result(failure, caller)
 
     def _caller(self, context: ConnectionContext) -> Caller:
         connection = context.connection
@@ -167,7 +167,7 @@ class Operations:
             self._parsed.popitem(last=False)
         return parsed
 
-    async def _execute_once(
+    async def _single_result(
         self, prepared: Prepared, request: OperationRequest, caller: Caller
     ) -> ExecutionResult:
         def run() -> Any:
@@ -176,7 +176,7 @@ class Operations:
 
         result = await self._in_request_thread(run)
         if is_request_error(result):
-            return request_failed(result.errors)
+            return pre_execution_error(result.errors)
         return ExecutionResult(result.data, result.errors)
 
     async def _subscribe(
@@ -205,7 +205,9 @@ class Operations:
             self._schema.check(arguments)
 
 
-def _failed(failure: RequestError | ApiError | SQLAlchemyError, caller: Caller) -> ExecutionResult:
+def _failure_result(
+    failure: RequestError | ApiError | SQLAlchemyError, caller: Caller
+) -> ExecutionResult:
     if isinstance(failure, RequestError):
-        return request_failed(failure.errors)
-    return request_failed([from_failure(failure, caller.request_id)])
+        return pre_execution_error(failure.errors)
+    return pre_execution_error([from_failure(failure, caller.request_id)])

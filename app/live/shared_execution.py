@@ -12,7 +12,7 @@ from strawberry.types import ExecutionResult
 from app.errors import TooManyQueries
 from app.events.log import Event
 from app.graphql.core_adapter import EventExecutor
-from app.live.subscription_query import SubscriptionKey
+from app.live.subscription_query import BoundSubscription
 
 CACHE_MAX_BYTES = 16_777_216
 """Results of recent events, for subscribers that read them a little later or after a reconnect."""
@@ -88,7 +88,7 @@ class SharedExecutions:
 
     @contextmanager
     def join(
-        self, topic: str | None, subscription: SubscriptionKey, client: str
+        self, topic: str | None, subscription: BoundSubscription, client: str
     ) -> Iterator[SharedExecution]:
         """Share the execution of equal subscriptions while the block runs; raise TooManyQueries."""
         executions, key = self._by_topic.setdefault(topic, {}), subscription.key
@@ -104,7 +104,7 @@ class SharedExecutions:
                 del self._by_topic[topic]
 
     def _create(
-        self, executions: dict[bytes, SharedExecution], subscription: SubscriptionKey, client: str
+        self, executions: dict[bytes, SharedExecution], subscription: BoundSubscription, client: str
     ) -> SharedExecution:
         created = sum(execution.creator == client for execution in executions.values())
         if len(executions) >= MAX_EXECUTIONS_PER_TOPIC or created >= MAX_EXECUTIONS_PER_CLIENT:

@@ -31,7 +31,7 @@ from app.graphql.execution import Prepared
 CURSOR_ARGUMENT = "after"
 
 
-class SubscriptionKey(NamedTuple):
+class BoundSubscription(NamedTuple):
     """What one subscriber requests."""
 
     key: bytes
@@ -53,7 +53,7 @@ class ParsedSubscription:
         self._definition = fields[self._field.name.value]
         self._normalized = _normalize(print_ast(self._document))
 
-    def bind(self, variables: Mapping[str, Any]) -> SubscriptionKey:
+    def bind(self, variables: Mapping[str, Any]) -> BoundSubscription:
         """Return the key for these variables; raise RequestError for invalid ones."""
         normalized = self._normalized
         executor = EventExecutor(self._schema, self._document, variables)
@@ -65,7 +65,7 @@ class ParsedSubscription:
         key = orjson.dumps([normalized.text, used], option=orjson.OPT_SORT_KEYS)
         sent = {name: variables[name] for name in normalized.variables & variables.keys()}
         create = partial(EventExecutor, self._schema, normalized.document, sent)
-        return SubscriptionKey(key, executor.arguments(self._definition, self._field), create)
+        return BoundSubscription(key, executor.arguments(self._definition, self._field), create)
 
 
 def _find_field(document: DocumentNode, names: Container[str]) -> FieldNode:

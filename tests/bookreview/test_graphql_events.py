@@ -5,7 +5,7 @@ from graphql import execute_sync, parse
 from app.db.engine import autocommit_engine
 from app.events import log as events
 from app.graphql.core_adapter import EventExecutor
-from app.graphql.execution import to_response
+from app.graphql.execution import format_result
 from bookreview import graphql_schema as live
 from tests.bookreview.graphql_client import REVIEW, WORDS, as_rest, code, data
 
@@ -33,7 +33,7 @@ def test_an_event_is_executed_without_database_or_request(app, client, book):
     assert plain.data["reviewAdded"]["cursor"] == events.format_cursor("a", 1)
     assert as_rest(plain.data["reviewAdded"]["review"]) == made
     executor = EventExecutor(live.schema, parse(query), {"id": "1"})
-    assert to_response(executor.execute(root)) == {"data": plain.data}
+    assert format_result(executor.execute(root)) == {"data": plain.data}
 
 
 def test_a_subscription_by_post_is_rejected(client):

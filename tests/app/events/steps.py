@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from app.db.engine import autocommit_engine
 from app.events import log
-from app.events.log import Cursor, Event, LogPosition
+from app.events.log import Cursor, Event, LogHead
 from app.extensions import db
 
 BOOK = {"title": "Emma", "author": "Jane Austen"}
@@ -21,7 +21,7 @@ def engine_of(app: Flask) -> Engine:
         return autocommit_engine()
 
 
-def head(app: Flask) -> LogPosition:
+def head(app: Flask) -> LogHead:
     return log.head(engine_of(app))
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from app.db.engine import autocommit_engine
 from app.events import log as events
-from app.events.log import Event, LogPosition
+from app.events.log import Event, LogHead
 from app.events.stream import stream_commands
 from app.extensions import db
 from app.live.event_reader import POLL_SECONDS, EventReader
@@ -33,7 +33,7 @@ class Listener:
     def __init__(self, app: Flask) -> None:
         self.reader = EventReader(services_of(app), self._on_events, self._on_reset)
         self.changed = Condition()
-        self.resets: list[tuple[LogPosition, list[Event]]] = []
+        self.resets: list[tuple[LogHead, list[Event]]] = []
         self.events: list[Event] = []
         self.fail_once = False
 
@@ -45,7 +45,7 @@ class Listener:
             self.events += events
             self.changed.notify_all()
 
-    def _on_reset(self, head: LogPosition, recent: Any) -> None:
+    def _on_reset(self, head: LogHead, recent: Any) -> None:
         with self.changed:
             self.resets.append((head, list(recent)))
             self.events = []

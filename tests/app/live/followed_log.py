@@ -8,7 +8,7 @@ from flask import Flask
 from sqlalchemy import insert, text, update
 
 from app.events import log as events
-from app.events.log import EventHead, LogPosition, StoredEvent
+from app.events.log import EventHead, LogHead, StoredEvent
 from app.extensions import db
 from app.live.event_reader import EventReader
 from app.live.hub import Hub
@@ -31,7 +31,7 @@ class FollowedLog:
     def _on_events(self, new: Any) -> None:
         self._loop.call_soon_threadsafe(self.hub.publish, new)
 
-    def _on_reset(self, head: LogPosition, recent: Any) -> None:
+    def _on_reset(self, head: LogHead, recent: Any) -> None:
         self._loop.call_soon_threadsafe(self.hub.reset, head, recent)
 
     def write(self, count: int, topic: str = TOPIC) -> None:

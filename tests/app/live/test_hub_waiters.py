@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from app.events.log import Event, LogPosition
+from app.events.log import Event, LogHead
 from app.live.hub import RING_SIZE, Hub, RingBuffer
 from tests.app.live.followed_log import OTHER, TOPIC
 
@@ -72,7 +72,7 @@ def test_the_ring_buffer_stores_the_newest_events_without_gaps():
     def event(position):
         return Event(position, TOPIC if position % 2 else OTHER, b"{}")
 
-    ring = RingBuffer(LogPosition("log", 0, 1))
+    ring = RingBuffer(LogHead("log", 0, 1))
     assert ring.since(0, None) == []
     for start in range(1, RING_SIZE + 11, 10):
         ring.append([event(position) for position in range(start, start + 10)])
