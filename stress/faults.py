@@ -67,13 +67,13 @@ def _shuffled(names: Sequence[str], rng: random.Random) -> Iterator[str]:
 
 
 def signal_workers(
-    service: Service, rng: random.Random, count: int, number: int = signal.SIGKILL
+    service: Service, rng: random.Random, count: int, signal_number: int = signal.SIGKILL
 ) -> None:
     """Send a signal to ``count`` workers of a service, or to all if there are fewer."""
     workers = service.workers()
     for worker in rng.sample(workers, min(count, len(workers))):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(worker, number)
+            os.kill(worker, signal_number)
 
 
 def restart(redis: Redis, seconds: float) -> None:

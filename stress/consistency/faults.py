@@ -13,7 +13,7 @@ from stress.service import Service
 
 FREEZES = {f"Redis frozen 10 times for {seconds} s": seconds for seconds in (0.05, 0.15)}
 PARTIAL_OUTAGES = frozenset({"Redis frozen", *FREEZES})
-"""Some processes may reach Redis while others do not: only here a read may be late."""
+"""Some processes may reach Redis while others do not: a read may be late in these alone."""
 WORKERS_END = frozenset({"worker killed", "all workers killed", "workers replaced (HUP)"})
 CACHE_FILLED_SECONDS = 1.5
 """After it, the cache is in use again and holds responses."""

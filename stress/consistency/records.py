@@ -7,9 +7,8 @@ from typing import Any
 from stress.http_client import Response
 
 Resource = tuple[str, int]
-"""A kind and an id. The kind tells what the value of the resource is: ``product`` (a version),
-``ledger`` and ``reviews`` (the id of the newest row), ``book`` (a number of reviews). All these
-values only grow."""
+"""A kind and an id. The value of a ``product`` is its version, of ``ledger`` and ``reviews`` the id
+of the newest row, of a ``book`` the number of its reviews. All these values only grow."""
 Timestamp = tuple[int, str]
 """A product and its ``updated_at``: lists of products do not show the version."""
 

@@ -47,9 +47,9 @@ def _worker_faults(live: Service, rest: Service) -> Faults:
 
 
 def _end_workers(
-    service: Service, rng: random.Random, count: int, number: int = signal.SIGKILL
+    service: Service, rng: random.Random, count: int, signal_number: int = signal.SIGKILL
 ) -> None:
-    faults.signal_workers(service, rng, count, number)
+    faults.signal_workers(service, rng, count, signal_number)
     # The next fault needs a running service: on a busy machine a worker starts slowly.
     if not wait_until(service.is_ready, RESTART_SECONDS, interval=0.05):
         raise RuntimeError(f"no worker started: {service.log.read_text()[-2000:]}")
