@@ -66,7 +66,7 @@ class EventExecutor:
 
     @property
     def variables(self) -> Mapping[str, Any]:
-        """The values are coerced."""
+        """The coerced values of the variables."""
         return self._executor.variable_values.coerced
 
     def arguments(self, definition: GraphQLField, node: FieldNode) -> Mapping[str, Any]:

@@ -178,7 +178,7 @@ def execute(
 
 
 def format_result(result: ExecutionResult) -> dict[str, Any]:
-    """Return the response as a dict, without ``data`` if nothing was executed."""
+    """Return the members of the response, without ``data`` if nothing was executed."""
     errors = [error.formatted for error in result.errors or ()]
     data = {} if is_request_error(result) else {"data": result.data}
     return {"errors": errors, **data} if errors else data

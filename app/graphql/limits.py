@@ -139,7 +139,7 @@ RULES: tuple[type[ASTValidationRule], ...] = tuple(
 
 
 def count_characters(data: Any) -> int:
-    """Count the characters of all strings in ``data``: one of ours may occur in it many times."""
+    """Count the characters of all strings in ``data``, in which one value may occur many times."""
     total, pending = 0, [data]
     while pending:
         part = pending.pop()

@@ -86,7 +86,7 @@ class Connection(Generic[T]):
 
 
 def load_arguments(schema: Schema, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Validate arguments with the schema of a REST request; null means that it is omitted."""
+    """Validate arguments with the schema of a REST request; null counts as omitted."""
     present = {name: value for name, value in arguments.items() if value not in (None, UNSET)}
     try:
         loaded: dict[str, Any] = schema.load(present)
@@ -100,7 +100,7 @@ def load_arguments(schema: Schema, arguments: Mapping[str, Any]) -> dict[str, An
 def page_request(
     schema: PageQuery, name: str, first: int | None, after: str | None, **filters: Any
 ) -> tuple[PageRequest, dict[str, Any]]:
-    """Return the requested page, with cursors for this list only, and the filters."""
+    """Return the page request, whose cursors are valid for this list only, and the filters."""
     limit = LIMIT_DEFAULT if first is None else first
     arguments = load_arguments(schema, {"limit": limit, "cursor": after, **filters})
     page: PageRequest = arguments.pop("page")

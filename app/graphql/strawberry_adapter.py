@@ -59,7 +59,7 @@ def core_schema(schema: strawberry.Schema) -> GraphQLSchema:
 
 
 def pre_execution_error(errors: Any) -> ExecutionResult:
-    """Return the result of a request that failed before execution: it closes the operation."""
+    """Return a result that ends its operation, on a WebSocket by an ``error`` message."""
     return PreExecutionError(None, errors)
 
 
