@@ -70,7 +70,7 @@ def on_starting(server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Prepare an asgi worker: graceful shutdown, and socket options for its connections."""
+    """Freeze what is loaded; give an asgi worker its shutdown and its socket options."""
     # Loaded modules stay in memory: freeze them, so that full collections skip them.
     gc.collect()
     gc.freeze()

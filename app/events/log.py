@@ -55,7 +55,7 @@ class Event(NamedTuple):
 
 
 class LogHead(NamedTuple):
-    """The name of a log and the range of its positions."""
+    """The name of a log, and the positions of its newest and oldest event."""
 
     log: str
     """Created with the database: a position of one log means nothing in another."""
@@ -128,7 +128,7 @@ def append(topic: str, payload: Mapping[str, Any]) -> tuple[str, Event]:
 
 
 def head(engine: Engine) -> LogHead:
-    """Return the name and the positions of the log."""
+    """Return the head of the log; create it if the tables were emptied."""
     with engine.connect() as connection:
         return LogHead(*_execute_on_head(connection, HEAD))
 
@@ -137,8 +137,8 @@ def _execute_on_head(connection: Connection, statement: Executable) -> Row[*tupl
     """Return the row of ``statement``; first create a new log if the tables were emptied."""
     if row := connection.execute(statement).one_or_none():
         return row
-    newest = select(func.max(StoredEvent.position)).scalar_subquery()
-    values = {"id": 1, "log": new_log_name(), "position": func.coalesce(newest, 0)}
+    last = select(func.max(StoredEvent.position)).scalar_subquery()
+    values = {"id": 1, "log": new_log_name(), "position": func.coalesce(last, 0)}
     new_head = dialect_insert(connection.dialect.name, EventHead).values(values)
     connection.execute(new_head.on_conflict_do_nothing())
     return connection.execute(statement).one()
@@ -179,7 +179,7 @@ def _read(engine: Engine, position: int, upto: int, topic: str | None, limit: in
 
 
 def purge_periodically(engine: Engine, position: int) -> None:
-    """Remove up to PURGE_LIMIT events older than RETENTION, if ``position`` is a tenth one.
+    """Remove up to PURGE_LIMIT events older than RETENTION, if PURGE_EVERY divides ``position``.
 
     It always removes a prefix of the log, so the stored events have no gaps even if several
     processes purge at once.
@@ -192,8 +192,8 @@ def purge_periodically(engine: Engine, position: int) -> None:
         .limit(PURGE_LIMIT + 1)
         .subquery()
     )
-    young = func.min(oldest.c.position).filter(oldest.c.created_at >= now() - RETENTION)
-    first_to_keep = select(func.coalesce(young, func.max(oldest.c.position))).scalar_subquery()
+    recent = func.min(oldest.c.position).filter(oldest.c.created_at >= now() - RETENTION)
+    first_to_keep = select(func.coalesce(recent, func.max(oldest.c.position))).scalar_subquery()
     with engine.connect() as connection:
         connection.execute(delete(StoredEvent).where(StoredEvent.position < first_to_keep))
 

@@ -1,4 +1,4 @@
-"""The Redis Stream of a log: the fast way to new events, in which any of them may be missing."""
+"""The Redis Stream of a log: it delivers new events fast, but any of them may be missing."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def stream_commands(log: str, event: Event) -> Sequence[Command]:
 
 
 class Stream:
-    """A reader for one thread; every call ends in time or raises RedisUnavailable.
+    """A reader for one thread; a call that exceeds its timeout raises RedisUnavailable.
 
     It has its own client, and so its own circuit breaker: an open breaker allows one request in
     each second, and this reader would take it from the requests of clients.
@@ -40,7 +40,7 @@ class Stream:
         self._client = RedisClient(url)
 
     def usable(self) -> bool:
-        """Return whether Redis may be used now; while it is unavailable, once a second."""
+        """Return whether Redis may be used now: while it is unavailable, True once a second."""
         return self._client.breaker.allow_request()
 
     def read(self, log: str, position: int) -> Sequence[Event]:

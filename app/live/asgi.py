@@ -33,9 +33,9 @@ from app.services import services_of
 WEBSOCKET_PATH = "/graphql"
 SSE_PATH = "/graphql/stream"
 MAX_REJECTIONS = 100
-"""This many WebSockets at a time are told why they are rejected; further handshakes get a 403."""
+"""Rejected WebSockets at a time that get a code and a reason; further handshakes get a 403."""
 DRAIN_SECONDS = 5.0
-"""How long the process waits at its end for requests that are still running."""
+"""How long the shutdown of the process waits for requests that are still running."""
 log = logging.getLogger(__name__)
 
 
@@ -87,12 +87,12 @@ class AsgiApp:
         self._bridge.shutting_down = True
 
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
+        await receive()  # lifespan.startup
         self._loop = asyncio.get_running_loop()
         self._reader.start()
         watch = asyncio.create_task(self._registry.watch())
         await send({"type": "lifespan.startup.complete"})
-        await receive()
+        await receive()  # lifespan.shutdown
         watch.cancel()
         await asyncio.to_thread(self._reader.stop)
         with contextlib.suppress(TimeoutError):
@@ -105,7 +105,7 @@ class AsgiApp:
     def _publish(self, events: Sequence[Event]) -> None:
         try:
             self._hub.publish(events)
-        except ValueError:  # a gap, after which the hub could accept no event any more
+        except ValueError:  # a gap: the hub would reject all later events too
             log.exception("an event was lost on its way to the hub: the log is read again")
             self._reader.restart()
         EVENTS_DELIVERED.inc(len(events))

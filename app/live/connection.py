@@ -1,6 +1,6 @@
-"""One client's connection, a WebSocket or an event stream, supervised from outside its protocol.
+"""One client's connection: a WebSocket or an event stream.
 
-The library implements the protocol. This module adds what it lacks: it detects clients that do not
+strawberry implements the protocols. This module adds what it lacks: it detects clients that do not
 read or have disappeared, and it closes connections from the server's side.
 """
 
@@ -22,16 +22,16 @@ PING = {"type": "websocket.send", "text": '{"type":"ping"}'}
 WRITE_TIMEOUT_SECONDS = 10.0
 """A connection is aborted when its client leaves a message unread for this long."""
 PING_INTERVAL_SECONDS = 30.0
-"""A WebSocket that has sent nothing gets a ping after this time at the latest."""
+"""A WebSocket whose client sends nothing gets a ping after this time at the latest."""
 PING_JITTER = 0.3
 """Pings are spread over this part of the interval: many clients connect at once after a restart."""
 IDLE_TIMEOUT_SECONDS = 50.0
-"""A WebSocket that has sent nothing for this long, not even a pong, is aborted."""
+"""A WebSocket whose client sends nothing for this long, not even a pong, is aborted."""
 CLOSE_TIMEOUT_SECONDS = 6.0
 """A connection that we close is aborted after this time; gunicorn waits 5 s for a close frame."""
 WRITE_BUFFER_MAX_BYTES = 1_048_576
 SCOPE_KEY = "bookstall.connection"
-"""Where an ASGI scope holds its connection."""
+"""The key under which an ASGI scope has its ClientConnection."""
 
 
 class ClientConnection:
@@ -64,7 +64,7 @@ class ClientConnection:
         self._task = asyncio.current_task()
         try:
             await protocol(self.scope, self.receive, self.send)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError:  # by ``abort``, unless the server cancels this task too
             if not self._closing or self._task is None or self._task.uncancel():
                 raise
         except OSError:  # this is how ASGI servers report a disconnected client
@@ -95,12 +95,12 @@ class ClientConnection:
     def is_slow(self, now: float) -> bool:
         if self._sends_in_progress and now - self.sent_at > WRITE_TIMEOUT_SECONDS:
             return True
-        # gunicorn answers the pings of the WebSocket protocol itself, even if nobody reads.
+        # gunicorn sends pongs without ``send``; those of a client that does not read pile up here.
         transport = self._transport
         return transport is not None and transport.get_write_buffer_size() > WRITE_BUFFER_MAX_BYTES
 
     def is_idle(self, now: float) -> bool:
-        """Return whether a WebSocket has not even answered a ping."""
+        """Return whether a WebSocket has received nothing, not even a pong, for too long."""
         return self.is_websocket and now - self.received_at > IDLE_TIMEOUT_SECONDS
 
     def needs_ping(self, now: float) -> bool:

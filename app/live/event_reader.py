@@ -1,4 +1,4 @@
-"""Reads every new event into this process, once and in order: from Redis, else from the database.
+"""Deliver every new event to this process, once and in order, from Redis or the database.
 
 The database is the source of truth. An event from the Redis stream is accepted only if it directly
 follows the last known one. Gaps are filled from the database, which is also read once a second for
@@ -25,8 +25,8 @@ from app.single_flight import SingleFlight
 
 POLL_SECONDS = 1.0
 """Interval of database reads beside the stream, for events whose writer could not reach Redis."""
-POLL_WITHOUT_REDIS_SECONDS = 0.1
-POLL_REDIS_DOWN_SECONDS = 0.15
+POLL_WITHOUT_REDIS_SECONDS = 0.1  # REDIS_URL is not set
+POLL_REDIS_DOWN_SECONDS = 0.15  # Redis is unavailable
 RETRY_SECONDS = 1.0
 JOIN_TIMEOUT_SECONDS = 1.5
 log = logging.getLogger(__name__)
@@ -37,11 +37,11 @@ OnReset = Callable[[LogHead, Sequence[Event]], None]
 class EventReader:
     """Follows the event log of one application in a thread that survives every failure.
 
-    ``on_reset(head, recent)`` is called when the log is first read, and whenever earlier events
-    are void: the log has another name, went back, or no longer stores the next event. ``recent``
-    holds the newest events, at most RING_SIZE. After that ``on_events(events)`` is called with
-    events in the order of their positions, without gaps, each event once. Both must neither block
-    nor call the reader. They are called by one thread at a time.
+    ``on_reset(head, recent)`` is called when the log is first read, and whenever it cannot be
+    continued: it has another name or a lower position, or no longer stores the next event.
+    ``recent`` has the newest events, at most RING_SIZE. After that ``on_events(events)`` is called
+    with events in the order of their positions, without gaps, each event once. Neither callback
+    may block or read events. They are called by one thread at a time.
     """
 
     def __init__(self, services: Services, on_events: OnEvents, on_reset: OnReset) -> None:
@@ -49,7 +49,7 @@ class EventReader:
         self._stream = Stream(services.redis.url) if services.redis else None
         self._on_events, self._on_reset = on_events, on_reset
         self._cursor: Cursor | None = None
-        self._verified_log: str | None = None
+        self._verified_log: str | None = None  # whose stream ``_verify`` has checked
         self._last_read_began = float("-inf")
         self._database_down = False
         self._restart = False
@@ -112,7 +112,7 @@ class EventReader:
         return found
 
     def _deliver(self, cursor: Cursor, found: Sequence[Event]) -> Cursor:
-        # The position moves first: if the callback fails, nothing is delivered twice.
+        # The position is updated first: if the callback fails, nothing is delivered twice.
         self._cursor = cursor = cursor._replace(position=found[-1].position)
         self._on_events(found)
         return cursor
@@ -154,8 +154,7 @@ class EventReader:
     def _follow(self, stream: Stream) -> None:
         if self._last_read_began < time.monotonic() - POLL_SECONDS:
             self._poll(0)
-        cursor = self._cursor
-        if cursor is None:
+        if (cursor := self._cursor) is None:
             return
         try:
             if self._verified_log != cursor.log:
@@ -187,7 +186,7 @@ class EventReader:
                 self._deliver(cursor, following)
         if len(following) < len(fresh):
             self.catch_up()
-            # The database has every event before the stream has it: else the stream is wrong.
+            # The database has every event before the stream has it. If not, verify the stream.
             if self._cursor is not None and self._cursor.position < fresh[-1].position:
                 self._verified_log = None
 

@@ -42,7 +42,7 @@ def application_of(worker: Any) -> Any | None:
 
 
 class AsgiWorker:
-    """What the shutdown needs of a worker. Make it before the worker opens its listeners.
+    """What the shutdown needs of a worker. Create it before the worker opens its listeners.
 
     It patches the event loop to track connections, which gunicorn only counts.
     """

@@ -1,4 +1,4 @@
-"""Shut down a worker of gunicorn's asgi kind without losing a request.
+"""Shut down an asgi worker of gunicorn without losing a request.
 
 On SIGTERM gunicorn closes each keep-alive connection after the current response, even if that
 response promised keep-alive, so the client's next request is lost. It also waits for idle
@@ -36,7 +36,7 @@ DROP_SYN = b"".join(
 
 
 class GracefulShutdown:
-    """Ends one worker after SIGTERM; first calls ``shut_down_app``, in the event loop."""
+    """Handles SIGTERM of one worker; first calls ``shut_down_app``, in the event loop."""
 
     def __init__(self, worker: AsgiWorker, shut_down_app: Callable[[], None]) -> None:
         self._worker, self._shut_down_app = worker, shut_down_app
@@ -56,7 +56,7 @@ class GracefulShutdown:
                 drop_new_connections(listener)
             await asyncio.sleep(ACCEPT_SECONDS)
         self._worker.stop()
-        while True:
+        while True:  # until the process exits
             self._worker.close_idle(time.monotonic() - CLOSE_NOTICE_SECONDS)
             await asyncio.sleep(POLL_SECONDS)
 

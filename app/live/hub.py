@@ -45,7 +45,7 @@ class RingBuffer:
         self.position = events[-1].position if events else self.position
 
     def since(self, position: int, topic: str | None) -> list[Event] | None:
-        """Return the events after ``position``, of one topic or of all; None if some are gone."""
+        """Return the events after ``position``, of one topic or all; None if some are not here."""
         skipped = len(self._events) - (self.position - position)
         if skipped < 0:
             return None
@@ -71,7 +71,7 @@ class Hub:
         """Replace the ring buffer: this log starts, or another one replaces it."""
         self._ring = RingBuffer(head, recent)
         for topic in list(self.waiters):
-            self._wake(topic, 0)
+            self._wake(topic, 0)  # below every position: ``follow`` only checks the new ring
 
     def publish(self, new: Sequence[Event]) -> None:
         """Append the next events and wake their followers; raise ValueError if there is a gap."""
@@ -83,24 +83,25 @@ class Hub:
     async def follow(
         self, topic: str | None, after: str | None, count: CountRead
     ) -> AsyncGenerator[tuple[str, Event], None]:
-        """Yield each event of ``topic``, or of all topics, with its log: after a cursor, or new.
+        """Yield the name of the log and each event of ``topic``, or of all topics if it is None.
 
-        ``count`` is called in a thread before each read of the table. Raise BadRequest for an
-        invalid cursor, and WindowPassed when events after it are no longer stored.
+        Begin after the cursor ``after``, or with the next new event. ``count`` is called in a
+        thread before each read of the table. Raise BadRequest for an invalid cursor, and
+        WindowPassed when events after it are no longer stored.
         """
         await self._wait_until_caught_up()
         ring = self._current_ring()
-        position = ring.position if after is None else _position(after, ring)
+        log, position = ring.log, ring.position if after is None else _position(after, ring)
         while True:
-            current = self._ring_for(ring.log, position)
-            upto, found = current.position, current.since(position, topic)
+            ring = self._ring_for(log, position)
+            upto, found = ring.position, ring.since(position, topic)
             if found is None:
-                found = await self._read_table(Cursor(ring.log, position), upto, topic, count)
+                found = await self._read_table(Cursor(log, position), upto, topic, count)
                 upto = found[-1].position if len(found) == PAGE_SIZE else upto
             for event in found:
-                yield ring.log, event
+                yield log, event
             position = upto
-            if position == self._ring_for(ring.log, position).position:
+            if position == self._ring_for(log, position).position:
                 # The first event of this topic after ``position`` is the one that wakes us.
                 position = max(position, await self._next(topic) - 1)
 
@@ -110,7 +111,7 @@ class Hub:
         return self._ring
 
     def _ring_for(self, log: str, position: int) -> RingBuffer:
-        """Return the ring; raise WindowPassed if the database was replaced or restored."""
+        """Return the ring; raise WindowPassed if it has another log or ends before ``position``."""
         ring = self._current_ring()
         if ring.log != log or ring.position < position:
             raise WindowPassed
@@ -164,7 +165,7 @@ class Hub:
 
 
 def _retrieve_exception(task: asyncio.Task[Any]) -> None:
-    """Keep asyncio from logging a failure for which no follower waits any more."""
+    """Prevent asyncio from logging a failure for which no follower waits any more."""
     if not task.cancelled():
         task.exception()
 

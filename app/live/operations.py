@@ -30,7 +30,7 @@ from app.live.subscription_query import CURSOR_ARGUMENT, ParsedSubscription
 from app.services import services_of
 
 MAX_PARSED = 1_024
-"""Subscription documents that stay parsed; subscribing with one of them costs no read."""
+"""Subscription documents that stay parsed; one of them does not count against the read quota."""
 Results = AsyncGenerator[ExecutionResult, None]
 
 
@@ -104,7 +104,7 @@ class Operations:
     async def stream(
         self, query: str | None, *, context_value: ConnectionContext, **sent: Any
     ) -> Results:
-        """Return the results of an operation: one of a query, all future ones of a subscription."""
+        """Return the results of an operation: one, or one per event for a subscription."""
         return self._results(OperationRequest(query, **sent), context_value)
 
     async def execute(
@@ -116,7 +116,7 @@ class Operations:
             prepared = await self._prepare(request, caller)
             return await self._single_result(prepared, request, caller)
         except (RequestError, ApiError, SQLAlchemyError) as failure:
-            return _failure_result(failure, caller)
+            return _failed(failure, caller)
 
     async def _results(self, request: OperationRequest, context: ConnectionContext) -> Results:
         caller = self._caller(context)
@@ -133,7 +133,7 @@ class Operations:
                 async for result in results:
                     yield result
         except (RequestError, ApiError, SQLAlchemyError) as failure:
-            yield _failure_result(failure, caller)
+            yield _failed(failure, caller)
 
     def _caller(self, context: ConnectionContext) -> Caller:
         connection = context.connection
@@ -205,9 +205,7 @@ class Operations:
             self._schema.check(arguments)
 
 
-def _failure_result(
-    failure: RequestError | ApiError | SQLAlchemyError, caller: Caller
-) -> ExecutionResult:
+def _failed(failure: RequestError | ApiError | SQLAlchemyError, caller: Caller) -> ExecutionResult:
     if isinstance(failure, RequestError):
         return pre_execution_error(failure.errors)
     return pre_execution_error([from_failure(failure, caller.request_id)])

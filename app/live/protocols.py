@@ -46,7 +46,7 @@ class GraphQLProtocols(ProtocolView):
         self._in_thread = in_thread
 
     async def serve_event_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request with a stream; raise HTTPException for an invalid request."""
+        """Respond with a stream, or with JSON if only that is accepted; raise HTTPException."""
         response = await self.run(Request(scope, receive))
         response.headers["X-Request-ID"] = scope[SCOPE_KEY].request_id
         response.headers.setdefault("Cache-Control", "no-store")
@@ -74,4 +74,4 @@ class GraphQLProtocols(ProtocolView):
             raise ConnectionRejectionError from None
         except ApiError as failure:  # over capacity, or the database is unavailable
             await connection.close(TRY_AGAIN_LATER, failure.detail)
-        return UnsetType()
+        return UnsetType()  # acknowledge without a payload

@@ -108,9 +108,10 @@ class ConnectionRegistry:
         )
 
     async def _check_unless_stalled(self) -> None:
-        now, before, self._checked_at = time.monotonic(), self._checked_at, time.monotonic()
-        # When this process itself was suspended, its clients had no chance to prove they live.
-        if now - before < STALL_SECONDS:
+        now = time.monotonic()
+        since_last_check, self._checked_at = now - self._checked_at, now
+        # While this process was suspended, it received no messages: its clients may not be idle.
+        if since_last_check < STALL_SECONDS:
             self.check(now)
 
     def check(self, now: float) -> None:
@@ -137,10 +138,10 @@ class ConnectionRegistry:
         for connection in list(self._open):
             self._start(connection.close(SERVICE_RESTART, "Service Restart"))
 
-    def _start(self, ending: Awaitable[None]) -> None:
+    def _start(self, sending: Awaitable[None]) -> None:
         async def run() -> None:
             with contextlib.suppress(OSError):
-                await ending
+                await sending
 
         task = asyncio.create_task(run())
         self._tasks.add(task)

@@ -1,4 +1,4 @@
-"""Execute an event once for all subscribers with the same query and the same variables."""
+"""Execute a query once per event for all its subscribers with the same variables."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -111,6 +111,6 @@ class SharedExecutions:
             raise TooManyQueries("Too many different queries subscribe to this; send a common one.")
         self._created += 1
         execution = executions[subscription.key] = SharedExecution(
-            self._created, subscription.executor(), self._root, self._cache, client
+            self._created, subscription.create_executor(), self._root, self._cache, client
         )
         return execution

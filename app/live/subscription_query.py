@@ -1,6 +1,6 @@
 """Normalize subscription queries, so that equal ones can share an execution.
 
-The argument ``after`` does not change what an event looks like. It is removed from a subscription
+The argument ``after`` does not change the result for an event. It is removed from a subscription
 before the query is compared with others.
 """
 
@@ -32,14 +32,13 @@ CURSOR_ARGUMENT = "after"
 
 
 class BoundSubscription(NamedTuple):
-    """What one subscriber requests."""
+    """A subscription with the variables of one subscriber."""
 
     key: bytes
     """Equal for all subscriptions whose results are equal, whatever their cursors."""
     arguments: Mapping[str, Any]
     """Of the subscription field, including ``after``."""
-    executor: Callable[[], EventExecutor]
-    """Creates the executor of the events."""
+    create_executor: Callable[[], EventExecutor]
 
 
 class ParsedSubscription:
@@ -54,7 +53,7 @@ class ParsedSubscription:
         self._normalized = _normalize(print_ast(self._document))
 
     def bind(self, variables: Mapping[str, Any]) -> BoundSubscription:
-        """Return the key for these variables; raise RequestError for invalid ones."""
+        """Return the subscription with these variables; raise RequestError for invalid ones."""
         normalized = self._normalized
         executor = EventExecutor(self._schema, self._document, variables)
         used = {
@@ -69,7 +68,7 @@ class ParsedSubscription:
 
 
 def _find_field(document: DocumentNode, names: Container[str]) -> FieldNode:
-    """Return the subscription field, which may stand in a fragment."""
+    """Return the subscription field, which may be in a fragment."""
     found: list[FieldNode] = []
 
     class FindField(Visitor):

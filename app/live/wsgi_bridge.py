@@ -71,7 +71,7 @@ class BodyBuffer:
     async def _read(self, headers: Headers, receive: Receive, chunks: bytearray) -> Body:
         length = int(headers.get("content-length", "0"))
         if "transfer-encoding" not in headers and not 0 < length <= self._max_bytes:
-            return BytesIO()
+            return BytesIO()  # if the length is over the limit, Flask rejects it by its header
         try:
             async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
                 await self._fill(chunks, receive)
@@ -104,7 +104,7 @@ class WsgiBridge:
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="requests")
         self._in_flight = 0
         self.shutting_down = False
-        """Every response carries ``Connection: close``."""
+        """While it is true, every response carries ``Connection: close``."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._in_flight += 1
