@@ -94,7 +94,7 @@ def test_a_write_that_is_rolled_back_leaves_no_gap(kind, request, make_app):
     ]
 
 
-def test_the_position_is_assigned_in_the_last_step_even_with_a_key(make_app, postgres_database):
+def test_the_position_is_assigned_last_even_with_an_idempotency_key(make_app, postgres_database):
     """No other event waits while the response is stored for its Idempotency-Key."""
     app = make_app(postgres_database)
     book = app.test_client().post("/books", json=BOOK).json["id"]
@@ -112,7 +112,7 @@ def test_the_position_is_assigned_in_the_last_step_even_with_a_key(make_app, pos
     assert statements[last_step + 1] == "INSERT INTO event"
 
 
-def test_events_can_be_read_by_topic_and_in_portions(app):
+def test_events_can_be_read_by_topic_and_page_by_page(app):
     for number in range(6):
         write(app, f"t{number % 2}", number=number)
     engine, name = engine_of(app), head(app).log
@@ -123,7 +123,7 @@ def test_events_can_be_read_by_topic_and_in_portions(app):
     assert [event.position for event in log.newest(engine, 5, 2)] == [4, 5]
 
 
-def test_a_cursor_of_another_log_or_of_the_future_is_refused(app):
+def test_a_cursor_of_another_log_or_beyond_the_head_is_rejected(app):
     write(app)
     engine, name = engine_of(app), head(app).log
     for cursor in (Cursor(log.new_log_name(), 0), Cursor(name, 2)):

@@ -26,7 +26,7 @@ def test_events_older_than_a_day_are_removed_without_leaving_gaps(app):
     assert read_all(app)[7].position == 20
 
 
-def test_many_old_events_are_removed_in_portions_except_the_newest(app):
+def test_many_old_events_are_removed_in_batches_except_the_newest(app):
     execute(
         app,
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250) "

@@ -68,7 +68,7 @@ def test_an_invalid_graphql_request_gets_a_problem_document(shared_client, body)
 @pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
 )
-def test_media_types_that_foreign_forms_can_send_are_rejected(shared_client, kind):
+def test_media_types_that_cross_site_forms_can_send_are_rejected(shared_client, kind):
     body = json.dumps({"query": BOOKS})
     assert shared_client.post("/graphql", data=body, content_type=kind).status_code == 415
 

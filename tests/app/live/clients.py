@@ -23,7 +23,7 @@ subscription($book: ID, $after: String) {{ reviewAdded(bookId: $book, after: $af
 
 
 class WebSocketClient:
-    """A client of graphql-transport-ws that answers pings."""
+    """A client of graphql-transport-ws that sends a pong for each ping."""
 
     def __init__(
         self, server: Any, *, headers: Mapping[str, str] | None = None, **options: Any
@@ -129,14 +129,14 @@ class WebSocketClient:
         raw.close()
 
     def received_nothing(self, timeout: float = 0.3) -> bool:
-        """Return whether no message arrives; one that does is kept for ``next``."""
+        """Return whether no message arrives; ``next`` returns one that does."""
         if self._pending is None:
             with contextlib.suppress(TimeoutError):
                 self._pending = self.next(timeout)
         return self._pending is None
 
     def is_quiet(self) -> bool:
-        """Return whether the server has sent nothing before its answer to a ping."""
+        """Return whether the server has sent nothing before its pong."""
         self.send(type="ping")
         return bool(self.next() == {"type": "pong"})
 

@@ -102,7 +102,7 @@ def test_foreign_entries_in_the_stream_are_deleted(worker, redis_server, listen)
     assert listener.positions == [1]
 
 
-def test_a_restored_database_wins_over_the_stream(worker, redis_server, listen):
+def test_a_stream_that_is_ahead_of_a_restored_database_is_deleted(worker, redis_server, listen):
     listener = listen(worker)
     wait_for_blocked(redis_server)
     for _ in range(5):

@@ -94,7 +94,7 @@ def test_connections_without_a_key_are_rejected(guarded, websocket, stream):
     assert response.header("WWW-Authenticate") == 'Bearer realm="bookstall"'
 
 
-def test_a_key_is_accepted_in_the_init_and_in_the_header(guarded, websocket, stream, key):
+def test_a_key_is_accepted_in_connection_init_and_in_the_header(guarded, websocket, stream, key):
     token = key()
     bearer = {"Authorization": f"Bearer {token}"}
     assert websocket(guarded).init(token).is_quiet()
@@ -107,7 +107,7 @@ def test_a_key_is_accepted_in_the_init_and_in_the_header(guarded, websocket, str
     assert stream(guarded, NAME, headers=bearer).next()[0] == "next"
 
 
-def test_the_key_in_the_init_overrides_the_header(guarded, websocket, key):
+def test_the_key_in_connection_init_overrides_the_header(guarded, websocket, key):
     good, bad = f"Bearer {key()}", "Bearer wrong"
     client = websocket(guarded, headers={"Authorization": bad})
     client.send(type="connection_init", payload={"Authorization": good})
@@ -180,7 +180,7 @@ def test_introspection_on_a_websocket_needs_a_key(guarded, websocket, key):
     assert client.execute("{ __schema { queryType { name } } }")["data"]
 
 
-def test_a_page_of_an_allowed_origin_is_accepted(guarded, websocket, stream, key):
+def test_an_allowed_origin_is_accepted(guarded, websocket, stream, key):
     token = key()
     assert websocket(guarded, origin=SHOP).init(token).is_quiet()
     headers = {"Authorization": f"Bearer {token}", "Origin": SHOP}

@@ -67,7 +67,7 @@ def test_a_mutation_by_post_is_executed(live, stream, book):
 
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/json", "*/*"])
-def test_a_mutation_by_get_is_refused(live, stream, book, accept):
+def test_a_mutation_by_get_is_rejected(live, stream, book, accept):
     one = book(live)
     response = stream(live, ADD, method="GET", headers={"Accept": accept}, book=one)
     assert "BAD_REQUEST" in response.response.read().decode()
@@ -192,12 +192,12 @@ def test_a_wrong_token_is_a_401(live, stream):
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null"])
-def test_a_page_of_another_site_is_a_403(live, stream, origin):
+def test_another_origin_is_a_403(live, stream, origin):
     response = stream(live, headers={"Origin": origin})
     assert (response.status, response.header("Content-Type")) == (403, PROBLEM)
 
 
-def test_a_page_of_our_own_origin_is_accepted(live, stream):
+def test_the_own_origin_is_accepted(live, stream):
     origin = f"http://127.0.0.1:{live.port}"
     assert stream(live, NAME, headers={"Origin": origin}).status == 200
 

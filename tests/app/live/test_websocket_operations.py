@@ -65,7 +65,7 @@ def test_an_invalid_operation_gets_an_error_with_a_code(live, websocket, query, 
     assert client.next()["payload"]["data"] == {"__typename": "Query"}
 
 
-def test_a_cursor_of_the_future_is_rejected(live, websocket):
+def test_a_cursor_beyond_the_head_is_rejected(live, websocket):
     log, _, position = live.cursor().partition("-")
     client = websocket(live).init()
     client.start(

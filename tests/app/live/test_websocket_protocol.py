@@ -19,7 +19,7 @@ def no_error_in_the_log(live) -> Iterator[None]:
     assert "Traceback" not in logged, logged
 
 
-def test_a_ping_is_answered_even_before_the_init(live, websocket):
+def test_a_ping_gets_a_pong_even_before_connection_init(live, websocket):
     client = websocket(live)
     client.send(type="ping")
     assert client.next() == {"type": "pong"}
@@ -83,13 +83,13 @@ def test_closing_with_4400_ends_subscriptions_without_errors_in_the_log(
     assert {client.wait_closed()[0] for client in clients} == {4400}
 
 
-def test_a_second_init_closes_with_4429(live, websocket):
+def test_a_second_connection_init_closes_with_4429(live, websocket):
     client = websocket(live).init()
     client.send(type="connection_init")
     assert client.wait_closed() == (4429, "Too many initialisation requests")
 
 
-def test_an_operation_before_the_init_closes_with_4401(live, websocket):
+def test_an_operation_before_connection_init_closes_with_4401(live, websocket):
     client = websocket(live)
     client.start("{ __typename }")
     assert client.wait_closed() == (4401, "Unauthorized")
@@ -131,17 +131,17 @@ def test_other_paths_have_no_websocket(live, websocket, path):
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "https://127.0.0.1", "nonsense", "http://[::1"]
 )
-def test_a_page_of_another_site_is_rejected(live, websocket, origin):
+def test_another_origin_is_rejected(live, websocket, origin):
     with pytest.raises(InvalidStatus) as refused:
         websocket(live, origin=origin)
     assert refused.value.response.status_code == HTTPStatus.FORBIDDEN
 
 
-def test_a_page_of_our_own_site_is_accepted(live, websocket):
+def test_the_own_origin_is_accepted(live, websocket):
     assert websocket(live, origin=f"http://127.0.0.1:{live.port}").init().is_quiet()
 
 
-def test_unknown_names_in_the_init_are_ignored(live, websocket):
+def test_unknown_names_in_connection_init_are_ignored(live, websocket):
     client = websocket(live)
     client.send(type="connection_init", payload={"authToken": "x", "nested": {"a": [1]}})
     assert client.next() == {"type": "connection_ack"}

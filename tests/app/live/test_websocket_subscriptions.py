@@ -144,7 +144,7 @@ def test_a_message_can_hold_the_longest_review_but_not_more(live, websocket, boo
     assert client.wait_closed()[0] == 1009
 
 
-def test_a_close_frame_is_answered_with_the_same_code(live, websocket, book):
+def test_a_close_frame_gets_one_with_the_same_code(live, websocket, book):
     client = websocket(live).init().subscribe(book=book(live))
     client.connection.close(1000, "done")
     with pytest.raises(ConnectionClosed):
