@@ -64,7 +64,7 @@ def pre_execution_error(errors: Any) -> ExecutionResult:
 
 
 class WebSocketAdapter(ASGIWebSocketAdapter):
-    """A WebSocket; strawberry ends quietly if the client disconnects while we send."""
+    """A WebSocket; reports a client that has disconnected by the exception of strawberry."""
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         with _translate_disconnect():
@@ -87,8 +87,8 @@ def _translate_disconnect() -> Iterator[None]:
 class TransportWsHandler(BaseGraphQLTransportWSHandler[Any, None]):
     """graphql-transport-ws with at most MAX_OPERATIONS operations on a connection.
 
-    Closes with 4400 for malformed messages, which strawberry lets pass. The context of an operation
-    needs ``connection.request_id``.
+    Closes with 4400 for malformed messages, which strawberry does not check. The context of an
+    operation needs ``connection.request_id``.
     """
 
     async def handle_message(self, message: Message) -> None:
@@ -130,7 +130,7 @@ def _check(message: Any) -> Message:
 
 
 class EventStreamTransport(SSETransport):
-    """graphql-sse; sends a comment at once, as gunicorn holds back the headers until the body."""
+    """graphql-sse; sends a comment at once, as gunicorn delays headers until the body begins."""
 
     send_initial_heartbeat = True
 

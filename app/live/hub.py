@@ -125,7 +125,8 @@ class Hub:
         task = self._catching_up
         if task is None or task is running:
             task = self._catching_up = asyncio.create_task(self._catch_up())
-            task.add_done_callback(_retrieve_exception)
+            # Retrieve the exception: else asyncio logs it if no follower waits any more.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(task)
 
     async def _read_table(
@@ -162,12 +163,6 @@ class Hub:
         for waiter in self.waiters.pop(topic, ()):
             if not waiter.done():
                 waiter.set_result(position)
-
-
-def _retrieve_exception(task: asyncio.Task[Any]) -> None:
-    """Prevent asyncio from logging a failure for which no follower waits any more."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _position(after: str, ring: RingBuffer) -> int:

@@ -56,11 +56,8 @@ class ParsedSubscription:
         """Return the subscription with these variables; raise RequestError for invalid ones."""
         normalized = self._normalized
         executor = EventExecutor(self._schema, self._document, variables)
-        used = {
-            name: value
-            for name, value in executor.variables.items()
-            if name in normalized.variables
-        }
+        coerced = executor.variables
+        used = {name: coerced[name] for name in normalized.variables & coerced.keys()}
         key = orjson.dumps([normalized.text, used], option=orjson.OPT_SORT_KEYS)
         sent = {name: variables[name] for name in normalized.variables & variables.keys()}
         create = partial(EventExecutor, self._schema, normalized.document, sent)

@@ -58,7 +58,7 @@ class BodyBuffer:
 
     @asynccontextmanager
     async def read(self, scope: Scope, receive: Receive) -> AsyncIterator[Body]:
-        """Read the body of a request and keep it in memory while the block runs.
+        """Read the body of a request, and count its bytes while the block runs.
 
         A body that is too long is read only until its length exceeds the limit, or not at all.
         """
