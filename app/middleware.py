@@ -19,7 +19,7 @@ from app.errors import ApiError, InternalError
 from app.http.instrumentation import REQUEST_ID, UNMATCHED, assign_request_id, record_request
 from app.http.problems import buffered_problem
 from app.http.request import accepts_json
-from app.http.response import BufferedResponse, Environ, apply_if_none_match, compress_and_tag
+from app.http.response import BufferedResponse, Environ, apply_if_none_match, compress_and_add_etag
 from app.http.route_options import options_of
 from app.services import Services
 
@@ -102,7 +102,7 @@ class HttpMiddleware:
 
     def _from_cache_or_flask(self, environ: Environ, route: Route) -> tuple[BufferedResponse, str]:
         def call_view() -> BufferedResponse:
-            return compress_and_tag(self._call_flask(environ), environ)
+            return compress_and_add_etag(self._call_flask(environ), environ)
 
         templates = options_of(route.view).cache_tags
         is_get = environ["REQUEST_METHOD"] == "GET"  # OPTIONS matches the same view

@@ -55,7 +55,7 @@ def accepts_gzip(environ: Environ) -> bool:
     return parse_accept_header(accepted)["gzip"] > 0
 
 
-def compress_and_tag(response: BufferedResponse, environ: Environ) -> BufferedResponse:
+def compress_and_add_etag(response: BufferedResponse, environ: Environ) -> BufferedResponse:
     """Compress a text that is long enough, if the client accepts it; add an ETag to a 200."""
     if len(response.body) >= GZIP_MIN_BYTES and _is_compressible(response):
         response.set_header("Vary", "Accept-Encoding")
