@@ -1,8 +1,8 @@
 """`Idempotency-Key`: a repeated POST returns the response to the first one and writes nothing.
 
-The transaction of the write begins by inserting a row that claims the key, and ends by storing
-the response in that row: either both are committed or neither is. Of two simultaneous requests,
-the second waits at the unique constraint until the first transaction has ended.
+The transaction of the write begins by inserting a row that claims the key, and later stores the
+response in that row: either both are committed or neither is. Of two simultaneous requests, the
+second waits at the unique constraint until the first transaction has ended.
 """
 
 import hashlib
