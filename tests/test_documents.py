@@ -10,7 +10,7 @@ DECISIONS = ROOT / "docs/decisions"
 DOCUMENTS = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted(ROOT.glob("*/README.md")),
+    *sorted(ROOT.glob("[a-z]*/README.md")),
 ]
 CODE = re.compile(r"^( {4}|\t|```.*?^```)[^\n]*", re.MULTILINE | re.DOTALL)
 
