@@ -124,6 +124,15 @@ def listen() -> Iterator[Callable[[Flask], Listener]]:
 
 
 @pytest.fixture
+def no_error_in_the_log(live: Any) -> Iterator[None]:
+    """No client behaviour may cause an error in the log."""
+    before = len(live.log.read_text())
+    yield
+    logged = live.log.read_text()[before:]
+    assert "Traceback" not in logged, logged
+
+
+@pytest.fixture
 def redis_server() -> Iterator[Redis]:
     """A Redis server of the test's own, which it may kill or freeze."""
     with Redis() as server:

@@ -1,7 +1,6 @@
 """graphql-sse on /graphql/stream, as a client sees it."""
 
 import json
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
@@ -13,13 +12,7 @@ mutation($book: ID!) { addReview(bookId: $book, rating: 5, reviewer: "Bea", text
 PROBLEM = "application/problem+json"
 
 
-@pytest.fixture(autouse=True)
-def no_error_in_the_log(live) -> Iterator[None]:
-    """No client behaviour may cause an error in the log."""
-    before = len(live.log.read_text())
-    yield
-    logged = live.log.read_text()[before:]
-    assert "Traceback" not in logged, logged
+pytestmark = pytest.mark.usefixtures("no_error_in_the_log")
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])

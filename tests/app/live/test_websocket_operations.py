@@ -1,20 +1,12 @@
 """Operations over graphql-transport-ws: results, and errors with a code."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from tests.app.live.documents import FOLLOW
 
-
-@pytest.fixture(autouse=True)
-def no_error_in_the_log(live) -> Iterator[None]:
-    """No client behaviour may cause an error in the log."""
-    before = len(live.log.read_text())
-    yield
-    logged = live.log.read_text()[before:]
-    assert "Traceback" not in logged, logged
+pytestmark = pytest.mark.usefixtures("no_error_in_the_log")
 
 
 def test_a_query_gets_one_result(live, websocket, book):

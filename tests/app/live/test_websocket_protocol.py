@@ -1,7 +1,6 @@
 """Messages and close codes of graphql-transport-ws, subprotocols and origins."""
 
 import json
-from collections.abc import Iterator
 from http import HTTPStatus
 
 import pytest
@@ -9,14 +8,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.app.live.documents import FOLLOW
 
-
-@pytest.fixture(autouse=True)
-def no_error_in_the_log(live) -> Iterator[None]:
-    """No client behaviour may cause an error in the log."""
-    before = len(live.log.read_text())
-    yield
-    logged = live.log.read_text()[before:]
-    assert "Traceback" not in logged, logged
+pytestmark = pytest.mark.usefixtures("no_error_in_the_log")
 
 
 def test_a_ping_gets_a_pong_even_before_connection_init(live, websocket):

@@ -1,21 +1,13 @@
 """Subscriptions over graphql-transport-ws: which events arrive, and in which order."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.app.live.documents import ADD, FOLLOW
 
-
-@pytest.fixture(autouse=True)
-def no_error_in_the_log(live) -> Iterator[None]:
-    """No client behaviour may cause an error in the log."""
-    before = len(live.log.read_text())
-    yield
-    logged = live.log.read_text()[before:]
-    assert "Traceback" not in logged, logged
+pytestmark = pytest.mark.usefixtures("no_error_in_the_log")
 
 
 def test_a_review_reaches_subscribers_of_its_book_and_of_all_books(live, websocket, book, review):
