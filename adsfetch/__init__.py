@@ -17,6 +17,7 @@ from adsfetch.errors import (
     StoreError,
     TimeoutError,  # noqa: A004 - a subclass of the builtin
     TransientError,
+    UnavailableError,
     UsageError,
 )
 from adsfetch.fetch.pool import DayFailure, DayReport, fetch_days
@@ -37,6 +38,7 @@ __all__ = [
     "StoreError",
     "TimeoutError",
     "TransientError",
+    "UnavailableError",
     "UsageError",
     "fetch_days",
 ]

@@ -7,6 +7,7 @@
     │   └── TokenExpiredError     try again at once: the token has been renewed
     ├── RateLimitError            pause all workers for `retry_after` seconds
     ├── DayError                  the day fails: another attempt would fail too
+    │   └── UnavailableError      the day can never be had: it is not asked for again
     └── FatalError                the run ends: every other day would fail too
         ├── OAuthError            3  the credentials are not valid (any more)
         ├── AuthorizationError    3  they are valid, but do not give access to this account
@@ -67,6 +68,12 @@ class DayError(AdsError):
     """A permanent failure of one day."""
 
     cause = "day"
+
+
+class UnavailableError(DayError):
+    """A day that the source no longer has, or never had, and that no later run can fetch."""
+
+    cause = "unavailable"
 
 
 class FatalError(AdsError):
