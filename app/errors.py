@@ -29,12 +29,17 @@ ApiError
 
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from app.json import escape_surrogates
 
 RETRY_AFTER_SECONDS = 2
 CHALLENGE = 'Bearer realm="bookstall"'  # as RFC 6750 specifies
+LISTED_ERRORS_MAX = 20
+"""A response lists at most this many invalid fields, as a client can send very many of them."""
+POINTER_MAX = 200
+"""The characters of a JSON pointer that are reported: clients choose the names in it."""
 
 
 class ApiError(Exception):
@@ -152,19 +157,21 @@ class UnsupportedMediaType(ApiError):
 
 
 class Unprocessable(ApiError):
-    """A field or a query parameter is invalid; `errors` lists each of them."""
+    """A field or a query parameter is invalid; `errors` lists the first 20 of them."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
     def __init__(self, messages: Mapping[Any, Any], where: str) -> None:
-        super().__init__(f"Some fields of the {where} are invalid.")
-        self.messages = messages  # as marshmallow nests them
+        leaves = _leaves(messages)  # of messages as marshmallow nests them
+        self.listed = list(islice(leaves, LISTED_ERRORS_MAX))
+        more = sum(1 for _ in leaves)
+        omitted = f" {more} more error{'s are' if more > 1 else ' is'} not listed." if more else ""
+        super().__init__(f"Some fields of the {where} are invalid.{omitted}")
         self.where = where  # "body" or "query"
 
     def members(self) -> dict[str, Any]:
-        """List each invalid field by its JSON pointer."""
-        leaves = (map(escape_surrogates, leaf) for leaf in _leaves(self.messages))
-        return {"errors": [{"pointer": p, "in": self.where, "detail": d} for p, d in leaves]}
+        """List the first invalid fields, each by its JSON pointer."""
+        return {"errors": [{"pointer": p, "in": self.where, "detail": d} for p, d in self.listed]}
 
 
 class IdempotencyKeyReused(ApiError):
@@ -229,7 +236,13 @@ class ShuttingDown(OverCapacity):
 def _leaves(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(messages, Mapping):
         for key, below in messages.items():
-            step = str(key).replace("~", "~0").replace("/", "~1")
+            # Cut first: a name can be as long as the body.
+            step = str(key)[: POINTER_MAX + 1].replace("~", "~0").replace("/", "~1")
             yield from _leaves(below, path if key == "_schema" else f"{path}/{step}")
     else:
-        yield from ((path, str(message)) for message in messages)
+        yield from ((_printable(path), escape_surrogates(str(message))) for message in messages)
+
+
+def _printable(pointer: str) -> str:
+    cut = pointer if len(pointer) <= POINTER_MAX else f"{pointer[:POINTER_MAX]}…"
+    return escape_surrogates(cut)

@@ -1,6 +1,6 @@
 """The decorators that declare what a view accepts and returns; app/api/openapi.py documents it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, wraps
 from http import HTTPStatus
 from itertools import repeat
@@ -30,6 +30,7 @@ def arguments(schema: type[Schema]) -> Callable[[View], View]:
     """
     loader, is_query = schema(), issubclass(schema, QuerySchema)
     where = "query" if is_query else "body"
+    loader.error_messages["unknown"] = f"Unknown field. Known are: {', '.join(loader.fields)}."
 
     # Clients send the same few query strings again and again.
     @lru_cache(maxsize=1_024)
@@ -45,12 +46,23 @@ def arguments(schema: type[Schema]) -> Callable[[View], View]:
             try:
                 loaded = load()
             except ValidationError as error:
-                raise Unprocessable(error.messages_dict, where) from None
+                raise Unprocessable(_in_order(error, loader), where) from None
             return view(**path, **{where: loaded})
 
         return set_options(with_arguments, **{where: schema})
 
     return decorate
+
+
+def _in_order(error: ValidationError, loader: Schema) -> dict[Any, Any]:
+    """Return the messages for known fields, then for unknown ones in the order of the request.
+
+    marshmallow collects unknown names in a set, and only the first errors are listed.
+    """
+    messages = error.messages_dict
+    sent = error.data if isinstance(error.data, Mapping) else ()
+    names = dict.fromkeys([*loader.fields, *sent, *messages])
+    return {name: messages[name] for name in names if name in messages}
 
 
 def response(
@@ -150,7 +162,8 @@ def check_request() -> None:
     if options.response is None:
         return
     if request.query_string and options.query is None:
-        unknown = {name: ["Unknown query parameter."] for name in read_query(request.query_string)}
+        message = "Unknown query parameter: this operation has none."
+        unknown = {name: [message] for name in read_query(request.query_string)}
         if unknown:
             raise Unprocessable(unknown, "query")
     if not accepts_json(request.environ.get("HTTP_ACCEPT", "")):
