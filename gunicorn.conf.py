@@ -23,8 +23,8 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
 from prometheus_client.multiprocess import mark_process_dead
 
 from app.config import THREADS, from_env, startup_warnings
-from app.live.gunicorn_adapter import AsgiWorker, application_of
-from app.live.gunicorn_shutdown import GracefulShutdown
+from app.server.asgi_adapter import AsgiWorker, application_of
+from app.server.shutdown import GracefulShutdown
 from app.logging import init_logging
 
 _settings = from_env()

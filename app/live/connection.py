@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.policy import Client
-from app.live.gunicorn_adapter import transport_of
+from app.server.asgi_adapter import transport_of
 
 OPENING_MESSAGES = ("websocket.accept", "http.response.start")
 LAST_CHUNK = {"type": "http.response.body", "body": b"", "more_body": False}

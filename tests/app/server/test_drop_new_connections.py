@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from app.live.gunicorn_shutdown import drop_new_connections
+from app.server.shutdown import drop_new_connections
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the filter is a feature of Linux")

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from app.live.gunicorn_adapter import AsgiWorker
+from app.server.asgi_adapter import AsgiWorker
 
 CLOSE_NOTICE_SECONDS = 1.0
 """For this long responses carry ``Connection: close`` while requests are still accepted."""
