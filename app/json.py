@@ -1,8 +1,82 @@
-"""How JSON is written, everywhere in the service."""
+"""How JSON is read and written, everywhere in the service."""
 
-from typing import Any
+import json
+import math
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, NoReturn
 
 import orjson
+
+MAX_DIGITS = 4_300
+"""Of an integer: Python's own limit, because longer ones take time to convert."""
+
+
+class InvalidJson(ValueError):
+    """The text is not JSON, or not JSON that we accept; the message is the reason."""
+
+
+def decode(text: str | bytes, decoder: json.JSONDecoder) -> Any:
+    """Read JSON; raise InvalidJson.
+
+    Stricter than the standard library: UTF-8 without a byte order mark, no duplicate name, no NaN
+    and no number that is too large. Lone surrogates are read: what a text may contain is a
+    question for the field that gets it.
+    """
+    try:
+        return decoder.decode(text if isinstance(text, str) else text.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise InvalidJson("it is not UTF-8") from None
+    except RecursionError:
+        raise InvalidJson("it is nested too deeply") from None
+    except ArithmeticError:
+        raise InvalidJson("it contains a number that is too large") from None
+    except ValueError as error:
+        raise InvalidJson(str(error)[:200]) from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("an object has a duplicate name")
+    return members
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise OverflowError
+    return int(digits)
+
+
+def _signed_integer(digits: str) -> int | Decimal:
+    # As an int, -0 would be accepted as 0.
+    return _integer(digits) if digits != "-0" else Decimal(digits)
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):  # from 1e999, for example
+        raise OverflowError
+    return number
+
+
+def _decoder(fraction: Callable[[str], Any], integer: Callable[[str], Any]) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_object,
+        parse_float=fraction,
+        parse_int=integer,
+        parse_constant=_reject_constant,
+    )
+
+
+DECIMALS = _decoder(Decimal, _signed_integer)
+"""Reads fractions as Decimal."""
+FLOATS = _decoder(_float, _integer)
+"""Reads fractions as float; equally strict."""
 
 
 def encode(document: Any) -> bytes:

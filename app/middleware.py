@@ -16,9 +16,9 @@ from werkzeug.exceptions import HTTPException
 from app.auth.guard import RequestGuard, client_context
 from app.cache.tags import cache_key, code_fingerprint
 from app.errors import ApiError, InternalError
+from app.http.accept import accepts_json
 from app.http.instrumentation import REQUEST_ID, UNMATCHED, assign_request_id, record_request
 from app.http.problems import buffered_problem
-from app.http.request import accepts_json
 from app.http.response import BufferedResponse, Environ, apply_if_none_match, compress_and_add_etag
 from app.http.route_options import options_of
 from app.services import Services

@@ -12,7 +12,8 @@ from marshmallow import Schema, ValidationError, fields, missing
 
 from app.api.fields import QuerySchema
 from app.errors import NotAcceptable, Unprocessable
-from app.http.request import JSON, accepts_json, read_body, read_query
+from app.http.accept import JSON, accepts_json
+from app.http.request import read_body, read_query
 from app.http.route_options import ResponseContract, View, options_of, set_options
 from app.json import encode
 
@@ -70,23 +71,21 @@ def response(
     schema: type[Schema],
     *failures: int,
     paged: bool = False,
-    sets_location: bool = False,
+    location: str | None = None,
     version_etag: bool = False,
 ) -> Callable[[Callable[..., Any]], View]:
     """Serialize the result of the view as ``schema``: one object, or with ``paged`` a Page.
 
-    ``failures`` are the error statuses that this view adds to the common ones. With
-    ``sets_location``, Location is the path of the request plus the id of the created object.
-    With ``version_etag``, the ETag is the object's version. Raise TypeError for a schema that
-    depends on ``Schema.dump``, which is never called.
+    ``failures`` are the error statuses that this view adds to the common ones. ``location`` is a
+    format of the Location, with the object as ``{0}``. With ``version_etag``, the ETag is the
+    object's version. Raise TypeError for a schema that depends on ``Schema.dump``, which is never
+    called.
     """
     dumped = schema()
     _check_serializers(dumped)
     names = list(dumped.dump_fields)
     added = frozenset(map(HTTPStatus, failures))
-    contract = ResponseContract(
-        HTTPStatus(status), schema, paged, sets_location, version_etag, added
-    )
+    contract = ResponseContract(HTTPStatus(status), schema, paged, location, version_etag, added)
 
     def decorate(view: Callable[..., Any]) -> View:
         @wraps(view)
@@ -99,8 +98,8 @@ def response(
                 response.headers["Link"] = f'<{url}>; rel="next"'
             if version_etag:
                 response.headers["ETag"] = f'"{result.version}"'
-            if sets_location:
-                response.headers["Location"] = f"{request.path}/{result.id}"
+            if location is not None:
+                response.headers["Location"] = location.format(result)
             return response
 
         return set_options(respond, response=contract)
@@ -157,8 +156,11 @@ def _next_page(path: str, query: bytes) -> str:
 
 
 def check_request() -> None:
-    """Reject query parameters that the view does not declare, and clients that reject JSON."""
-    options = options_of(current_app.view_functions.get(request.endpoint or ""))
+    """Reject what the view does not declare: preconditions, query names, media types."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    options = options_of(view)
+    if view is not None and request.method not in READS:
+        check_preconditions(evaluates_if_match=options.evaluates_if_match)
     if options.response is None:
         return
     if request.query_string and options.query is None:

@@ -7,36 +7,27 @@ The guard counts each POST as a read. A mutation is counted as a write as well a
 scope as in REST; a missing scope is an error of its field.
 """
 
-from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple
 
 import click
 from flask import Blueprint, Response, request
 from graphql import ExecutionResult, GraphQLSchema, OperationType, print_schema
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.http import parse_accept_header
 
 from app.api.idempotency import KEY_HEADER, respond_once
 from app.auth.api_keys import checks_write_access_itself
 from app.auth.guard import client_context
-from app.errors import ApiError, BadRequest, NotAcceptable
+from app.errors import ApiError, NotAcceptable
 from app.graphql.errors import RequestError, from_failure
 from app.graphql.execution import Caller, execute, format_result, is_request_error, prepare
+from app.graphql.request import GraphQLRequest, parse_request
+from app.http.accept import JSON, negotiate
 from app.http.instrumentation import REQUEST_ID
-from app.http.request import FLOATS, JSON, accepts_json, read_body
-from app.json import encode
+from app.http.request import read_body
+from app.json import FLOATS, encode
 from app.services import current_services
 
 GRAPHQL_JSON = "application/graphql-response+json"
-
-
-class GraphQLRequest(NamedTuple):
-    """A request as the client sent it."""
-
-    query: str
-    operation_name: str | None
-    variables: Mapping[str, Any]
 
 
 def create_blueprint(schema: GraphQLSchema) -> Blueprint:
@@ -47,8 +38,10 @@ def create_blueprint(schema: GraphQLSchema) -> Blueprint:
     @checks_write_access_itself
     def graphql() -> Response:
         """Execute a GraphQL query or mutation."""
-        media_type = _media_type(request.environ.get("HTTP_ACCEPT", ""))
-        return _respond(schema, _parse(read_body(FLOATS)), media_type)
+        media_type = negotiate(request.environ.get("HTTP_ACCEPT", ""), GRAPHQL_JSON, JSON)
+        if media_type is None:
+            raise NotAcceptable(f"This resource is available as {GRAPHQL_JSON} or {JSON} only.")
+        return _respond(schema, parse_request(read_body(FLOATS)), media_type)
 
     @bp.after_request
     def never_store(response: Response) -> Response:
@@ -63,34 +56,12 @@ def create_blueprint(schema: GraphQLSchema) -> Blueprint:
     return bp
 
 
-def _media_type(accept: str) -> str:
-    """Choose the media type of the response; raise NotAcceptable."""
-    accepted = parse_accept_header(accept)
-    if GRAPHQL_JSON in {kind.partition(";")[0] for kind, quality in accepted if quality > 0}:
-        return GRAPHQL_JSON
-    if accepts_json(accept):
-        return JSON
-    raise NotAcceptable(f"This resource is available as {GRAPHQL_JSON} or {JSON} only.")
-
-
 def _response(result: ExecutionResult, media_type: str) -> Response:
     body = encode(format_result(result))
     if media_type == JSON:
         return Response(body, HTTPStatus.OK, mimetype=JSON)
     status = HTTPStatus.BAD_REQUEST if is_request_error(result) else HTTPStatus.OK
     return Response(body, status, content_type=f"{GRAPHQL_JSON}; charset=utf-8")
-
-
-def _parse(body: Any) -> GraphQLRequest:
-    """Return the request in a JSON body; raise BadRequest for an invalid one."""
-    if isinstance(body, list):
-        raise BadRequest("Batches are not supported: send one request at a time.")
-    if not isinstance(body, dict) or not isinstance(body.get("query"), str):
-        raise BadRequest('A GraphQL request must be an object with the string "query".')
-    for name, kind in (("operationName", str), ("variables", dict), ("extensions", dict)):
-        if not isinstance(body.get(name), kind | None):
-            raise BadRequest(f'"{name}" of a GraphQL request has the wrong type.')
-    return GraphQLRequest(body["query"], body.get("operationName"), body.get("variables") or {})
 
 
 def _respond(schema: GraphQLSchema, sent: GraphQLRequest, media_type: str) -> Response:

@@ -1,23 +1,20 @@
-"""Strict parsing of requests: JSON bodies, query strings, Accept and If-Match."""
+"""What clients send: headers, JSON bodies, query strings and If-Match; one reader for each."""
 
 import json
-import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import suppress
-from decimal import Decimal
-from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qsl
 
 from flask import request
-from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.http import parse_accept_header
 
 from app.errors import BadRequest, Unprocessable, UnsupportedMediaType
-from app.http.response import GZIP_ETAG_SUFFIX
+from app.http.accept import JSON
+from app.http.response import Environ
+from app.json import DECIMALS, InvalidJson, decode
 
-JSON = "application/json"
+UNPREFIXED = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 READ_ERRORS: tuple[type[Exception], ...] = (OSError,)
 with suppress(ImportError):  # another server can run the application too
     from gunicorn.http.errors import ParseException
@@ -25,78 +22,43 @@ with suppress(ImportError):  # another server can run the application too
     READ_ERRORS += (ParseException,)  # for an invalid chunk
 
 
-@lru_cache(maxsize=256)
-def accepts_json(accept: str) -> bool:
-    """Return whether a client with this Accept header, which may be empty, accepts JSON."""
-    # Parameters, such as the charset that some clients add, mean nothing for JSON.
-    kinds = [(kind.partition(";")[0], quality) for kind, quality in parse_accept_header(accept)]
-    return not kinds or MIMEAccept(kinds).quality(JSON) > 0
+def environ_of(scope: Mapping[str, Any]) -> Environ:
+    """Return what a client of an ASGI server sent under the names of WSGI.
 
-
-def read_if_match() -> frozenset[str] | None:
-    """Return the versions that If-Match accepts; None if it accepts every version.
-
-    A weak ETag accepts no version. The ETag of a compressed response is its version and a suffix.
+    So one rule holds for all requests: several lines of one header are one list with commas, and
+    each byte of a value is the character of the same number.
     """
-    etags = request.if_match
-    if not etags or etags.star_tag:
-        return None
-    versions = filter(None, etags.as_set())  # an empty ETag is None there
-    return frozenset(version.removesuffix(GZIP_ETAG_SUFFIX) for version in versions)
+    client = scope.get("client") or ("",)
+    path = scope["path"].encode("utf-8", "surrogateescape").decode("latin-1")
+    environ: Environ = {"REMOTE_ADDR": client[0], "PATH_INFO": path}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").upper().replace("-", "_")
+        key, text = key if key in UNPREFIXED else f"HTTP_{key}", value.decode("latin-1")
+        environ[key] = f"{environ[key]},{text}" if key in environ else text
+    return environ
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("an object has a duplicate name")
-    return members
+def check_content(environ: Environ) -> None:
+    """Raise UnsupportedMediaType unless the body is declared as plain JSON."""
+    kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise UnsupportedMediaType("Send JSON, declared as Content-Type: application/json.")
+    if environ.get("HTTP_CONTENT_ENCODING", "").strip().lower() not in {"", "identity"}:
+        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
 
 
-def _reject_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _integer(digits: str) -> int | Decimal:
-    # As an int, -0 would be accepted as 0.
-    return int(digits) if digits != "-0" else Decimal(digits)
-
-
-def _float(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):  # from 1e999, for example
-        raise OverflowError
-    return number
-
-
-def _decoder(fraction: Callable[[str], Any], integer: Callable[[str], Any]) -> json.JSONDecoder:
-    return json.JSONDecoder(
-        object_pairs_hook=_object,
-        parse_float=fraction,
-        parse_int=integer,
-        parse_constant=_reject_constant,
-    )
-
-
-DECIMALS = _decoder(Decimal, _integer)
-"""Reads fractions as Decimal; rejects duplicate names and NaN."""
-FLOATS = _decoder(_float, int)
-"""Reads fractions as float; equally strict."""
+def read_json(body: bytes, decoder: json.JSONDecoder = DECIMALS) -> Any:
+    """Return the JSON of a body; raise BadRequest."""
+    try:
+        return decode(body, decoder)
+    except InvalidJson as error:
+        raise BadRequest(f"The body is not JSON: {error}.") from None
 
 
 def read_body(decoder: json.JSONDecoder = DECIMALS) -> Any:
-    """Return the JSON of the body."""
-    if request.mimetype != JSON:
-        raise UnsupportedMediaType("Send JSON, declared as Content-Type: application/json.")
-    if request.content_encoding not in (None, "", "identity"):
-        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
-    try:
-        text = read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadRequest("The body is not UTF-8.") from None
-    try:
-        return decoder.decode(text)
-    except (ValueError, RecursionError, ArithmeticError) as error:
-        raise BadRequest(f"The body is not JSON: {_reason(error)}.") from None
+    """Return the JSON of the body of the current request."""
+    check_content(request.environ)
+    return read_json(read_bytes(), decoder)
 
 
 def read_bytes() -> bytes:
@@ -115,14 +77,6 @@ def read_bytes() -> bytes:
     if length is not None and len(body) < length:
         raise BadRequest("The body could not be read to its end.")
     return body
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    if isinstance(error, ArithmeticError):
-        return "it contains a number that is too large"
-    return str(error)[:200]
 
 
 def read_query(text: bytes) -> dict[str, str]:

@@ -12,8 +12,8 @@ from app.errors import (
     NotAcceptable,
     UnsupportedMediaType,
 )
+from app.http.accept import JSON, accepts_json
 from app.http.problems import buffered_problem
-from app.http.request import JSON, accepts_json
 
 ALLOWED_METHODS = "GET, POST"
 EVENT_STREAM = "text/event-stream"
