@@ -4,7 +4,8 @@
     ├── TransientError            try the day again after a while
     │   ├── TimeoutError          the same, with more time; a subclass of the builtin too
     │   │   └── StuckError        the call did not return: the day fails
-    │   └── TokenExpiredError     try again at once: the token has been renewed
+    │   ├── TokenExpiredError     try again at once: the token has been renewed
+    │   └── UnconfirmedError      the same; fatal if no day of the run succeeds
     ├── RateLimitError            pause all workers for `retry_after` seconds
     ├── DayError                  the day fails: another attempt would fail too
     │   └── UnavailableError      the day can never be had: it is not asked for again
@@ -13,6 +14,8 @@
         ├── AuthorizationError    3  they are valid, but do not give access to this account
         ├── QuotaError            4  the quota is used up for longer than a run waits
         ├── StoreError            1  the results cannot be written
+        ├── LockedError           1  another run uses the dataset
+        ├── SourceDownError       1  day after day fails: the source does not work at present
         └── UsageError            2  the arguments or the configuration are wrong
             └── QueryError        2  Google Ads rejects the query
 
@@ -20,6 +23,31 @@ The numbers are the exit codes of the command.
 """
 
 import builtins
+from typing import Any
+
+from adsfetch.retry_after import parse_retry_after
+
+MAX_REASON = 500  # characters
+
+
+def describe(error: BaseException) -> str:
+    """Return an error in one line of bounded length, without control characters, never empty."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except BaseException as other:  # noqa: BLE001 - an exception of a user may raise any other
+        text = f"its text cannot be read ({type(other).__name__})"
+    if isinstance(error, BaseExceptionGroup) and error.exceptions:
+        text += f", the first: {describe(error.exceptions[0])}"
+    text = one_line(text)
+    return one_line(text if name in text else f"{name}: {text}" if text else name)
+
+
+def one_line(text: str) -> str:
+    """Return a text in one line of bounded length, without control characters."""
+    line = "".join(c if c.isprintable() else " " for c in text[: 4 * MAX_REASON])
+    line = " ".join(line.split())
+    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 3] + "..."
 
 
 class AdsError(Exception):
@@ -53,14 +81,29 @@ class TokenExpiredError(TransientError):
     cause = "token"
 
 
+class UnconfirmedError(TransientError):
+    """A status that usually concerns every day, or else one day by accident.
+
+    ``fatal`` ends the run unless a day succeeds.
+    """
+
+    def __init__(self, fatal: "FatalError") -> None:
+        self.fatal = fatal
+        super().__init__(str(fatal))
+
+
 class RateLimitError(AdsError):
-    """Too many calls; ``retry_after`` is in seconds, None if the server names no delay."""
+    """Too many calls; ``retry_after`` is in seconds, None if the server names no delay.
+
+    It is accepted in any form of ``parse_retry_after``, such as the text of a header.
+    """
 
     cause = "rate limit"
+    retry_after: float | None = None  # for a subclass that does not call __init__
 
-    def __init__(self, retry_after: float | None = None, message: str = "") -> None:
-        self.retry_after = retry_after
-        delay = "" if retry_after is None else f", retry after {retry_after:g} s"
+    def __init__(self, retry_after: Any = None, message: str = "") -> None:
+        self.retry_after = parse_retry_after(retry_after)
+        delay = "" if self.retry_after is None else f", retry after {self.retry_after:g} s"
         super().__init__(message or f"rate limit reached{delay}")
 
 
@@ -103,6 +146,14 @@ class QuotaError(FatalError):
 
 class StoreError(FatalError):
     """A folder or disk to which the results cannot be written."""
+
+
+class LockedError(FatalError):
+    """A dataset that another run uses for longer than this one waits."""
+
+
+class SourceDownError(FatalError):
+    """A source that fails day after day, so that the rest of the days is not tried."""
 
 
 class UsageError(FatalError):

@@ -12,7 +12,7 @@ from adsfetch.dates import today_in, zone
 from adsfetch.errors import FatalError, StoreError
 from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.fetch.pool import DayFailure, Outcome, fetch_days
-from adsfetch.fetch.retry import Retry
+from adsfetch.fetch.retry import RetriedCall, Retry
 from adsfetch.fetch.throttle import Throttle
 from adsfetch.plan import Plan, WantedRange, make_plan
 from adsfetch.sources import Source
@@ -106,7 +106,7 @@ class Run:
         return self._settings.today or today_in(zone(time_zone))
 
     def _with_retries(self, call: Callable[[], Result]) -> Result:
-        return self._settings.retry.retrying(self._throttle, self._metrics)(call)
+        return RetriedCall(self._settings.retry, self._throttle, self._metrics)(call)
 
     def _fetch_and_aggregate(self, days: list[date], today: date, summary: Summary) -> None:
         try:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from adsfetch.errors import AdsError, one_line
+
 
 class CallMetrics:
     """Counters that many threads update: ``durations`` in seconds, ``retries`` by cause."""
@@ -27,8 +29,9 @@ class CallMetrics:
                 self.durations.append(time.perf_counter() - start)
 
     def count_retry(self, error: BaseException | None) -> None:
+        cause = error.cause if isinstance(error, AdsError) else type(error).__name__
         with self._lock:
-            self.retries[getattr(error, "cause", type(error).__name__)] += 1
+            self.retries[one_line(str(cause))] += 1
 
     def percentiles(self) -> tuple[float, float]:
         """Return the median and the 95th percentile of a call in seconds."""

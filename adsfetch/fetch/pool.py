@@ -1,20 +1,29 @@
 """Fetch a range of days on a pool of threads; each day becomes a DayReport or a DayFailure."""
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import islice
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-from adsfetch.errors import DayError, FatalError, RateLimitError
-from adsfetch.fetch.deadline import call_with_deadline
+from adsfetch.errors import (
+    DayError,
+    FatalError,
+    QuotaError,
+    SourceDownError,
+    UnavailableError,
+    describe,
+)
+from adsfetch.fetch.isolation import IsAbandoned, call_isolated, read_rows
 from adsfetch.fetch.metrics import CallMetrics
-from adsfetch.fetch.retry import Retry
+from adsfetch.fetch.retry import RetriedCall, Retry, fatal_form
 from adsfetch.fetch.throttle import Stopped, Throttle
 from adsfetch.sources import FetchData
 
 Kept = TypeVar("Kept")
+MAX_FAILURES_IN_A_ROW = 32  # or twice the workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +45,8 @@ class DayFailure:
 
     @property
     def reason(self) -> str:
-        """Return the error in one line."""
-        text = " ".join(str(self.error).split())
-        name = type(self.error).__name__
-        return text if name in text or not text else f"{name}: {text}"
+        """Return the error in one line, which is never empty."""
+        return describe(self.error)
 
 
 Outcome = DayReport[Kept] | DayFailure
@@ -66,22 +73,56 @@ def fetch_days(
     ``keep(day, rows)`` runs in the same worker as ``fetch_data``; what it returns becomes the
     report's ``rows``. A call of both is abandoned after ``timeout`` seconds. A fatal error is
     raised after the days that were done by then. At most two days for each worker are queued.
+    Raise SourceDownError when so many days in a row have failed that the source must be down;
+    the days that are not tried then are not yielded.
     """
     fetcher = DayFetcher(
         fetch_data, keep, timeout, retry, metrics or CallMetrics(), throttle or Throttle(workers)
     )
-    todo = iter(sorted(set(days), reverse=True))
+    todo, streak = deque(sorted(set(days))), FailureStreak(workers)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ads-day")
+    running: set[Future[Outcome[Kept]]] = set()
+    fetcher.throttle.start(workers)
     try:
-        running = {pool.submit(fetcher.fetch_day, day) for day in islice(todo, 2 * workers)}
-        while running:
+        while todo or running:
+            while todo and len(running) < 2 * workers:
+                # While days fail, the oldest ones show whether it is the days or the source.
+                day = todo.popleft() if streak.failures else todo.pop()
+                fetcher.throttle.queue_day()
+                running.add(pool.submit(fetcher.fetch_day, day))
             done, running = wait(running, return_when=FIRST_COMPLETED)
-            running |= {pool.submit(fetcher.fetch_day, day) for day in islice(todo, len(done))}
-            yield from outcomes(done)
+            for outcome in outcomes(done):
+                streak.count(outcome)
+                yield outcome
+            streak.check()
     finally:
         fetcher.throttle.close()  # starts no more calls
         fetcher.end_of_run.set_result(None)  # abandons the running ones
         pool.shutdown(cancel_futures=True)
+
+
+class FailureStreak:
+    """The failures since the last day that the source had something to say about."""
+
+    def __init__(self, workers: int) -> None:
+        self.failures: list[DayFailure] = []
+        self._limit = max(MAX_FAILURES_IN_A_ROW, 2 * workers)
+
+    def count(self, outcome: Outcome[Any]) -> None:
+        if isinstance(outcome, DayFailure) and not isinstance(outcome.error, UnavailableError):
+            self.failures.append(outcome)
+        else:
+            self.failures.clear()
+
+    def check(self) -> None:
+        """Raise the error that ends the run when too many days have failed in a row."""
+        if len(self.failures) < self._limit:
+            return
+        last = self.failures[-1]
+        raise fatal_form(last.error) or SourceDownError(
+            f"{len(self.failures)} days failed one after another, the last with {last.reason}; "
+            "the source does not work at present: run the same command again later"
+        )
 
 
 @dataclass
@@ -98,42 +139,39 @@ class DayFetcher(Generic[Kept]):
 
     def fetch_day(self, day: date) -> Outcome[Kept]:
         """Try a day until it is fetched or has failed; raise only what ends the run."""
-        tries = 1
+        call = RetriedCall(self.retry, self.throttle, self.metrics)
         try:
-            for attempt in self.retry.retrying(self.throttle, self.metrics):
-                tries = attempt.retry_state.attempt_number
-                with attempt:
-                    rows = self._attempt(day, first_call=tries == 1)
+            self.throttle.begin_day()
+            return DayReport(day, call(partial(self._attempt, day)), call.tries)
         except FatalError:
             self.throttle.close()  # before another worker makes one more call
             raise
         except Stopped:
             raise
         except Exception as error:  # noqa: BLE001 - a source may raise any exception
-            return DayFailure(day, error, tries)
-        return DayReport(day, rows, tries)
+            return DayFailure(day, error, call.tries)
+        finally:
+            self.throttle.end_day()
 
-    def _attempt(self, day: date, *, first_call: bool) -> Kept:
-        with self.throttle.acquire(first_call=first_call) as pauses, self.metrics.time_call():
-            try:
-                return call_with_deadline(lambda: self._call(day), self.timeout, self.end_of_run)
-            except RateLimitError as error:
-                seconds = self.retry.pause_after(error, self.throttle.refusals)
-                self.throttle.pause(seconds, pauses)
-                raise
+    def _attempt(self, day: date) -> Kept:
+        with self.metrics.time_call():
+            return call_isolated(partial(self._call, day), self.timeout, self.end_of_run)
 
-    def _call(self, day: date) -> Kept:
+    def _call(self, day: date, is_abandoned: IsAbandoned) -> Kept:
         rows = self.fetch_data(day)
         if not isinstance(rows, Iterable):
             raise DayError(f"the source returned {type(rows).__name__}, not rows")
-        return self.keep(day, rows)
+        return read_rows(rows, partial(self.keep, day), is_abandoned)
 
 
 def outcomes(done: Iterable[Future[Outcome[Kept]]]) -> Generator[Outcome[Kept], None, None]:
-    """Yield the outcomes of some days, then raise the error that ends the run, if there is one."""
+    """Yield the outcomes of some days, then raise the error that ends the run, if there is one.
+
+    A used-up quota is a conclusion from refusals; any other error says itself what is wrong.
+    """
     errors = [error for future in done if (error := future.exception())]
     finished = [future.result() for future in done if not future.exception()]
     yield from sorted(finished, key=lambda outcome: outcome.day, reverse=True)
-    for error in errors:
+    for error in sorted(errors, key=lambda error: isinstance(error, QuotaError)):
         if not isinstance(error, Stopped):
             raise error

@@ -1,7 +1,8 @@
 """The retry policy: which error leads to another attempt, a pause, a failed day or the end."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from adsfetch.errors import (
     DayError,
@@ -11,12 +12,16 @@ from adsfetch.errors import (
     RateLimitError,
     StuckError,
     TokenExpiredError,
+    UnconfirmedError,
 )
 from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.fetch.throttle import Stopped, Throttle
+from adsfetch.retry_after import parse_retry_after
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState, Retrying
+
+Result = TypeVar("Result")
 
 # Programming errors do not pass with time; any other exception of a source may.
 NON_RETRYABLE = (
@@ -28,8 +33,10 @@ NON_RETRYABLE = (
     AttributeError,
     NameError,
     ImportError,
+    SyntaxError,
     AssertionError,
     NotImplementedError,
+    RecursionError,
 )
 
 
@@ -46,11 +53,53 @@ class Retry:
     give_up_after: float = 1800.0
     longest_pause: float = 900.0
 
-    def retrying(self, throttle: Throttle, metrics: CallMetrics) -> "Retrying":
-        """Return the loop of attempts for one day, or for one call at the start of a run."""
+    def pause_after(self, error: RateLimitError, refusals: int) -> float:
+        """Return the length of the next pause; ``refusals`` pauses came before, with no success.
+
+        Without a delay from the server the pause doubles each time. Raise QuotaError when it
+        is longer than a run waits.
+        """
+        doubled = min(self.wait_initial * 2 ** min(refusals, 30), self.wait_max)
+        named = parse_retry_after(error.retry_after)
+        seconds = doubled if named is None else named
+        if seconds > self.longest_pause:
+            raise QuotaError(
+                f"the quota is used up for another {seconds / 3600:.1f} hours; what was fetched "
+                "is stored, run the same command again after that"
+            ) from error
+        return seconds
+
+
+class RetriedCall:
+    """One day, or one call at the start of a run, with its attempts; ``tries`` counts them.
+
+    Rate limits are counted apart and allow twice the attempts, because they are not the fault of
+    the day. If no call of any day succeeds during all of these, the quota is used up.
+    """
+
+    def __init__(self, retry: Retry, throttle: Throttle, metrics: CallMetrics) -> None:
+        self._retry, self._throttle, self._metrics = retry, throttle, metrics
+        self._successes_before = throttle.successes
+        self._rate_limits = 0
+        self._refused = False
+        self.tries = 0
+
+    def __call__(self, call: Callable[[], Result]) -> Result:
+        """Return the result of the first attempt that succeeds; raise the error of the last."""
+        try:
+            return self._retrying()(self._attempt, call)
+        except QuotaError:
+            self._count_refusal()
+            self._throttle.drain()
+            raise
+        finally:
+            if self._refused:
+                self._throttle.count_first_refusal(-1)
+
+    def _retrying(self) -> "Retrying":
         import tenacity  # noqa: PLC0415 - a run with nothing to do need not load it
 
-        backoff = tenacity.wait_random_exponential(self.wait_initial, self.wait_max)
+        backoff = tenacity.wait_random_exponential(self._retry.wait_initial, self._retry.wait_max)
 
         def wait(state: "RetryCallState") -> float:
             # After a rate limit the throttle waits; after a renewed token no wait is needed.
@@ -60,57 +109,66 @@ class Retry:
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Exception)
             & tenacity.retry_if_not_exception_type(NON_RETRYABLE),
-            stop=StopPolicy(self, throttle),
+            stop=self._stop,
             wait=wait,
-            sleep=throttle.sleep,
-            before_sleep=lambda state: metrics.count_retry(error_of(state)),
+            sleep=self._throttle.sleep,
+            before_sleep=lambda state: self._metrics.count_retry(error_of(state)),
             reraise=True,
         )
 
-    def pause_after(self, error: RateLimitError, refusals: int) -> float:
-        """Return the length of the next pause; ``refusals`` pauses came before, with no success.
+    def _attempt(self, call: Callable[[], Result]) -> Result:
+        self.tries += 1
+        with self._throttle.acquire(first_call=self.tries == 1) as pauses:
+            try:
+                return call()
+            except RateLimitError as error:
+                seconds = self._retry.pause_after(error, self._throttle.refusals)
+                self._throttle.pause(seconds, pauses)
+                raise
 
-        Without a delay from the server the pause doubles each time. Raise QuotaError when it
-        is longer than a run waits.
-        """
-        doubled = min(self.wait_initial * 2 ** min(refusals, 30), self.wait_max)
-        seconds = doubled if error.retry_after is None else error.retry_after
-        if seconds > self.longest_pause:
-            raise QuotaError(
-                f"the quota is used up for another {seconds / 3600:.1f} hours; what was fetched "
-                "is stored, run the same command again after that"
-            ) from error
-        return max(seconds, 0.0)
-
-
-class StopPolicy:
-    """Decide for one day when to stop trying.
-
-    Rate limits are counted apart and allow twice the attempts, because they are not the fault of
-    the day. If no call of any day succeeds during all of these, the quota is used up.
-    """
-
-    def __init__(self, retry: Retry, throttle: Throttle) -> None:
-        self._retry, self._throttle = retry, throttle
-        self._rate_limits = 0
-        self._successes_before = throttle.successes
-
-    def __call__(self, state: "RetryCallState") -> bool:
+    def _stop(self, state: "RetryCallState") -> bool:
         """Return True to fail the day, or raise the error that ends the run."""
         error, retry = error_of(state), self._retry
+        self._count_refusal()
         if isinstance(error, RateLimitError):
             self._rate_limits += 1
             enough = self._rate_limits >= 2 * retry.attempts
-            if enough and self._throttle.successes == self._successes_before:
-                raise QuotaError(
-                    f"refused {self._rate_limits} times in a row for too many calls, and no "
-                    "other day succeeded: the quota is used up; run the same command again later"
-                )
         else:
-            enough = state.attempt_number - self._rate_limits >= retry.attempts
-        if enough and isinstance(error, TokenExpiredError):
-            raise OAuthError(f"every renewed access token is refused: {error}")
+            enough = self.tries - self._rate_limits >= retry.attempts
+        if enough:
+            self._end_run_if_every_day_fails(error)
         return enough or (state.seconds_since_start or 0.0) >= retry.give_up_after
+
+    def _count_refusal(self) -> None:
+        if not self._refused:
+            self._refused = True
+            self._throttle.count_first_refusal(1)
+
+    def _end_run_if_every_day_fails(self, error: BaseException | None) -> None:
+        """Raise what an error means for the whole run, unless a day shows that it does not.
+
+        The days that were started at the same time are waited for: one of them may succeed, or
+        show that the authorisation, not the quota, is at fault.
+        """
+        fatal = fatal_form(error)
+        if fatal is None:
+            return
+        # A quota can be used up in mid-run; any success shows that the access is right.
+        before = self._successes_before if isinstance(error, RateLimitError) else 0
+        if not self._throttle.any_success(since=before):
+            raise fatal
+
+
+def fatal_form(error: BaseException | None) -> FatalError | None:
+    """Return what an error means if it concerns every day; None if it concerns only its own."""
+    if isinstance(error, RateLimitError):
+        return QuotaError(
+            "every call was refused for too many calls, and no other day succeeded: the quota is "
+            "used up; what was fetched is stored, run the same command again later"
+        )
+    if isinstance(error, TokenExpiredError):
+        return OAuthError(f"every renewed access token is refused: {error}")
+    return error.fatal if isinstance(error, UnconfirmedError) else None
 
 
 def error_of(state: "RetryCallState") -> BaseException | None:

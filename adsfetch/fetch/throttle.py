@@ -16,6 +16,9 @@ class Throttle:
     A pause halves ``limit``; as many successes as the limit then add one to it, up to ``workers``
     (AIMD). ``refusals`` counts the pauses since the last success, ``paused_seconds`` is the total
     time of all pauses.
+
+    It also knows how many of the days that hold a worker were not refused yet: before a refusal
+    of some is taken to concern all, the first calls of the others must have ended.
     """
 
     def __init__(self, workers: int) -> None:
@@ -24,7 +27,8 @@ class Throttle:
         self.successes = self.refusals = 0
         self._active = self._streak = self._pauses = self._arrivals = 0
         self._resume_at = 0.0
-        self._closed = False
+        self._closed = self._draining = False
+        self._threads = self._queued_days = self._first_refusals = 0
         self._waiters: list[tuple[int, bool]] = []  # arrival number, whether a first call
         self._changed = threading.Condition()
 
@@ -65,7 +69,7 @@ class Throttle:
     def sleep(self, seconds: float) -> None:
         """Wait between two attempts; raise Stopped as soon as the run is over."""
         with self._changed:
-            if self._changed.wait_for(lambda: self._closed, seconds):
+            if self._changed.wait_for(lambda: self._closed or self._draining, seconds):
                 raise Stopped
 
     def close(self) -> None:
@@ -73,6 +77,58 @@ class Throttle:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def start(self, threads: int) -> None:
+        """Begin with the days, on this number of threads; calls before them prove nothing."""
+        with self._changed:
+            self._threads, self.successes = threads, 0
+
+    def queue_day(self) -> None:
+        """Count a day that is given to the threads."""
+        with self._changed:
+            self._queued_days += 1
+
+    def begin_day(self) -> None:
+        """Raise Stopped if no other day may begin."""
+        with self._changed:
+            if self._closed or self._draining:
+                raise Stopped
+
+    def end_day(self) -> None:
+        """Count a day that has been fetched, has failed, or was stopped."""
+        with self._changed:
+            self._queued_days -= 1
+            self._changed.notify_all()
+
+    def count_first_refusal(self, change: int) -> None:
+        """Add a call whose first attempt was refused, or (-1) forget it when it has ended."""
+        with self._changed:
+            self._first_refusals += change
+            self._changed.notify_all()
+
+    def any_success(self, since: int) -> bool:
+        """Return whether there were more than ``since`` successes, after all first calls."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._closed or self.successes > since or not self._first_calls
+            )
+            if self._closed:
+                raise Stopped
+            return self.successes > since
+
+    def drain(self) -> None:
+        """Begin no other day and no retry, and wait until all first calls have ended."""
+        with self._changed:
+            self._draining = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._closed or not self._first_calls)
+            if self._closed:
+                raise Stopped
+
+    @property
+    def _first_calls(self) -> int:
+        """Return how many days hold a thread and have not ended their first call."""
+        return max(0, min(self._threads, self._queued_days) - self._first_refusals)
 
     def _enter(self, *, first_call: bool) -> int:
         with self._changed:
@@ -95,7 +151,7 @@ class Throttle:
         precede retries: one of them may show that the authorisation, not the quota, is at fault.
         After a success they do not, or retries would wait until all days had been called.
         """
-        if self._closed:
+        if self._closed or (self._draining and not waiter[1]):
             raise Stopped
         if (pause := self._resume_at - time.monotonic()) > 0:
             return pause
