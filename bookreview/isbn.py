@@ -5,19 +5,29 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-_ISBN_10 = re.compile(r"[0-9]{9}[0-9Xx]")
-_ISBN_13 = re.compile(r"97[89][0-9]{10}")
+from app.text import DASHES, INVISIBLE, SPACES
+
+_SEPARATORS = re.compile(f"[{DASHES}{SPACES}{INVISIBLE}]+")
+_LABEL = r"(?:ISBN(?:1[03])?:?)?"
+_ISBN_10 = re.compile(f"{_LABEL}([0-9]{{9}}[0-9X])", re.ASCII | re.IGNORECASE)
+_ISBN_13 = re.compile(f"{_LABEL}(97[89][0-9]{{10}})", re.ASCII | re.IGNORECASE)
+_MUSIC = "9790"
 ISBN_TEXT_MAX = 40
-"""Characters of an ISBN with hyphens or spaces."""
+"""Characters of an ISBN with its separators, and a label such as ``ISBN-13:``."""
 
 
 def normalize(text: str) -> str:
-    """Return ``text`` as 13 digits; raise ValidationError if it is not an ISBN."""
-    digits = text.replace("-", "").replace(" ", "")
-    if _ISBN_10.fullmatch(digits) and _is_valid_isbn_10(digits):
-        return with_check_digit(f"978{digits[:9]}")
-    if _ISBN_13.fullmatch(digits) and with_check_digit(digits[:12]) == digits:
-        return digits
+    """Return ``text`` as 13 digits; raise ValidationError if it is not an ISBN.
+
+    All of 979 is accepted but 979-0, which numbers music (ISMN): other groups are still assigned.
+    """
+    digits = _SEPARATORS.sub("", text)
+    if (isbn := _ISBN_10.fullmatch(digits)) and _is_valid_isbn_10(isbn[1]):
+        return with_check_digit(f"978{isbn[1][:9]}")
+    if (isbn := _ISBN_13.fullmatch(digits)) and with_check_digit(isbn[1][:12]) == isbn[1]:
+        if isbn[1].startswith(_MUSIC):
+            raise ValidationError("Not an ISBN: 979-0 is the prefix of printed music (ISMN).")
+        return isbn[1]
     raise ValidationError("Not an ISBN: 10 or 13 digits are required, with a correct check digit.")
 
 

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.types import UtcDateTime, now
 from app.extensions import Base
+from app.text import fold as fold_text
 
 TITLE_MAX = 500
 AUTHOR_MAX = 1_000
@@ -41,7 +42,7 @@ class Book(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     # The id of this book in the file that it was loaded from.
     source_id: Mapped[str | None] = mapped_column(String(SOURCE_ID_MAX), unique=True)
-    # Case-folded title and author, for a search that works alike on both databases.
+    # Title and author in the form for searches, which is the same on both databases.
     folded: Mapped[str] = mapped_column(Text)
 
 
@@ -68,5 +69,5 @@ class Review(Base):
 
 
 def fold(title: str, author: str) -> str:
-    """Return the text that searches use: title and author, case-folded, on a line each."""
-    return f"{title}\n{author}".casefold()
+    """Return the text that searches use: title and author, on a line each."""
+    return f"{fold_text(title)}\n{fold_text(author)}"

@@ -24,7 +24,7 @@ class NewBookSchema(Schema):
         load_default=None,
         allow_none=True,
         metadata={
-            "description": "ISBN-10 or ISBN-13, with or without hyphens.",
+            "description": "ISBN-10 or ISBN-13, with or without dashes and spaces.",
             "examples": ["0-439-02348-3"],
         },
     )
@@ -73,7 +73,7 @@ class BookQuery(PageQuery):
     )
     isbn = Isbn(
         metadata={
-            "description": "Only the book with this ISBN-10 or ISBN-13, with or without hyphens."
+            "description": "Only the book with this ISBN: 10 or 13 digits, as for a new book."
         }
     )
 

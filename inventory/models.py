@@ -10,8 +10,8 @@ from app.db.types import Money, UtcDateTime, now
 from app.extensions import Base
 
 SKU_MAX = 40
-# PostgreSQL cannot index a row of more than 2,704 bytes, and case folding may turn one character
-# into six bytes.
+# PostgreSQL cannot index a row of more than 2,704 bytes, and folding may turn one character into
+# five bytes.
 NAME_MAX = 400
 REASON_MAX = 200
 STOCK_MAX = 2**31 - 1
@@ -50,7 +50,7 @@ class Product(Base):
     stock_level: Mapped[int] = mapped_column(default=0)
     version: Mapped[int] = mapped_column(default=1)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-    # The case-folded name, for searches and sorting that work alike on both databases.
+    # The name in the form for searches and sorting, which is the same on both databases.
     folded: Mapped[str] = mapped_column(CODE_POINTS)
 
 
@@ -69,8 +69,3 @@ class StockAdjustment(Base):
     stock_level: Mapped[int]
     reason: Mapped[str | None] = mapped_column(String(REASON_MAX))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-
-
-def fold(name: str) -> str:
-    """Return the text that searches and sorting use."""
-    return name.casefold()

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from app.api.fields import ID_MAX, BoundedInteger, CleanText, Price
+from app.api.fields import ID_MAX, BoundedInteger, CleanText, KeyText, Price
 from app.api.pagination import PageQuery
 from inventory.models import NAME_MAX, PRICE_MAX, REASON_MAX, SKU_MAX, STOCK_MAX
 from inventory.queries import ORDERS
@@ -13,7 +13,7 @@ from inventory.queries import ORDERS
 class NewProductSchema(Schema):
     """A product to add, with its initial stock."""
 
-    sku = CleanText(SKU_MAX, required=True, metadata={"description": "Stock keeping unit, unique."})
+    sku = KeyText(SKU_MAX, required=True, metadata={"description": "Stock keeping unit, unique."})
     name = CleanText(NAME_MAX, required=True)
     price = Price(PRICE_MAX, required=True)
     stock_level = BoundedInteger(0, STOCK_MAX, load_default=0)

@@ -11,7 +11,8 @@ from app.api.pagination import Page, PageRequest, RowFilter, Statement, paginate
 from app.db.engine import dialect_name
 from app.db.statements import LIKE_ESCAPE, escape_like
 from app.errors import Unprocessable
-from inventory.models import Product, fold
+from app.text import fold
+from inventory.models import Product
 from inventory.queries import ALL_PRODUCTS, ORDERS
 
 TRIGRAM = re.compile(r"[^\W_]{3}")

@@ -19,7 +19,7 @@ PACKAGES = ("app", "bookreview", "inventory", "adsfetch")
 TOOLS = ("stack", "stress", "bench", "clients")
 BLUEPRINTS = {"bookreview", "inventory"}
 LAYERS = """
-app.errors app.json app.config app.extensions app.single_flight app.logging
+app.errors app.json app.text app.config app.extensions app.single_flight app.logging
 app.db app.redis
 app.http app.events app.ratelimit
 app.auth app.cache

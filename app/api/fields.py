@@ -3,25 +3,34 @@
 import re
 import unicodedata
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate
 from werkzeug.routing import IntegerConverter
 
+from app.text import INVISIBLE, SPACES, find_hidden
+
 ID_MAX = 2**31 - 1
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
-_AMOUNT = re.compile(r"[0-9]{1,20}(\.[0-9]{1,2})?")
-_AMOUNT_DIGITS = 20
-_INVISIBLE_CATEGORIES = {"Cc", "Cf", "Zl", "Zp", "Zs"}
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_AMOUNT = re.compile(r"[0-9]+(\.[0-9]{1,2}0*)?")
+_EXCESSIVE = Decimal("1e20")
+"""More than any field accepts."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# The rules of CleanText as JSON Schema patterns: the allowed and the visible characters.
-_CONTROL_CHARS = r"\u0000-\u001f\u007f-\u009f"
-_ALLOWED = {False: rf"[^{_CONTROL_CHARS}]*", True: rf"(?:[^{_CONTROL_CHARS}]|\r?\n|\t)*"}
-_VISIBLE = rf"[^\s{_CONTROL_CHARS}\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+_CONTROL = {
+    False: re.compile(r"[\x00-\x1f\x7f-\x9f]"),
+    True: re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"),  # not newline and tab
+}
+_VISIBLE = re.compile(rf"[^\x00-\x1f\x7f-\x9f{SPACES}{INVISIBLE}]")
+# The same rules as JSON Schema patterns. They name no surrogate, which some validators refuse.
+_CHARACTER = r"[ -~\u00a0-\ud7ff\ue000-" "\U0010ffff]"
+_GLYPH = f"(?![{SPACES}{INVISIBLE}]){_CHARACTER}"
+_ANY = {False: f"{_CHARACTER}*", True: rf"(?:{_CHARACTER}|\r?\n|\t)*"}
 
 
 class BoundedInteger(fields.Integer):
-    """An integer in a range: a JSON number without a fraction, or ASCII digits in a query."""
+    """A whole number in a range: a JSON number of that value, or ASCII digits in a query."""
+
+    default_error_messages: ClassVar[dict[str, str]] = {"invalid": "Not a whole number."}
 
     def __init__(self, minimum: int, maximum: int, **kwargs: Any) -> None:
         super().__init__(strict=True, validate=validate.Range(minimum, maximum), **kwargs)
@@ -31,20 +40,20 @@ class BoundedInteger(fields.Integer):
             if not _INTEGER.fullmatch(value):
                 raise self.make_error("invalid", input=value)
             value = int(value)
-        if not isinstance(value, int):
+        number = _number(value)
+        if number is None or number != int(number):
             raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, attr, data, **kwargs)
+        return super()._deserialize(int(number), attr, data, **kwargs)
 
 
 class Price(fields.Field[Decimal]):
-    """An amount with at most two decimals, as a string or a number; never read as a float."""
+    """An amount in whole cents, as a string or a number; never read as a float."""
 
     def __init__(
         self, maximum: Decimal, metadata: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
         digits = maximum.adjusted() + 1  # which are all nines
-        zeros = _AMOUNT_DIGITS - digits
-        pattern = rf"^0{{0,{zeros}}}[0-9]{{1,{digits}}}(\.[0-9]{{1,2}})?$"
+        pattern = rf"^0*[0-9]{{1,{digits}}}(\.[0-9]{{1,2}}0*)?$"
         shape: dict[str, Any] = {"pattern": pattern, "examples": ["19.99"], **(metadata or {})}
         if "type" not in shape:
             bounds = {"minimum": 0, "maximum": float(maximum), "multipleOf": 0.01}
@@ -53,22 +62,31 @@ class Price(fields.Field[Decimal]):
         self.maximum = maximum
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Decimal:
-        amount = _amount(value)
-        if amount is None or amount.is_signed() or amount != round(amount, 2):
+        if isinstance(value, str):
+            amount = Decimal(value) if _AMOUNT.fullmatch(value) else None
+        else:
+            amount = _number(value)
+        if amount is None or amount.is_signed():
             raise ValidationError("Not an amount: use digits and at most two decimals.")
         if amount > self.maximum:
             raise ValidationError(f"Must be at most {self.maximum}.")
-        return round(amount, 2)
+        if amount != (cents := round(amount, 2)):
+            raise ValidationError("Not an amount: use digits and at most two decimals.")
+        return cents
 
 
-def _amount(value: Any) -> Decimal | None:
-    """Parse a JSON number, which is an int or a Decimal, or a string of plain digits."""
-    if isinstance(value, str):
-        return Decimal(value) if _AMOUNT.fullmatch(value) else None
+def _number(value: Any) -> Decimal | None:
+    """Return the value of a JSON number, which is an int or a Decimal; None if it is not one.
+
+    Nor is -0: whoever sends it has computed an amount below zero and rounded it.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         return None
-    amount = Decimal(value)
-    return amount if amount.adjusted() < _AMOUNT_DIGITS else None
+    number = Decimal(value)
+    if not number:
+        return None if number.is_signed() else Decimal(0)
+    # An int of 1e999999999 would fill the memory.
+    return number if number.copy_abs() < _EXCESSIVE else _EXCESSIVE.copy_sign(number)
 
 
 class StrictBoolean(fields.Boolean):
@@ -86,28 +104,40 @@ class CleanText(fields.String):
     """
 
     def __init__(self, max_length: int, *, multiline: bool = False, **kwargs: Any) -> None:
-        pattern = f"^{_ALLOWED[multiline]}{_VISIBLE}{_ALLOWED[multiline]}$"
+        pattern = f"^{_ANY[multiline]}{_GLYPH}{_ANY[multiline]}$"
         kwargs["metadata"] = {"pattern": pattern, **kwargs.get("metadata", {})}
         super().__init__(validate=validate.Length(1, max_length), **kwargs)
-        self._allowed_controls = {"\n", "\t"} if multiline else set[str]()
+        self._multiline = multiline
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
-        if text.isascii() and text.isprintable():
-            return self._not_blank(text.strip())
+        if self._multiline:
+            text = text.replace("\r\n", "\n")
         if _SURROGATE.search(text):
             raise ValidationError("Contains a lone surrogate (half a character).")
-        if "\n" in self._allowed_controls:
-            text = text.replace("\r\n", "\n")
-        clean = unicodedata.normalize("NFC", text).strip()
-        # Check the original text: strip() also removes some control characters.
-        if any(unicodedata.category(c) == "Cc" and c not in self._allowed_controls for c in text):
+        # Before strip(), which also removes some control characters.
+        if _CONTROL[self._multiline].search(text):
             raise ValidationError("Contains a control character.")
-        return self._not_blank(clean)
-
-    def _not_blank(self, text: str) -> str:
-        if not text or all(unicodedata.category(c) in _INVISIBLE_CATEGORIES for c in text):
+        if not _VISIBLE.search(text):
             raise ValidationError("Must not be blank.")
+        return unicodedata.normalize("NFC", text).strip()
+
+
+class KeyText(CleanText):
+    """Text that identifies something: without what would make two different keys look the same.
+
+    That is any invisible character, and any space but U+0020.
+    """
+
+    def __init__(self, max_length: int, **kwargs: Any) -> None:
+        pattern = f"^[{SPACES}]*{_GLYPH}(?:(?:{_GLYPH}| )*{_GLYPH})?[{SPACES}]*$"
+        kwargs["metadata"] = {"pattern": pattern, **kwargs.get("metadata", {})}
+        super().__init__(max_length, **kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if hidden := find_hidden(text):
+            raise ValidationError(f"Contains the invisible character {hidden}.")
         return text
 
 

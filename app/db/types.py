@@ -1,10 +1,12 @@
 """Column types that behave the same on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, Dialect, TypeDecorator
+
+_EXACT = Context(traps=[Inexact, InvalidOperation])
 
 
 class Money(TypeDecorator[Decimal]):
@@ -18,7 +20,8 @@ class Money(TypeDecorator[Decimal]):
         return Decimal
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
-        return None if value is None else int(value.scaleb(2).to_integral_exact())
+        """Convert to cents; raise decimal.Inexact for a fraction of a cent."""
+        return None if value is None else int(_EXACT.to_integral_exact(_EXACT.scaleb(value, 2)))
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
         return None if value is None else Decimal(value).scaleb(-2)
