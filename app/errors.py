@@ -16,6 +16,7 @@ ApiError
 ├── PreconditionFailed           412  If-Match names another version
 ├── ContentTooLarge              413  more bytes than MAX_BODY_BYTES
 ├── UnsupportedMediaType         415  the body is not declared as JSON
+├── RangeNotSatisfiable          416  the range begins after the end of the file
 ├── Unprocessable                422  understood but invalid, field by field
 ├── IdempotencyKeyReused         422  the key was sent with another request before
 ├── TooManyRequests              429  over the rate limit; Retry-After
@@ -139,7 +140,7 @@ class WindowPassed(ApiError):
 
 
 class PreconditionFailed(ApiError):
-    """The resource has changed since the ETag in If-Match was read."""
+    """If-Match names another version, or the request has a precondition that is not evaluated."""
 
     status = HTTPStatus.PRECONDITION_FAILED
 
@@ -154,6 +155,16 @@ class UnsupportedMediaType(ApiError):
     """The body is not declared as application/json."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class RangeNotSatisfiable(ApiError):
+    """The range begins after the end of the file."""
+
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+
+    def __init__(self, length: int) -> None:
+        detail = f"The file has {length} bytes, and none of them is in this range."
+        super().__init__(detail, {"Content-Range": f"bytes */{length}"})
 
 
 class Unprocessable(ApiError):

@@ -14,7 +14,11 @@ from app.json import encode, escape_surrogates
 BATCH_SECONDS = 0.05
 """How long a record waits for others; it is lost if the process is killed meanwhile."""
 MAX_BATCHED = 10_000
-EXTRA = ("request_id", "route", "status", "ms", "cache")
+EXTRA = (
+    *("request_id", "client", "key", "method", "route", "status", "bytes", "ms", "cache"),
+    *("kind", "reason"),
+)
+"""What a record can say besides its message; README.md and docs/access.md describe each."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -29,21 +33,34 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": escape_surrogates(record.getMessage()),
         }
-        line |= {name: record.__dict__[name] for name in EXTRA if name in record.__dict__}
+        line |= _extra(record)
         if record.exc_info:
             line["exception"] = escape_surrogates(self.formatException(record.exc_info))
         return encode(line).decode()
 
 
 class TextFormatter(logging.Formatter):
-    """Writes a record as one line of text; newlines from a client are escaped."""
+    """Writes a record as one line of text, and the lines of an exception indented below it.
+
+    Whatever a client sent is escaped: it can neither begin a line nor control a terminal.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        extra = " ".join(str(record.__dict__[n]) for n in EXTRA if n in record.__dict__)
-        message = record.getMessage().encode("unicode_escape").decode()
-        time_of_day = self.formatTime(record, "%H:%M:%S")
-        line = f"{time_of_day} {record.levelname[:4]} {message} {extra}".rstrip()
-        return line + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
+        extra = " ".join(f"{name}={value}" for name, value in _extra(record).items())
+        said = _escape(f"{record.getMessage()} {extra}".rstrip())
+        lines = [f"{self.formatTime(record, '%H:%M:%S')} {record.levelname[:4]} {said}"]
+        if record.exc_info:
+            lines += map(_escape, self.formatException(record.exc_info).split("\n"))
+        return "\n    ".join(lines)
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    found = {name: record.__dict__.get(name) for name in EXTRA}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _escape(text: str) -> str:
+    return text.encode("unicode_escape").decode()
 
 
 class BatchingStreamHandler(logging.StreamHandler[TextIO]):

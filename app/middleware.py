@@ -13,13 +13,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from app.auth.guard import RequestGuard, client_context
+from app.auth.client_address import exact_address
+from app.auth.guard import RequestGuard
 from app.cache.tags import cache_key, code_fingerprint
 from app.errors import ApiError, InternalError
 from app.http.accept import accepts_json
-from app.http.instrumentation import REQUEST_ID, UNMATCHED, assign_request_id, record_request
+from app.http.cors import Cors
+from app.http.instrumentation import (
+    METHODS,
+    REQUEST_ID,
+    UNMATCHED,
+    assign_request_id,
+    record_request,
+)
 from app.http.problems import buffered_problem
-from app.http.response import BufferedResponse, Environ, apply_if_none_match, compress_and_add_etag
+from app.http.ranges import RangeRequest, apply_range, take_range
+from app.http.response import (
+    NO_SNIFFING,
+    BufferedResponse,
+    Environ,
+    apply_if_none_match,
+    compress_and_add_etag,
+)
 from app.http.route_options import options_of
 from app.services import Services
 
@@ -53,34 +68,39 @@ class HttpMiddleware:
         self._fingerprint = code_fingerprint(app, services.settings)
         proxies = services.settings.trusted_proxies
         self._guard = RequestGuard(services.access_policy, app.view_functions, proxies)
+        self._cors = Cors(services.settings.allowed_origins)
 
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
         began = time.perf_counter()
         request_id, method = assign_request_id(environ), environ["REQUEST_METHOD"]
+        context, ranges = self._guard.begin(environ), take_range(environ)
         if method == "HEAD":  # handled as GET, the cache included, but for the body
             environ["REQUEST_METHOD"] = "GET"
         route = self._match(environ)
-        try:
-            self._guard.check(environ, route.view)
-        except ApiError as error:
-            response, cache_status = buffered_problem(error, request_id), REFUSED
-        else:
-            response, cache_status = self._respond(environ, route, request_id)
-            response = apply_if_none_match(response, environ)
+        response, cache_status = self._respond(environ, route, ranges, request_id)
         # A new list: requests that waited for the same response share the list of its headers.
         headers = [
             *response.headers,
-            *client_context(environ).rate_limit_headers,
+            *context.rate_limit_headers,
             ("Cache-Status", f"bookstall; {cache_status}"),
             (REQUEST_ID, request_id),
+            NO_SNIFFING,
         ]
-        seconds = time.perf_counter() - began
-        status = response.status[:3]
+        self._cors.add_headers(headers, environ)
+        body = [] if method == "HEAD" else [response.body]
         record_request(
-            environ, method, route.rule, status=status, cache=cache_status, seconds=seconds
+            environ,
+            method,
+            route.rule,
+            status=response.status[:3],
+            cache=cache_status,
+            seconds=time.perf_counter() - began,
+            client=exact_address(context.sent_address),
+            key=context.client.key.public if context.client.key else None,
+            size=sum(map(len, body)),
         )
         start_response(response.status, headers)
-        return [] if method == "HEAD" else [response.body]
+        return body
 
     def _match(self, environ: Environ) -> Route:
         try:
@@ -91,14 +111,29 @@ class HttpMiddleware:
         return Route(rule.rule, self._views[rule.endpoint], arguments)
 
     def _respond(
-        self, environ: Environ, route: Route, request_id: str
+        self, environ: Environ, route: Route, ranges: RangeRequest | None, request_id: str
     ) -> tuple[BufferedResponse, str]:
-        """Return the response; if this middleware has a bug, a problem document."""
+        """Return the response and its cache status; whatever fails is a problem document."""
         try:
-            return self._from_cache_or_flask(environ, route)
+            if self._cors.is_preflight(environ):  # without the key that the page will send
+                return self._cors.preflight(environ, self._methods(environ)), NOT_CACHEABLE
+            self._guard.check(environ, route.view)
+            response, cache_status = self._from_cache_or_flask(environ, route)
+            response = apply_if_none_match(response, environ)
+            return apply_range(response, ranges) if ranges else response, cache_status
+        except ApiError as error:
+            return buffered_problem(error, request_id), REFUSED
         except Exception:
             log.exception("error in the middleware", extra={"request_id": request_id})
             return buffered_problem(InternalError(), request_id), NOT_CACHEABLE
+
+    def _methods(self, environ: Environ) -> Iterable[str]:
+        """Return the methods of a path; all for an unknown one, so that a page can read the 404."""
+        try:
+            path = environ["PATH_INFO"].encode("latin-1").decode()
+        except UnicodeDecodeError:
+            return METHODS
+        return self._urls.allowed_methods(path) or METHODS
 
     def _from_cache_or_flask(self, environ: Environ, route: Route) -> tuple[BufferedResponse, str]:
         def call_view() -> BufferedResponse:

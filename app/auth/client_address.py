@@ -9,23 +9,35 @@ IPV6_PREFIX_BITS = 64
 """A customer of an IPv6 provider has at least a /64, and can use any address in it."""
 
 
-def client_address(environ: Mapping[str, Any], trusted_proxies: int) -> str:
-    """Return the normalized address of the client.
+def sent_address(environ: Mapping[str, Any], trusted_proxies: int) -> str:
+    """Return the address of the client as the server or the outermost trusted proxy wrote it.
 
     Each trusted proxy appends the address of its own client to X-Forwarded-For. The entries
     before those come from the client and cannot be trusted.
     """
     peer = str(environ.get("REMOTE_ADDR", ""))
     if not trusted_proxies:
-        return normalize_address(peer)
+        return peer
     chain = [*environ.get("HTTP_X_FORWARDED_FOR", "").split(","), peer]
     if len(chain) <= trusted_proxies:  # it bypassed a proxy
-        return normalize_address(peer)
+        return peer
     forwarded = chain[-1 - trusted_proxies].strip()
-    return normalize_address(forwarded if _parse(forwarded) else peer)
+    return forwarded if _parse(forwarded) else peer
+
+
+def client_address(environ: Mapping[str, Any], trusted_proxies: int) -> str:
+    """Return the normalized address of the client, by which it is counted."""
+    return normalize_address(sent_address(environ, trusted_proxies))
 
 
 # Cached, because parsing an address takes longer than the rest of identifying a client.
+@lru_cache(maxsize=4_096)
+def exact_address(text: str) -> str:
+    """Return the address without port and zone, for the log; else ``unknown``."""
+    address = _parse(text)
+    return "unknown" if address is None else str(address)
+
+
 @lru_cache(maxsize=4_096)
 def normalize_address(text: str) -> str:
     """Return an IPv4 address unchanged, the /64 of an IPv6 address, else ``unknown``."""

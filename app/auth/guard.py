@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.auth.client_address import client_address
+from app.auth.client_address import normalize_address, sent_address
 from app.auth.policy import UNIDENTIFIED, AccessPolicy, Client
 from app.db.errors import unavailable
 from app.http.response import Environ
@@ -24,6 +24,7 @@ View = Callable[..., Any]
 class ClientContext:
     """The client of one request, and the rate limit headers of its response."""
 
+    sent_address: str
     client: Client = UNIDENTIFIED
     rate_limit_headers: Headers = ()
 
@@ -48,12 +49,18 @@ class RequestGuard:
             if endpoint.partition(".")[0] in EXEMPT_BLUEPRINTS
         }
 
+    def begin(self, environ: Environ) -> ClientContext:
+        """Store in ``environ`` from which address a request comes; nothing is checked yet."""
+        address = sent_address(environ, self._trusted_proxies)
+        context = environ[ENVIRON_KEY] = ClientContext(address)
+        return context
+
     def check(self, environ: Environ, view: View | None) -> None:
         """Raise an ApiError if the request is rejected.
 
-        Store the client, and the rate limit headers of the response, in ``environ``.
+        Store the client, and the rate limit headers of the response, in its context.
         """
-        context = environ[ENVIRON_KEY] = ClientContext()
+        context = client_context(environ)
         if view in self._exempt_views:
             return
         try:
@@ -66,7 +73,7 @@ class RequestGuard:
             context.rate_limit_headers = headers
 
         policy, options = self._policy, options_of(view)
-        address = client_address(environ, self._trusted_proxies)
+        address = normalize_address(context.sent_address)
         client = context.client = policy.identify(environ.get("HTTP_AUTHORIZATION"), address)
         is_read = environ["REQUEST_METHOD"] in READS or options.checks_write_access_itself
         count = policy.count_read if is_read else policy.count_write

@@ -36,26 +36,45 @@ def assign_request_id(environ: Environ) -> str:
     return request_id
 
 
+def path_of(environ: Environ) -> str:
+    """Return the path for people to read."""
+    path: str = environ["PATH_INFO"]  # each byte is the character of the same number
+    return path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace")
+
+
 def record_request(
-    environ: Environ, method: str, route: str, *, status: str, cache: str, seconds: float
+    environ: Environ,
+    method: str,
+    route: str,
+    *,
+    status: str,
+    cache: str,
+    seconds: float,
+    client: str,
+    key: str | None,
+    size: int,
 ) -> None:
-    """Count a request and its response, and log them."""
+    """Count a request and its response, and log them: ``client`` is its address, ``key`` the id.
+
+    ``size`` is in bytes, without the headers.
+    """
     label = method if method in METHODS else "other"
     _counter(label, route, status, cache.partition(";")[0]).inc()
     _timer(route).observe(seconds)
     if log.isEnabledFor(logging.INFO):
-        path = environ["PATH_INFO"]  # each byte is the character of the same number
-        if not path.isascii():
-            path = path.encode("latin-1").decode("utf-8", "replace")
         # Not log.info(): to find the calling line would cost as much as everything else here.
         record = {
             "name": log.name,
             "levelno": logging.INFO,
             "levelname": "INFO",
-            "msg": f"{method} {path}",
+            "msg": f"{method} {path_of(environ)}",
             "request_id": environ["HTTP_X_REQUEST_ID"],
+            "client": client,
+            "key": key,
+            "method": method,
             "route": route,
             "status": int(status),
+            "bytes": size,
             "ms": round(seconds * 1000, 2),
             "cache": cache,
         }

@@ -25,6 +25,9 @@ OK = "200 OK"
 
 Environ = dict[str, Any]
 """The environ of WSGI."""
+Headers = list[tuple[str, str]]
+NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
+"""On every response: browsers must not guess another type than its Content-Type."""
 
 
 @dataclass(slots=True)
@@ -32,7 +35,7 @@ class BufferedResponse:
     """A status line, headers and the whole body."""
 
     status: str
-    headers: list[tuple[str, str]]
+    headers: Headers
     body: bytes
 
     def get_header(self, name: str) -> str | None:

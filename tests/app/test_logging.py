@@ -7,10 +7,28 @@ import re
 import time
 
 import pytest
+from sqlalchemy import create_engine, insert
 
+from app.auth.api_keys import ApiKey, new_token
 from app.logging import BatchingStreamHandler, JsonFormatter, TextFormatter
 
 FORGED = "/books%0A%7B%22message%22%3A%22forged%22%7D%0D%1B%5B31m%E2%80%A8%C2%85"
+
+
+@pytest.fixture
+def keys_of():
+    """Create an API key in the database at a URL; return the token."""
+
+    def create(url):
+        token, public, digest = new_token()
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            row = {"name": "test", "public": public, "digest": digest, "scopes": []}
+            connection.execute(insert(ApiKey).values(row))
+        engine.dispose()
+        return token
+
+    return create
 
 
 @pytest.fixture
@@ -39,8 +57,11 @@ def test_a_json_record_has_the_fields_of_the_request(log_of):
         "logger": "bookstall.request",
         "message": "GET /books",
         "request_id": "id-of-a-client",
+        "client": "127.0.0.1",
+        "method": "GET",
         "route": "/books",
         "status": 200,
+        "bytes": len(b'{"items":[],"next_cursor":null}'),
         "cache": "fwd=bypass; detail=no-redis",
     }
 
@@ -70,7 +91,7 @@ def test_text_has_one_printable_line_per_request(log_of):
     assert len(lines) == 2
     assert all(re.match(r"\d\d:\d\d:\d\d INFO GET /books", line) for line in lines)
     assert all(line.isascii() and line.isprintable() for line in lines)
-    assert re.search(r" 404 [\d.]+ ", lines[0])
+    assert re.search(r" client=127.0.0.1 method=GET route=unmatched status=404 ", lines[0])
 
 
 def error_record(message, error=None):
@@ -89,6 +110,42 @@ def test_json_escapes_lone_surrogates_and_newlines():
 def test_text_escapes_characters_that_start_a_new_line():
     line = TextFormatter().format(error_record("one\ntwo\r\u2028three"))
     assert line.endswith("one\\ntwo\\r\\u2028three")
+
+
+def test_text_indents_an_exception_and_escapes_its_control_characters():
+    forged = ValueError("first\n12:00:00 INFO forged\r\x1b[31m\u2028\x85")
+    first, *others = TextFormatter().format(error_record("failed", forged)).split("\n")
+    assert first.endswith("ERRO failed")
+    assert all(line.startswith("    ") for line in others)
+    assert others[-1] == "    12:00:00 INFO forged\\r\\x1b[31m\\u2028\\x85"
+
+
+def test_text_escapes_the_fields_of_a_record():
+    record = error_record("said")
+    record.route = "/graphql\n12:00:00 INFO forged"
+    assert TextFormatter().format(record).endswith("said route=/graphql\\n12:00:00 INFO forged")
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_record_says_who_called_and_never_the_secret(serve, sqlite_database, keys_of, log_format):
+    token = keys_of(sqlite_database)
+    server = serve(DATABASE_URL=sqlite_database, LOG_FORMAT=log_format, TRUSTED_PROXIES="1")
+    forwarded = {"X_Forwarded_For": "6.6.6.6, [2001:db8::7]:4711"}
+    server.request("GET", "/books?a=1", Authorization=f"Bearer {token}", **forwarded)
+    server.request("HEAD", "/books", Authorization="Bearer bks_wrong", **forwarded)
+    server.stop()
+    log = server.log.read_text()
+    public = token.split("_")[1]
+    if log_format == "json":
+        first, second = [json.loads(line) for line in log.splitlines() if "/books" in line]
+        assert (first["client"], first["key"], first["status"]) == ("2001:db8::7", public, 422)
+        assert first["bytes"] > 100
+        assert (second["client"], second["status"], second["bytes"]) == ("2001:db8::7", 401, 0)
+        assert "key" not in second
+    else:
+        assert f"client=2001:db8::7 key={public} method=GET route=/books status=422 bytes=" in log
+    assert token.split("_", 2)[2] not in log
+    assert "bks_" not in log
 
 
 class CountingStream(io.StringIO):
