@@ -23,7 +23,8 @@ THREADS = 8
 LIVE_THREADS = 2
 """Threads for live connections, under asgi.py only. One more reads the events."""
 _DIGITS = re.compile(r"[0-9]{1,18}")
-_ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_VISIBLE = re.compile(r"[!-~]+")
 _NO_TIME = re.compile(r"(per|/)\s*0+\s*[a-z]", re.IGNORECASE)
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class Settings:
     cache_ttl: int = 300
     max_body_bytes: int = 1_048_576
     allowed_origins: tuple[str, ...] = ()
+    metrics_token: str | None = None
     log_format: str = "text"
     testing: bool = False
 
@@ -91,6 +93,7 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
         cache_ttl=read("CACHE_TTL", 300, integer_between(1, MAX_CACHE_TTL)),
         max_body_bytes=read("MAX_BODY_BYTES", 1_048_576, integer_between(1_024, 1_073_741_824)),
         allowed_origins=read("ALLOWED_ORIGINS", (), origins),
+        metrics_token=read("METRICS_TOKEN", None, visible_ascii),
         log_format=read("LOG_FORMAT", default_log_format, one_of("text", "json")),
     )
 
@@ -166,12 +169,30 @@ def rate(text: str) -> Rate | None:
 
 
 def origins(text: str) -> tuple[str, ...]:
-    """Parse the origins of other sites whose pages may open WebSockets and event streams."""
-    parsed = tuple(part.strip() for part in text.split(","))
-    if not all(_ORIGIN.fullmatch(part) for part in parsed):
-        message = "must be origins such as https://shop.example, separated by commas"
-        raise ValueError(f"{message}, not {text!r}")
-    return parsed
+    """Parse the origins of other sites whose pages may call, as browsers write them; or ``*``."""
+    if text == "*":
+        return ("*",)
+    try:
+        return tuple(_origin(part.strip().lower()) for part in text.split(","))
+    except ValueError:
+        message = "must be origins such as https://shop.example, separated by commas, or *"
+        raise ValueError(f"{message}, not {text!r}") from None
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    host = text.partition("://")[2].removesuffix(f":{parts.port}")
+    if not (_ORIGIN.fullmatch(text) and parts.hostname) or parts.port == 0:
+        raise ValueError
+    has_own_port = parts.port not in {None, {"http": 80, "https": 443}[parts.scheme]}
+    return f"{parts.scheme}://{host}:{parts.port}" if has_own_port else f"{parts.scheme}://{host}"
+
+
+def visible_ascii(text: str) -> str:
+    """Reject a token that a header cannot carry."""
+    if not _VISIBLE.fullmatch(text):
+        raise ValueError("must be visible ASCII characters without spaces")
+    return text
 
 
 def one_of(*words: str) -> Callable[[str], str]:

@@ -1,16 +1,18 @@
 """Liveness, readiness and metrics: /healthz, /readyz, /metrics."""
 
+import hmac
 import os
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import autocommit_engine
+from app.errors import Unauthorized
 from app.extensions import migrate
 from app.json import encode
 from app.redis.client import RedisUnavailable
@@ -40,12 +42,24 @@ def ready() -> Response:
 
 @bp.get("/metrics")
 def metrics() -> Response:
-    """Return the metrics of all workers in the Prometheus text format."""
+    """Return the metrics of all workers in the Prometheus text format; METRICS_TOKEN closes it."""
+    token = current_services().settings.metrics_token
+    if token is not None:
+        _check_token(request.environ.get("HTTP_AUTHORIZATION"), token)
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _check_token(authorization: str | None, token: str) -> None:
+    scheme, _, sent = (authorization or "").partition(" ")
+    # In constant time, so that the time of a response does not tell how much of a token is right.
+    is_right = hmac.compare_digest(sent.strip().encode(), token.encode())
+    if scheme.lower() != "bearer" or not is_right:
+        detail = "Send METRICS_TOKEN as Authorization: Bearer."
+        raise Unauthorized(detail, presented=authorization is not None)
 
 
 def _json(document: dict[str, Any], status: int) -> Response:

@@ -170,3 +170,63 @@ def test_rate_limits_proxies_and_required_keys_are_read():
 def test_an_invalid_limit_is_rejected_with_one_line(name, value):
     with pytest.raises(InvalidSetting, match=rf"^bookstall: {name} must be [^\n]*$"):
         from_env({**SECRET, name: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("*", ("*",)),
+        ("https://shop.example", ("https://shop.example",)),
+        (
+            "https://shop.example , http://127.0.0.1:8080",
+            ("https://shop.example", "http://127.0.0.1:8080"),
+        ),
+        ("HTTPS://Shop.Example:443", ("https://shop.example",)),
+        ("http://shop.example:80", ("http://shop.example",)),
+        ("http://shop.example:443", ("http://shop.example:443",)),
+        ("http://[::1]:3000", ("http://[::1]:3000",)),
+        ("http://[::1]:80", ("http://[::1]",)),
+        ("https://xn--bcher-kva.example", ("https://xn--bcher-kva.example",)),
+        ("", ()),
+    ],
+)
+def test_allowed_origins_are_written_as_browsers_write_them(text, expected):
+    assert from_env({**SECRET, "ALLOWED_ORIGINS": text}).allowed_origins == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shop.example",
+        "https://shop.example/",
+        "https://shop.example/path",
+        "https://shop.example?a",
+        "https://user@shop.example",
+        "https://*.shop.example",
+        "*, https://shop.example",
+        "https://shop.example, *",
+        "https://shop.example,",
+        ",",
+        "null",
+        "ftp://shop.example",
+        "https://",
+        "https://:443",
+        "https://shop.example:0",
+        "https://shop.example:65536",
+        "https://shop.example:x",
+        "https://b\u00fccher.example",
+        "http://[::1",
+        "https://a.example https://b.example",
+    ],
+)
+def test_wrong_allowed_origins_stop_the_start_with_one_line(text):
+    with pytest.raises(InvalidSetting) as raised:
+        from_env({**SECRET, "ALLOWED_ORIGINS": text})
+    assert str(raised.value).startswith("bookstall: ALLOWED_ORIGINS must be origins such as ")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["two words", "caf\u00e9", "tab\there"])
+def test_a_metrics_token_that_a_header_cannot_carry_stops_the_start(text):
+    with pytest.raises(InvalidSetting, match="METRICS_TOKEN must be visible ASCII"):
+        from_env({**SECRET, "METRICS_TOKEN": text})

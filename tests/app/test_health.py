@@ -95,3 +95,45 @@ def request_count(client, **labels):
         for line in lines
         if line.startswith("bookstall_requests_total{") and all(w in line for w in wanted)
     )
+
+
+@pytest.fixture
+def guarded(make_app, sqlite_database):
+    return make_app(sqlite_database, metrics_token="not-to-be-guessed").test_client()
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_metrics_are_returned_to_who_sends_the_token(guarded, scheme):
+    response = guarded.get("/metrics", headers={"Authorization": f"{scheme} not-to-be-guessed"})
+    assert response.status_code == 200
+    assert b"bookstall_requests_total" in response.data
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer not-to-be-guesse",
+        "Bearer not-to-be-guessed2",
+        "Bearer NOT-TO-BE-GUESSED",
+        "Basic not-to-be-guessed",
+        "not-to-be-guessed",
+        "Bearer \xff",
+        "Bearer not-to-be-guessed,Bearer not-to-be-guessed",
+    ],
+)
+def test_metrics_without_the_token_are_a_401(guarded, sent):
+    headers = {} if sent is None else {"Authorization": sent}
+    response = guarded.get("/metrics", headers=headers)
+    assert (response.status_code, response.mimetype) == (401, "application/problem+json")
+    assert response.headers["WWW-Authenticate"].startswith('Bearer realm="bookstall"')
+    assert b"bookstall_" not in response.data
+    assert guarded.get("/healthz", headers=headers).status_code == 200
+
+
+def test_metrics_are_open_without_a_token(client):
+    headers = {"Authorization": "Bearer of another service"}
+    assert client.get("/metrics", headers=headers).status_code == 200
