@@ -5,7 +5,7 @@
     │   ├── TimeoutError          the same, with more time; a subclass of the builtin too
     │   │   └── StuckError        the call did not return: the day fails
     │   ├── TokenExpiredError     try again at once: the token has been renewed
-    │   └── UnconfirmedError      the same; fatal if no day of the run succeeds
+    │   └── UnconfirmedError      the same; the run ends if no day succeeds
     ├── RateLimitError            pause all workers for `retry_after` seconds
     ├── DayError                  the day fails: another attempt would fail too
     │   └── UnavailableError      the day can never be had: it is not asked for again
@@ -82,13 +82,13 @@ class TokenExpiredError(TransientError):
 
 
 class UnconfirmedError(TransientError):
-    """A status that usually concerns every day, or else one day by accident.
+    """A refusal that usually concerns every day, but one day only where other days succeed.
 
-    ``fatal`` ends the run unless a day succeeds.
+    ``fatal`` is raised if no day succeeds, after all attempts or, if not ``retried``, after one.
     """
 
-    def __init__(self, fatal: "FatalError") -> None:
-        self.fatal = fatal
+    def __init__(self, fatal: "FatalError", *, retried: bool = True) -> None:
+        self.fatal, self.retried = fatal, retried
         super().__init__(str(fatal))
 
 

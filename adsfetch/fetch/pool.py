@@ -13,7 +13,9 @@ from adsfetch.errors import (
     FatalError,
     QuotaError,
     SourceDownError,
+    TokenExpiredError,
     UnavailableError,
+    UnconfirmedError,
     describe,
 )
 from adsfetch.fetch.isolation import IsAbandoned, call_isolated, read_rows
@@ -24,6 +26,7 @@ from adsfetch.sources import FetchData
 
 Kept = TypeVar("Kept")
 MAX_FAILURES_IN_A_ROW = 32  # or twice the workers
+MAX_REFUSALS_IN_A_ROW = 3  # of days that failed by an error which would concern every day
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +119,16 @@ class FailureStreak:
 
     def check(self) -> None:
         """Raise the error that ends the run when too many days have failed in a row."""
-        if len(self.failures) < self._limit:
-            return
-        last = self.failures[-1]
-        raise fatal_form(last.error) or SourceDownError(
-            f"{len(self.failures)} days failed one after another, the last with {last.reason}; "
-            "the source does not work at present: run the same command again later"
-        )
+        latest = [failure.error for failure in self.failures[-MAX_REFUSALS_IN_A_ROW:]]
+        refusals = [error for error in latest if isinstance(error, FatalError)]
+        if len(refusals) == MAX_REFUSALS_IN_A_ROW:
+            raise refusals[-1]
+        if len(self.failures) >= self._limit:
+            raise SourceDownError(
+                f"{len(self.failures)} days failed one after another, the last with "
+                f"{self.failures[-1].reason}; the source does not work at present: run the same "
+                "command again later"
+            )
 
 
 @dataclass
@@ -148,6 +154,8 @@ class DayFetcher(Generic[Kept]):
             raise
         except Stopped:
             raise
+        except (TokenExpiredError, UnconfirmedError) as error:
+            return DayFailure(day, fatal_form(error) or error, call.tries)
         except Exception as error:  # noqa: BLE001 - a source may raise any exception
             return DayFailure(day, error, call.tries)
         finally:

@@ -134,7 +134,8 @@ class RetriedCall:
             self._rate_limits += 1
             enough = self._rate_limits >= 2 * retry.attempts
         else:
-            enough = self.tries - self._rate_limits >= retry.attempts
+            once = isinstance(error, UnconfirmedError) and not error.retried
+            enough = once or self.tries - self._rate_limits >= retry.attempts
         if enough:
             self._end_run_if_every_day_fails(error)
         return enough or (state.seconds_since_start or 0.0) >= retry.give_up_after

@@ -67,7 +67,7 @@ class Ads:
         if rule["do"] == "expire_now":
             self.behaviour.expire()
             refuse(context, {"do": "expired"})
-        if rule["do"] in REFUSALS:
+        if rule["do"] in REFUSALS or rule["do"] == "status":
             refuse(context, rule)
         yield from self.rows(day, half=rule["do"] in ("break", "hang"))
         if rule["do"] == "break":
@@ -85,12 +85,13 @@ class Ads:
 
 
 def refuse(context: Any, rule: dict[str, Any]) -> NoReturn:
-    """End a call with the error of a rule."""
-    status, kind, code = REFUSALS[rule["do"]]
+    """End a call with the error of a rule; the rule ``status`` names all of it itself."""
+    own = (rule.get("status"), rule.get("kind"), rule.get("code"))
+    status, kind, code = REFUSALS.get(rule["do"], own)
     if kind:
         details = messages.failure(kind, rule.get("code", code), rule.get("retry_delay"))
         context.set_trailing_metadata(((messages.FAILURE, details), ("request-id", "local")))
-    context.abort(getattr(grpc.StatusCode, status), code)
+    context.abort(getattr(grpc.StatusCode, status), rule.get("text", code))
     raise AssertionError("abort always raises")
 
 

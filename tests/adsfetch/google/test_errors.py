@@ -108,6 +108,106 @@ def test_a_fatal_error_ends_the_run_at_once(google, ads, failure, code, argument
     assert len(ads.log()["days"]) <= 8
 
 
+ODD_STATUSES = [
+    ("ABORTED", "try again"),
+    ("ALREADY_EXISTS", "it exists"),
+    ("CANCELLED", "the server cancelled"),
+    ("DATA_LOSS", "a corrupt block"),
+    ("FAILED_PRECONDITION", "not in this state"),
+    ("INTERNAL", "unexpected"),
+    ("INVALID_ARGUMENT", "odd"),
+    ("NOT_FOUND", "no such thing"),
+    ("OUT_OF_RANGE", "past the end"),
+    ("PERMISSION_DENIED", "the caller does not have permission"),
+    ("RESOURCE_EXHAUSTED", "Received message larger than max (70000000 vs. 67108864)"),
+    ("RESOURCE_EXHAUSTED", "out of memory"),
+    ("UNAUTHENTICATED", "who is it?"),
+    ("UNAVAILABLE", "away"),
+    ("UNIMPLEMENTED", "GRPC target method can't be resolved"),
+    ("UNKNOWN", "what?"),
+]
+
+
+@pytest.mark.parametrize(("status", "text"), ODD_STATUSES)
+def test_a_status_of_one_day_costs_that_day_only(google, ads, tmp_path, status, text):
+    rule = {"do": "status", "day": "2024-01-02", "times": 99, "status": status, "text": text}
+    ads.behave(rule)
+    result = google(*FETCH, "--attempts", "2")
+    assert result.code == 1, result.err
+    assert [failure["day"] for failure in result.json["failed"]] == ["2024-01-02"]
+    assert text in result.json["failed"][0]["reason"]
+    assert result.json["throttled_seconds"] == 0
+    assert set(days_in(tmp_path)) == {"2024-01-01", "2024-01-03"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "status"),
+    [
+        ("authorization_error", "USER_PERMISSION_DENIED", "PERMISSION_DENIED"),
+        ("authentication_error", "NOT_ADS_USER", "UNAUTHENTICATED"),
+        ("query_error", "BAD_VALUE", "INVALID_ARGUMENT"),
+        ("size_limit_error", "RESPONSE_SIZE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"),
+        ("resource_count_limit_exceeded_error", "RESPONSE_ROW_LIMIT_EXCEEDED", "INVALID_ARGUMENT"),
+        ("date_range_error", "AFTER_MAXIMUM_ALLOWABLE_DATE", "INVALID_ARGUMENT"),
+        ("query_error", "DATE_RANGE_TOO_WIDE", "INVALID_ARGUMENT"),
+    ],
+)
+def test_a_refusal_of_one_day_is_not_believed_for_the_others(google, ads, kind, code, status):
+    rule = {"do": "status", "day": "2024-01-02", "times": 99}
+    ads.behave({**rule, "kind": kind, "code": code, "status": status})
+    result = google(*FETCH)
+    assert result.code == 1, result.err
+    assert [failure["day"] for failure in result.json["failed"]] == ["2024-01-02"]
+    assert code in result.json["failed"][0]["reason"]
+    assert ads.log()["days"].count("2024-01-02") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "code"),
+    [
+        ("PERMISSION_DENIED", "the caller does not have permission", 3),
+        ("UNAUTHENTICATED", "invalid credentials", 3),
+        ("INVALID_ARGUMENT", "odd", 2),
+        ("UNIMPLEMENTED", "GRPC target method can't be resolved", 2),
+        ("UNKNOWN", "Version v26 is deprecated. Requests to this version are blocked.", 2),
+        ("DATA_LOSS", "a corrupt block", 1),
+        ("RESOURCE_EXHAUSTED", "out of memory", 1),
+        ("RESOURCE_EXHAUSTED", "Received message larger than max (70000000 vs. 67108864)", 1),
+        ("RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota).", 4),
+    ],
+)
+def test_a_status_of_every_day_ends_the_run_with_its_code(google, ads, status, text, code):
+    ads.behave({"do": "status", "times": 9999, "status": status, "text": text})
+    result = google(*FETCH, "--attempts", "2")
+    assert result.code == code, result.json
+    said = result.json["stopped"] or result.json["failed"][0]["reason"]
+    assert text in said or code == 4
+    assert len(ads.log()["days"]) <= 4 * 3
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ("UNIMPLEMENTED", "GRPC target method can't be resolved"),
+        ("UNKNOWN", "Version v26 is deprecated. Requests to this version are blocked."),
+        ("INVALID_ARGUMENT", "Version v26 is no longer supported"),
+    ],
+)
+def test_a_version_that_is_switched_off_is_named_with_the_cure(google, ads, status, text):
+    ads.behave({"do": "status", "times": 9999, "status": status, "text": text})
+    said = google(*FETCH, "--attempts", "2").json["stopped"]
+    assert text in said
+    assert "choose another --api-version, or upgrade the package google-ads" in said
+
+
+def test_a_permission_that_is_lost_in_mid_run_ends_it_with_3_after_a_few_days(google, ads):
+    ads.behave({"do": "permission", "after": 5, "times": 999})
+    result = google("fetch", "2024-01-01", "2024-01-31", "--workers", "2")
+    assert result.code == 3
+    assert result.json["days_fetched"] == 5
+    assert len(ads.log()["days"]) <= 5 + 3 + 4
+
+
 def test_a_day_that_is_not_available_fails_without_a_retry(google, ads, tmp_path):
     ads.behave({"do": "too_old", "day": "2024-01-01", "times": 99})
     result = google(*FETCH)
