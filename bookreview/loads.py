@@ -106,6 +106,7 @@ def write_reviews(batch: Sequence[Row], key: str) -> set[str]:
     changes = upsert(Review, batch, key, _derive_review)
     book_ids = _update_books(changes)
     tags = {tag for book_id in book_ids for tag in (f"book:{book_id}", reviews_topic(book_id))}
+    tags |= {f"review:{change.before['id']}" for change in changes if change.before}
     return {"books", *tags} if book_ids else set()
 
 

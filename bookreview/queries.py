@@ -10,6 +10,7 @@ from app.api.pagination import LIMIT, Page, PageRequest, SortOrder, Statement, c
 from app.db.engine import fetch_all
 from app.db.statements import LIKE_ESCAPE, escape_like
 from app.errors import NotFound
+from app.text import fold
 from bookreview.models import Book, Review
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -32,6 +33,7 @@ REVIEW_COLUMNS = (
     Review.created_at,
 )
 BOOK_BY_ID = select(*BOOK_COLUMNS).where(Book.id == bindparam("book_id"))
+REVIEW_BY_ID = select(*REVIEW_COLUMNS).where(Review.id == bindparam("review_id"))
 REVIEWS_OF_A_BOOK = select(*REVIEW_COLUMNS).where(Review.book_id == bindparam("book_id"))
 BY_ID = SortOrder((Book.id,))
 NEWEST_FIRST = SortOrder((Review.created_at, Review.id), descending=True)
@@ -69,8 +71,8 @@ def _filtered(
     q: str | None, author: str | None, isbn: str | None
 ) -> tuple[Statement, Mapping[str, Any]]:
     values = {
-        "q": None if q is None else f"%{escape_like(q.casefold())}%",
-        "author": None if author is None else f"%\n%{escape_like(author.casefold())}%",
+        "q": None if q is None else f"%{escape_like(fold(q))}%",
+        "author": None if author is None else f"%\n%{escape_like(fold(author))}%",
         "isbn": isbn,
     }
     given = {name: value for name, value in values.items() if value is not None}
@@ -91,6 +93,14 @@ def reviews(book_id: int, page: PageRequest) -> Page:
     if not reviews.items:
         book(book_id)  # raises NotFound
     return reviews
+
+
+def review(review_id: int) -> AnyRow:
+    """Return one review; raise NotFound."""
+    reviews = fetch_all(REVIEW_BY_ID, {"review_id": review_id})
+    if not reviews:
+        raise NotFound(f"There is no review {review_id}.")
+    return reviews[0]
 
 
 def count_reviews(book_id: int) -> int:

@@ -31,7 +31,7 @@ def list_books(query: dict[str, Any]) -> Page:
 @bp.post("/books")
 @scope("books:write")
 @arguments(NewBookSchema)
-@response(201, BookSchema, 409, sets_location=True)
+@response(201, BookSchema, 409, location="/books/{0.id}")
 def create_book(body: dict[str, Any]) -> Any:
     """Add a book. If its ISBN already exists, the response is 409."""
     return services.add_book(**body)
@@ -57,7 +57,15 @@ def list_reviews(book_id: int, query: dict[str, Any]) -> Page:
 @bp.post("/books/<id:book_id>/reviews")
 @scope("reviews:write")
 @arguments(NewReviewSchema)
-@response(201, ReviewSchema)
+@response(201, ReviewSchema, location="/reviews/{0.id}")
 def create_review(book_id: int, body: dict[str, Any]) -> Any:
     """Add a review to a book, and update the book's average rating."""
     return services.add_review(book_id, **body)
+
+
+@bp.get("/reviews/<id:review_id>")
+@cached("review:{review_id}")
+@response(200, ReviewSchema)
+def get_review(review_id: int) -> Any:
+    """Get a review."""
+    return queries.review(review_id)

@@ -27,6 +27,7 @@ ADJUSTMENTS = select(
     StockAdjustment.reason,
     StockAdjustment.created_at,
 ).where(StockAdjustment.product_id == bindparam("product_id"))
+ADJUSTMENT_BY_ID = ADJUSTMENTS.where(StockAdjustment.id == bindparam("adjustment_id"))
 ORDERS = {
     "id": SortOrder((Product.id,)),
     "name": SortOrder((Product.folded, Product.id)),
@@ -57,6 +58,15 @@ def adjustments(product_id: int, page: PageRequest) -> Page:
     if not adjustments.items:
         product(product_id)  # raises NotFound
     return adjustments
+
+
+def adjustment(product_id: int, adjustment_id: int) -> Row[*tuple[Any, ...]]:
+    """Return one stock adjustment of a product; raise NotFound."""
+    values = {"product_id": product_id, "adjustment_id": adjustment_id}
+    adjustments = fetch_all(ADJUSTMENT_BY_ID, values)
+    if not adjustments:
+        raise NotFound(f"There is no stock adjustment {adjustment_id} of product {product_id}.")
+    return adjustments[0]
 
 
 def product_not_found(product_id: int) -> NotFound:

@@ -2,19 +2,22 @@
 
 from collections.abc import Collection
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import String, cast, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.db.types import now
 from app.errors import ApiError, Conflict, PreconditionFailed
 from app.extensions import db
+from app.text import fold
 from app.unit_of_work import commit
-from inventory.models import STOCK_MAX, Product, StockAdjustment, fold
+from inventory.models import STOCK_MAX, Product, StockAdjustment
 from inventory.queries import PRODUCT_WITH_VERSION, product_not_found
 
 FIRST_STOCK = "first stock"
+CHANGED = "The product has changed since it was read."
 
 
 def add_product(sku: str, name: str, price: Decimal, stock_level: int) -> Any:
@@ -46,8 +49,8 @@ def update_product(
     current = db.session.execute(locking).one_or_none()
     if current is None:
         raise _roll_back(product_not_found(product_id))
-    if versions is not None and str(current.version) not in versions:
-        raise _roll_back(PreconditionFailed("The product has changed since it was read."))
+    if not _accepts(versions, current.version):
+        raise _roll_back(PreconditionFailed(CHANGED))
     price = current.price if price is None else price
     stock_level = current.stock_level if stock_level is None else stock_level
     if (price, stock_level) == (current.price, current.stock_level):
@@ -60,17 +63,25 @@ def update_product(
     return product
 
 
-def adjust_stock(product_id: int, delta: int, reason: str | None = None) -> Any:
-    """Change the stock by ``delta`` units; raise NotFound, or Conflict if it is out of bounds."""
+def adjust_stock(
+    product_id: int, versions: Collection[str] | None, delta: int, reason: str | None = None
+) -> Any:
+    """Change the stock by ``delta`` units; return the product and ``adjustment_id``.
+
+    Raise NotFound, Conflict if the stock would be out of bounds, or PreconditionFailed as
+    ``update_product`` does.
+    """
     # The old level is compared with bounds, as the new level could overflow before a comparison.
     fits = Product.stock_level.between(-delta, STOCK_MAX - max(delta, 0))
     change = _update(product_id).where(fits).values(stock_level=Product.stock_level + delta)
+    if versions is not None:
+        change = change.where(cast(Product.version, String).in_(versions))
     product = db.session.execute(change).one_or_none()
     if product is None:
-        raise _roll_back(_refusal(product_id, delta))
-    _add_to_ledger(product, delta, reason)
+        raise _roll_back(_refusal(product_id, versions, delta))
+    adjustment_id = _add_to_ledger(product, delta, reason)
     commit(invalidate=["products", f"product:{product_id}"])
-    return product
+    return SimpleNamespace(**product._mapping, adjustment_id=adjustment_id)
 
 
 def _update(product_id: int) -> Any:
@@ -83,17 +94,27 @@ def _update(product_id: int) -> Any:
     )
 
 
-def _add_to_ledger(product: Any, delta: int, reason: str | None) -> None:
-    """Add a change of stock to the ledger, unless it is 0."""
-    if delta:
-        values = {"delta": delta, "stock_level": product.stock_level, "reason": reason}
-        db.session.execute(insert(StockAdjustment).values(product_id=product.id, **values))
+def _accepts(versions: Collection[str] | None, version: int) -> bool:
+    return versions is None or str(version) in versions
 
 
-def _refusal(product_id: int, delta: int) -> ApiError:
-    level = db.session.scalar(select(Product.stock_level).where(Product.id == product_id))
-    if level is None:
+def _add_to_ledger(product: Any, delta: int, reason: str | None) -> int | None:
+    """Add a change of stock to the ledger, unless it is 0; return the id of the adjustment."""
+    if not delta:
+        return None
+    values = {"delta": delta, "stock_level": product.stock_level, "reason": reason}
+    statement = insert(StockAdjustment).values(product_id=product.id, **values)
+    return db.session.scalar(statement.returning(StockAdjustment.id))
+
+
+def _refusal(product_id: int, versions: Collection[str] | None, delta: int) -> ApiError:
+    current = select(Product.stock_level, Product.version).where(Product.id == product_id)
+    found = db.session.execute(current).one_or_none()
+    if found is None:
         return product_not_found(product_id)
+    level, version = found
+    if not _accepts(versions, version):
+        return PreconditionFailed(CHANGED)
     if delta < 0:
         return Conflict(f"There are {level} units in stock, too few to remove {-delta}.")
     return Conflict(f"There are {level} units in stock; the maximum is {STOCK_MAX}.")

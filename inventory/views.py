@@ -7,7 +7,7 @@ from app.api.contract import arguments, response
 from app.api.pagination import Page, PageQuery
 from app.auth.api_keys import scope
 from app.cache.tags import cached
-from app.http.request import read_if_match
+from app.http.preconditions import if_match
 from inventory import queries, search, services
 from inventory.schemas import (
     AdjustmentSchema,
@@ -18,6 +18,10 @@ from inventory.schemas import (
     ProductSchema,
     ProductSearchQuery,
 )
+
+ADJUSTMENT = "/products/{0.id}/stock-adjustments/{0.adjustment_id}"
+
+Versions = frozenset[str] | None
 
 bp = ApiBlueprint("inventory", __name__, description="Products, their prices and their stock.")
 
@@ -47,7 +51,7 @@ def search_products(query: dict[str, Any]) -> Page:
 @bp.post("/products")
 @scope("products:write")
 @arguments(NewProductSchema)
-@response(201, ProductSchema, 409, sets_location=True, version_etag=True)
+@response(201, ProductSchema, 409, location="/products/{0.id}", version_etag=True)
 def create_product(body: dict[str, Any]) -> Any:
     """Add a product with its initial stock. If its SKU already exists, the response is 409."""
     return services.add_product(**body)
@@ -64,13 +68,14 @@ def get_product(product_id: int) -> Any:
 @bp.patch("/products/<id:product_id>")
 @scope("products:write")
 @arguments(ProductChangeSchema)
-@response(200, ProductSchema, 412, version_etag=True)
-def update_product(product_id: int, body: dict[str, Any]) -> Any:
+@if_match
+@response(200, ProductSchema, version_etag=True)
+def update_product(product_id: int, body: dict[str, Any], versions: Versions) -> Any:
     """Set price, stock level or both.
 
     With If-Match, the response is 412 if the product has changed since its ETag was read.
     """
-    return services.update_product(product_id, read_if_match(), **body)
+    return services.update_product(product_id, versions, **body)
 
 
 @bp.get("/products/<id:product_id>/stock-adjustments")
@@ -85,7 +90,20 @@ def list_adjustments(product_id: int, query: dict[str, Any]) -> Page:
 @bp.post("/products/<id:product_id>/stock-adjustments")
 @scope("products:write")
 @arguments(NewAdjustmentSchema)
-@response(201, ProductSchema, 409, version_etag=True)
-def create_adjustment(product_id: int, body: dict[str, Any]) -> Any:
-    """Add or remove stock. If there are too few units, the response is 409 and nothing changes."""
-    return services.adjust_stock(product_id, **body)
+@if_match
+@response(201, ProductSchema, 409, location=ADJUSTMENT, version_etag=True)
+def create_adjustment(product_id: int, body: dict[str, Any], versions: Versions) -> Any:
+    """Add or remove stock. If there are too few units, the response is 409 and nothing changes.
+
+    The response is the changed product; Location is the adjustment. With If-Match, it is 412 if
+    the product has changed since its ETag was read.
+    """
+    return services.adjust_stock(product_id, versions, **body)
+
+
+@bp.get("/products/<id:product_id>/stock-adjustments/<id:adjustment_id>")
+@cached("product:{product_id}")
+@response(200, AdjustmentSchema)
+def get_adjustment(product_id: int, adjustment_id: int) -> Any:
+    """Get one change of a product's stock."""
+    return queries.adjustment(product_id, adjustment_id)

@@ -11,8 +11,10 @@ from flask import Response, current_app, request
 from marshmallow import Schema, ValidationError, fields, missing
 
 from app.api.fields import QuerySchema
+from app.auth.guard import READS
 from app.errors import NotAcceptable, Unprocessable
 from app.http.accept import JSON, accepts_json
+from app.http.preconditions import check_preconditions
 from app.http.request import read_body, read_query
 from app.http.route_options import ResponseContract, View, options_of, set_options
 from app.json import encode

@@ -28,7 +28,8 @@ from app.http.route_options import View
 from app.unit_of_work import deferred_commit
 
 KEY_HEADER = "Idempotency-Key"
-KEY = re.compile(r"[!-~]{1,255}")
+KEY = re.compile(r"[!-+\--~]{1,255}")
+"""No comma: that is how two header lines arrive, which could be those of two requests."""
 RETENTION = timedelta(hours=24)
 PURGE_BATCH = 10
 """Each stored response deletes up to this many expired ones, so that they never accumulate."""
@@ -91,7 +92,9 @@ def respond_once(make: MakeResponse) -> Response:
 
 def _claim(key: str) -> Claim:
     if not KEY.fullmatch(key):
-        raise BadRequest("An Idempotency-Key has 1 to 255 visible ASCII characters.")
+        raise BadRequest(
+            "Send one Idempotency-Key of 1 to 255 visible ASCII characters without a comma."
+        )
     target = f"{request.method} {request.full_path}\n".encode()
     fingerprint = hashlib.sha256(target + read_bytes()).digest()
     return Claim(client_context(request.environ).client.name, key, fingerprint)

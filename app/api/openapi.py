@@ -18,6 +18,7 @@ from app.api.openapi_components import (
     BEARER,
     DESCRIPTIONS,
     IDEMPOTENCY_KEY,
+    IF_MATCH,
     INFO,
     PATH_ID,
     PROBLEM,
@@ -35,8 +36,8 @@ bp = Blueprint("openapi", __name__, cli_group=None)
 COMMON_FAILURES = (400, 401, 404, 406, 414, 422, 429, 500, 503)
 FAILURES = {
     "GET": (304, *COMMON_FAILURES),
-    "POST": (*COMMON_FAILURES, 403, 409, 413, 415),
-    "PATCH": (*COMMON_FAILURES, 403, 413, 415),
+    "POST": (*COMMON_FAILURES, 403, 409, 412, 413, 415),
+    "PATCH": (*COMMON_FAILURES, 403, 412, 413, 415),
 }
 CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
@@ -138,7 +139,8 @@ def build_document(app: Flask) -> dict[str, Any]:
 def _add_links(paths: dict[str, Any], routes: list[Route]) -> None:
     """Link each created resource to the operations that take its id."""
     for route in routes:
-        if route.response.sets_location:
+        if route.response.location is not None:
+            collection, _, _ = route.response.location.partition("{")
             responses = paths[route.path]["post"]["responses"]
             responses[str(route.response.status.value)]["links"] = {
                 other.operation_id: {
@@ -146,7 +148,7 @@ def _add_links(paths: dict[str, Any], routes: list[Route]) -> None:
                     "parameters": dict.fromkeys(other.rule.arguments, "$response.body#/id"),
                 }
                 for other in routes
-                if other.rule.rule.startswith(f"{route.rule.rule}/<")
+                if other.rule.rule.startswith(f"{collection}<") and len(other.rule.arguments) == 1
             }
 
 
@@ -178,6 +180,8 @@ def _operation(route: Route, method: str) -> dict[str, Any]:
         operation["parameters"] = [{"in": "query", "schema": options.query}]
     if method == "POST":
         operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+    if options.evaluates_if_match:
+        operation.setdefault("parameters", []).append(IF_MATCH)
     if options.body is not None:
         operation["requestBody"] = {"required": True, "content": _json(options.body)}
     return operation

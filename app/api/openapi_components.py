@@ -89,9 +89,17 @@ IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
     "required": False,
-    "schema": {**TEXT, "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "schema": {**TEXT, "minLength": 1, "maxLength": 255, "pattern": "^[!-+\\--~]+$"},
     "description": "If the same request is sent again with this key within 24 hours, the "
     "response to the first one is returned and nothing is written.",
+}
+IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "required": False,
+    "schema": {**TEXT, "examples": ['"3"']},
+    "description": "The ETag of the product, with its quotes. If the product has another version "
+    "by now, the response is 412 and nothing changes.",
 }
 BEARER = {
     "type": "http",
@@ -142,7 +150,7 @@ def success_headers(contract: ResponseContract, method: str) -> dict[str, Any]:
         **CACHE_STATUS,
         **(ETAG if method == "GET" or contract.version_etag else {}),
         **(LINK if contract.paged else {}),
-        **(LOCATION if contract.sets_location else {}),
+        **(LOCATION if contract.location else {}),
         **(REPLAYED if method == "POST" else {}),
     }
 

@@ -20,7 +20,8 @@ class ResponseContract:
     status: HTTPStatus
     schema: type[Schema]
     paged: bool
-    sets_location: bool
+    location: str | None
+    """The URL of the created object: a format of ``{0}``, the result of the view."""
     version_etag: bool
     failures: frozenset[HTTPStatus]
 
@@ -36,6 +37,7 @@ class RouteOptions:
     cache_tags: tuple[str, ...] = ()
     scope: str | None = None
     checks_write_access_itself: bool = False
+    evaluates_if_match: bool = False
 
 
 DEFAULTS = RouteOptions()

@@ -161,6 +161,13 @@ def test_a_load_invalidates_cached_responses(make_app, database, redis_url, path
     assert client.get("/books").json["items"][0]["review_count"] == 1
     assert client.get("/books/1").json["average_rating"] == 5
     assert len(client.get("/books/1/reviews").json["items"]) == 1
+    for hit in (False, True):
+        response = client.get("/reviews/1")
+        assert response.json["text"] == "x"
+        assert (response.headers["Cache-Status"] == "bookstall; hit") == hit
+    path.write_text(HEAD + "1,5,Ana,changed,r1\n")
+    app.test_cli_runner().invoke(args=["reviews", "load", str(path)])
+    assert client.get("/reviews/1").json["text"] == "changed"
 
 
 def make_rows(books: int = 7) -> list[str]:

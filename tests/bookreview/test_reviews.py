@@ -159,3 +159,12 @@ def test_an_invalid_review_does_not_count(client, book):
     emma = book()
     client.post(f"/books/{emma}/reviews", json={**WORDS, "rating": 6})
     assert client.get(f"/books/{emma}").json["review_count"] == 0
+
+
+def test_a_created_review_can_be_read_at_its_location(client, book):
+    emma = book()
+    assert client.get("/reviews/1").status_code == 404
+    body = {"rating": 5, "reviewer": "Ana", "text": "Good."}
+    created = client.post(f"/books/{emma}/reviews", json=body)
+    assert created.headers["Location"] == f"/reviews/{created.json['id']}"
+    assert client.get(created.headers["Location"]).json == created.json

@@ -38,7 +38,7 @@ def test_every_decorator_adds_its_options_to_those_of_the_others():
             arguments(LampQuery)(arguments(LampSchema)(response(201, LampSchema, 409)(view)))
         )
     )
-    contract = ResponseContract(201, LampSchema, False, False, False, frozenset({409}))
+    contract = ResponseContract(201, LampSchema, False, None, False, frozenset({409}))
     assert options_of(decorated) == RouteOptions(
         response=contract,
         query=LampQuery,

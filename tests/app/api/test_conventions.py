@@ -239,6 +239,16 @@ def test_every_write_has_a_valid_body_in_this_module():
     assert {(m, url_of(rule)) for m, rule, options in ROUTES if options.body} == set(BODIES)
 
 
+def test_the_location_of_everything_created_can_be_read(client):
+    for (method, path), body in BODIES.items():
+        if method == "POST":
+            first, again = (
+                client.post(path, json=body, headers={"Idempotency-Key": path}) for _ in range(2)
+            )
+            assert first.headers["Location"] == again.headers["Location"]
+            assert client.get(first.headers["Location"]).status_code == 200
+
+
 def test_every_post_with_an_idempotency_key_is_written_once(client):
     for (method, path), body in BODIES.items():
         if method == "POST":
