@@ -14,8 +14,12 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.policy import Client
-from app.server.asgi_adapter import transport_of
 
+PRIVATE_NAMES = (
+    "gunicorn.asgi.websocket:WebSocketProtocol._send",
+    "gunicorn.asgi.websocket:WebSocketProtocol.transport",
+)
+"""What this module uses of gunicorn, if that is the server, beyond its documentation."""
 OPENING_MESSAGES = ("websocket.accept", "http.response.start")
 LAST_CHUNK = {"type": "http.response.body", "body": b"", "more_body": False}
 PING = {"type": "websocket.send", "text": '{"type":"ping"}'}
@@ -52,7 +56,7 @@ class ClientConnection:
         self.sent_at = self.received_at = self._pinged_at = time.monotonic()
         self._receive = receive
         self._send = send
-        self._transport = transport_of(send)
+        self._transport = _transport_of(send)
         self._task: asyncio.Task[Any] | None = None
         self._sends_in_progress = 0
         self._ping_after = PING_INTERVAL_SECONDS * (1 - PING_JITTER * random.random())  # noqa: S311
@@ -138,3 +142,9 @@ class ClientConnection:
             self._task.cancel()
         if self._transport is not None:
             self._transport.abort()  # close() would wait until the client has read everything
+
+
+def _transport_of(send: Send) -> asyncio.WriteTransport | None:
+    """Return the transport of a WebSocket, which ASGI does not expose; else None."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    return transport if isinstance(transport, asyncio.WriteTransport) else None

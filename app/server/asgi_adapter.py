@@ -1,39 +1,35 @@
-"""Everything that we use of gunicorn's ASGI worker beyond its documentation.
-
-gunicorn is not imported here: other ASGI servers can run the application too.
-"""
+"""What the configuration, the shutdown and live connections use of gunicorn's ASGI worker."""
 
 import asyncio
-import select
+import logging
+import resource
 import signal
 import socket
 import time
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from starlette.types import Send
+from gunicorn.asgi import websocket
+
+from app.server.asgi_connection import HttpConnection
+from app.server.asgi_websocket import BoundedWebSocket
+from app.server.bounds import RepeatedWarning, connection_limit
+from app.server.open_connections import CHECK_SECONDS, OpenConnections
 
 PRIVATE_NAMES = (
     "gunicorn.workers.gasgi:ASGIWorker.asgi",
     "gunicorn.workers.gasgi:ASGIWorker.loop",
     "gunicorn.workers.gasgi:ASGIWorker.servers",
     "gunicorn.workers.gasgi:ASGIWorker.handle_exit_signal",
-    "gunicorn.asgi.protocol:ASGIProtocol.transport",
-    "gunicorn.asgi.protocol:ASGIProtocol._awaiting_request",
-    "gunicorn.asgi.protocol:ASGIProtocol._callback_parser",
-    "gunicorn.asgi.parser:PythonProtocol._buffer",
-    "gunicorn.asgi.parser:PythonProtocol._state",
-    "gunicorn.asgi.websocket:WebSocketProtocol.transport",
-    "gunicorn.asgi.websocket:WebSocketProtocol._send",
+    "gunicorn.asgi.protocol:ASGIProtocol._handle_websocket",
 )
-"""In addition, ASGIWorker._serve opens its listeners with ``loop.create_server``."""
-
-
-def transport_of(send: Send) -> asyncio.WriteTransport | None:
-    """Return the transport of a WebSocket, which ASGI does not expose; else None."""
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    return transport if isinstance(transport, asyncio.WriteTransport) else None
+"""In addition, ASGIWorker._serve opens its listeners with ``loop.create_server``, and
+ASGIProtocol._handle_websocket looks WebSocketProtocol up in its module."""
+ACCEPTED_AT_ONCE = 16
+"""Connections that the event loop accepts before it serves others."""
+OUT_OF_FILES = "socket.accept() out of system resource"
+"""What asyncio reports, once for each connection that it could not accept."""
+log = logging.getLogger(__name__)
 
 
 def application_of(worker: Any) -> Any | None:
@@ -42,17 +38,22 @@ def application_of(worker: Any) -> Any | None:
 
 
 class AsgiWorker:
-    """What the shutdown needs of a worker. Create it before the worker opens its listeners.
+    """A worker of gunicorn. Create it before the worker opens its listeners.
 
-    It patches the event loop to track connections, which gunicorn only counts.
+    It makes the worker use our connections, which have bounds.
     """
 
     def __init__(self, worker: Any) -> None:
         self.reuse_port: bool = worker.cfg.reuse_port
         self.listeners: list[socket.socket] = [listener.sock for listener in worker.sockets]
         self._worker = worker
-        self._opened_at: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
-        worker.loop.create_server = self._tracking(worker.loop.create_server)
+        open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._connections = OpenConnections(connection_limit(open_files))
+        self._warn_out_of_files = RepeatedWarning(log, "no file handle is left to accept a client")
+        worker.loop.create_server = self._bounded(worker.loop.create_server)
+        worker.loop.set_exception_handler(self._handle_exception)
+        worker.loop.call_later(CHECK_SECONDS, self._check)
+        websocket.WebSocketProtocol = BoundedWebSocket
 
     def on_sigterm(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` instead of stopping at once."""
@@ -66,30 +67,30 @@ class AsgiWorker:
 
     def close_idle(self, opened_before: float) -> None:
         """Close the idle connections that were opened before this monotonic time."""
-        for connection, opened_at in list(self._opened_at.items()):
-            if opened_at < opened_before and _is_idle(connection):
+        for connection in self._connections:
+            if connection.opened_at < opened_before and connection.is_idle():
                 connection.transport.close()
 
-    def _tracking(self, create_server: Callable[..., Any]) -> Callable[..., Any]:
-        def create(factory: Callable[[], Any], **options: Any) -> Any:
-            def tracked() -> Any:
-                connection = factory()
-                self._opened_at[connection] = time.monotonic()
-                return connection
+    def _check(self) -> None:
+        loop = self._worker.loop
+        self._connections.check(time.monotonic())
+        loop.call_later(CHECK_SECONDS, self._check)
 
-            # asyncio calls listen() again, with a backlog of 100 by default.
-            return create_server(tracked, backlog=self._worker.cfg.backlog, **options)
+    def _bounded(self, create_server: Callable[..., Any]) -> Callable[..., Any]:
+        async def create(_: Callable[[], Any], **options: Any) -> Any:
+            def connection() -> HttpConnection:
+                return HttpConnection(self._worker, self._connections)
+
+            server = await create_server(connection, backlog=ACCEPTED_AT_ONCE, **options)
+            for listener in self.listeners:  # asyncio has set the same number for the kernel
+                listener.listen(self._worker.cfg.backlog)
+            return server
 
         return create
 
-
-def _is_idle(connection: Any) -> bool:
-    """Return whether no byte of a request has arrived, not even in the kernel."""
-    if not connection._awaiting_request or connection.transport.is_closing():
-        return False
-    parser = connection._callback_parser
-    if parser._buffer or parser._state != "request_line":
-        return False
-    readable = select.poll()
-    readable.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return not readable.poll(0)
+    def _handle_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if context["message"] == OUT_OF_FILES:
+            self._connections.close_idle()
+            self._warn_out_of_files()
+        else:
+            loop.default_exception_handler(context)

@@ -1,0 +1,107 @@
+"""A request that a wsgi worker is receiving, before a thread handles it."""
+
+import re
+import time
+from typing import Any
+
+from gunicorn.asgi.parser import PythonProtocol
+
+from app.server import bounds
+
+END_OF_HEAD = b"\r\n\r\n"
+EMPTY_LINE = b"\r\n"
+HAS_BODY = re.compile(rb"\n(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
+EXPECT_CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+MAX_FRAMING = 8
+"""A body in chunks of single bytes takes 6 times as much."""
+PRIVATE_NAMES = (
+    "gunicorn.asgi.parser:PythonProtocol.content_length",
+    "gunicorn.asgi.parser:PythonProtocol.feed",
+    "gunicorn.asgi.parser:PythonProtocol.is_complete",
+)
+
+
+class IncomingRequest:
+    """The bytes of one request, and what is known of it so far.
+
+    gunicorn's parser for asgi finds the end of a body, as it can be given one part after another.
+    """
+
+    def __init__(self, cfg: Any, max_body_bytes: int) -> None:
+        self.data = bytearray()
+        self.received = 0
+        """How many bytes were received, without empty lines before the request."""
+        self.deadline = time.monotonic() + bounds.HEAD_TIMEOUT_SECONDS
+        self.is_complete = False
+        self.is_hopeless = False
+        """It will be rejected: the missing bytes do not matter."""
+        self._max_body_bytes = max_body_bytes
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._parser = PythonProtocol(
+            on_body=self._count_body,
+            limit_request_line=cfg.limit_request_line,
+            limit_request_fields=cfg.limit_request_fields,
+            limit_request_field_size=cfg.limit_request_field_size,
+        )
+
+    @property
+    def missing(self) -> str:
+        """Return what is missing: a body, a head, or all of a request on a connection."""
+        if self._head_bytes:
+            return "body"
+        return "head" if self.data else "connection"
+
+    @property
+    def has_large_head(self) -> bool:
+        return (self._head_bytes or len(self.data)) > bounds.MAX_HEAD_BYTES
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes; return what to send now: a 100 if the client waits for one."""
+        if not self.data:
+            while data.startswith(EMPTY_LINE):  # before a request they mean nothing
+                data = data[len(EMPTY_LINE) :]
+            self.deadline = time.monotonic() + bounds.HEAD_TIMEOUT_SECONDS
+        searched = max(0, len(self.data) - len(END_OF_HEAD))
+        self.data += data
+        self.received += len(data)
+        if self._head_bytes:
+            self._parse(data)
+            return b""
+        end = self.data.find(END_OF_HEAD, searched)
+        if end < 0:
+            return b""
+        self._head_bytes = end + len(END_OF_HEAD)
+        head = bytes(self.data[: self._head_bytes])
+        if HAS_BODY.search(head) is None:
+            self.is_complete = True
+            return b""
+        self.deadline = time.monotonic() + bounds.BODY_TIMEOUT_SECONDS
+        self._parse(bytes(self.data))
+        return self._continue(head)
+
+    def _continue(self, head: bytes) -> bytes:
+        """Return a 100 if the client waits for it; then gunicorn must not send another."""
+        if self.is_hopeless or head.partition(EMPTY_LINE)[0].endswith(b"HTTP/1.0"):
+            return b""
+        shorter, expected = EXPECT_CONTINUE.subn(b"", head)
+        self.data[: self._head_bytes] = shorter
+        self._head_bytes = len(shorter)
+        waits = expected and len(self.data) == self._head_bytes and not self.is_complete
+        return CONTINUE if waits else b""
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed(data)
+        except Exception:  # noqa: BLE001  # whatever it is, gunicorn's other parser reports it
+            self.is_hopeless = True
+            return
+        self.is_complete = self._parser.is_complete
+        size = max(
+            self._parser.content_length or 0, self._body_bytes, len(self.data) // MAX_FRAMING
+        )
+        self.is_hopeless = size > self._max_body_bytes and not self.is_complete
+
+    def _count_body(self, chunk: bytes) -> None:
+        self._body_bytes += len(chunk)

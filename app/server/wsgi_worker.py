@@ -1,0 +1,257 @@
+"""gunicorn's worker with threads, which receives whole requests before a thread handles them.
+
+gunicorn gives a connection to a thread at its first byte, or before: twenty clients that stop in
+the middle of a request would occupy all threads. Here the loop of the worker receives requests,
+with the same bounds as under asgi. Only a client that does not read its response still occupies a
+thread, until RESPONSE_TIMEOUT_SECONDS.
+"""
+
+import contextlib
+import errno
+import logging
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker
+
+from app.config import from_env
+from app.server import bounds
+from app.server.bounds import RepeatedWarning, cut
+from app.server.early_response import early_response
+from app.server.incoming import IncomingRequest
+
+WORKER = "gunicorn.workers.gthread:ThreadWorker"
+PRIVATE_NAMES = (
+    "gunicorn.http.unreader:Unreader.take_buffered",
+    "gunicorn.http.unreader:Unreader.unread",
+    "gunicorn.workers.gthread:TConn.data_ready",
+    "gunicorn.workers.gthread:TConn.init",
+    f"{WORKER}._cap_keepalive",
+    f"{WORKER}.accept",
+    f"{WORKER}.enqueue_req",
+    f"{WORKER}.finish_request",
+    f"{WORKER}.handle_request",
+    f"{WORKER}.keepalived_conns",
+    f"{WORKER}.murder_pending",
+    f"{WORKER}.nr_conns",
+    f"{WORKER}.poller",
+    f"{WORKER}.set_accept_enabled",
+    f"{WORKER}.worker_connections",
+)
+RECEIVED_AT_ONCE = 262_144
+LINGER_SECONDS = 2.0
+"""How long a client may take to close its half: a reset could lose the response."""
+ACCEPT_PAUSE_SECONDS = 0.5
+"""For how long no connection is accepted when there is no file handle for one."""
+CHECK_SECONDS = 1.0
+RECEIVE_TIMEOUT = struct.pack("ll", 5, 0)
+"""The timeval after which a thread no longer waits for bytes: it should never need any."""
+OLD_HEAD_SECONDS = 1.0
+"""A request that is incomplete for longer makes room for a new connection."""
+EVICTED_SHARE = 20
+log = logging.getLogger(__name__)
+
+
+class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """A worker whose threads never wait for a request."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._incoming: dict[Any, IncomingRequest] = {}
+        self._closing: dict[Any, float] = {}
+        """Connections whose responses are complete, and when each is closed at the latest."""
+        self._listened: set[Any] = set()
+        """The connections of both kinds that are registered with the poller."""
+        self._received_bytes = 0
+        self._check_after = 0.0
+        self._accept_after = 0.0
+        self._max_body_bytes = from_env().max_body_bytes
+        self._warn_out_of_files = RepeatedWarning(log, "no file handle is left to accept a client")
+
+    def accept(self, listener: socket.socket) -> None:
+        try:
+            super().accept(listener)
+        except OSError as error:
+            if error.errno not in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+                raise
+            self._warn_out_of_files()
+            self._make_room()
+            self._accept_after = time.monotonic() + ACCEPT_PAUSE_SECONDS
+            self.set_accept_enabled(enabled=False)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        if not enabled or time.monotonic() >= self._accept_after:
+            super().set_accept_enabled(enabled)
+
+    def enqueue_req(self, conn: Any) -> None:
+        """Receive a request on a connection; a thread handles it when it is complete."""
+        if self.cfg.is_ssl:  # only the thread can decrypt what arrives
+            super().enqueue_req(conn)
+            return
+        if not conn.initialized:
+            conn.init()
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, RECEIVE_TIMEOUT)
+        conn.sock.setblocking(False)
+        self._incoming[conn] = IncomingRequest(self.cfg, self._max_body_bytes)
+        if buffered := conn.parser.unreader.take_buffered():
+            self._take(conn, buffered)
+        else:
+            self._receive(conn)
+        if conn in self._incoming:  # it is not complete yet
+            self._listen(conn, self._receive)
+
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Handle a request in a thread; give up when its client does not read the response."""
+        conn.sock.settimeout(bounds.RESPONSE_TIMEOUT_SECONDS)
+        try:
+            return bool(super().handle_request(req, conn))
+        except TimeoutError:
+            cut("response", "timeout")
+            return False
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Keep a connection or close it; gunicorn would wait in the loop for the other half."""
+        if not fs.cancelled() and fs.exception() is None and fs.result():
+            super().finish_request(conn, fs)
+        else:
+            self._close(conn)
+
+    def murder_pending(self) -> None:
+        """Cut what has taken too long; the loop calls this once a second, or more often."""
+        super().murder_pending()
+        if self.nr_conns >= self.worker_connections:
+            self._make_room()
+        now = time.monotonic()
+        if now < self._check_after:
+            return
+        self._check_after = now + CHECK_SECONDS
+        for conn, request in list(self._incoming.items()):
+            if now > request.deadline:
+                self._time_out(conn, request)
+        for conn, until in list(self._closing.items()):
+            if now > until:
+                self._forget(conn)
+
+    def _time_out(self, conn: Any, request: IncomingRequest) -> None:
+        if self.alive or request.data:
+            cut(request.missing, "timeout")
+        if request.data:
+            self._refuse(conn, 408, f"The {request.missing} of the request took too long.")
+        else:
+            self._close(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Close connections without a request soon when the worker stops."""
+        super()._cap_keepalive(deadline)
+        for request in self._incoming.values():
+            if not request.data:
+                request.deadline = min(request.deadline, deadline)
+
+    def _receive(self, conn: Any) -> None:
+        data = self._received(conn)
+        if data:
+            self._take(conn, data)
+        elif data is not None:
+            self._forget(conn)
+
+    def _received(self, conn: Any) -> bytes | None:
+        """Return what has arrived: nothing at the end, None if there is nothing yet."""
+        try:
+            return bytes(conn.sock.recv(RECEIVED_AT_ONCE))
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            return b""
+
+    def _take(self, conn: Any, data: bytes) -> None:
+        request = self._incoming[conn]
+        before = request.received
+        answer = request.feed(data)
+        self._received_bytes += request.received - before
+        if answer:
+            with contextlib.suppress(OSError):
+                conn.sock.send(answer)
+        if request.has_large_head:
+            cut("head", "size")
+            self._refuse(conn, 431, "The head of the request is too large.")
+        elif request.is_complete or request.is_hopeless:
+            self._dispatch(conn)
+        elif self._received_bytes > bounds.MAX_BODIES_BYTES:
+            cut(request.missing, "memory")
+            self._refuse(conn, 503, "Too many large requests at once. Please try again.")
+
+    def _dispatch(self, conn: Any) -> None:
+        request = self._stop_receiving(conn)
+        if not request.is_complete:  # the thread must not wait for what is missing
+            with contextlib.suppress(OSError):
+                conn.sock.shutdown(socket.SHUT_RD)
+        conn.parser.unreader.unread(bytes(request.data))
+        conn.data_ready = True
+        super().enqueue_req(conn)
+
+    def _stop_receiving(self, conn: Any) -> IncomingRequest:
+        self._unlisten(conn)
+        request = self._incoming.pop(conn)
+        self._received_bytes -= request.received
+        return request
+
+    def _listen(self, conn: Any, callback: Callable[[Any], None]) -> None:
+        """Call ``callback`` with the connection when it is readable."""
+        self.poller.register(conn.sock, selectors.EVENT_READ, lambda _: callback(conn))
+        self._listened.add(conn)
+
+    def _unlisten(self, conn: Any) -> None:
+        if conn in self._listened:
+            self._listened.discard(conn)
+            self.poller.unregister(conn.sock)
+
+    def _refuse(self, conn: Any, status: int, detail: str) -> None:
+        """Respond with an error and close the connection."""
+        with contextlib.suppress(OSError):
+            conn.sock.send(early_response(status, detail))
+        self._close(conn)
+
+    def _close(self, conn: Any) -> None:
+        """Close our half of a connection, and the whole when the client has closed its half."""
+        if conn in self._incoming:
+            self._stop_receiving(conn)
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+            self._listen(conn, self._drain)
+        except (OSError, ValueError, KeyError):
+            self._forget(conn)
+        else:
+            self._closing[conn] = time.monotonic() + LINGER_SECONDS
+
+    def _drain(self, conn: Any) -> None:
+        """Discard what still arrives; forget the connection at its end."""
+        if self._received(conn) == b"":
+            self._forget(conn)
+
+    def _forget(self, conn: Any) -> None:
+        if conn in self._incoming:
+            self._stop_receiving(conn)
+        self._closing.pop(conn, None)
+        self._unlisten(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+    def _make_room(self) -> None:
+        """Close connections: those idle for longest, or else requests that take long."""
+        count = max(1, self.nr_conns // EVICTED_SHARE)
+        old = time.monotonic() + bounds.HEAD_TIMEOUT_SECONDS - OLD_HEAD_SECONDS
+        silent = [conn for conn, request in self._incoming.items() if not request.data]
+        slow = [conn for conn, request in self._incoming.items() if request.deadline < old]
+        for conn in list(dict.fromkeys([*self._closing, *silent, *slow]))[:count]:
+            cut("connection", "capacity")
+            self._forget(conn)
+        if not silent:
+            for conn in list(self.keepalived_conns)[:count]:
+                cut("connection", "capacity")
+                conn.timeout = 0.0
+            self.murder_keepalived()
