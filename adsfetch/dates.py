@@ -2,6 +2,7 @@
 
 import calendar
 import re
+from contextlib import suppress
 from datetime import date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,10 @@ WRITTEN_FORMS = (
     re.compile(r"(?P<month>[a-z]{3,9})\.? (?P<day>\d{1,2})(?:st|nd|rd|th)?,? (?P<year>\d{4})"),
 )
 SLASHES = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4})")
+TIME_OF_DAY = re.compile(
+    r"(?<=\d)(t\d{2}(\d{2}){0,2}([.,]\d+)?(z|[+-]\d{2}:?(\d{2})?)?|[t ,]+\d{1,2}:\d{2}.*)$",
+    re.ASCII,
+)
 ORDINAL = re.compile(r"(\d{4})-?(\d{3})")
 RELATIVE = {"today": 0, "yesterday": 1}
 
@@ -70,14 +75,34 @@ def month_number(text: str) -> int:
 
 def parse_slashes(word: str) -> date:
     """Parse 27/02/2024 and 02/27/2024; raise ValueError for an ambiguous date."""
+    days = readings_of_slashes(word)
+    if len(days) > 1:
+        one, other = days
+        raise ValueError(f"it could be {one} or {other}, write that one")
+    return days[0]
+
+
+def readings_of_slashes(word: str) -> list[date]:
+    """Return the days that 03/04/2024 can mean: one, or two if the month can be either number."""
     match = SLASHES.fullmatch(word)
     if not match:
         raise ValueError("write it as 2024-02-27")
     first, second, year = int(match[1]), int(match[2]), int(match[3])
-    if first <= 12 and second <= 12 and first != second:  # noqa: PLR2004 - months
-        one, other = date(year, second, first), date(year, first, second)
-        raise ValueError(f"it could be {one} or {other}, write that one")
-    return date(year, second, first) if second <= 12 else date(year, first, second)  # noqa: PLR2004
+    orders = dict.fromkeys([(second, first), (first, second)])
+    months = [order for order in orders if order[0] <= 12] or [(second, first)]  # noqa: PLR2004
+    return [date(year, month, day) for month, day in months]
+
+
+def readings_of_cell(text: str) -> list[date]:
+    """Return the days that a cell of a date column can mean, whatever time of day follows.
+
+    There are two for an ambiguous date, and none for a text that is not a date.
+    """
+    word = TIME_OF_DAY.sub("", " ".join(text.lower().split()))
+    with suppress(ValueError, OverflowError):
+        day = parse_iso(word) or parse_written(word)
+        return [day] if day else readings_of_slashes(word)
+    return []
 
 
 def days_between(start: date, end: date) -> list[date]:

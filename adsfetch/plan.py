@@ -1,33 +1,44 @@
 """The plan of a run: the wanted range, and which of its days must be fetched."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from shlex import quote
 
 from adsfetch.dates import days_between, parse_day, years_before
 from adsfetch.errors import UsageError
-from adsfetch.storage.store import DONE, Store
+from adsfetch.storage.dataset import Dataset
+from adsfetch.storage.states import DONE, State
+from adsfetch.storage.store import Store
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The wanted range, both ends included, and the days in it that are not final yet."""
+    """The wanted range, both ends included, and the days in it that must be fetched.
+
+    ``held`` is the number of days that are final, with or without rows.
+
+    ``dataset`` is the description of the dataset after the run: this range is requested too.
+    """
 
     first: date
     last: date
     days: list[date]
+    dataset: Dataset
     notes: tuple[str, ...] = ()
+    held: int = 0
 
 
 @dataclass(frozen=True)
 class WantedRange:
     """The range that a command wants, as a function of the store and the account's today.
 
-    ``require_all`` makes a day that can no longer be fetched an error; otherwise it is skipped.
+    ``daily``: the range ends today and is filled by itself. So only its last days count as
+    requested, and a day in it that can no longer be fetched is no error.
     """
 
     range: Callable[[Store, date], tuple[date, date]]
-    require_all: bool = True
+    daily: bool = False
 
 
 def between(start: str, end: str) -> WantedRange:
@@ -45,34 +56,94 @@ def last_years(years: float) -> WantedRange:
     return WantedRange(span)
 
 
-def daily(lookback: int) -> WantedRange:
+def daily() -> WantedRange:
     """Return the range from the first day ever requested, or at least the lookback, to today."""
 
     def span(store: Store, today: date) -> tuple[date, date]:
-        wanted_from = store.dataset.wanted_from or today
-        return min(today - timedelta(lookback), wanted_from, *store.entries), today
+        oldest = min([*filter(None, [store.dataset.wanted_from]), *store.entries], default=today)
+        if oldest > today:
+            raise UsageError(
+                f"the dataset starts on {oldest}, but for the account it is {today}: "
+                "is the clock behind?"
+            )
+        return min(oldest, lookback_start(store, today)), today
 
-    return WantedRange(span, require_all=False)
+    return WantedRange(span, daily=True)
 
 
-def make_plan(
-    store: Store, wanted: WantedRange, today: date, lookback: int, earliest: date | None = None
-) -> Plan:
+def lookback_start(store: Store, today: date) -> date:
+    """Return the first day of the lookback."""
+    return date.fromordinal(max(1, today.toordinal() - store.dataset.lookback))
+
+
+def make_plan(store: Store, wanted: WantedRange) -> Plan:
     """Return the days to fetch; days in the future are left out, with a note.
 
-    Raise UsageError for days before ``earliest`` that are not stored. The daily run skips them
-    with a note instead: a gap that can no longer be filled must not fail it every day.
+    Raise UsageError if a command names days that the source no longer has. They are skipped with
+    a note if an ``earliest_days`` says that this is meant, and in the daily run, which a gap that
+    can no longer be filled must not fail every day.
     """
+    today, earliest = store.today, store.dataset.earliest or date.min
     first, last = wanted.range(store, today)
     days_between(first, last)  # raises if the last day comes first
     if first > today:
         raise UsageError(f"{first} is in the future: for the account it is {today}")
     notes = [f"{last} is in the future: fetching up to today, {today}"] if last > today else []
-    days = days_between(first, min(last, today))
-    days = [day for day in days if store.state(day, lookback) not in DONE]
-    too_old = [day for day in days if earliest and day < earliest]  # the first of the days
-    if too_old and wanted.require_all:
+    last = min(last, today)
+    states = {day: store.state(day) for day in days_between(first, last)}
+    unavailable = [day for day, state in states.items() if state is State.UNAVAILABLE]
+    too_old = [day for day in unavailable if day < earliest]
+    if too_old and not wanted.daily and store.dataset.earliest_days is None:
         raise UsageError(f"daily reports are not available for days before {earliest}")
     if too_old:
         notes.append(f"{len(too_old)} missing days before {earliest} are no longer available")
-    return Plan(first, min(last, today), days[len(too_old) :], tuple(notes))
+    if len(unavailable) > len(too_old) and not wanted.daily:
+        notes.append(f"{len(unavailable) - len(too_old)} days are unavailable, says the source")
+    notes += [*notes_on_clock(store), *notes_on_gap(store, wanted, first, last)]
+    days = [day for day, state in states.items() if state not in DONE and day >= earliest]
+    return Plan(first, last, days, requested(store, wanted, first, last), tuple(notes))
+
+
+def requested(store: Store, wanted: WantedRange, first: date, last: date) -> Dataset:
+    """Return the description of the dataset when this range is requested too."""
+    if not wanted.daily:
+        return store.dataset.with_range(first, last)
+    first = max(first, lookback_start(store, last))
+    return replace(store.dataset.with_range(first, last), daily=True)
+
+
+def notes_on_clock(store: Store) -> list[str]:
+    """Return what to say about runs whose clock was ahead, if there were some."""
+    notes, to_come = [], store.days_to_come()
+    if store.clock_was_at:
+        notes.append(
+            f"a run recorded {store.clock_was_at} as its date, but for the account it is "
+            f"{store.today}: what it fetched is checked again"
+        )
+    if to_come:
+        notes.append(
+            f"{len(to_come)} days after today, {store.today}, are left out; if the clock is "
+            f"right, this deletes them: {forget_command(store, to_come[0], to_come[-1])}"
+        )
+    return notes
+
+
+def notes_on_gap(store: Store, wanted: WantedRange, first: date, last: date) -> list[str]:
+    """Return what to say about a range that makes the daily run fill a gap after it."""
+    before = store.dataset.wanted_from
+    if wanted.daily or before is None or (before - last).days <= 1:
+        return []
+    gap = days_between(last + timedelta(1), before - timedelta(1))
+    number = sum(store.state(day) not in DONE for day in gap)
+    if not number:
+        return []
+    return [
+        f"update will now want {number} more days, from {gap[0]} to {gap[-1]}; if that is not "
+        f"meant, this takes it back: {forget_command(store, first, last)}"
+    ]
+
+
+def forget_command(store: Store, first: date, last: date) -> str:
+    """Return the command that forgets a range, ready to be copied."""
+    out, name = quote(str(store.folder.parent)), quote(store.folder.name)
+    return f"adsfetch forget {first} {last} --out {out} --dataset {name}"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from adsfetch.dates import today_in, zone
-from adsfetch.errors import FatalError, StoreError
+from adsfetch.errors import FatalError, StoreError, UnavailableError
 from adsfetch.fetch.metrics import CallMetrics
-from adsfetch.fetch.pool import DayFailure, Outcome, fetch_days
+from adsfetch.fetch.pool import DayReport, Outcome, fetch_days
 from adsfetch.fetch.retry import RetriedCall, Retry
 from adsfetch.fetch.throttle import Throttle
 from adsfetch.plan import Plan, WantedRange, make_plan
@@ -28,15 +28,21 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a run; times are in seconds."""
+    """The settings of a run; times are in seconds.
+
+    ``lookback`` and ``earliest_days`` are by default those of the last run. Days that are more
+    than ``earliest_days`` before today are unavailable.
+    """
 
     workers: int = 16
     retry: Retry = field(default_factory=Retry)
-    lookback: int = 30
+    lookback: int | None = None
+    earliest_days: int | None = None
     lock_wait: float = 600.0
     time_zone: str = ""
     today: date | None = None
     escape_formulas: bool = False
+    quiet: bool = False
 
 
 class Run:
@@ -55,7 +61,8 @@ class Run:
     def preview(self, wanted: WantedRange) -> Plan:
         """Return what a run would fetch; make no call and write nothing."""
         dataset = self._load()
-        return self._plan(wanted, self._today(self._settings.time_zone or dataset.time_zone))
+        self._set_today(dataset, self._settings.time_zone or dataset.time_zone)
+        return make_plan(self._store, wanted)
 
     def execute(self, wanted: WantedRange, notify: Callable[[str], None]) -> Summary:
         """Fetch what is missing and return the summary; raise what prevents the start.
@@ -65,29 +72,28 @@ class Run:
         start = time.perf_counter()
         lock = exclusive_lock(self._store.folder / "lock", self._settings.lock_wait, notify)
         with closing(self._source), lock:
-            plan, today = self._prepare(wanted, notify)
+            plan = self._prepare(wanted, notify)
             name, asked = self._store.folder.name, len(plan.days)
             summary = Summary(name, plan.first, plan.last, asked, metrics=self._metrics)
-            self._fetch_and_aggregate(plan.days, today, summary)
+            summary.held = plan.held
+            self._fetch_and_aggregate(plan.days, summary)
             summary.source = self._source.detail
         summary.wall_seconds = time.perf_counter() - start
         return summary
 
-    def _prepare(self, wanted: WantedRange, notify: Callable[[str], None]) -> tuple[Plan, date]:
-        """Return the plan and the account's today; make the source and the dataset ready."""
+    def _prepare(self, wanted: WantedRange, notify: Callable[[str], None]) -> Plan:
+        """Return the plan; make the source and the dataset ready."""
         dataset = self._load()
         time_zone = self._settings.time_zone or dataset.time_zone
-        time_zone = time_zone or self._with_retries(self._source.time_zone)
-        today = self._today(time_zone)
-        plan = self._plan(wanted, today)
+        self._set_today(dataset, time_zone or self._with_retries(self._source.time_zone))
+        plan = make_plan(self._store, wanted)
         if plan.days:
             self._with_retries(self._source.open)
         for note in plan.notes:
             notify(note)
         self._store.reconcile()
-        dataset = replace(dataset, time_zone=time_zone).with_range(plan.first, plan.last)
-        self._store.save_description(dataset)
-        return plan, today
+        self._store.save_description(plan.dataset)
+        return plan
 
     def _load(self) -> Dataset:
         """Read the store; return its description, checked and completed for this source."""
@@ -95,29 +101,40 @@ class Run:
         return dataset.for_source(
             self._source.identity,
             escape_formulas=self._settings.escape_formulas,
-            has_days=bool(self._store.stored_entries()),
+            has_days=bool(self._store.held_entries()),
         )
 
-    def _plan(self, wanted: WantedRange, today: date) -> Plan:
-        earliest = self._source.earliest(today)
-        return make_plan(self._store, wanted, today, self._settings.lookback, earliest)
-
-    def _today(self, time_zone: str) -> date:
-        return self._settings.today or today_in(zone(time_zone))
+    def _set_today(self, dataset: Dataset, time_zone: str) -> None:
+        """Set the account's today, and what depends on it and on the settings."""
+        settings, source = self._settings, self._source
+        today = settings.today or today_in(zone(time_zone))
+        kept = dataset.lookback, dataset.earliest_days
+        lookback = kept[0] if settings.lookback is None else settings.lookback
+        earliest_days = kept[1] if settings.earliest_days is None else settings.earliest_days
+        limits = [source.earliest(today)]
+        if earliest_days is not None:
+            limits.append(date.fromordinal(max(1, today.toordinal() - earliest_days)))
+        self._store.set_today(today).dataset = replace(
+            dataset,
+            time_zone=time_zone,
+            lookback=lookback,
+            earliest_days=earliest_days,
+            earliest=max(filter(None, limits), default=None),
+        )
 
     def _with_retries(self, call: Callable[[], Result]) -> Result:
         return RetriedCall(self._settings.retry, self._throttle, self._metrics)(call)
 
-    def _fetch_and_aggregate(self, days: list[date], today: date, summary: Summary) -> None:
+    def _fetch_and_aggregate(self, days: list[date], summary: Summary) -> None:
         try:
             if days:
-                self._fetch(days, today, summary)
+                self._fetch(days, summary)
         except (FatalError, KeyboardInterrupt) as stop:
             summary.stopped = stop
         if not isinstance(summary.stopped, KeyboardInterrupt | StoreError):
             self._aggregate(summary)
 
-    def _fetch(self, days: list[date], today: date, summary: Summary) -> None:
+    def _fetch(self, days: list[date], summary: Summary) -> None:
         from tqdm import tqdm  # noqa: PLC0415 - a run with nothing to do need not load it
 
         start = time.perf_counter()
@@ -131,29 +148,38 @@ class Run:
             metrics=self._metrics,
             throttle=self._throttle,
         )
-        bar = tqdm(total=len(days), unit="day", dynamic_ncols=True, disable=None)
+        hidden = self._settings.quiet or None  # None: shown on terminals only
+        bar = tqdm(total=len(days), unit="day", dynamic_ncols=True, disable=hidden)
         try:
             with closing(outcomes), bar:
                 for outcome in outcomes:
-                    self._store_outcome(outcome, today, summary)
+                    self._store_outcome(outcome, summary)
                     bar.update()
         finally:
             summary.fetch_seconds = time.perf_counter() - start
             summary.paused_seconds = self._throttle.paused_seconds
 
-    def _store_outcome(self, outcome: Outcome[StagedDay], today: date, summary: Summary) -> None:
-        if isinstance(outcome, DayFailure):
-            self._store.record_failure(outcome.day, outcome.reason, today)
-            summary.failed.append(outcome)
-        else:
+    def _store_outcome(self, outcome: Outcome[StagedDay], summary: Summary) -> None:
+        if isinstance(outcome, DayReport):
             staged = outcome.rows  # the result of Staging.write, not the rows themselves
-            self._store.commit(staged, today)
+            self._store.commit(staged)
             summary.add_day(staged.rows)
+        elif isinstance(outcome.error, UnavailableError):
+            self._store.record_unavailable(outcome.day, outcome.reason)
+            summary.unavailable.append(outcome)
+        else:
+            self._store.record_failure(outcome.day, outcome.reason)
+            summary.failed.append(outcome)
 
     def _aggregate(self, summary: Summary) -> None:
         start = time.perf_counter()
         try:
-            write_aggregate(self._store)
+            self._store.add_headers()
+            summary.aggregate_written = write_aggregate(self._store)
+            summary.aggregate_path = str(self._store.aggregate_path)
+            held = self._store.held_entries()
+            summary.aggregate_days = len(held)
+            summary.aggregate_rows = sum(entry.rows for entry in held)
         except StoreError as error:
             summary.stopped = error
         summary.aggregate_seconds = time.perf_counter() - start

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from adsfetch.errors import FatalError
+from adsfetch.errors import FatalError, text_of
 from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.fetch.pool import DayFailure
 
@@ -20,10 +20,12 @@ class Summary:
     first: date
     last: date
     asked: int = 0
+    held: int = 0
     fetched: int = 0
     empty: int = 0
     rows: int = 0
     failed: list[DayFailure] = field(default_factory=list)
+    unavailable: list[DayFailure] = field(default_factory=list)
     stopped: FatalError | KeyboardInterrupt | None = None
     wall_seconds: float = 0.0
     fetch_seconds: float = 0.0
@@ -31,11 +33,20 @@ class Summary:
     paused_seconds: float = 0.0
     metrics: CallMetrics = field(default_factory=CallMetrics)
     source: str = ""
+    aggregate_path: str = ""
+    aggregate_written: bool = False
+    aggregate_days: int = 0
+    aggregate_rows: int = 0
 
     def add_day(self, rows: int) -> None:
         self.fetched += 1
         self.rows += rows
         self.empty += not rows
+
+    @property
+    def not_tried(self) -> int:
+        """Return how many days were left when the run ended early."""
+        return self.asked - self.fetched - len(self.failed) - len(self.unavailable)
 
     @property
     def exit_code(self) -> int:
@@ -48,7 +59,7 @@ class Summary:
         """Return why the run ended early; an empty string if it did not."""
         if isinstance(self.stopped, KeyboardInterrupt):
             return "interrupted"
-        return str(self.stopped) if self.stopped else ""
+        return text_of(self.stopped) if self.stopped else ""
 
     def as_json(self) -> dict[str, Any]:
         median, p95 = self.metrics.percentiles()
@@ -61,6 +72,9 @@ class Summary:
             "days_fetched": self.fetched,
             "days_empty": self.empty,
             "days_failed": len(self.failed),
+            "days_unavailable": len(self.unavailable),
+            "days_not_tried": self.not_tried,
+            "days_held": self.held,
             "failed": [
                 {"day": str(f.day), "reason": f.reason, "tries": f.tries}
                 for f in self.failures_by_day()
@@ -76,12 +90,15 @@ class Summary:
             "call_p50_seconds": round(median, 4),
             "call_p95_seconds": round(p95, 4),
             "speed_up": round(ratio(sum(self.metrics.durations), self.fetch_seconds), 1),
+            "file": self.aggregate_path,
+            "file_written": self.aggregate_written,
             "stopped": self.reason,
             "exit_code": self.exit_code,
         }
 
     def as_text(self) -> str:
-        return "\n".join([self._headline(), *self._timing(), *self._problems()])
+        lines = [self._headline(), *self._timing(), *self._unavailable(), *self._file()]
+        return "\n".join(lines)
 
     def failures_by_day(self) -> list[DayFailure]:
         return sorted(self.failed, key=lambda failure: failure.day)
@@ -91,7 +108,10 @@ class Summary:
         if not self.asked:
             return f"{days}, nothing to do: all days are final"
         empty = f" ({self.empty} of them empty)" if self.empty else ""
-        return f"{days}, {self.fetched} of {self.asked} days fetched{empty}, {self.rows} rows"
+        held = f"; {self.held} days were final already" if self.held else ""
+        return (
+            f"{days}, {self.fetched} of {self.asked} days fetched{empty}, {self.rows} rows{held}"
+        )
 
     def _timing(self) -> list[str]:
         if not self.metrics.durations:
@@ -102,19 +122,37 @@ class Summary:
         )
         return [
             f"source: {self.source}",
-            f"time: {self.wall_seconds:.2f} s "
-            f"(fetch {self.fetch_seconds:.2f}, aggregate {self.aggregate_seconds:.2f}), "
-            f"{values['rows_per_second']} rows/s, {values['speed_up']} x one worker",
-            f"calls: {values['calls']}, median {values['call_p50_seconds'] * 1000:.0f} ms, "
-            f"95th percentile {values['call_p95_seconds'] * 1000:.0f} ms, "
-            f"retries: {causes or 'none'}, paused by rate limits {self.paused_seconds:.1f} s",
+            f"time: {self.wall_seconds:.2f} s, of which {self.fetch_seconds:.2f} s to fetch "
+            f"({values['rows_per_second']} rows/s) and {self.aggregate_seconds:.2f} s for all.csv",
+            f"calls: {values['calls']}, half of them within "
+            f"{values['call_p50_seconds'] * 1000:.0f} ms, 95 % within "
+            f"{values['call_p95_seconds'] * 1000:.0f} ms; one after another they would take "
+            f"{values['speed_up']} times as long",
+            f"retries: {causes or 'none'}; waited for the rate limit of the source: "
+            f"{self.paused_seconds:.1f} s",
         ]
 
-    def _problems(self) -> list[str]:
+    def _unavailable(self) -> list[str]:
+        if not self.unavailable:
+            return []
+        first, number = self.unavailable[0], len(self.unavailable)
+        return [f"unavailable: {number} days, such as {first.day}: {first.reason}"]
+
+    def _file(self) -> list[str]:
+        """Return what is in the file of all days, unless the run had nothing to do."""
+        if not self.aggregate_path or not (self.asked or self.aggregate_written):
+            return []
+        done = "written" if self.aggregate_written else "unchanged"
+        days, rows = self.aggregate_days, self.aggregate_rows
+        return [f"{self.aggregate_path}: {done}, {days} days, {rows} rows"]
+
+    def problems(self) -> list[str]:
+        """Return what is wrong, in lines for standard error."""
         lines = [f"failed {f.day}: {f.reason} (tries: {f.tries})" for f in self.failures_by_day()]
         if len(lines) > MAX_FAILURES_SHOWN:
             lines[MAX_FAILURES_SHOWN:] = [f"... and {len(lines) - MAX_FAILURES_SHOWN} more days"]
-        return lines + ([f"stopped: {self.reason}"] if self.stopped else [])
+        left = f" ({self.not_tried} days were not tried)" if self.not_tried else ""
+        return lines + ([f"stopped: {self.reason}{left}"] if self.stopped else [])
 
 
 def ratio(part: float, whole: float) -> float:

@@ -5,20 +5,25 @@ import gc
 import click
 
 from adsfetch.cli.fetch import backfill, fetch, update
-from adsfetch.cli.inspect import aggregate, missing, status, verify
+from adsfetch.cli.inspect import aggregate, forget, missing, status, verify
 from adsfetch.cli.output import AdsGroup
 
 
-@click.group(cls=AdsGroup, context_settings={"show_default": True})
+@click.group(
+    cls=AdsGroup,
+    context_settings={"show_default": True, "help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="bookstall", message="adsfetch %(version)s")
 def ads() -> None:
     """Fetch Google Ads reports day by day, completely and without duplicates.
 
-    Exit codes: 0 complete, 1 some days failed, 2 wrong usage, 3 authorisation, 4 quota,
-    130 interrupted. What was fetched is stored: run the same command again to continue.
+    Exit codes: 0 complete, 1 some days failed or another run is busy, 2 wrong usage,
+    3 authorisation, 4 quota, 130 interrupted. What was fetched is stored: run the same command
+    again to continue.
     """
 
 
-for command in (fetch, backfill, update, missing, status, verify, aggregate):
+for command in (fetch, backfill, update, missing, status, verify, aggregate, forget):
     ads.add_command(command)
 
 

@@ -1,12 +1,14 @@
 """The commands that fetch: ``fetch``, ``backfill`` and ``update``."""
 
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 import click
 
 from adsfetch.cli.options import Day, folder_of, run_options, settings_of, source_of, source_options
 from adsfetch.cli.output import examples, print_note, print_result
-from adsfetch.dates import days_between, parse_day, today_in
+from adsfetch.dates import RELATIVE, days_between, parse_day, today_in
 from adsfetch.plan import Plan, WantedRange, between, daily, last_years
 from adsfetch.run import Run
 
@@ -27,8 +29,9 @@ def fetch(start: str, end: str, **options: Any) -> None:
     Final days are not fetched again. Write a day as 2024-02-27, 27 Feb 2024, yesterday, or in
     any other unambiguous form.
     """
-    today = today_in(None)
-    days_between(parse_day(start, today), parse_day(end, today))  # raises before any call
+    if not {start.strip().lower(), end.strip().lower()} & RELATIVE.keys():
+        today = today_in(None)  # it does not matter for other words
+        days_between(parse_day(start, today), parse_day(end, today))  # raises before any call
     run_fetch(between(start, end), options)
 
 
@@ -58,19 +61,24 @@ def backfill(years: float, **options: Any) -> None:
 @run_options
 def update(**options: Any) -> None:
     """Fetch new, restated and missing days up to today: the daily run."""
-    run_fetch(daily(options["lookback"]), options)
+    run_fetch(daily(), options)
 
 
 def run_fetch(wanted: WantedRange, options: dict[str, Any]) -> None:
     """Run, print the summary, and exit with its code."""
     source = source_of(options)
     folder = folder_of(options["out"], options["dataset"], source.name)
-    run = Run(source, folder, settings_of(options))
+    run = Run(source, folder.absolute(), settings_of(options))  # a source may change the folder
     if options["dry_run"]:
         print_plan(folder.name, run.preview(wanted), as_json=options["as_json"])
         return
-    summary = run.execute(wanted, print_note)
-    print_result(summary.as_json(), summary.as_text(), as_json=options["as_json"])
+    quiet, as_json = options["quiet"], options["as_json"]
+    with redirect_stdout(sys.stderr):  # standard output is for the result, not for the source
+        summary = run.execute(wanted, (lambda _note: None) if quiet else print_note)
+    if as_json or not quiet:
+        print_result(summary.as_json(), summary.as_text(), as_json=as_json)
+    for problem in summary.problems():
+        print_note(problem)
     click.get_current_context().exit(summary.exit_code)
 
 

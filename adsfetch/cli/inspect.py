@@ -1,7 +1,8 @@
-"""The commands that read a dataset and call no source."""
+"""The commands that call no source: they read a dataset, repair its records, or forget days."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from adsfetch.cli.options import (
     folder_of,
 )
 from adsfetch.cli.output import examples, print_note, print_result
+from adsfetch.cli.page import write_page
 from adsfetch.dates import days_between, parse_day, today_in, zone
 from adsfetch.errors import UsageError
+from adsfetch.plan import notes_on_clock
 from adsfetch.storage.aggregate import write_aggregate
-from adsfetch.storage.atomic import write_file
 from adsfetch.storage.lock import exclusive_lock
-from adsfetch.storage.store import DONE, Store
+from adsfetch.storage.states import DONE, Record
+from adsfetch.storage.store import Store
 
 range_options = combine(
     click.argument("start", type=Day(), required=False),
@@ -50,8 +53,14 @@ def missing(**options: Any) -> None:
     """List the days that are not final yet, from START to END or of all ever requested."""
     calendar = calendar_of(options)
     states = {str(day): state for day, state in calendar.states.items() if state not in DONE}
-    record = {"dataset": calendar.name, "missing": list(states), "states": states}
-    lines = [f"{day}  {state}" for day, state in states.items()]
+    reasons = {day: reason for day, reason in calendar.reasons.items() if day in states}
+    lines = [f"{day}  {state}  {reasons.get(day, '')}".rstrip() for day, state in states.items()]
+    record = {
+        "dataset": calendar.name,
+        "missing": list(states),
+        "states": states,
+        "reasons": reasons,
+    }
     print_result(record, "\n".join(lines) or "no day is missing", as_json=options["as_json"])
 
 
@@ -61,27 +70,31 @@ def missing(**options: Any) -> None:
 @range_options
 @click.option("--html", type=FILE, help="Write the calendar to this file as an HTML page.")
 def status(html: Path | None, **options: Any) -> None:
-    """Show the calendar of a dataset: final, empty, provisional, failed and missing days."""
+    """Show the calendar of a dataset: one mark for the state of each day.
+
+    It ends with the last day requested, or today if `update` keeps the dataset up to date.
+    """
     calendar = calendar_of(options)
     if html:
-        write_file(html, calendar.as_html().encode())
+        write_page(html, calendar.as_html(), calendar.store)
     print_result(calendar.as_json(), calendar.as_text(), as_json=options["as_json"])
 
 
 @click.command(epilog=examples("adsfetch verify --out data"))
 @dataset_options
 def verify(out: Path, dataset: str | None, lock_wait: float, as_json: bool) -> None:
-    """Read every file again; a truncated, edited or deleted day then counts as missing.
+    """Read every file again; a day that is not as it was fetched then counts as missing.
 
-    The exit code is 1 if there is such a day; the next run fetches only those days again.
+    Its file may be truncated, edited or deleted, or contain rows of another day. The exit code
+    is 1 if there is such a day; the next run fetches only those days again.
     """
     with open_dataset(folder_of(out, dataset), lock_wait, thorough=True) as store:
         damaged = {
             str(day): entry.problem
             for day, entry in sorted(store.entries.items())
-            if entry.sha256 and not entry.is_stored
+            if entry.record is Record.DAMAGED
         }
-        days = len(store.stored_entries())
+        days = len(store.held_entries())
         record = {"dataset": store.folder.name, "days": days, "damaged": damaged}
     lines = [f"{day}  {problem}" for day, problem in damaged.items()]
     head = f"{record['dataset']}: {days} days are intact, {len(damaged)} are not"
@@ -95,12 +108,50 @@ def aggregate(out: Path, dataset: str | None, lock_wait: float, as_json: bool) -
     """Write all.csv again from the files of the days; every fetching command does it too."""
     with open_dataset(folder_of(out, dataset), lock_wait) as store:
         written = write_aggregate(store)
-        entries = store.stored_entries()
+        entries = store.held_entries()
         rows = sum(entry.rows for entry in entries)
         record = {"file": str(store.aggregate_path), "days": len(entries), "rows": rows}
     done = "written" if written else "up to date"
     text = f"{record['file']}: {done}, {record['days']} days, {rows} rows"
     print_result({**record, "written": written}, text, as_json=as_json)
+
+
+@click.command(
+    epilog=examples(
+        "adsfetch forget 2014-01-01 2014-01-02 --out data --dry-run",
+        "adsfetch forget 2014-01-01 2014-01-02 --out data",
+    )
+)
+@click.argument("start", type=Day())
+@click.argument("end", type=Day())
+@dataset_options
+@click.option("--dry-run", is_flag=True, help="Only list the days that would be deleted.")
+def forget(start: str, end: str, *, dry_run: bool, **options: Any) -> None:
+    """Delete the days from START to END, as if they had never been requested.
+
+    `update` then wants the days from the oldest one that is left. A day that is not at the
+    beginning is fetched again by the next `update`.
+    """
+    folder = folder_of(options["out"], options["dataset"])
+    with open_dataset(folder, options["lock_wait"]) as store:
+        first, last = parse_day(start, store.today), parse_day(end, store.today)
+        days_between(first, last)  # raises if the last day comes first
+        days = store.days_in(first, last)
+        if not dry_run:
+            store.forget(first, last)
+            write_aggregate(store)
+        remaining, wanted_from = len(store.held_entries()), store.dataset.wanted_from
+    names = [str(day) for day in days]
+    record = {
+        "dataset": folder.name,
+        "forgotten": names,
+        "wanted_from": str(wanted_from or ""),
+        "days": remaining,
+    }
+    done = "would be forgotten" if dry_run else "forgotten"
+    head = f"{folder.name}: {len(days)} days {done}, {remaining} days are held"
+    text = "\n".join([f"{head}, wanted from {wanted_from or 'nowhere'}", *names])
+    print_result(record, text, as_json=options["as_json"])
 
 
 @contextmanager
@@ -110,21 +161,39 @@ def open_dataset(folder: Path, lock_wait: float, *, thorough: bool = False) -> I
         raise UsageError(f"there is no dataset {folder}")
     with exclusive_lock(folder / "lock", lock_wait, print_note):
         store = Store(folder).load(thorough=thorough)
+        set_today(store, None)
         store.reconcile()
         store.save_description(store.dataset)
         yield store
 
 
+def set_today(store: Store, day: str | None) -> None:
+    """Set the account's today, or the given one, and print what is odd about it."""
+    now = today_in(zone(store.dataset.time_zone))
+    store.set_today(parse_day(day, now) if day else now)
+    for note in notes_on_clock(store):
+        print_note(note)
+
+
 def calendar_of(options: dict[str, Any]) -> Calendar:
     """Return the calendar from START to END; without them, of the range ever requested."""
     store = Store(folder_of(options["out"], options["dataset"])).load()
-    dataset, start, end = store.dataset, options["start"], options["end"]
-    now = today_in(zone(dataset.time_zone))
-    now = parse_day(options["today"], now) if options["today"] else now
-    requested = [*store.entries, *filter(None, (dataset.wanted_from, dataset.wanted_to))]
-    if not requested and not (start and end):
-        raise UsageError(f"nothing was ever fetched into {store.folder}; name START and END")
-    first = parse_day(start, now) if start else min(requested)
-    last = parse_day(end, now) if end else max(requested, default=first)
-    states = {day: store.state(day, options["lookback"]) for day in days_between(first, last)}
+    set_today(store, options["today"])
+    first, last = range_of(store, options["start"], options["end"])
+    lookback = options["lookback"]
+    states = {day: store.state(day, lookback) for day in days_between(first, last)}
     return Calendar(store, states)
+
+
+def range_of(store: Store, start: str | None, end: str | None) -> tuple[date, date]:
+    """Return the range from START to END; without END, up to the last day that is wanted."""
+    dataset, today = store.dataset, store.today
+    ends = filter(None, (dataset.wanted_from, dataset.wanted_to))
+    known = sorted([*store.entries, *ends])
+    if not known and not (start and end):
+        raise UsageError(f"nothing was ever fetched into {store.folder}; name START and END")
+    first = parse_day(start, today) if start else known[0]
+    if end:
+        return first, parse_day(end, today)
+    last = today if dataset.daily else min(today, known[-1] if known else first)
+    return first, max(first, last)

@@ -56,9 +56,13 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 OUT = click.option("--out", type=FOLDER, required=True, metavar="DIR", help="Folder of the data.")
 LOOKBACK = click.option(
     "--lookback",
-    type=click.IntRange(0),
-    default=30,
-    help="Days until the numbers of a day are final.",
+    type=click.IntRange(0, 10_000),
+    help="Days until the numbers of a day are final; by default as in the last run, at first 30.",
+)
+EARLIEST = click.option(
+    "--earliest-days",
+    type=click.IntRange(1, 10_000),
+    help="Do not ask for days that are older than this; by default as in the last run.",
 )
 TODAY = click.option(
     "--today", type=Day(), help="Run as if today were this day, for tests and repairs."
@@ -106,6 +110,7 @@ run_options = combine(
         "--wait-max", type=SECONDS, default=60.0, help="Longest wait before any retry, in seconds."
     ),
     LOOKBACK,
+    EARLIEST,
     click.option("--time-zone", help="Time zone of the account, such as Europe/Berlin."),
     TODAY,
     LOCK,
@@ -113,6 +118,9 @@ run_options = combine(
         "--escape-formulas", is_flag=True, help="Prevent spreadsheets from evaluating cells."
     ),
     click.option("--dry-run", is_flag=True, help="Only list the days that would be fetched."),
+    click.option(
+        "--quiet", is_flag=True, help="Print only what is wrong, to standard error: for cron."
+    ),
     JSON,
 )
 
@@ -156,10 +164,12 @@ def settings_of(options: dict[str, Any]) -> Settings:
         workers=options["workers"],
         retry=Retry(options["attempts"], options["wait_initial"], options["wait_max"]),
         lookback=options["lookback"],
+        earliest_days=options["earliest_days"],
         lock_wait=options["lock_wait"],
         time_zone=time_zone,
-        today=parse_day(today, today_in(None)) if today else None,
+        today=parse_day(today, today_in(zone(time_zone))) if today else None,
         escape_formulas=options["escape_formulas"],
+        quiet=options["quiet"],
     )
 
 

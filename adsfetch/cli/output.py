@@ -1,12 +1,15 @@
 """What the commands print, and the exit codes of errors."""
 
+import errno
 import json
+import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
-from adsfetch.errors import AdsError, FatalError
+from adsfetch.errors import AdsError, FatalError, StoreError, text_of
 from adsfetch.summary import INTERRUPTED
 
 
@@ -18,11 +21,11 @@ class AdsGroup(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("interrupted; what was fetched is stored", err=True)
+            print_note("interrupted; what was fetched is stored")
             sys.exit(INTERRUPTED)
         except AdsError as error:
             code = error.exit_code if isinstance(error, FatalError) else 1
-            click.echo(f"Error: {error}", err=True)
+            print_note(f"Error: {text_of(error)}")
             sys.exit(code)
 
 
@@ -32,10 +35,21 @@ def examples(*lines: str) -> str:
 
 
 def print_result(record: dict[str, Any], text: str, *, as_json: bool) -> None:
-    """Print the result of a command to standard output, as JSON or as text."""
-    click.echo(json.dumps(record, indent=2, ensure_ascii=False) if as_json else text)
+    """Print the result of a command to standard output, as JSON or as text.
+
+    Raise StoreError if it cannot be written; click ends quietly where nobody reads it.
+    """
+    try:
+        click.echo(json.dumps(record, indent=2, ensure_ascii=False) if as_json else text)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        # What is left in the buffer would fail again, with a traceback, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StoreError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def print_note(note: str) -> None:
-    """Print a note to standard error, apart from the result."""
-    click.echo(note, err=True)
+    """Print a note to standard error, apart from the result, if it can be written."""
+    with suppress(OSError):
+        click.echo(note, err=True)

@@ -93,8 +93,11 @@ def connect(account: Account) -> Connection:
 
 def config_path(given: Path | None) -> Path:
     """Return the configuration file; by default where the client library looks for it too."""
-    default = os.environ.get("GOOGLE_ADS_CONFIGURATION_FILE_PATH")
-    return given or Path(default or "~/google-ads.yaml").expanduser()
+    default = os.environ.get("GOOGLE_ADS_CONFIGURATION_FILE_PATH") or "~/google-ads.yaml"
+    try:
+        return given or Path(default).expanduser()
+    except RuntimeError:
+        raise UsageError(f"there is no home folder for {default}: use --config") from None
 
 
 def read_config(path: Path) -> dict[str, Any]:

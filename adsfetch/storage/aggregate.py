@@ -9,7 +9,7 @@ from typing import Any
 
 from adsfetch.storage import atomic
 from adsfetch.storage.csv import RowEncoder
-from adsfetch.storage.manifest import Entry
+from adsfetch.storage.states import Entry
 from adsfetch.storage.store import Store
 
 
@@ -18,7 +18,7 @@ def write_aggregate(store: Store) -> bool:
 
     The files of the days are copied as bytes: no parsing, and constant memory.
     """
-    entries = store.stored_entries()
+    entries = store.held_entries()
     origin = fingerprint(store.dataset.columns, entries)
     if store.dataset.aggregate == {**file_stamp(store.aggregate_path), "origin": origin}:
         return False
@@ -35,7 +35,10 @@ def concatenate(store: Store, entries: Iterable[Entry]) -> None:
     with atomic.temporary_file(target) as temp, atomic.disk_errors(target):
         temp.write(header)
         for entry in entries:
-            with store.day_path(entry.day).open("rb") as file:
+            path = store.day_path(entry.day)
+            with atomic.read_errors(path):
+                file = path.open("rb")
+            with file:
                 file.seek(len(header))
                 shutil.copyfileobj(file, temp)
     atomic.move_into_place(Path(temp.name), target)
@@ -51,6 +54,6 @@ def file_stamp(path: Path) -> dict[str, Any]:
     """Return the size and modification time of a file, by which an edit is noticed."""
     try:
         stat = path.stat()
-    except FileNotFoundError:
+    except OSError:  # also a link that leads nowhere
         return {}
     return {"size": stat.st_size, "changed": stat.st_mtime_ns}

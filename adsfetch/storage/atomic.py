@@ -1,8 +1,10 @@
 """Files that are written completely or not at all, even after a power cut."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -14,13 +16,14 @@ SUFFIX = ".part"
 
 @contextmanager
 def temporary_file(target: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside ``target``.
+    """Open a temporary file beside ``target``, or beside the file that it links to.
 
     At the end its content has reached the disk; on any error it is deleted. Wrap each write
     in ``disk_errors``: an OSError of anything else in the block is not that of the disk.
     """
-    path = target.with_name(f".{target.name}.{uuid4().hex[:12]}{SUFFIX}")
     with disk_errors(target):
+        real = linked_file(target)
+        path = real.with_name(f".{real.name}.{uuid4().hex[:12]}{SUFFIX}")
         file = path.open("xb")
     try:
         yield file
@@ -36,14 +39,41 @@ def temporary_file(target: Path) -> Iterator[BinaryIO]:
 
 
 def move_into_place(temp: Path, target: Path) -> None:
-    """Rename a complete file, and flush the folder, so that the rename survives a power cut."""
+    """Rename a complete file, and flush the folder, so that the rename survives a power cut.
+
+    The file keeps the mode, the owner and the attributes of the one that it replaces. A link
+    stays: the file that it names is replaced.
+    """
     with disk_errors(target):
-        temp.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY)
+        real = linked_file(target)
+        with suppress(FileNotFoundError):
+            copy_attributes(real, temp)
+        temp.replace(real)
+        folder = os.open(real.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def linked_file(path: Path) -> Path:
+    """Return the file to which a symbolic link leads; any other path unchanged."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def copy_attributes(source: Path, target: Path) -> None:
+    """Give a file the owner, the mode and the access list of another, as far as that is allowed."""
+    old, new = source.stat(), target.stat()
+    for owner, group in ((old.st_uid, old.st_gid), (-1, old.st_gid)):
+        if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+            with suppress(OSError):  # only root may give a file away
+                os.chown(target, owner, group)
+                break
+    with suppress(OSError):
+        target.chmod(stat.S_IMODE(old.st_mode))
+    with suppress(OSError):
+        for name in os.listxattr(source):
+            os.setxattr(target, name, os.getxattr(source, name))
 
 
 def write_file(target: Path, content: bytes) -> None:
@@ -53,9 +83,11 @@ def write_file(target: Path, content: bytes) -> None:
     move_into_place(Path(temp.name), target)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files of killed runs."""
-    for temp in folder.glob(f".*{SUFFIX}"):
+def remove_leftovers(target: Path) -> None:
+    """Delete the temporary files of killed runs, for one file, or for all files in a folder."""
+    real = linked_file(target)
+    folder, name = (real, "*") if real.is_dir() else (real.parent, escape(real.name))
+    for temp in folder.glob(f".{name}.{'[0-9a-f]' * 12}{SUFFIX}"):
         temp.unlink(missing_ok=True)
 
 
@@ -67,3 +99,12 @@ def disk_errors(target: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise StoreError(f"cannot write {target}: {reason}; its old content is intact") from error
+
+
+@contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Turn a file that cannot be read into a StoreError."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error

@@ -44,6 +44,11 @@ class RowEncoder:
             escaped = [escape_formulas(column) for column in columns] if self._escape else columns
             yield len(columns[0]), encode(escaped)
 
+    def check_fields(self, names: Sequence[str]) -> None:
+        """Raise DayError unless these are the columns, in any order."""
+        if {*names} != {*self.columns}:
+            raise self._different_fields(names)
+
     def _columns_of_batch(self, batch: Batch) -> Sequence[Sequence[str]]:
         if batch.names != self.columns:
             raise self._different_fields(batch.names)
@@ -72,6 +77,8 @@ def columns_of(first: Row | Batch) -> tuple[str, ...]:
     if isinstance(first, Batch):
         return first.names
     names = tuple(map(str, as_mapping(first)))
+    if len(set(names)) < len(names):
+        raise DayError("the source returned a row in which two fields have the same name")
     return names if DATE_COLUMNS & set(names) else ("date", *names)
 
 
@@ -137,7 +144,10 @@ def quote(cell: str) -> str:
 
 
 def read_rows(path: Path) -> Iterator[list[str]]:
-    """Yield the lines of a CSV file, the header first."""
+    """Yield the lines of a CSV file, the header first.
+
+    Raise csv.Error or ValueError for what is not CSV in UTF-8, OSError for what cannot be read.
+    """
     csv.field_size_limit(2**31 - 1)
     with path.open(encoding="utf-8", newline="") as lines:
         yield from csv.reader(lines, strict=True)

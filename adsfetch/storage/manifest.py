@@ -3,41 +3,22 @@
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from adsfetch.storage import atomic
+from adsfetch.storage.states import IN_AGGREGATE, Entry, Record
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One day; the fields are the keys of the file.
-
-    ``problem`` is why the day counts as missing or, if there is no ``sha256``, as failed.
-    ``fetched_on`` is the account's date when the run started. ``changed`` is st_mtime_ns.
-    """
-
-    day: date
-    rows: int = 0
-    size: int = 0
-    sha256: str = ""
-    fetched_on: date = date.min
-    changed: int = 0
-    problem: str = ""
-
-    @property
-    def is_stored(self) -> bool:
-        """Return whether the day's file exists and is intact."""
-        return not self.problem
+TYPES = {"rows": int, "size": int, "sha256": str, "changed": int, "problem": str}
 
 
 def load(path: Path) -> dict[date, Entry]:
     """Return the last entry of each day; incomplete and corrupt lines are ignored."""
-    if not path.exists():
-        return {}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    with atomic.read_errors(path):
+        content = path.read_bytes() if path.exists() else b""
+    lines = content.decode("utf-8-sig", "replace").split("\n")
     return {entry.day: entry for line in lines if (entry := parse_line(line))}
 
 
@@ -75,10 +56,27 @@ def parse_line(line: str) -> Entry | None:
     Names that this version does not know are ignored.
     """
     try:
-        record = json.loads(line)
-        known = {field.name: record[field.name] for field in fields(Entry) if field.name in record}
-        for name in known.keys() & {"day", "fetched_on"}:
-            known[name] = date.fromisoformat(known[name])
-        return Entry(**known)
-    except (ValueError, TypeError, AttributeError):
+        values = json.loads(line)
+        known = {name: values[name] for name in TYPES if name in values}
+        if not all(type(value) is TYPES[name] for name, value in known.items()):
+            return None
+        for name in {"day", "fetched_on"} & values.keys():
+            known[name] = date.fromisoformat(values[name])
+        return Entry(**known, record=record_of(values))
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def record_of(values: dict[str, Any]) -> Record:
+    """Return what a line records, also one of an older version, which did not say it.
+
+    Such a line held a day unless it had a problem. A failed day had no checksum, and no problem
+    either if its error had no message.
+    """
+    has_rows = bool(values.get("sha256"))
+    if "record" in values:
+        record = Record(values["record"])
+        return record if has_rows or record not in IN_AGGREGATE else Record.FAILED
+    if not has_rows:
+        return Record.FAILED
+    return Record.DAMAGED if values.get("problem") else Record.HELD

@@ -9,9 +9,11 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
+from adsfetch.errors import DayError, TransientError
 from adsfetch.sources import Batch, Row
 from adsfetch.storage import atomic
 from adsfetch.storage.csv import RowEncoder, columns_of
+from adsfetch.storage.row_dates import RowDates
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class StagedDay:
 
 
 class Staging:
-    """Write days with the same columns; in a new dataset the first row defines them."""
+    """Write days with the same columns; in a new dataset the first complete day defines them."""
 
     def __init__(self, folder: Path, columns: tuple[str, ...], *, escape_formulas: bool) -> None:
         self._folder = folder
@@ -39,24 +41,38 @@ class Staging:
 
     def write(self, day: date, rows: Iterable[Row | Batch]) -> StagedDay:
         """Write the rows of a day as they arrive, with at most one batch in memory."""
-        digest, count = hashlib.sha256(), 0
         target = self._folder / f"{day}.csv"
+        if target.exists() and not target.is_file():
+            raise DayError(f"{target} is not a file: move it away")
+        digest, count = hashlib.sha256(), 0
         with atomic.temporary_file(target) as temp:
-            for number, lines in self._encode(day, rows):
+            remaining = RowDates(day).check(rows)
+            first = list(islice(remaining, 1))
+            encoder = self._encoder
+            if first and not encoder:
+                encoder = self._new_encoder(columns_of(first[0]))
+            for number, lines in encode(encoder, day, chain(first, remaining)):
                 with atomic.disk_errors(target):
                     temp.write(lines)
                 digest.update(lines)
                 count += number
-        columns = self._encoder.columns if self._encoder else ()
+            self._define_columns(encoder)
+        columns = encoder.columns if encoder else ()
         return StagedDay(day, Path(temp.name), count, digest.hexdigest(), columns)
 
-    def _encode(self, day: date, rows: Iterable[Row | Batch]) -> Iterator[tuple[int, bytes]]:
-        remaining = iter(rows)
-        first = list(islice(remaining, 1))
+    def _define_columns(self, encoder: RowEncoder | None) -> None:
+        """Let a complete day define the columns, or raise if another one just has."""
         with self._lock:
-            if self._encoder is None and first:
-                self._encoder = self._new_encoder(columns_of(first[0]))
-            encoder = self._encoder
-        if encoder:
-            yield 0, encoder.header
-            yield from encoder.encode_rows(day, chain(first, remaining))
+            self._encoder = self._encoder or encoder
+            if encoder and self._encoder and encoder.columns != self._encoder.columns:
+                self._encoder.check_fields(encoder.columns)
+                raise TransientError("another day has just defined the order of the columns")
+
+
+def encode(
+    encoder: RowEncoder | None, day: date, rows: Iterable[Row | Batch]
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the header and the lines of a day; nothing while no column is known."""
+    if encoder:
+        yield 0, encoder.header
+        yield from encoder.encode_rows(day, rows)

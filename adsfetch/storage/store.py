@@ -5,21 +5,27 @@ from datetime import date
 from pathlib import Path
 
 from adsfetch.dates import zone
-from adsfetch.storage import atomic, dataset, manifest, verify
-from adsfetch.storage.manifest import Entry
+from adsfetch.storage import atomic, dataset, manifest, states, verify
 from adsfetch.storage.staging import StagedDay, Staging
+from adsfetch.storage.states import Entry, Event, Record, State
 
-FINAL, EMPTY, PROVISIONAL, FAILED, MISSING = "final", "empty", "provisional", "failed", "missing"
-DONE = (FINAL, EMPTY)
+OWN_FILES = ("dataset.json", "manifest.jsonl", "all.csv", "lock")
 
 
 class Store:
-    """The folder of one dataset; only the owner of its lock may write, except staged files."""
+    """The folder of one dataset; only the owner of its lock may write, except staged files.
+
+    ``today`` is the account's: no day after it is held. ``clock_was_at`` is the latest date that a
+    run has recorded, if it is after today. Call ``load``, then ``set_today``.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.days_folder = folder / "days"
         self.aggregate_path = folder / "all.csv"
+        self.manifest_path = folder / "manifest.jsonl"
+        self.today = date.max
+        self.clock_was_at: date | None = None
         self.dataset = self._saved_dataset = dataset.Dataset()
         self.entries: dict[date, Entry] = {}
         self._saved_entries: dict[date, Entry] = {}
@@ -34,25 +40,34 @@ class Store:
         of a file that the manifest does not list is recovered.
         """
         self.dataset = self._saved_dataset = dataset.load(self.folder / "dataset.json")
-        self._saved_entries = manifest.load(self.folder / "manifest.jsonl")
+        self._saved_entries = manifest.load(self.manifest_path)
         files = verify.day_files(self.days_folder)
         self.entries = {
             day: verify.check_entry(entry, self.day_path(day), files.get(day), thorough=thorough)
             for day, entry in self._saved_entries.items()
         }
         listed = {day for day, entry in self.entries.items() if entry.sha256}
-        for day in sorted(files.keys() - listed):
+        # An empty file is believed only if no other one shows what the columns are.
+        for day in sorted(files.keys() - listed, key=lambda day: (not files[day].st_size, day)):
             self._recover(day)
         return self
 
+    def set_today(self, today: date) -> "Store":
+        """Set the account's date, and correct the dates of runs whose clock was ahead."""
+        self.today = today
+        latest = max((entry.fetched_on for entry in self.entries.values()), default=today)
+        self.clock_was_at = latest if latest > today else None
+        self.entries = states.set_clock(self.entries.values(), today)
+        return self
+
     def reconcile(self) -> None:
-        """Write to the manifest what ``load`` has found, and clean up after killed runs."""
+        """Write to the manifest what has changed since it was read; clean up after killed runs."""
         with atomic.disk_errors(self.days_folder):
             self.days_folder.mkdir(parents=True, exist_ok=True)
-            for folder in (self.days_folder, self.folder):
-                atomic.remove_leftovers(folder)
+            for path in (self.days_folder, self.folder, self.aggregate_path):
+                atomic.remove_leftovers(path)
         if self.entries != self._saved_entries:
-            manifest.rewrite(self.folder / "manifest.jsonl", self.entries.values())
+            manifest.rewrite(self.manifest_path, self.entries.values())
             self._saved_entries = dict(self.entries)
 
     def save_description(self, description: dataset.Dataset) -> None:
@@ -65,48 +80,99 @@ class Store:
         columns, escape = self.dataset.columns, self.dataset.escape_formulas
         return Staging(self.days_folder, columns, escape_formulas=escape)
 
-    def commit(self, staged: StagedDay, today: date) -> None:
+    def commit(self, staged: StagedDay) -> None:
         """Replace the file of a day with the staged one, then record it in the manifest."""
         if staged.columns and not self.dataset.columns:
             self.save_description(replace(self.dataset, columns=staged.columns))
+        entry = self._entry(staged.day).after(Event.FETCHED)
+        self._place(staged, replace(entry, fetched_on=self.today))
+
+    def record_failure(self, day: date, reason: str) -> None:
+        """Record why a day could not be fetched; a day that is held stays held."""
+        entry = self._entry(day).after(Event.FAILED, reason)
+        self._record(entry if entry.sha256 else replace(entry, fetched_on=self.today))
+
+    def record_unavailable(self, day: date, reason: str) -> None:
+        """Record that a day can never be fetched; a day that is held stays held."""
+        entry = self._entry(day).after(Event.UNAVAILABLE, reason)
+        self._record(replace(entry, fetched_on=self.today))
+
+    def add_headers(self) -> None:
+        """Give a header to the days without rows that were stored before one was known."""
+        if self.dataset.columns:
+            for entry in self.held_entries():
+                if not entry.size:
+                    self._place(self.staging().write(entry.day, ()), entry)
+
+    def forget(self, first: date, last: date) -> None:
+        """Delete the days of a range, as if they had never been requested.
+
+        The files come first: a file without an entry would be taken for a day.
+        """
+        days = self.days_in(first, last)
+        for day in days:
+            with atomic.disk_errors(self.day_path(day)):
+                self.day_path(day).unlink(missing_ok=True)
+        for day in days:
+            if self._entry(day).after(Event.FORGOTTEN).record is Record.NOTHING:
+                self.entries.pop(day, None)
+        self.reconcile()
+        self.save_description(self.dataset.without_range(first, last))
+
+    def days_in(self, first: date, last: date) -> list[date]:
+        """Return the days of a range that have a file or an entry."""
+        known = self.entries.keys() | verify.day_files(self.days_folder).keys()
+        return sorted(day for day in known if first <= day <= last)
+
+    def held_entries(self) -> list[Entry]:
+        """Return the entries of all days that are held, oldest first."""
+        held = (e for e in self.entries.values() if e.is_held and e.day <= self.today)
+        return sorted(held, key=lambda entry: entry.day)
+
+    @property
+    def last_fetched(self) -> date | None:
+        """Return the date of the run that fetched the newest rows."""
+        held = (e.fetched_on for e in self.entries.values() if e.record is Record.HELD)
+        return max(held, default=None)
+
+    def days_to_come(self) -> list[date]:
+        """Return the days after today of which there are rows: a clock was, or is, wrong."""
+        return sorted(e.day for e in self.entries.values() if e.is_held and e.day > self.today)
+
+    def state(self, day: date, lookback: int | None = None) -> State:
+        """Return the state of a day; ``lookback`` is by default that of the dataset."""
+        return states.state_of(
+            day,
+            self.entries.get(day),
+            today=self.today,
+            lookback=self.dataset.lookback if lookback is None else lookback,
+            earliest=self.dataset.earliest,
+        )
+
+    def _entry(self, day: date) -> Entry:
+        return self.entries.get(day) or Entry(day, record=Record.NOTHING)
+
+    def _place(self, staged: StagedDay, entry: Entry) -> None:
         target = self.day_path(staged.day)
         atomic.move_into_place(staged.path, target)
-        stat = target.stat()
+        with atomic.disk_errors(target):
+            stat = target.stat()
         size, changed = stat.st_size, stat.st_mtime_ns
-        self._record(Entry(staged.day, staged.rows, size, staged.sha256, today, changed))
-
-    def record_failure(self, day: date, reason: str, today: date) -> None:
-        """Record why a day is missing; a day that is stored already stays stored."""
-        if day not in self.entries or not self.entries[day].is_stored:
-            self._record(Entry(day, fetched_on=today, problem=reason))
-
-    def stored_entries(self) -> list[Entry]:
-        """Return the entries of all stored days, oldest first."""
-        entries = (entry for entry in self.entries.values() if entry.is_stored)
-        return sorted(entries, key=lambda entry: entry.day)
-
-    def state(self, day: date, lookback: int) -> str:
-        """Return final, empty, provisional, failed or missing.
-
-        A day is final when it was fetched at least ``lookback`` days after it, because the
-        numbers are restated until then. A day that was fetched before its end is never final.
-        """
-        entry = self.entries.get(day)
-        if entry is None or not entry.is_stored:
-            return FAILED if entry and not entry.sha256 else MISSING
-        if (entry.fetched_on - day).days < max(lookback, 1):
-            return PROVISIONAL
-        return FINAL if entry.rows else EMPTY
+        self._record(
+            replace(entry, rows=staged.rows, size=size, sha256=staged.sha256, changed=changed)
+        )
 
     def _record(self, entry: Entry) -> None:
-        manifest.append(self.folder / "manifest.jsonl", entry)
-        self.entries[entry.day] = self._saved_entries[entry.day] = entry
+        if entry != self.entries.get(entry.day):
+            manifest.append(self.manifest_path, entry)
+            self.entries[entry.day] = self._saved_entries[entry.day] = entry
 
     def _recover(self, day: date) -> None:
         path = self.day_path(day)
         columns = self.dataset.columns or verify.read_header(path)
         entry = verify.recover_entry(path, day, columns, zone(self.dataset.time_zone))
         if entry:
-            self.entries[day] = entry
-            if entry.rows and not self.dataset.columns:
+            record = self._entry(day).after(Event.FOUND).record
+            self.entries[day] = replace(entry, record=record)
+            if not self.dataset.columns:
                 self.dataset = replace(self.dataset, columns=columns)

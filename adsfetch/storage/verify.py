@@ -3,25 +3,33 @@
 import csv
 import hashlib
 import os
-from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, tzinfo
+from itertools import islice
 from pathlib import Path
 
+from adsfetch.storage.atomic import read_errors
 from adsfetch.storage.csv import read_rows
-from adsfetch.storage.manifest import Entry
+from adsfetch.storage.row_dates import RowDates
+from adsfetch.storage.states import Entry, Event, Record
 
 DELETED = "its file was deleted"
 CHANGED = "its file was truncated or edited"
+ROWS_AT_ONCE = 1000
 
 
 def day_files(folder: Path) -> dict[date, os.stat_result]:
     """Return the size and times of each day's file, in one pass over the folder."""
     if not folder.is_dir():
         return {}
-    with os.scandir(folder) as files:
-        return {day: file.stat() for file in files if (day := day_of(file.name))}
+    found = {}
+    with read_errors(folder), os.scandir(folder) as files:
+        for file in files:
+            with suppress(FileNotFoundError):  # deleted a moment ago
+                if (day := day_of(file.name)) and file.is_file():
+                    found[day] = file.stat()
+    return found
 
 
 def day_of(name: str) -> date | None:
@@ -34,20 +42,34 @@ def day_of(name: str) -> date | None:
 
 
 def check_entry(entry: Entry, path: Path, stat: os.stat_result | None, *, thorough: bool) -> Entry:
-    """Return the entry, with a problem if its file is deleted or changed.
+    """Return the entry after a look at its file.
 
     Unless ``thorough``, only a file whose size or modification time has changed is read.
     """
     if not entry.sha256:
         return entry
     if stat is None:
-        return replace(entry, problem=DELETED)
+        return entry.after(Event.LOST, DELETED)
     unchanged = (stat.st_size, stat.st_mtime_ns) == (entry.size, entry.changed)
-    if entry.is_stored and unchanged and not thorough:
+    if entry.is_held and unchanged and not thorough:
         return entry
+    try:
+        return read_entry(entry, path, stat, thorough=thorough)
+    except OSError as error:
+        return entry.after(Event.LOST, f"its file cannot be read: {error.strerror}")
+
+
+def read_entry(entry: Entry, path: Path, stat: os.stat_result, *, thorough: bool) -> Entry:
+    """Return the entry after its file has been read."""
     if sha256_of(path) != entry.sha256:
-        return replace(entry, problem=CHANGED)
-    return replace(entry, changed=stat.st_mtime_ns, problem="")
+        return entry.after(Event.LOST, CHANGED)
+    if thorough and (problem := problem_of_rows(path, entry.day)):
+        # The file is as it was recorded, so the record is what was wrong.
+        return replace(entry.after(Event.LOST, problem), sha256="")
+    found = replace(entry.after(Event.FOUND), changed=stat.st_mtime_ns)
+    if entry.record is Record.UNAVAILABLE:  # its date is not that of the rows
+        found = replace(found, fetched_on=min(entry.day, entry.fetched_on))
+    return found
 
 
 def recover_entry(
@@ -56,35 +78,52 @@ def recover_entry(
     """Return the entry of a file that the manifest does not list; None if it is not a day's file.
 
     A file gets the name of its day only after it is complete on the disk. So one that parses
-    with the columns of the dataset is a day whose entry was lost, by a crash or by hand.
+    with the columns of the dataset, and has the rows of its day, is a day whose entry was lost,
+    by a crash or by hand. Nothing proves an empty file, unless no column is known yet.
     """
-    rows = count_rows(path, columns)
-    if rows is None:
+    try:
+        stat, dates = path.stat(), read_day(path, day, columns)
+        unproved = columns and not stat.st_size
+        if dates is None or dates.wrong or unproved:
+            return None
+        fetched_on = datetime.fromtimestamp(stat.st_mtime, zone).date()
+        return Entry(day, dates.rows, stat.st_size, sha256_of(path), fetched_on, stat.st_mtime_ns)
+    except (OSError, OverflowError):
         return None
-    stat = path.stat()
-    fetched_on = datetime.fromtimestamp(stat.st_mtime, zone).date()
-    return Entry(day, rows, stat.st_size, sha256_of(path), fetched_on, stat.st_mtime_ns)
 
 
 def read_header(path: Path) -> tuple[str, ...]:
-    """Return the columns in the first line; an empty tuple for an empty file or invalid CSV."""
-    with suppress(csv.Error, ValueError):
-        return tuple(next(read_rows(path), ()))
+    """Return the columns in the first line; an empty tuple for what is not the file of a day."""
+    with suppress(csv.Error, ValueError, OSError):
+        names = tuple(next(read_rows(path), ()))
+        return names if len(set(names)) == len(names) else ()
     return ()
 
 
-def count_rows(path: Path, columns: tuple[str, ...]) -> int | None:
-    """Return the number of rows; None for other columns, invalid CSV or an incomplete file."""
-    if path.stat().st_size == 0:
-        return 0
+def read_day(path: Path, day: date, columns: tuple[str, ...]) -> RowDates | None:
+    """Count the rows of a file and their dates; None for other columns or an incomplete file."""
+    dates = RowDates(day)
+    if not path.stat().st_size:
+        return dates
+    if not columns or not ends_with_newline(path):
+        return None
     try:
         lines = read_rows(path)
-        if tuple(next(lines)) != columns or not ends_with_newline(path):
+        if tuple(next(lines)) != columns:
             return None
-        widths = Counter(map(len, lines))
+        while chunk := list(islice(lines, ROWS_AT_ONCE)):
+            if {*map(len, chunk)} != {len(columns)}:
+                return None
+            dates.add_columns(columns, list(zip(*chunk, strict=True)))
     except (csv.Error, ValueError):
         return None
-    return widths.total() if widths.keys() <= {len(columns)} else None
+    return dates
+
+
+def problem_of_rows(path: Path, day: date) -> str:
+    """Return what is wrong with the dates in an intact file; an empty string if nothing is."""
+    dates = read_day(path, day, read_header(path))
+    return dates.problem if dates else ""
 
 
 def ends_with_newline(path: Path) -> bool:

@@ -1,0 +1,39 @@
+"""The file of ``status --html``: it replaces no file of a dataset, no device and no pipe."""
+
+import os
+from pathlib import Path
+
+from adsfetch.errors import UsageError
+from adsfetch.storage.atomic import disk_errors, write_file
+from adsfetch.storage.store import OWN_FILES, Store
+from adsfetch.storage.verify import day_of
+
+STREAMS = ("/dev/", "/proc/")
+
+
+def write_page(path: Path, page: str, store: Store) -> None:
+    """Replace a file by the page; write into what is no regular file, such as a pipe."""
+    if belongs_to_dataset(path, store):
+        raise UsageError(f"{path} is a file of a dataset: choose another name for the page")
+    if is_stream(path):
+        with disk_errors(path), path.open("w", encoding="utf-8") as stream:
+            stream.write(page)
+    else:
+        write_file(path, page.encode())
+
+
+def belongs_to_dataset(path: Path, store: Store) -> bool:
+    """Return whether a path, or what it links to, is a file of this or of any dataset."""
+    real = Path(os.path.realpath(path))
+    own = (store.folder / name for name in OWN_FILES)
+    return (
+        (real.name in OWN_FILES and (real.parent / "days").is_dir())
+        or (real.parent.name == "days" and day_of(real.name) is not None)
+        or (path.exists() and any(file.exists() and file.samefile(path) for file in own))
+    )
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether a path is a device or a pipe, or leads to one as /dev/stdout may do."""
+    special = path.exists() and not path.is_file()
+    return special or f"{path.absolute()}".startswith(STREAMS)
