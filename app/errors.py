@@ -10,6 +10,7 @@ ApiError
 ├── NotFound                     404
 ├── MethodNotAllowed             405  names the allowed methods
 ├── NotAcceptable                406  the client does not accept JSON
+├── RequestTimeout               408  the body did not arrive in time
 ├── Conflict                     409  conflicts with the current state
 │   └── RequestInProgress        409  the first request with this Idempotency-Key is running
 ├── WindowPassed                 410  the events after this cursor are no longer stored
@@ -116,6 +117,12 @@ class NotAcceptable(ApiError):
     """The client does not accept JSON."""
 
     status = HTTPStatus.NOT_ACCEPTABLE
+
+
+class RequestTimeout(ApiError):
+    """The body of the request did not arrive in time."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
 
 
 class Conflict(ApiError):

@@ -36,8 +36,8 @@ bp = Blueprint("openapi", __name__, cli_group=None)
 COMMON_FAILURES = (400, 401, 404, 406, 414, 422, 429, 500, 503)
 FAILURES = {
     "GET": (304, *COMMON_FAILURES),
-    "POST": (*COMMON_FAILURES, 403, 409, 412, 413, 415),
-    "PATCH": (*COMMON_FAILURES, 403, 412, 413, 415),
+    "POST": (*COMMON_FAILURES, 403, 408, 409, 412, 413, 415),
+    "PATCH": (*COMMON_FAILURES, 403, 408, 412, 413, 415),
 }
 CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 

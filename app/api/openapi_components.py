@@ -53,6 +53,7 @@ ERRORS: tuple[type[errors.ApiError], ...] = (
     errors.Forbidden,
     errors.NotFound,
     errors.NotAcceptable,
+    errors.RequestTimeout,
     errors.Conflict,
     errors.RequestInProgress,
     errors.PreconditionFailed,

@@ -26,7 +26,7 @@ from app.live.metrics import EVENTS_DELIVERED, count_connection
 from app.live.operations import LiveSchema, Operations
 from app.live.protocols import GraphQLProtocols
 from app.live.registry import ConnectionRegistry
-from app.live.sse import check_request, limit_body, problem_response
+from app.live.sse import check_request, problem_response
 from app.live.wsgi_bridge import WsgiBridge
 from app.services import services_of
 
@@ -140,17 +140,21 @@ class AsgiApp:
             self._rejections -= 1
 
     async def _serve_event_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limited = limit_body(receive, self._settings.max_body_bytes)
-        connection = self._connection(scope, limited, send)
+        connection = self._connection(scope, receive, send)
         with count_connection(connection):
             try:
                 await self._check_stream(connection)
-                with self._registry.register(connection):
-                    await connection.serve(self._protocols.serve_event_stream)
+                async with self._bridge.bodies.replay(scope, receive) as replay:
+                    connection.receive_from(replay)
+                    with self._registry.register(connection):
+                        await connection.serve(self._protocols.serve_event_stream)
             except (ApiError, HTTPException) as error:
                 connection.close_reason = "rejected"
                 problem = error if isinstance(error, ApiError) else BadRequest(error.reason)
-                await problem_response(problem, connection.request_id)(scope, receive, send)
+                response = problem_response(problem, connection.request_id)
+                if scope["method"] == "HEAD":
+                    response.body = b""  # gunicorn would drop it too, with a line in the log
+                await response(scope, receive, send)
 
     def _connection(self, scope: Scope, receive: Receive, send: Send) -> ClientConnection:
         headers = Headers(scope=scope)

@@ -76,6 +76,10 @@ class ClientConnection:
         finally:
             self._task = None  # ``abort`` must not cancel what this task does afterwards
 
+    def receive_from(self, receive: Receive) -> None:
+        """Receive from ``receive`` from now on, which has the body already."""
+        self._receive = receive
+
     async def receive(self) -> Message:
         message = await self._receive()
         self.received_at = time.monotonic()

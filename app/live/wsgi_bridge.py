@@ -6,93 +6,22 @@ one step.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from io import BytesIO
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 from urllib.parse import quote_from_bytes, urlsplit
 
 from a2wsgi.wsgi import build_environ
 from flask import Flask
-from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from app.config import THREADS
-from app.errors import ApiError, Unavailable
+from app.live.request_bodies import Body, FailedBody, RequestBodies
 
 PRIVATE_NAMES = ("a2wsgi.wsgi:build_environ",)
 """What this module uses of a2wsgi beyond its documentation."""
 ASCII = bytes(range(0x80))
 POLL_SECONDS = 0.02
 CONNECTION_CLOSE = (b"connection", b"close")
-BODY_TIMEOUT_SECONDS = 30.0
-MAX_BUFFERED_BYTES = 134_217_728
-"""The limit for all request bodies in the memory of a process together."""
-
-
-class FailedBody:
-    """Stands for a body that could not be read.
-
-    The error surfaces when the view reads the body, so Flask reports it like any other.
-    """
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def read(self, size: int = -1) -> NoReturn:
-        raise self._error
-
-    readline = readlines = __iter__ = read
-
-
-Body = BytesIO | FailedBody
-
-
-class BodyBuffer:
-    """Reads request bodies of at most ``max_bytes`` each and counts the bytes of all of them."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self.buffered = 0
-
-    @asynccontextmanager
-    async def read(self, scope: Scope, receive: Receive) -> AsyncIterator[Body]:
-        """Read the body of a request, and count its bytes while the block runs.
-
-        A body that is too long is read only until its length exceeds the limit, or not at all.
-        """
-        chunks = bytearray()
-        try:
-            yield await self._read(Headers(scope=scope), receive, chunks)
-        finally:
-            self.buffered -= len(chunks)
-
-    async def _read(self, headers: Headers, receive: Receive, chunks: bytearray) -> Body:
-        length = int(headers.get("content-length", "0"))
-        if "transfer-encoding" not in headers and not 0 < length <= self._max_bytes:
-            return BytesIO()  # if the length is over the limit, Flask rejects it by its header
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                await self._fill(chunks, receive)
-        except TimeoutError:
-            return FailedBody(ConnectionResetError("the request body took too long"))
-        except (ApiError, OSError) as error:
-            return FailedBody(error)
-        return BytesIO(chunks)
-
-    async def _fill(self, chunks: bytearray, receive: Receive) -> None:
-        more = True
-        while more and len(chunks) <= self._max_bytes:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ConnectionResetError("the client disconnected before its body ended")
-            chunk = message.get("body", b"")
-            if self.buffered + len(chunk) > MAX_BUFFERED_BYTES:
-                raise Unavailable("Too many large request bodies at once. Please try again.")
-            chunks += chunk
-            self.buffered += len(chunk)
-            more = message.get("more_body", False)
 
 
 class WsgiBridge:
@@ -100,7 +29,7 @@ class WsgiBridge:
 
     def __init__(self, app: Flask, max_body_bytes: int) -> None:
         self._app = app
-        self._bodies = BodyBuffer(max_body_bytes)
+        self.bodies = RequestBodies(max_body_bytes)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="requests")
         self._in_flight = 0
         self.shutting_down = False
@@ -109,9 +38,10 @@ class WsgiBridge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._in_flight += 1
         try:
-            async with self._bodies.read(scope, receive) as body:
+            async with self.bodies.read(scope, receive) as body:
                 start, content = await self._call_flask(scope, body)
-            if self.shutting_down:
+            # What is missing of a body would be taken for the next request.
+            if self.shutting_down or isinstance(body, FailedBody):
                 start["headers"].append(CONNECTION_CLOSE)
             await send(start)
             await send(content)

@@ -1,0 +1,118 @@
+"""Request bodies under asgi: how long each may take, and how many bytes a process may hold."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from io import BytesIO
+from typing import NoReturn
+
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope
+
+from app.errors import ApiError, BadRequest, ContentTooLarge, RequestTimeout, Unavailable
+from app.server.bounds import BODY_TIMEOUT_SECONDS, MAX_BODIES_BYTES, cut
+
+
+class FailedBody:
+    """Stands for a body that could not be read.
+
+    The error surfaces when the view reads the body, so Flask reports it like any other.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def read(self, size: int = -1) -> NoReturn:
+        raise self._error
+
+    readline = readlines = __iter__ = read
+
+
+Body = BytesIO | FailedBody
+
+
+class RequestBodies:
+    """The bodies that a process is reading or has in memory, of at most ``max_bytes`` each."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.buffered = 0
+        """The bytes of all bodies together."""
+
+    @asynccontextmanager
+    async def read(self, scope: Scope, receive: Receive) -> AsyncIterator[Body]:
+        """Read the body of a request, and count its bytes while the block runs.
+
+        A body that is too long is read only until its length exceeds the limit, or not at all.
+        """
+        chunks = bytearray()
+        try:
+            if 0 < _declared_length(scope) <= self.max_bytes:
+                yield await self._read(receive, chunks)
+            else:
+                yield BytesIO()  # if it is too long, Flask rejects it by its header
+        finally:
+            self.buffered -= len(chunks)
+
+    @asynccontextmanager
+    async def replay(self, scope: Scope, receive: Receive) -> AsyncIterator[Receive]:
+        """Read the body of a request, and give a ``receive`` that returns it in one message.
+
+        Raise ApiError if it cannot be read. Its bytes count until ``receive`` is called again.
+        """
+        if _declared_length(scope) > self.max_bytes:
+            raise self._too_large()
+        async with AsyncExitStack() as stack:
+            body = await stack.enter_async_context(self.read(scope, receive))
+            messages = [{"type": "http.request", "body": body.read(), "more_body": False}]
+            del body
+
+            async def receive_again() -> Message:
+                if messages:
+                    return messages.pop()
+                await stack.aclose()
+                return await receive()
+
+            yield receive_again
+
+    async def _read(self, receive: Receive, chunks: bytearray) -> Body:
+        deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_SECONDS
+        try:
+            while self._add(chunks, await _before(deadline, receive)):
+                pass
+        except ApiError as error:
+            return FailedBody(error)
+        return BytesIO(chunks)
+
+    def _add(self, chunks: bytearray, message: Message) -> bool:
+        """Add the bytes of a message; return whether more are to come."""
+        chunk = message.get("body", b"")
+        if self.buffered + len(chunk) > MAX_BODIES_BYTES:
+            cut("body", "memory")
+            raise Unavailable("Too many large request bodies at once. Please try again.")
+        chunks += chunk
+        self.buffered += len(chunk)
+        if len(chunks) > self.max_bytes:
+            raise self._too_large()
+        return bool(message.get("more_body", False))
+
+    def _too_large(self) -> ContentTooLarge:
+        return ContentTooLarge(f"The body is longer than {self.max_bytes} bytes.")
+
+
+def _declared_length(scope: Scope) -> int:
+    """Return the length of the body as the head gives it; 1 if only the end will tell it."""
+    headers = Headers(scope=scope)
+    return 1 if "transfer-encoding" in headers else int(headers.get("content-length", "0"))
+
+
+async def _before(deadline: float, receive: Receive) -> Message:
+    try:
+        async with asyncio.timeout_at(deadline):
+            message = await receive()
+    except TimeoutError:
+        cut("body", "timeout")
+        raise RequestTimeout("The body of the request took too long.") from None
+    if message["type"] == "http.disconnect":
+        raise BadRequest("The body is incomplete.")
+    return message
