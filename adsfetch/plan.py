@@ -101,7 +101,8 @@ def make_plan(store: Store, wanted: WantedRange) -> Plan:
         notes.append(f"{len(unavailable) - len(too_old)} days are unavailable, says the source")
     notes += [*notes_on_clock(store), *notes_on_gap(store, wanted, first, last)]
     days = [day for day, state in states.items() if state not in DONE and day >= earliest]
-    return Plan(first, last, days, requested(store, wanted, first, last), tuple(notes))
+    held = sum(state in (State.FINAL, State.EMPTY) for state in states.values())
+    return Plan(first, last, days, requested(store, wanted, first, last), tuple(notes), held)
 
 
 def requested(store: Store, wanted: WantedRange, first: date, last: date) -> Dataset:

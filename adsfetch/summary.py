@@ -109,9 +109,7 @@ class Summary:
             return f"{days}, nothing to do: all days are final"
         empty = f" ({self.empty} of them empty)" if self.empty else ""
         held = f"; {self.held} days were final already" if self.held else ""
-        return (
-            f"{days}, {self.fetched} of {self.asked} days fetched{empty}, {self.rows} rows{held}"
-        )
+        return f"{days}, {self.fetched} of {self.asked} days fetched{empty}, {self.rows} rows{held}"
 
     def _timing(self) -> list[str]:
         if not self.metrics.durations:

@@ -87,11 +87,13 @@ class RetriedCall:
     def __call__(self, call: Callable[[], Result]) -> Result:
         """Return the result of the first attempt that succeeds; raise the error of the last."""
         try:
-            return self._retrying()(self._attempt, call)
+            result: Result = self._retrying()(self._attempt, call)
         except QuotaError:
             self._count_refusal()
             self._throttle.drain()
             raise
+        else:
+            return result
         finally:
             if self._refused:
                 self._throttle.count_first_refusal(-1)

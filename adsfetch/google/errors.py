@@ -1,7 +1,7 @@
 """Translate the exceptions of the Google Ads client into the errors of this package."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,6 @@ from adsfetch.errors import (
 )
 from adsfetch.google.credentials import is_permanent
 
-EXPIRED_TOKENS = {"OAUTH_TOKEN_EXPIRED", "OAUTH_TOKEN_INVALID", "GOOGLE_ACCOUNT_COOKIE_INVALID"}
 NEW_VERSION = "choose another --api-version, or upgrade the package google-ads"
 HINTS = {
     "USER_PERMISSION_DENIED": "set --login-customer-id to the manager account, or grant access",
@@ -37,37 +36,44 @@ HINTS = {
     "CUSTOMER_NOT_ENABLED": "the account is closed or not activated: check --customer-id",
     "UNSUPPORTED_VERSION": f"this version of the API is switched off: {NEW_VERSION}",
 }
-# What a kind of problem in a GoogleAdsFailure concerns; a problem of another kind costs its day.
-ACCESS = {"authorization_error", "header_error", "not_allowlisted_error"}
-QUERY = {"query_error", "request_error", "field_error", "enum_error", "customer_error"}
-TEMPORARY = {"internal_error", "database_error"}
-# Codes that mean something else than the rest of their kind.
-OLD_DAYS = {
-    "DATE_TOO_OLD",
-    "EARLIER_THAN_MINIMUM_DATE",
-    "INVALID_DATE",
-    "REQUESTED_DATE_GRANULARITY_NOT_SUPPORTED",
-    "START_DATE_TOO_OLD",
-}
-ONE_DAY = {
-    "DATA_CONSTRAINT_VIOLATION",
-    "DATE_RANGE_TOO_NARROW",
-    "DATE_RANGE_TOO_WIDE",
-    "MISALIGNED_DATE_FOR_FILTER",
-    "REQUEST_TOO_LARGE",
-}
-RETRIED = {"EXPIRED_PAGE_TOKEN", "INVALID_PAGE_TOKEN", "RPC_DEADLINE_TOO_SHORT"}
 RETRIED_STATUSES = {"ABORTED", "CANCELLED", "DATA_LOSS", "DEADLINE_EXCEEDED", "UNAVAILABLE"}
-TRANSIENT = (
-    api.InternalServerError,
-    api.ServiceUnavailable,
-    api.Unknown,
-    api.Aborted,
-    api.Cancelled,
-    api.DataLoss,
-    api.BadGateway,
+RETRIED_STATUS, NO_PROBLEM = "retried status", "no problem"
+
+
+def once(fatal: type[FatalError]) -> Callable[[str], AdsError]:
+    """Return what makes an error that another attempt would meet again."""
+    return lambda text: UnconfirmedError(fatal(text), retried=False)
+
+
+# What the kind or the code of a problem in a GoogleAdsFailure means: the first line that matches.
+# Anything else costs its day. What concerns the access or the query concerns every day.
+PROBLEMS: tuple[tuple[set[str], Callable[[str], AdsError]], ...] = (
+    ({"OAUTH_TOKEN_EXPIRED", "OAUTH_TOKEN_INVALID"}, TokenExpiredError),
+    ({"GOOGLE_ACCOUNT_COOKIE_INVALID"}, TokenExpiredError),
+    ({"authentication_error"}, once(OAuthError)),
+    ({"authorization_error", "header_error", "not_allowlisted_error"}, once(AuthorizationError)),
+    ({"ACCESS_PROHIBITED"}, once(AuthorizationError)),
+    ({"DATE_TOO_OLD", "START_DATE_TOO_OLD", "EARLIER_THAN_MINIMUM_DATE"}, UnavailableError),
+    ({"INVALID_DATE", "REQUESTED_DATE_GRANULARITY_NOT_SUPPORTED"}, UnavailableError),
+    ({"DATE_RANGE_TOO_NARROW", "DATE_RANGE_TOO_WIDE", "MISALIGNED_DATE_FOR_FILTER"}, DayError),
+    ({"REQUEST_TOO_LARGE", "DATA_CONSTRAINT_VIOLATION"}, DayError),
+    ({RETRIED_STATUS, "internal_error", "database_error"}, TransientError),
+    ({"EXPIRED_PAGE_TOKEN", "INVALID_PAGE_TOKEN", "RPC_DEADLINE_TOO_SHORT"}, TransientError),
+    ({NO_PROBLEM, "query_error", "request_error", "field_error"}, once(QueryError)),
+    ({"enum_error", "customer_error"}, once(QueryError)),
 )
-# Statuses without a GoogleAdsFailure have nothing but their words.
+# What a gRPC status without a GoogleAdsFailure means. It does not say whether it concerns one day
+# or all of them: an UnconfirmedError ends the run only if no day succeeds.
+STATUSES: tuple[tuple[type[Exception], Callable[[str], AdsError]], ...] = (
+    (api.DeadlineExceeded, TimeoutError),
+    (api.Aborted, TransientError),
+    (api.Cancelled, TransientError),
+    (api.Unauthenticated, TokenExpiredError),
+    (api.Forbidden, lambda text: UnconfirmedError(AuthorizationError(text))),
+    (api.ClientError, lambda text: UnconfirmedError(QueryError(text))),
+    (Exception, TransientError),
+)
+# What has no code has nothing but its words.
 SWITCHED_OFF = re.compile(
     r"method can't be resolved|deprecated|sunset|unsupported version|no longer supported", re.I
 )
@@ -122,28 +128,15 @@ def grant_refused(error: Exception) -> OAuthError:
 
 
 def by_status(error: api.GoogleAPICallError, found: Sequence[Problem]) -> AdsError:
-    """Return the error for a gRPC status that the client does not unpack.
-
-    A status without a GoogleAdsFailure does not say whether it concerns one day or all of them:
-    it ends the run only if no day succeeds.
-    """
-    message = error.message or str(error)
-    named = f"{type(error).__name__}: {message}"
+    """Return the error for a gRPC status that the client does not unpack."""
+    text = f"{type(error).__name__}: {error.message or error}"
     if found:
-        return by_problem(found, named, retried=isinstance(error, TRANSIENT))
+        return by_problem(found, text, retried=not isinstance(error, api.ResourceExhausted))
     if isinstance(error, api.ResourceExhausted):
-        return exhausted(error, named)
-    if isinstance(error, api.DeadlineExceeded):
-        return TimeoutError(message)
-    if isinstance(error, api.MethodNotImplemented) or SWITCHED_OFF.search(message):
-        return UnconfirmedError(UsageError(f"{named} ({NEW_VERSION})"))
-    if isinstance(error, api.Unauthenticated):
-        return TokenExpiredError(message)
-    if isinstance(error, api.Forbidden):
-        return UnconfirmedError(AuthorizationError(named))
-    if isinstance(error, api.ClientError) and not isinstance(error, TRANSIENT):
-        return UnconfirmedError(QueryError(named))
-    return TransientError(named)
+        return exhausted(error, text)
+    if isinstance(error, api.MethodNotImplemented) or SWITCHED_OFF.search(text):
+        return UnconfirmedError(UsageError(f"{text} ({NEW_VERSION})"))
+    return next(make(text) for kinds, make in STATUSES if isinstance(error, kinds))
 
 
 def exhausted(error: api.GoogleAPICallError, message: str) -> AdsError:
@@ -159,30 +152,15 @@ def exhausted(error: api.GoogleAPICallError, message: str) -> AdsError:
 
 def by_problem(found: Sequence[Problem], status: str, *, retried: bool) -> AdsError:
     """Return the error for a GoogleAdsFailure; ``status`` is its text if it has no problems."""
-    kinds = {problem.kind for problem in found}
-    codes = {problem.code for problem in found}
-    message = "; ".join(map(str, found)) or status
-    if "authentication_error" in kinds:
-        expired = codes & EXPIRED_TOKENS
-        return TokenExpiredError(message) if expired else every_day(OAuthError(message))
-    if kinds & ACCESS or "ACCESS_PROHIBITED" in codes:
-        return every_day(AuthorizationError(message))
-    if "quota_error" in kinds:
-        return rate_limit(found, message)
-    if codes & OLD_DAYS:
-        return UnavailableError(message)
-    if codes & ONE_DAY:
-        return DayError(message)
-    if retried or kinds & TEMPORARY or codes & RETRIED:
-        return TransientError(message)
-    if SWITCHED_OFF.search(message) and NEW_VERSION not in message:
-        message += f" ({NEW_VERSION})"
-    return every_day(QueryError(message)) if kinds & QUERY or not found else DayError(message)
-
-
-def every_day(fatal: FatalError) -> UnconfirmedError:
-    """Return an error that another attempt would meet again, and every other day too."""
-    return UnconfirmedError(fatal, retried=False)
+    names = {name for problem in found for name in (problem.kind, problem.code)} or {NO_PROBLEM}
+    if retried:
+        names.add(RETRIED_STATUS)
+    text = "; ".join(map(str, found)) or status
+    if "quota_error" in names and "ACCESS_PROHIBITED" not in names:
+        return rate_limit(found, text)
+    if SWITCHED_OFF.search(text) and NEW_VERSION not in text:
+        text += f" ({NEW_VERSION})"
+    return next((make(text) for known, make in PROBLEMS if names & known), DayError(text))
 
 
 def rate_limit(found: Sequence[Problem], default: str) -> RateLimitError:

@@ -208,10 +208,26 @@ def test_a_permission_that_is_lost_in_mid_run_ends_it_with_3_after_a_few_days(go
     assert len(ads.log()["days"]) <= 5 + 3 + 4
 
 
-def test_a_day_that_is_not_available_fails_without_a_retry(google, ads, tmp_path):
-    ads.behave({"do": "too_old", "day": "2024-01-01", "times": 99})
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("date_range_error", "INVALID_DATE"),
+        ("date_range_error", "REQUESTED_DATE_GRANULARITY_NOT_SUPPORTED"),
+        ("date_error", "EARLIER_THAN_MINIMUM_DATE"),
+        ("click_view_error", "DATE_TOO_OLD"),
+        ("change_event_error", "START_DATE_TOO_OLD"),
+    ],
+)
+def test_a_day_that_google_no_longer_has_is_unavailable_and_no_failure(
+    google, ads, tmp_path, kind, code
+):
+    rule = {"do": "status", "status": "INVALID_ARGUMENT", "kind": kind, "code": code}
+    ads.behave({**rule, "day": "2024-01-01", "times": 99})
     result = google(*FETCH)
-    assert result.code == 1
-    assert "INVALID_DATE" in result.json["failed"][0]["reason"]
+    assert result.code == 0, result.err
+    assert (result.json["days_unavailable"], result.json["failed"]) == (1, [])
     assert ads.log()["days"].count("2024-01-01") == 1
     assert len(days_in(tmp_path)) == 6
+    ads.behave()
+    assert google(*FETCH).code == 0
+    assert ads.log()["days"] == []

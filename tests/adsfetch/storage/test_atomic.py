@@ -13,9 +13,9 @@ def test_a_full_disk_stops_the_run_and_leaves_the_old_aggregate_intact(shop, fet
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     process = shop.start("fetch", "2024-01-01", "2024-01-09", preexec_fn=little_space)
-    out, _ = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert "cannot write data/fetch_data/all.csv: File too large" in out
+    assert "data/fetch_data/all.csv: File too large" in err
     assert (shop.data / "all.csv").read_bytes() == before
     assert not list(shop.data.rglob("*.part"))
     shop.configure()
@@ -31,8 +31,8 @@ def test_a_disk_too_full_for_one_day_stops_the_run_without_retries(shop):
         resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 
     process = shop.start("fetch", "2024-01-01", "2024-01-31", "--workers", "2", preexec_fn=no_space)
-    out, _ = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert "File too large" in out
+    assert "File too large" in err
     assert len(shop.calls) <= 4
     assert not list((shop.data / "days").glob("*.csv"))
