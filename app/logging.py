@@ -14,10 +14,7 @@ from app.json import encode, escape_surrogates
 BATCH_SECONDS = 0.05
 """How long a record waits for others; it is lost if the process is killed meanwhile."""
 MAX_BATCHED = 10_000
-EXTRA = (
-    *("request_id", "client", "key", "method", "route", "status", "bytes", "ms", "cache"),
-    *("kind", "reason"),
-)
+EXTRA = ("request_id", "client", "key", "method", "route", "status", "bytes", "ms", "cache")
 """What a record can say besides its message; README.md and docs/access.md describe each."""
 
 

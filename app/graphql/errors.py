@@ -11,7 +11,7 @@ from typing import Any
 from graphql import GraphQLError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.errors import is_connection_error, unavailable
+from app.db.errors import is_unavailable, unavailable
 from app.errors import ApiError, InternalError
 from app.json import escape_surrogates
 
@@ -48,7 +48,7 @@ def request_error(message: str, code: str, error: GraphQLError | None = None) ->
     return _graphql_error(message, {"code": code}, error or GraphQLError(""))
 
 
-def from_failure(failure: ApiError | SQLAlchemyError, request_id: str) -> GraphQLError:
+def from_failure(failure: Exception, request_id: str) -> GraphQLError:
     """Return the error for a failure outside the fields."""
     return with_code(GraphQLError("", original_error=failure), request_id)
 
@@ -58,7 +58,7 @@ def with_code(error: GraphQLError, request_id: str) -> GraphQLError:
     cause = error.original_error
     if isinstance(cause, ApiError):
         return _from_api_error(cause, error)
-    if isinstance(cause, SQLAlchemyError) and is_connection_error(cause):
+    if isinstance(cause, SQLAlchemyError) and is_unavailable(cause):
         return _from_api_error(unavailable(cause), error)
     if _is_input_error(error):
         return request_error(error.message, BAD_USER_INPUT, error)

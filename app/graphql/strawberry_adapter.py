@@ -1,20 +1,18 @@
 """Everything that we use of strawberry beyond its documentation: its schema, its protocols."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
 import orjson
 import strawberry
-from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from graphql import GraphQLSchema
-from starlette.requests import Request
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnect
 from starlette.websockets import WebSocketDisconnected as StarletteDisconnected
 from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.http.exceptions import WebSocketDisconnected
-from strawberry.http.streaming import SSETransport
-from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL
+from strawberry.http.streaming import SSETransport, merge_stream_with_heartbeat
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
 )
@@ -22,8 +20,10 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Messag
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
-from app.errors import TooManyOperations
+from app.errors import ApiError, BadRequest, TooManyOperations
 from app.graphql.errors import from_failure
+from app.graphql.request import parse_request
+from app.json import FLOATS, InvalidJson, decode, escape_surrogates
 
 HANDLER = "strawberry.subscriptions.protocols.graphql_transport_ws.handlers"
 PRIVATE_NAMES = (
@@ -31,13 +31,12 @@ PRIVATE_NAMES = (
     "strawberry.asgi:GraphQL._check_websocket_origin",
     "strawberry.asgi:GraphQL.graphql_transport_ws_handler_class",
     "strawberry.asgi:GraphQL.websocket_adapter_class",
-    "strawberry.asgi:GraphQL.stream_transport_classes_by_protocol",
-    "strawberry.asgi:GraphQL.parse_http_body",
     "strawberry.asgi:GraphQL.schema",
     "strawberry.asgi:ASGIWebSocketAdapter.send_json",
     "strawberry.asgi:ASGIWebSocketAdapter.close",
     "strawberry.http.exceptions:WebSocketDisconnected",
-    "strawberry.http.streaming:SSETransport.send_initial_heartbeat",
+    "strawberry.http.streaming:SSETransport.encode_next",
+    "strawberry.http.streaming:merge_stream_with_heartbeat",
     "strawberry.types.execution:PreExecutionError",
     f"{HANDLER}:BaseGraphQLTransportWSHandler.handle_message",
     f"{HANDLER}:BaseGraphQLTransportWSHandler.handle_invalid_message",
@@ -73,7 +72,8 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
     async def close(self, code: int, reason: str) -> None:
         """Close with a reason that is cut between characters: it may quote the client."""
         with _translate_disconnect():
-            await super().close(code, reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore"))
+            printable = escape_surrogates(reason).encode()[:MAX_REASON_BYTES]
+            await super().close(code, printable.decode(errors="ignore"))
 
 
 @contextmanager
@@ -87,28 +87,36 @@ def _translate_disconnect() -> Iterator[None]:
 class TransportWsHandler(BaseGraphQLTransportWSHandler[Any, None]):
     """graphql-transport-ws with at most MAX_OPERATIONS operations on a connection.
 
-    Closes with 4400 for malformed messages, which strawberry does not check. The context of an
-    operation needs ``connection.request_id``.
+    Closes with 4400 for malformed messages, which strawberry does not check; what is wrong inside
+    the payload of an operation is an error of this operation alone. The context of an operation
+    needs ``connection.request_id``.
     """
 
     async def handle_message(self, message: Message) -> None:
         try:
             checked = _check(message)
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError):
             await self.handle_invalid_message("Failed to parse message")
         else:
             await super().handle_message(checked)
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
-        is_new = self.connection_acknowledged and message["id"] not in self.operations
-        if not is_new or len(self.operations) < MAX_OPERATIONS:
+        try:
+            if self.connection_acknowledged and message["id"] not in self.operations:
+                self._check_operation(message["payload"])
+        except ApiError as failure:
+            error = from_failure(failure, self.context.connection.request_id).formatted
+            await self.send_message({"id": message["id"], "type": "error", "payload": [error]})
+        else:
             await super().handle_subscribe(message)
-            return
-        detail = f"A connection can have at most {MAX_OPERATIONS} operations at a time."
-        error = from_failure(TooManyOperations(detail), self.context.connection.request_id)
-        await self.send_message(
-            {"id": message["id"], "type": "error", "payload": [error.formatted]}
-        )
+
+    def _check_operation(self, payload: Any) -> None:
+        if isinstance(payload, ApiError):  # from ``decode_json``
+            raise payload
+        parse_request(payload)
+        if len(self.operations) >= MAX_OPERATIONS:
+            detail = f"A connection can have at most {MAX_OPERATIONS} operations at a time."
+            raise TooManyOperations(detail)
 
     async def handle_task_exception(self, error: Exception) -> None:
         """Log a failure, unless it is only that the client has disconnected."""
@@ -117,46 +125,84 @@ class TransportWsHandler(BaseGraphQLTransportWSHandler[Any, None]):
 
 
 def _check(message: Any) -> Message:
-    """Return a well-formed message; raise KeyError or TypeError for any other."""
+    """Return a well-formed message; raise KeyError, TypeError or ValueError for any other."""
     if message["type"] in {"subscribe", "complete"} and (
-        not isinstance(message["id"], str) or not message["id"]
+        not isinstance(message["id"], str) or not message["id"].encode()
     ):
         raise TypeError("an id is a non-empty string")
-    if message["type"] == "subscribe" and "query" not in dict(message["payload"]):
-        raise TypeError("a payload is an object with a query")
+    if message["type"] == "subscribe":
+        payload = message["payload"]
+        if not isinstance(payload, ApiError) and "query" not in _members(payload):
+            raise TypeError("a payload is an object with a query")
     if message["type"] == "connection_init" and message.get("payload") is None:
         return {"type": "connection_init"}
     return cast(Message, message)
 
 
-class EventStreamTransport(SSETransport):
-    """graphql-sse; sends a comment at once, as gunicorn delays headers until the body begins."""
-
-    send_initial_heartbeat = True
+def _members(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
-STREAM_TRANSPORTS = {GRAPHQL_SSE_PROTOCOL: EventStreamTransport}
+def _ignore(_: Any) -> None:
+    """Stand for any number."""
+
+
+# Reads what ``decode`` rejects: objects are tuples of pairs, numbers are None.
+LENIENT = json.JSONDecoder(
+    object_pairs_hook=tuple, parse_int=_ignore, parse_float=_ignore, parse_constant=_ignore
+)
+
+
+def _blame_operation(text: str | bytes, reason: InvalidJson) -> dict[str, Any]:
+    """Return the ``subscribe`` message whose payload is not valid; raise JSONDecodeError."""
+    try:
+        pairs = LENIENT.decode(text if isinstance(text, str) else text.decode())
+    except (ValueError, RecursionError):
+        pairs = None
+    message = dict(pairs) if isinstance(pairs, tuple) else {}
+    if message.get("type") != "subscribe" or pairs is None or len(message) != len(pairs):
+        raise json.JSONDecodeError(str(reason), "", 0) from None
+    return {**message, "payload": BadRequest(f"The payload is not JSON: {reason}.")}
+
+
+_SSE = SSETransport()
+STREAM_HEADERS = dict(_SSE.headers)
+
+
+def event_stream(results: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
+    """Write results as graphql-sse, and a comment at once and whenever nothing else is sent.
+
+    At once, because gunicorn delays the headers until the body begins.
+    """
+
+    async def events() -> AsyncGenerator[str, None]:
+        async for result in results:
+            yield _SSE.encode_next(cast(Any, result), _encode)
+        yield _SSE.encode_complete()
+
+    def comment() -> str:
+        return _SSE.heartbeat_message(_encode)
+
+    return merge_stream_with_heartbeat(
+        events, comment, _SSE.heartbeat_interval, send_initial_heartbeat=True
+    )()
+
+
+def _encode(document: object) -> str:
+    return orjson.dumps(document).decode()  # results that are encoded already are copied unchanged
 
 
 class ProtocolView(GraphQL[Any, None]):
-    """The view of strawberry for both protocols; ``schema`` needs ``stream`` and ``execute``."""
+    """The view of strawberry for WebSockets; ``schema`` needs ``stream``."""
 
     websocket_adapter_class = WebSocketAdapter
-    stream_transport_classes_by_protocol = STREAM_TRANSPORTS
     graphql_transport_ws_handler_class = TransportWsHandler
 
-    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> Any:
-        try:
-            return await super().parse_http_body(request)
-        except AttributeError:  # valid JSON, but not an object
-            raise HTTPException(400, "A GraphQL request must be a JSON object.") from None
-
-    def is_allowed_origin(self, request: Request) -> bool:
-        """Return whether the request comes from our own site or an allowed one, or no browser."""
-        return self._check_websocket_origin(cast(WebSocket, request))
-
     def encode_json(self, data: object) -> str:
-        return orjson.dumps(data).decode()  # results that are encoded already are copied unchanged
+        return _encode(data)
 
     def decode_json(self, data: str | bytes) -> object:
-        return orjson.loads(data)
+        try:
+            return decode(data, FLOATS)
+        except InvalidJson as reason:
+            return _blame_operation(data, reason)

@@ -30,7 +30,8 @@ def environ_of(scope: Mapping[str, Any]) -> Environ:
     """
     client = scope.get("client") or ("",)
     path = scope["path"].encode("utf-8", "surrogateescape").decode("latin-1")
-    environ: Environ = {"REMOTE_ADDR": client[0], "PATH_INFO": path}
+    method = scope.get("method", "GET")  # a WebSocket has none
+    environ: Environ = {"REMOTE_ADDR": client[0], "PATH_INFO": path, "REQUEST_METHOD": method}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").upper().replace("-", "_")
         key, text = key if key in UNPREFIXED else f"HTTP_{key}", value.decode("latin-1")

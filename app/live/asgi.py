@@ -8,25 +8,24 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from cross_web import HTTPException
 from flask import Flask
-from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from app.auth.client_address import client_address
+from app.auth.client_address import sent_address
 from app.config import LIVE_THREADS
-from app.errors import ApiError, BadRequest, ForbiddenOrigin, OverCapacity
+from app.errors import ApiError, ForbiddenOrigin, InternalError, OverCapacity
 from app.events.log import Event, LogHead
+from app.http.cors import Cors
 from app.http.instrumentation import assign_request_id
+from app.http.request import environ_of
 from app.live.connection import ClientConnection
 from app.live.event_reader import EventReader
 from app.live.hub import Hub
-from app.live.metrics import EVENTS_DELIVERED, count_connection
+from app.live.metrics import EVENTS_DELIVERED, count_connection, log_connection
 from app.live.operations import LiveSchema, Operations
 from app.live.protocols import GraphQLProtocols
 from app.live.registry import ConnectionRegistry
-from app.live.sse import check_request, problem_response
+from app.live.sse import EventStreams
 from app.live.wsgi_bridge import WsgiBridge
 from app.services import services_of
 
@@ -45,6 +44,7 @@ class AsgiApp:
     def __init__(self, app: Flask, schema: LiveSchema) -> None:
         services = services_of(app)
         self._settings = services.settings
+        self._cors = Cors(self._settings.allowed_origins)
         self._policy = services.access_policy
         self._bridge = WsgiBridge(app, self._settings.max_body_bytes)
         # A pool of its own, so that slow requests cannot delay these calls.
@@ -66,8 +66,9 @@ class AsgiApp:
             self._policy,
             self._registry,
             self._in_live_thread,
-            self._settings.allowed_origins,
+            self._cors,
         )
+        self._event_streams = EventStreams(operations, self._cors)
         self._rejections = 0
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -121,10 +122,11 @@ class AsgiApp:
         return {text for text in in_use if self._policy.identify(text, "").key is None}
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = self._connection(scope, receive, send)
         if scope["path"] != WEBSOCKET_PATH or self._rejections >= MAX_REJECTIONS:
+            log_connection(connection, "refused")
             await send({"type": "websocket.close"})  # before the handshake: the server sends a 403
             return
-        connection = self._connection(scope, receive, send)
         with count_connection(connection):
             try:
                 with self._registry.register(connection):
@@ -143,39 +145,41 @@ class AsgiApp:
         connection = self._connection(scope, receive, send)
         with count_connection(connection):
             try:
-                await self._check_stream(connection)
+                if self._cors.is_preflight(connection.environ):
+                    connection.close_reason = "preflight"
+                    await self._event_streams.send_preflight(connection)
+                    return
+                await self._in_live_thread(self._admit, connection)
+                self._event_streams.check(connection)
                 async with self._bridge.bodies.replay(scope, receive) as replay:
                     connection.receive_from(replay)
                     with self._registry.register(connection):
-                        await connection.serve(self._protocols.serve_event_stream)
-            except (ApiError, HTTPException) as error:
+                        await connection.serve(self._event_streams)
+            except ApiError as error:
                 connection.close_reason = "rejected"
-                problem = error if isinstance(error, ApiError) else BadRequest(error.reason)
-                response = problem_response(problem, connection.request_id)
-                if scope["method"] == "HEAD":
-                    response.body = b""  # gunicorn would drop it too, with a line in the log
-                await response(scope, receive, send)
+                await self._event_streams.send_problem(error, connection)
+            except Exception:
+                extra = {"request_id": connection.request_id}
+                log.exception("error in an event stream", extra=extra)
+                connection.close_reason = "error"
+                if connection.status is None:
+                    await self._event_streams.send_problem(InternalError(), connection)
 
     def _connection(self, scope: Scope, receive: Receive, send: Send) -> ClientConnection:
-        headers = Headers(scope=scope)
-        environ = {
-            "REMOTE_ADDR": (scope.get("client") or ("",))[0],
-            "HTTP_X_FORWARDED_FOR": ",".join(headers.getlist("x-forwarded-for")),
-            "HTTP_X_REQUEST_ID": headers.get("x-request-id", ""),
-        }
-        request_id = assign_request_id(environ)
-        address = client_address(environ, self._settings.trusted_proxies)
-        return ClientConnection(scope, receive, send, request_id=request_id, address=address)
+        environ = environ_of(scope)
+        assign_request_id(environ)
+        address = sent_address(environ, self._settings.trusted_proxies)
+        return ClientConnection(scope, receive, send, environ=environ, sent_address=address)
 
-    async def _check_stream(self, connection: ClientConnection) -> None:
-        """Check request and client, as the request guard does for every other request."""
-        request = Request(connection.scope)
-        check_request(request)
-        if not self._protocols.is_allowed_origin(request):
+    def _admit(self, connection: ClientConnection) -> None:
+        """Count and check the client, as the request guard does for every other request."""
+        policy = self._policy
+        client = policy.identify(connection.authorization, connection.address)
+        connection.client = client
+        policy.count_read(client, connection.set_rate_limit_headers)
+        policy.require_key(client)
+        if not self._protocols.is_allowed_origin(connection):
             raise ForbiddenOrigin("This origin is not in ALLOWED_ORIGINS.")
-        connection.client = await self._in_live_thread(
-            self._policy.authenticate, connection.authorization, connection.address
-        )
 
 
 async def _run_in(threads: ThreadPoolExecutor, call: Callable[..., Any], *arguments: Any) -> Any:

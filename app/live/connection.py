@@ -10,10 +10,12 @@ import random
 import time
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.auth.client_address import normalize_address
 from app.auth.policy import Client
+from app.http.response import Environ
+from app.ratelimit.limiter import Headers
 
 PRIVATE_NAMES = (
     "gunicorn.asgi.websocket:WebSocketProtocol._send",
@@ -42,12 +44,19 @@ class ClientConnection:
     """A connection. ``serve`` runs its protocol; the registry calls the other methods."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, *, request_id: str, address: str
+        self, scope: Scope, receive: Receive, send: Send, *, environ: Environ, sent_address: str
     ) -> None:
         self.scope = {**scope, SCOPE_KEY: self}
-        self.request_id = request_id
-        self.address = address
-        self.authorization = Headers(scope=scope).get("authorization")
+        self.environ = environ
+        """The headers of the request, under the names of WSGI."""
+        self.request_id: str = environ["HTTP_X_REQUEST_ID"]
+        self.sent_address = sent_address
+        self.address = normalize_address(sent_address)
+        self.rate_limit_headers: Headers = ()
+        self.status: int | None = None
+        """Of the response that has begun; a WebSocket has none."""
+        self.bytes_sent = 0
+        self.authorization: str | None = environ.get("HTTP_AUTHORIZATION")
         """A WebSocket may send another value in ``connection_init``."""
         self.client = Client(f"address {self.address}")
         self.close_reason = "closed"
@@ -62,6 +71,10 @@ class ClientConnection:
         self._ping_after = PING_INTERVAL_SECONDS * (1 - PING_JITTER * random.random())  # noqa: S311
         self._accepted = False
         self._closing = False
+
+    def set_rate_limit_headers(self, headers: Headers) -> None:
+        """Store the headers for the response."""
+        self.rate_limit_headers = headers
 
     async def serve(self, protocol: ASGIApp) -> None:
         """Run ``protocol`` until it ends or the connection is aborted."""
@@ -90,6 +103,8 @@ class ClientConnection:
             return
         if message["type"] == "websocket.close":
             self.close_reason = str(message.get("code", 1000))
+        elif message["type"] == "http.response.start":
+            self.status = message["status"]
         if not self._sends_in_progress:
             self.sent_at = time.monotonic()
         self._sends_in_progress += 1
@@ -98,6 +113,7 @@ class ClientConnection:
         finally:
             self._sends_in_progress -= 1
             self.sent_at = time.monotonic()
+        self.bytes_sent += _size(message)
         self._accepted = self._accepted or message["type"] in OPENING_MESSAGES
 
     def is_slow(self, now: float) -> bool:
@@ -146,6 +162,12 @@ class ClientConnection:
             self._task.cancel()
         if self._transport is not None:
             self._transport.abort()  # close() would wait until the client has read everything
+
+
+def _size(message: Message) -> int:
+    body: bytes | None = message.get("body") or message.get("bytes")
+    text: str = message.get("text") or ""
+    return len(body or b"") + (len(text) if text.isascii() else len(text.encode()))
 
 
 def _transport_of(send: Send) -> asyncio.WriteTransport | None:

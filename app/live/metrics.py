@@ -1,4 +1,4 @@
-"""Metrics of the live connections, and one log record for each closed connection."""
+"""Metrics of the live connections, and log records of when they begin and end."""
 
 import logging
 import time
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from prometheus_client import Counter, Gauge
 
+from app.auth.client_address import exact_address
+from app.http.instrumentation import path_of
 from app.live.connection import ClientConnection
 
 OPEN_CONNECTIONS = Gauge(
@@ -22,19 +24,38 @@ log = logging.getLogger("bookstall.connection")
 
 @contextmanager
 def count_connection(connection: ClientConnection) -> Iterator[None]:
-    """Count a connection as open while the block runs, then log it."""
-    kind = "websocket" if connection.is_websocket else "stream"
+    """Count a connection as open while the block runs, and log its beginning and its end."""
+    kind = _kind(connection)
     began = time.perf_counter()
     OPEN_CONNECTIONS.labels(kind).inc()
+    log_connection(connection, "opened")
     try:
         yield
     finally:
         reason = connection.close_reason
         OPEN_CONNECTIONS.labels(kind).dec()
         CLOSED.labels(kind, reason).inc()
-        fields = {
-            "request_id": connection.request_id,
-            "route": connection.scope["path"],
-            "ms": round((time.perf_counter() - began) * 1000, 2),
-        }
-        log.info("%s closed: %s", kind, reason, extra=fields)
+        log_connection(
+            connection,
+            f"closed: {reason}",
+            status=connection.status,
+            bytes=connection.bytes_sent,
+            ms=round((time.perf_counter() - began) * 1000, 2),
+        )
+
+
+def log_connection(connection: ClientConnection, what: str, **fields: object) -> None:
+    """Log what happened to a connection, and who its client is."""
+    key = connection.client.key
+    known = {
+        "request_id": connection.request_id,
+        "client": exact_address(connection.sent_address),
+        "key": key.public if key else None,
+        "method": connection.environ["REQUEST_METHOD"],
+        "route": path_of(connection.environ),
+    }
+    log.info("%s %s", _kind(connection), what, extra={**known, **fields})
+
+
+def _kind(connection: ClientConnection) -> str:
+    return "websocket" if connection.is_websocket else "stream"

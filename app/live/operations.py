@@ -4,10 +4,11 @@ A query or a mutation runs in a thread, as over HTTP. A subscription follows the
 """
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from flask import Flask
@@ -17,9 +18,11 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionResult
 
 from app.auth.policy import Client
+from app.db.errors import is_unavailable, unavailable
 from app.errors import ApiError, BadRequest
 from app.graphql.errors import RequestError, from_failure
 from app.graphql.execution import Caller, Prepared, execute, is_request_error, prepare
+from app.graphql.request import GraphQLRequest
 from app.graphql.strawberry_adapter import pre_execution_error
 from app.live.connection import ClientConnection
 from app.live.hub import Hub, RunInThread
@@ -31,6 +34,7 @@ from app.services import services_of
 
 MAX_PARSED = 1_024
 """Subscription documents that stay parsed; one of them does not count against the read quota."""
+TEMPORARY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 Results = AsyncGenerator[ExecutionResult, None]
 
 
@@ -51,25 +55,6 @@ class ConnectionContext:
 
     connection: ClientConnection
     connection_params: dict[str, object] | None = None
-
-
-class OperationRequest(NamedTuple):
-    """An operation as the client sent it, under the names that strawberry passes to a schema."""
-
-    query: Any
-    operation_name: Any
-    variable_values: Any
-    allowed_operation_types: Iterable[Any] | None = None
-    """The kinds of operations that this transport supports; None for all."""
-    operation_extensions: Any = None
-    root_value: None = None
-
-    def check(self) -> None:
-        """Raise BadRequest if a member has the wrong type."""
-        if not isinstance(self.query, str) or not isinstance(self.operation_name, str | None):
-            raise BadRequest('"query" must be a string, and "operationName" too if it is present.')
-        if not isinstance(self.variable_values, dict | None):
-            raise BadRequest('"variables" must be an object if present.')
 
 
 class Operations:
@@ -102,48 +87,83 @@ class Operations:
         self._parsed: OrderedDict[tuple[str, str | None], ParsedSubscription] = OrderedDict()
 
     async def stream(
-        self, query: str | None, *, context_value: ConnectionContext, **sent: Any
+        self,
+        query: str,
+        *,
+        context_value: ConnectionContext,
+        variable_values: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+        root_value: None = None,
     ) -> Results:
-        """Return the results of an operation: one, or one per event for a subscription."""
-        return self._results(OperationRequest(query, **sent), context_value)
+        """Return the results of an operation on a WebSocket; a failure is a result too."""
+        caller = self._caller(context_value)
+        request = GraphQLRequest(query, operation_name, variable_values or {})
+        return _report_failures(self._results(request, caller), caller)
+
+    async def open_stream(
+        self, request: GraphQLRequest, context: ConnectionContext, *, read_only: bool
+    ) -> Results:
+        """Begin an operation on an event stream, and return its results.
+
+        Raise the ApiErrors that tell the client to try again later; others are results.
+        """
+        caller = self._caller(context)
+        results = self._results(request, caller, read_only=read_only, is_counted=True)
+        try:
+            first = await anext(results)
+        except (RequestError, ApiError, SQLAlchemyError) as failure:
+            return _once(_failed(_unless_temporary(failure), caller))
+        return _report_failures(_prepend(first, results), caller)
 
     async def execute(
-        self, query: str | None, *, context_value: ConnectionContext, **sent: Any
+        self, request: GraphQLRequest, context: ConnectionContext, *, read_only: bool
     ) -> ExecutionResult:
-        """Return the result of an operation, for a client that does not accept a stream."""
-        caller, request = self._caller(context_value), OperationRequest(query, **sent)
-        try:
-            prepared = await self._prepare(request, caller)
-            return await self._single_result(prepared, request, caller)
-        except (RequestError, ApiError, SQLAlchemyError) as failure:
-            return _failed(failure, caller)
+        """Return the result of an operation, for a client that does not accept a stream.
 
-    async def _results(self, request: OperationRequest, context: ConnectionContext) -> Results:
+        Raise the same ApiErrors as ``open_stream``.
+        """
         caller = self._caller(context)
         try:
-            request.check()
-            parsed = self._parsed.get((request.query, request.operation_name))
-            if parsed is None:
-                prepared = await self._prepare(request, caller)
-                if prepared.kind is not OperationType.SUBSCRIPTION:
-                    yield await self._single_result(prepared, request, caller)
-                    return
-                parsed = await self._parse(prepared, request)
-            async with aclosing(self._subscribe(parsed, request, caller)) as results:
-                async for result in results:
-                    yield result
+            prepared = await self._prepare(request, caller, read_only=read_only, is_counted=True)
+            return await self._single_result(prepared, request, caller)
         except (RequestError, ApiError, SQLAlchemyError) as failure:
-            yield _failed(failure, caller)
+            return _failed(_unless_temporary(failure), caller)
+
+    async def _results(
+        self,
+        request: GraphQLRequest,
+        caller: Caller,
+        *,
+        read_only: bool = False,
+        is_counted: bool = False,
+    ) -> AsyncGenerator[ExecutionResult | None, None]:
+        """Yield the results of an operation; of a subscription first None, once it has begun."""
+        parsed = self._parsed.get((request.query, request.operation_name))
+        if parsed is None:
+            prepared = await self._prepare(
+                request, caller, read_only=read_only, is_counted=is_counted
+            )
+            if prepared.kind is not OperationType.SUBSCRIPTION:
+                yield await self._single_result(prepared, request, caller)
+                return
+            parsed = await self._parse(prepared, request)
+        subscription = self._subscribe(parsed, request, caller, is_counted=is_counted)
+        async with aclosing(subscription) as results:
+            async for result in results:
+                yield result
 
     def _caller(self, context: ConnectionContext) -> Caller:
         connection = context.connection
         return Caller(connection.client, connection.request_id, self._policy)
 
-    async def _prepare(self, request: OperationRequest, caller: Caller) -> Prepared:
+    async def _prepare(
+        self, request: GraphQLRequest, caller: Caller, *, read_only: bool, is_counted: bool
+    ) -> Prepared:
         """Count an operation as a read and prepare it, in a thread because that may take long."""
 
         def count_and_prepare() -> Prepared:
-            self._policy.count_read(caller.client)
+            if not is_counted:
+                self._policy.count_read(caller.client)
             return prepare(
                 self._schema.graphql,
                 request.query,
@@ -151,14 +171,12 @@ class Operations:
                 may_introspect=caller.may_introspect,
             )
 
-        request.check()
         prepared: Prepared = await self._in_request_thread(count_and_prepare)
-        kind, allowed = prepared.kind.value, request.allowed_operation_types
-        if allowed and kind not in {supported.value for supported in allowed}:
-            raise BadRequest(f"Send a {kind} by POST; this request cannot carry it.")
+        if read_only and prepared.kind is OperationType.MUTATION:
+            raise BadRequest("Send a mutation by POST; a GET only reads.")
         return prepared
 
-    async def _parse(self, prepared: Prepared, request: OperationRequest) -> ParsedSubscription:
+    async def _parse(self, prepared: Prepared, request: GraphQLRequest) -> ParsedSubscription:
         parsed: ParsedSubscription = await self._in_request_thread(
             ParsedSubscription, self._schema.graphql, prepared
         )
@@ -168,11 +186,11 @@ class Operations:
         return parsed
 
     async def _single_result(
-        self, prepared: Prepared, request: OperationRequest, caller: Caller
+        self, prepared: Prepared, request: GraphQLRequest, caller: Caller
     ) -> ExecutionResult:
         def run() -> Any:
             with self._app.app_context():
-                return execute(self._schema.graphql, prepared, request.variable_values, caller)
+                return execute(self._schema.graphql, prepared, request.variables, caller)
 
         result = await self._in_request_thread(run)
         if is_request_error(result):
@@ -180,32 +198,73 @@ class Operations:
         return ExecutionResult(result.data, result.errors)
 
     async def _subscribe(
-        self, parsed: ParsedSubscription, request: OperationRequest, caller: Caller
-    ) -> Results:
+        self,
+        parsed: ParsedSubscription,
+        request: GraphQLRequest,
+        caller: Caller,
+        *,
+        is_counted: bool,
+    ) -> AsyncGenerator[ExecutionResult | None, None]:
         client = caller.client
-        subscription = parsed.bind(request.variable_values or {})
+        subscription = parsed.bind(request.variables)
         arguments = subscription.arguments
         topic, after = self._schema.topic(arguments), arguments.get(CURSOR_ARGUMENT)
         if topic is not None and not self._executions.has_topic(topic):
-            await self._in_live_thread(self._check, client, arguments)
+            await self._in_live_thread(self._check, None if is_counted else client, arguments)
         with (
             self._registry.subscriptions.hold(client.name),
             self._executions.join(topic, subscription, client.name) as execution,
             ACTIVE_SUBSCRIPTIONS.track_inprogress(),
         ):
+            yield None
             del subscription  # frees memory: only the shared execution needs the variables now
             count = partial(self._policy.count_read, client)
             async with aclosing(self._hub.follow(topic, after, count)) as events:
                 async for log, event in events:
                     yield execution.result(log, event)
 
-    def _check(self, client: Client, arguments: Mapping[str, Any]) -> None:
-        self._policy.count_read(client)
+    def _check(self, client: Client | None, arguments: Mapping[str, Any]) -> None:
+        if client is not None:
+            self._policy.count_read(client)
         with self._app.app_context():
             self._schema.check(arguments)
 
 
-def _failed(failure: RequestError | ApiError | SQLAlchemyError, caller: Caller) -> ExecutionResult:
+async def _once(result: ExecutionResult) -> Results:
+    yield result
+
+
+async def _prepend(
+    first: ExecutionResult | None, others: AsyncGenerator[ExecutionResult | None, None]
+) -> AsyncGenerator[ExecutionResult | None, None]:
+    async with aclosing(others):
+        yield first
+        async for result in others:
+            yield result
+
+
+async def _report_failures(
+    results: AsyncGenerator[ExecutionResult | None, None], caller: Caller
+) -> Results:
+    try:
+        async with aclosing(results):
+            async for result in results:
+                if result is not None:
+                    yield result
+    except Exception as failure:  # noqa: BLE001 - a bug ends its operation, not the connection
+        yield _failed(failure, caller)
+
+
+def _unless_temporary(failure: Exception) -> Exception:
+    """Raise ``failure`` if another try may succeed: HTTP has statuses for that."""
+    if isinstance(failure, SQLAlchemyError) and is_unavailable(failure):
+        failure = unavailable(failure)
+    if isinstance(failure, ApiError) and failure.status in TEMPORARY:
+        raise failure
+    return failure
+
+
+def _failed(failure: Exception, caller: Caller) -> ExecutionResult:
     if isinstance(failure, RequestError):
         return pre_execution_error(failure.errors)
     return pre_execution_error([from_failure(failure, caller.request_id)])

@@ -1,20 +1,21 @@
-"""GraphQL over WebSockets and event streams, with the keys and limits of this service."""
+"""graphql-transport-ws, with the keys and limits of this service."""
 
 from datetime import timedelta
 from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.exceptions import ConnectionRejectionError
-from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.http.websocket_origin import is_same_origin
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types.unset import UnsetType
 
 from app.auth.policy import AccessPolicy
 from app.errors import ApiError, Unauthorized
 from app.graphql.strawberry_adapter import ProtocolView
-from app.live.connection import SCOPE_KEY
+from app.http.cors import Cors
+from app.live.connection import SCOPE_KEY, ClientConnection
 from app.live.hub import RunInThread
 from app.live.operations import ConnectionContext, Operations
 from app.live.registry import TRY_AGAIN_LATER, ConnectionRegistry
@@ -23,7 +24,7 @@ INIT_TIMEOUT_SECONDS = 10
 
 
 class GraphQLProtocols(ProtocolView):
-    """An ASGI application for graphql-transport-ws; ``serve_event_stream`` is for graphql-sse."""
+    """An ASGI application for graphql-transport-ws."""
 
     def __init__(
         self,
@@ -31,26 +32,33 @@ class GraphQLProtocols(ProtocolView):
         policy: AccessPolicy,
         registry: ConnectionRegistry,
         in_thread: RunInThread,
-        allowed_origins: tuple[str, ...],
+        cors: Cors,
     ) -> None:
         super().__init__(
-            cast(Any, operations),  # strawberry only calls its ``stream`` and ``execute``
+            cast(Any, operations),  # strawberry only calls its ``stream``
             graphql_ide=None,
-            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
             connection_init_wait_timeout=timedelta(seconds=INIT_TIMEOUT_SECONDS),
             max_subscriptions_per_connection=None,  # our handler reports its limit with a code
-            allowed_origins=allowed_origins,
         )
         self._policy = policy
         self._registry = registry
         self._in_thread = in_thread
+        self._cors = cors
 
-    async def serve_event_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond with a stream, or with JSON if only that is accepted; raise HTTPException."""
-        response = await self.run(Request(scope, receive))
-        response.headers["X-Request-ID"] = scope[SCOPE_KEY].request_id
-        response.headers.setdefault("Cache-Control", "no-store")
-        await response(scope, receive, send)
+    def _check_websocket_origin(self, request: WebSocket) -> bool:
+        return self.is_allowed_origin(request.scope[SCOPE_KEY])
+
+    def is_allowed_origin(self, connection: ClientConnection) -> bool:
+        """Return whether a page of our own site or of an allowed one connects, or no browser."""
+        origin = connection.environ.get("HTTP_ORIGIN")
+        return (
+            origin is None
+            # TLS may end at a proxy: then only the browser knows the scheme of our own site.
+            or connection.environ.get("HTTP_SEC_FETCH_SITE") == "same-origin"
+            or is_same_origin(origin, connection.environ.get("HTTP_HOST"))
+            or self._cors.allows(origin)
+        )
 
     async def get_context(
         self, request: Request | WebSocket, response: Response | WebSocket

@@ -1,58 +1,102 @@
-"""Server-sent events: the checks and error responses that a stream shares with other requests."""
+"""Event streams: graphql-sse, with the checks and headers that other requests have too."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, cast
 
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Message, Receive
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+from strawberry.types import ExecutionResult
 
-from app.errors import (
-    ApiError,
-    BadRequest,
-    ContentTooLarge,
-    MethodNotAllowed,
-    NotAcceptable,
-    UnsupportedMediaType,
-)
-from app.http.accept import JSON, accepts_json
+from app.errors import ApiError, MethodNotAllowed, NotAcceptable
+from app.graphql.execution import format_result
+from app.graphql.request import GraphQLRequest, parse_query_string, parse_request
+from app.graphql.strawberry_adapter import STREAM_HEADERS, event_stream
+from app.http.accept import EVENT_STREAM, JSON, negotiate
+from app.http.cors import Cors
+from app.http.instrumentation import REQUEST_ID
 from app.http.problems import buffered_problem
+from app.http.request import check_content, read_json
+from app.http.response import NO_SNIFFING
+from app.json import FLOATS, encode
+from app.live.connection import SCOPE_KEY, ClientConnection
+from app.live.operations import ConnectionContext, Operations
 
-ALLOWED_METHODS = "GET, POST"
-EVENT_STREAM = "text/event-stream"
-
-
-def check_request(request: Request) -> None:
-    """Check method and headers as for every other route; raise ApiError."""
-    if request.method not in ALLOWED_METHODS.split(", "):
-        raise MethodNotAllowed(ALLOWED_METHODS)
-    accept = request.headers.get("accept", "")
-    if not (accepts_json(accept) or EVENT_STREAM in accept):
-        raise NotAcceptable(f"This resource is available as {EVENT_STREAM} or {JSON} only.")
-    if request.method == "GET":
-        if "query" not in request.query_params:
-            raise BadRequest('A GraphQL request needs the parameter "query".')
-    elif request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
-        raise UnsupportedMediaType("Send JSON, declared as Content-Type: application/json.")
+METHODS = ("GET", "POST")
+NOT_STORED = {"Cache-Control": "no-store"}
 
 
-def limit_body(receive: Receive, max_bytes: int) -> Receive:
-    """Wrap ``receive``: raise ContentTooLarge for a long body, BadRequest for an incomplete one."""
-    size, complete = 0, False
+class EventStreams:
+    """An ASGI application for connections that ``AsgiApp`` has admitted."""
 
-    async def limited() -> Message:
-        nonlocal size, complete
-        message = await receive()
-        if message["type"] == "http.disconnect" and not complete:
-            raise BadRequest("The body is incomplete.")
-        size += len(message.get("body", b""))
-        if size > max_bytes:
-            raise ContentTooLarge(f"The body is longer than {max_bytes} bytes.")
-        complete = complete or not message.get("more_body", False)
-        return message
+    def __init__(self, operations: Operations, cors: Cors) -> None:
+        self._operations = operations
+        self._cors = cors
 
-    return limited
+    def check(self, connection: ClientConnection) -> None:
+        """Check method and headers before the body is read; raise ApiError."""
+        method = connection.environ["REQUEST_METHOD"]
+        if method not in METHODS:
+            raise MethodNotAllowed(", ".join(METHODS))
+        if _media_type(connection) is None:
+            raise NotAcceptable(f"This resource is available as {EVENT_STREAM} or {JSON} only.")
+        if method == "POST":
+            check_content(connection.environ)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond with a stream, or with JSON to a client that accepts only that; raise ApiError.
+
+        No ApiError is raised once the response has begun.
+        """
+        connection: ClientConnection = scope[SCOPE_KEY]
+        if connection.environ["REQUEST_METHOD"] == "GET":
+            sent = parse_query_string(scope["query_string"])
+        else:
+            sent = parse_request(read_json(await Request(scope, receive).body(), FLOATS))
+        await self._send(await self._execute(sent, connection), connection)
+
+    async def _execute(self, sent: GraphQLRequest, connection: ClientConnection) -> Response:
+        context = ConnectionContext(connection)
+        read_only = connection.environ["REQUEST_METHOD"] == "GET"
+        if _media_type(connection) == JSON:
+            result = await self._operations.execute(sent, context, read_only=read_only)
+            return Response(encode(_document(result)), 200, NOT_STORED, JSON)
+        results = await self._operations.open_stream(sent, context, read_only=read_only)
+        return StreamingResponse(event_stream(_documents(results)), 200, STREAM_HEADERS)
+
+    async def send_preflight(self, connection: ClientConnection) -> None:
+        """Respond to a browser that asks if a page of another site may send a request."""
+        preflight = self._cors.preflight(connection.environ, METHODS)
+        await self._send(Response(None, 204, dict(preflight.headers)), connection)
+
+    async def send_problem(self, error: ApiError, connection: ClientConnection) -> None:
+        """Respond with a problem document, as on every other route."""
+        problem = buffered_problem(error, connection.request_id)
+        body = b"" if connection.environ["REQUEST_METHOD"] == "HEAD" else problem.body
+        headers = {**dict(problem.headers), **NOT_STORED}
+        await self._send(Response(body, error.status, headers), connection)
+
+    async def _send(self, response: Response, connection: ClientConnection) -> None:
+        common = [
+            *connection.rate_limit_headers,
+            (REQUEST_ID, connection.request_id),
+            NO_SNIFFING,
+        ]
+        self._cors.add_headers(common, connection.environ)
+        response.headers.update(dict(common))
+        await response(connection.scope, connection.receive, connection.send)
 
 
-def problem_response(error: ApiError, request_id: str) -> Response:
-    """Write ``error`` as a problem document, as on every other route."""
-    problem = buffered_problem(error, request_id)
-    headers = {"X-Request-ID": request_id, "Cache-Control": "no-store"}
-    return Response(problem.body, error.status, {**dict(problem.headers), **headers})
+def _media_type(connection: ClientConnection) -> str | None:
+    return negotiate(connection.environ.get("HTTP_ACCEPT", ""), EVENT_STREAM, JSON)
+
+
+def _document(result: ExecutionResult) -> dict[str, Any]:
+    return format_result(cast(Any, result))  # strawberry's has the same members
+
+
+async def _documents(results: Any) -> AsyncIterator[dict[str, Any]]:
+    async with aclosing(results):
+        async for result in results:
+            yield _document(result)

@@ -4,11 +4,11 @@ The argument ``after`` does not change the result for an event. It is removed fr
 before the query is compared with others.
 """
 
+import json
 from collections.abc import Callable, Container, Mapping
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-import orjson
 from graphql import (
     REMOVE,
     SKIP,
@@ -58,7 +58,8 @@ class ParsedSubscription:
         executor = EventExecutor(self._schema, self._document, variables)
         coerced = executor.variables
         used = {name: coerced[name] for name in normalized.variables & coerced.keys()}
-        key = orjson.dumps([normalized.text, used], option=orjson.OPT_SORT_KEYS)
+        # Not orjson, which cannot write lone surrogates, integers of any size or deep lists.
+        key = json.dumps([normalized.text, used], sort_keys=True).encode()
         sent = {name: variables[name] for name in normalized.variables & variables.keys()}
         create = partial(EventExecutor, self._schema, normalized.document, sent)
         return BoundSubscription(key, executor.arguments(self._definition, self._field), create)

@@ -152,8 +152,31 @@ def test_queries_on_a_websocket_are_counted_as_reads(guarded, websocket, stream,
     assert refused["retryAfter"] >= 1
     assert client.is_quiet()  # and stays
     bearer = {"Authorization": f"Bearer {token}"}
-    result = stream(guarded, NAME, headers=bearer).next()[1]
-    assert result["errors"][0]["extensions"]["code"] == "TOO_MANY_REQUESTS"
+    response = stream(guarded, NAME, headers=bearer)
+    assert (response.status, response.header("Content-Type")) == (429, PROBLEM)
+    assert int(response.header("Retry-After")) >= 1
+    assert response.header("RateLimit").startswith('"read";r=0;')
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
+def test_each_stream_counts_as_one_read_and_says_what_is_left(guarded, stream, key, accept):
+    headers = {"Authorization": f"Bearer {key()}", "Accept": accept}
+    left = [stream(guarded, NAME, headers=headers).header("RateLimit") for _ in range(2)]
+    assert [value.partition(";t=")[0] for value in left] == [
+        f'"read";r={READS - 1}',
+        f'"read";r={READS - 2}',
+    ]
+    refused = stream(guarded, body=b"no JSON", headers={**headers, "Content-Type": "text/plain"})
+    assert refused.status == 415
+    assert refused.header("RateLimit").startswith(f'"read";r={READS - 3};')
+    assert refused.header("RateLimit-Policy") == f'"read";q={READS};w=60'
+
+
+def test_a_subscription_that_others_follow_counts_as_one_read_too(guarded, stream, key, some_book):
+    for _ in range(2):
+        headers = {"Authorization": f"Bearer {key()}"}
+        response = stream(guarded, headers=headers, book=some_book)
+        assert response.header("RateLimit").startswith(f'"read";r={READS - 1};')
 
 
 def test_mutations_on_a_websocket_are_counted_as_writes(guarded, websocket, key, some_book):
@@ -198,6 +221,7 @@ def test_each_closed_connection_writes_one_log_record(guarded, websocket, key, u
     def log_records() -> Any:
         return re.findall(r"^.*a-client-of-mine.*$", guarded.log.read_text(), re.MULTILINE)
 
-    (entry,) = until(log_records)
+    opened, entry = until(lambda: len(found := log_records()) == 2 and found)
+    assert json.loads(opened)["message"] == "websocket opened"
     assert json.loads(entry)["route"] == "/graphql"
     assert json.loads(entry)["message"].startswith("websocket closed: ")

@@ -111,7 +111,17 @@ def test_a_query_that_accepts_only_json_gets_json(live, stream):
         b'{"query": "{ __typename }", "variables": []}',
         b'{"query": "{ __typename }", "variables": "x"}',
         b'{"query": "{ __typename }", "extensions": []}',
-        b'{"query": "\\ud800"}',
+        b"{}",
+        b'{"query": null}',
+        b'{"query": "{ __typename }", "operationName": 5}',
+        b'{"query": "{ __typename }", "query": "{ __typename }"}',
+        b'{"query": "{ __typename }", "variables": {"x": 1, "x": 2}}',
+        b'{"query": "{ __typename }", "variables": {"x": NaN}}',
+        b'{"query": "{ __typename }", "variables": {"x": -Infinity}}',
+        b'{"query": "{ __typename }", "variables": {"x": 1e999}}',
+        b'{"query": "{ __typename }", "variables": {"x": ' + b"9" * 5_000 + b"}}",
+        b'\xef\xbb\xbf{"query": "{ __typename }"}',
+        b'{"query": "\xed\xa0\x80"}',
         b"\xff",
         b"[" * 100_000,
     ],
@@ -126,14 +136,59 @@ def test_an_invalid_request_gets_a_problem_document(live, stream, body, accept):
     assert (problem["status"], problem["request_id"]) == (400, response.header("X-Request-ID"))
 
 
+@pytest.mark.parametrize("id_", ["\ud83d", "99999999999999999999"])
+def test_an_id_that_no_book_can_have_is_an_error_of_its_operation(live, stream, id_):
+    query = "query($x: ID!) { book(id: $x) { id } }"
+    result = stream(live, query, x=id_).next()[1]
+    assert result["data"] == {"book": None}
+    assert result["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+    result = stream(live, book=id_).next()[1]
+    assert result["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+    assert "data" not in result
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
+@pytest.mark.parametrize("query", ["{ nope }", "{", "\ud800", "subscription { nope }"])
+def test_what_was_not_executed_has_no_data(live, stream, query, accept):
+    response = stream(live, query, headers={"Accept": accept})
+    result = response.json() if accept == "application/json" else response.next()[1]
+    assert list(result) == ["errors"]
+
+
+def test_what_was_executed_has_data_even_if_that_is_null(live, stream):
+    query = 'mutation { addReview(bookId: 999999, rating: 1, reviewer: "x", text: "x") { id } }'
+    result = stream(live, query).next()[1]
+    assert result["data"] is None
+    assert result["errors"][0]["path"] == ["addReview"]
+
+
 @pytest.mark.parametrize(
-    "members", [{}, {"query": None}, {"query": NAME, "operationName": 5}], ids=json.dumps
+    ("accept", "expected"),
+    [
+        ("TEXT/EVENT-STREAM", "text/event-stream"),
+        ("text/*", "text/event-stream"),
+        ("Text/Event-Stream;q=0.5, application/json;q=0.4", "text/event-stream"),
+        ("text/event-stream;q=0.4, application/json", "application/json"),
+        ("text/event-stream;q=0, */*", "application/json"),
+        ("text/event-stream; charset=utf-8", "text/event-stream"),
+        ("application/*", "application/json"),
+        ("application/json;q=0, */*;q=0.1", "text/event-stream"),
+        ("text/event-stream;q=0", None),
+        ("*/*;q=0", None),
+        ("text/event-streams", None),
+        ("text/html", None),
+    ],
 )
-def test_a_request_without_a_query_is_rejected_with_a_code(live, stream, members):
-    response = stream(
-        live, body=json.dumps(members).encode(), headers={"Content-Type": "application/json"}
-    )
-    assert response.next()[1]["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+def test_the_client_chooses_the_media_type(live, stream, accept, expected):
+    response = stream(live, NAME, headers={"Accept": accept})
+    kind = response.header("Content-Type").partition(";")[0]
+    assert (response.status, kind) == ((200, expected) if expected else (406, PROBLEM))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip"])
+def test_a_compressed_body_is_a_415(live, stream, encoding):
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    assert stream(live, body=b"{}", headers=headers).status == 415
 
 
 @pytest.mark.parametrize(
@@ -147,6 +202,11 @@ def test_a_request_without_a_query_is_rejected_with_a_code(live, stream, members
         "?query={__typename}&extensions=nonsense",
         "?query=%ED%A0%80",
         "?query=%00",
+        "?query={__typename}&query={__typename}",
+        '?query={__typename}&variables={"a":1,"a":2}',
+        '?query={__typename}&variables={"a":NaN}',
+        '?query={__typename}&variables={"a":1e999}',
+        "?query={__typename}&variables=%EF%BB%BF{}",
         f"?query={quote('{ a' + 'é}')}",
     ],
 )
@@ -154,7 +214,7 @@ def test_a_request_without_a_query_is_rejected_with_a_code(live, stream, members
 def test_invalid_query_parameters_get_an_error(live, stream, query, accept):
     path = f"/graphql/stream{query or '?'}"
     response = stream(live, path=path, method="GET", headers={"Accept": accept})
-    assert response.status in {200, 400, 406}
+    assert response.status in {200, 400, 406, 422}
     assert "errors" in (text := response.response.read().decode()) or "request_id" in text
 
 
@@ -169,6 +229,13 @@ def test_a_body_beyond_the_limit_is_a_413(live, stream):
     body = json.dumps({"query": NAME, "extensions": {"long": "x" * 1_100_000}}).encode()
     response = stream(live, body=body, headers={"Content-Type": "application/json"})
     assert (response.status, response.header("Content-Type")) == (413, PROBLEM)
+
+
+def test_variables_that_are_no_json_are_a_400(live, stream):
+    for variables in ("nonsense", '{"a":1,"a":2}', "NaN", "[1]", '{"a":1e999}'):
+        path = f"/graphql/stream?query={quote(NAME)}&variables={quote(variables)}"
+        response = stream(live, path=path, method="GET")
+        assert (response.status, response.header("Content-Type")) == (400, PROBLEM)
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "NONSENSE"])

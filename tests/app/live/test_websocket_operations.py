@@ -6,6 +6,9 @@ import pytest
 
 from tests.app.live.documents import FOLLOW
 
+NAME = "{ __typename }"
+BOOK = "{ book(id: $x) { id } }"
+FOLLOWED = "{ reviewAdded(bookId: $x) { cursor } }"
 pytestmark = pytest.mark.usefixtures("no_error_in_the_log")
 
 
@@ -109,3 +112,86 @@ def test_members_of_the_wrong_type_are_a_bad_request(live, websocket, payload):
     client.send(id="1", type="subscribe", payload=payload)
     assert client.error_code() == "BAD_REQUEST"
     assert client.is_quiet()
+
+
+@pytest.mark.parametrize(
+    ("variables", "code"),
+    [
+        ('{"x": "\\ud83d"}', "NOT_FOUND"),
+        ('{"x": "a\\udc00b"}', "NOT_FOUND"),
+        ('{"x": 99999999999999999999}', "NOT_FOUND"),
+        ('{"x": "99999999999999999999"}', "NOT_FOUND"),
+        ('{"x": ["\\ud83d"]}', "BAD_USER_INPUT"),
+        ('{"x": {"\\ud83d": 1}}', "BAD_USER_INPUT"),
+        ('{"x": 1, "x": 2}', "BAD_REQUEST"),
+        ('{"x": {"a": 1, "a": 2}}', "BAD_REQUEST"),
+        ('{"x": NaN}', "BAD_REQUEST"),
+        ('{"x": Infinity}', "BAD_REQUEST"),
+        ('{"x": 1e999}', "BAD_REQUEST"),
+        ('{"x": ' + "9" * 5_000 + "}", "BAD_REQUEST"),
+        ("5", "BAD_REQUEST"),
+    ],
+    ids=lambda value: value[:30],
+)
+@pytest.mark.parametrize("query", [f"subscription($x: ID) {FOLLOWED}", f"query($x: ID!) {BOOK}"])
+def test_an_invalid_variable_is_an_error_of_its_operation_alone(
+    live, websocket, query, variables, code
+):
+    client = websocket(live).init()
+    payload = f'{{"query": {json.dumps(query)}, "variables": {variables}}}'
+    client.send_raw(f'{{"id": "1", "type": "subscribe", "payload": {payload}}}')
+    message = client.next()
+    assert message["id"] == "1"
+    payload = message["payload"]
+    error = payload[0] if message["type"] == "error" else payload["errors"][0]
+    assert error["extensions"]["code"] == code
+    assert message["type"] == "error" or code == "NOT_FOUND"
+    if message["type"] == "next":
+        assert client.next()["type"] == "complete"
+    client.start(NAME, "1")  # the connection stays open, and the id is free
+    assert client.next()["payload"]["data"] == {"__typename": "Query"}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"query": "{ \\ud83d }"}',
+        '{"query": "{ __typename }", "operationName": "\\ud83d"}',
+        '{"query": "{ __typename }", "query": "{ __typename }"}',
+        '{"query": "{ __typename }", "extensions": []}',
+        '{"query": "{ __typename }", "extensions": {"a": NaN}}',
+    ],
+)
+def test_an_invalid_member_of_the_payload_is_an_error_of_its_operation_alone(
+    live, websocket, payload
+):
+    client = websocket(live).init()
+    client.send_raw(f'{{"id": "1", "type": "subscribe", "payload": {payload}}}')
+    assert client.error()["message"]
+    assert client.is_quiet()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"id": "\\ud83d", "type": "subscribe", "payload": {"query": "{ __typename }"}}',
+        '{"id": "\\ud83d", "type": "complete"}',
+        '{"id": "1", "id": "2", "type": "subscribe", "payload": {"query": "{ __typename }"}}',
+        '{"id": 1e999, "type": "subscribe", "payload": {"query": "{ __typename }"}}',
+        '{"id": NaN, "type": "subscribe", "payload": {"query": NaN}}',
+        '{"type": "subscribe", "payload": {"query": NaN}}',
+        '{"type": "subscribe", "id": "1", "payload": NaN}{}',
+        '{"type": "ping", "payload": {"a": 1, "a": 2}}',
+        '\ufeff{"type": "ping"}',
+    ],
+)
+def test_a_message_that_is_wrong_outside_a_payload_closes_with_4400(live, websocket, message):
+    client = websocket(live).init()
+    client.send_raw(message)
+    assert client.wait_closed()[0] == 4400
+
+
+def test_half_a_character_in_connection_init_is_a_wrong_key(live, websocket):
+    client = websocket(live)
+    client.send_raw('{"type":"connection_init","payload":{"Authorization":"Bearer \\ud83d"}}')
+    assert client.wait_closed() == (4403, "Forbidden")
