@@ -14,11 +14,14 @@ SEARCH_TEXT_MAX = 200
 class NewBookSchema(Schema):
     """A book to add."""
 
-    title = CleanText(TITLE_MAX, required=True)
+    title = CleanText(TITLE_MAX, required=True, metadata={"examples": ["The Hunger Games"]})
     author = CleanText(
         AUTHOR_MAX,
         required=True,
-        metadata={"description": "One name, or several separated by commas."},
+        metadata={
+            "description": "One name, or several separated by commas.",
+            "examples": ["Suzanne Collins"],
+        },
     )
     isbn = Isbn(
         load_default=None,
@@ -33,7 +36,10 @@ class NewBookSchema(Schema):
         YEAR_MAX,
         load_default=None,
         allow_none=True,
-        metadata={"description": "Negative for years before the common era."},
+        metadata={
+            "description": "Negative for years before the common era.",
+            "examples": [2008],
+        },
     )
 
 
@@ -81,11 +87,15 @@ class BookQuery(PageQuery):
 class NewReviewSchema(Schema):
     """A review to add."""
 
-    rating = BoundedInteger(1, 5, required=True)
+    rating = BoundedInteger(1, 5, required=True, metadata={"examples": [5]})
     reviewer = CleanText(
-        REVIEWER_MAX, required=True, metadata={"description": "The name to display."}
+        REVIEWER_MAX,
+        required=True,
+        metadata={"description": "The name to display.", "examples": ["Ana"]},
     )
-    text = CleanText(TEXT_MAX, multiline=True, required=True)
+    text = CleanText(
+        TEXT_MAX, multiline=True, required=True, metadata={"examples": ["Read in one night."]}
+    )
 
 
 class ReviewSchema(Schema):

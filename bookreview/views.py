@@ -16,10 +16,18 @@ from bookreview.schemas import (
     ReviewSchema,
 )
 
-bp = ApiBlueprint("bookreview", __name__, description="Books and their reviews.")
+BOOKS, REVIEWS = "Books", "Reviews"
+bp = ApiBlueprint(
+    "bookreview",
+    __name__,
+    tags={
+        BOOKS: "Books, with the number and the average of their ratings.",
+        REVIEWS: "What readers say about a book, with one to five stars.",
+    },
+)
 
 
-@bp.get("/books")
+@bp.get("/books", tag=BOOKS)
 @cached("books")
 @arguments(BookQuery)
 @response(200, BookSchema, paged=True)
@@ -28,7 +36,7 @@ def list_books(query: dict[str, Any]) -> Page:
     return queries.books(**query)
 
 
-@bp.post("/books")
+@bp.post("/books", tag=BOOKS)
 @scope("books:write")
 @arguments(NewBookSchema)
 @response(201, BookSchema, 409, location="/books/{0.id}")
@@ -37,7 +45,7 @@ def create_book(body: dict[str, Any]) -> Any:
     return services.add_book(**body)
 
 
-@bp.get("/books/<id:book_id>")
+@bp.get("/books/<id:book_id>", tag=BOOKS)
 @cached("book:{book_id}")
 @response(200, BookSchema)
 def get_book(book_id: int) -> Any:
@@ -45,7 +53,7 @@ def get_book(book_id: int) -> Any:
     return queries.book(book_id)
 
 
-@bp.get("/books/<id:book_id>/reviews")
+@bp.get("/books/<id:book_id>/reviews", tag=REVIEWS)
 @cached("book:{book_id}:reviews")
 @arguments(PageQuery)
 @response(200, ReviewSchema, paged=True)
@@ -54,7 +62,7 @@ def list_reviews(book_id: int, query: dict[str, Any]) -> Page:
     return queries.reviews(book_id, **query)
 
 
-@bp.post("/books/<id:book_id>/reviews")
+@bp.post("/books/<id:book_id>/reviews", tag=REVIEWS)
 @scope("reviews:write")
 @arguments(NewReviewSchema)
 @response(201, ReviewSchema, location="/reviews/{0.id}")
@@ -63,7 +71,7 @@ def create_review(book_id: int, body: dict[str, Any]) -> Any:
     return services.add_review(book_id, **body)
 
 
-@bp.get("/reviews/<id:review_id>")
+@bp.get("/reviews/<id:review_id>", tag=REVIEWS)
 @cached("review:{review_id}")
 @response(200, ReviewSchema)
 def get_review(review_id: int) -> Any:

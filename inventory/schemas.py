@@ -13,10 +13,14 @@ from inventory.queries import ORDERS
 class NewProductSchema(Schema):
     """A product to add, with its initial stock."""
 
-    sku = KeyText(SKU_MAX, required=True, metadata={"description": "Stock keeping unit, unique."})
-    name = CleanText(NAME_MAX, required=True)
+    sku = KeyText(
+        SKU_MAX,
+        required=True,
+        metadata={"description": "Stock keeping unit, unique.", "examples": ["BM-OAK"]},
+    )
+    name = CleanText(NAME_MAX, required=True, metadata={"examples": ["Bookmark, oak"]})
     price = Price(PRICE_MAX, required=True)
-    stock_level = BoundedInteger(0, STOCK_MAX, load_default=0)
+    stock_level = BoundedInteger(0, STOCK_MAX, load_default=0, metadata={"examples": [12]})
 
 
 class ProductSchema(Schema):
@@ -36,7 +40,7 @@ class ProductChangeSchema(Schema):
     json_schema_keywords: ClassVar = {"minProperties": 1}
 
     price = Price(PRICE_MAX)
-    stock_level = BoundedInteger(0, STOCK_MAX)
+    stock_level = BoundedInteger(0, STOCK_MAX, metadata={"examples": [40]})
 
     @validates_schema
     def check_not_empty(self, data: dict[str, Any], **_: Any) -> None:
@@ -59,13 +63,26 @@ class ProductSearchQuery(ProductQuery):
 
     name = CleanText(
         NAME_MAX,
-        metadata={"description": "Only products whose name contains this text, in any case."},
+        metadata={
+            "description": "Only products whose name contains this text, in any case.",
+            "examples": ["bookmark"],
+        },
     )
     min_price = Price(
-        PRICE_MAX, metadata={"type": "string", "description": "The lowest price, inclusive."}
+        PRICE_MAX,
+        metadata={
+            "type": "string",
+            "description": "The lowest price, inclusive.",
+            "examples": ["5.00"],
+        },
     )
     max_price = Price(
-        PRICE_MAX, metadata={"type": "string", "description": "The highest price, inclusive."}
+        PRICE_MAX,
+        metadata={
+            "type": "string",
+            "description": "The highest price, inclusive.",
+            "examples": ["50.00"],
+        },
     )
 
     @validates_schema
@@ -87,9 +104,12 @@ class NewAdjustmentSchema(Schema):
         metadata={
             "description": "Units to add, or to remove if negative; not 0.",
             "not": {"const": 0},
+            "examples": [5],
         },
     )
-    reason = CleanText(REASON_MAX, load_default=None, allow_none=True)
+    reason = CleanText(
+        REASON_MAX, load_default=None, allow_none=True, metadata={"examples": ["delivery 42"]}
+    )
 
     @validates_schema
     def check_delta(self, data: dict[str, Any], **_: Any) -> None:

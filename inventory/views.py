@@ -20,13 +20,19 @@ from inventory.schemas import (
 )
 
 ADJUSTMENT = "/products/{0.id}/stock-adjustments/{0.adjustment_id}"
-
 Versions = frozenset[str] | None
+PRODUCTS, STOCK = "Products", "Stock"
+bp = ApiBlueprint(
+    "inventory",
+    __name__,
+    tags={
+        PRODUCTS: "What the shop sells: search, prices and levels of stock.",
+        STOCK: "Atomic changes of the stock, and the ledger of all of them.",
+    },
+)
 
-bp = ApiBlueprint("inventory", __name__, description="Products, their prices and their stock.")
 
-
-@bp.get("/products")
+@bp.get("/products", tag=PRODUCTS)
 @cached("products")
 @arguments(ProductQuery)
 @response(200, ProductSchema, paged=True)
@@ -35,7 +41,7 @@ def list_products(query: dict[str, Any]) -> Page:
     return queries.products(**query)
 
 
-@bp.get("/products/search")
+@bp.get("/products/search", tag=PRODUCTS)
 @cached("products")
 @arguments(ProductSearchQuery)
 @response(200, ProductSchema, paged=True)
@@ -48,7 +54,7 @@ def search_products(query: dict[str, Any]) -> Page:
     return search.products(**query)
 
 
-@bp.post("/products")
+@bp.post("/products", tag=PRODUCTS)
 @scope("products:write")
 @arguments(NewProductSchema)
 @response(201, ProductSchema, 409, location="/products/{0.id}", version_etag=True)
@@ -57,7 +63,7 @@ def create_product(body: dict[str, Any]) -> Any:
     return services.add_product(**body)
 
 
-@bp.get("/products/<id:product_id>")
+@bp.get("/products/<id:product_id>", tag=PRODUCTS)
 @cached("product:{product_id}")
 @response(200, ProductSchema, version_etag=True)
 def get_product(product_id: int) -> Any:
@@ -65,7 +71,7 @@ def get_product(product_id: int) -> Any:
     return queries.product(product_id)
 
 
-@bp.patch("/products/<id:product_id>")
+@bp.patch("/products/<id:product_id>", tag=PRODUCTS)
 @scope("products:write")
 @arguments(ProductChangeSchema)
 @if_match
@@ -78,7 +84,7 @@ def update_product(product_id: int, body: dict[str, Any], versions: Versions) ->
     return services.update_product(product_id, versions, **body)
 
 
-@bp.get("/products/<id:product_id>/stock-adjustments")
+@bp.get("/products/<id:product_id>/stock-adjustments", tag=STOCK)
 @cached("product:{product_id}")
 @arguments(PageQuery)
 @response(200, AdjustmentSchema, paged=True)
@@ -87,7 +93,7 @@ def list_adjustments(product_id: int, query: dict[str, Any]) -> Page:
     return queries.adjustments(product_id, **query)
 
 
-@bp.post("/products/<id:product_id>/stock-adjustments")
+@bp.post("/products/<id:product_id>/stock-adjustments", tag=STOCK)
 @scope("products:write")
 @arguments(NewAdjustmentSchema)
 @if_match
@@ -101,7 +107,7 @@ def create_adjustment(product_id: int, body: dict[str, Any], versions: Versions)
     return services.adjust_stock(product_id, versions, **body)
 
 
-@bp.get("/products/<id:product_id>/stock-adjustments/<id:adjustment_id>")
+@bp.get("/products/<id:product_id>/stock-adjustments/<id:adjustment_id>", tag=STOCK)
 @cached("product:{product_id}")
 @response(200, AdjustmentSchema)
 def get_adjustment(product_id: int, adjustment_id: int) -> Any:

@@ -23,11 +23,13 @@ from app.api.openapi_components import (
     PATH_ID,
     PROBLEM,
     error_response,
+    example_of,
     page_schema,
     security,
     success_headers,
     tags,
 )
+from app.http.accept import JSON
 from app.http.route_options import ResponseContract, RouteOptions, View, options_of
 from app.json import encode
 from app.services import current_services
@@ -132,7 +134,8 @@ def build_document(app: Flask) -> dict[str, Any]:
         spec.path(route.path, operations=operations, parameters=ids)
     document = spec.to_dict()
     _add_links(document["paths"], routes)
-    _add_schema_keywords(document["components"]["schemas"], routes)
+    for body in {route.options.body for route in routes} - {None}:
+        _finish_body(document["components"]["schemas"][_schema_name(body)], body)
     return document
 
 
@@ -152,12 +155,16 @@ def _add_links(paths: dict[str, Any], routes: list[Route]) -> None:
             }
 
 
-def _add_schema_keywords(schemas: dict[str, Any], routes: list[Route]) -> None:
-    """Add the keywords that a schema class declares beside its fields."""
-    for route in routes:
-        body = route.options.body
-        if body is not None:
-            schemas[_schema_name(body)] |= getattr(body, "json_schema_keywords", {})
+def _finish_body(component: dict[str, Any], schema: Any) -> None:
+    """Add the keywords that a schema class declares beside its fields; describe the defaults.
+
+    Code generators make a property with the keyword ``default`` a required one.
+    """
+    component |= getattr(schema, "json_schema_keywords", {})
+    for shape in component["properties"].values():
+        if "default" in shape:
+            default = f"Default: `{encode(shape.pop('default')).decode()}`."
+            shape["description"] = " ".join(filter(None, [shape.get("description"), default]))
 
 
 def _schema_name(schema: Any) -> str:
@@ -170,7 +177,7 @@ def _operation(route: Route, method: str) -> dict[str, Any]:
     summary, _, description = (route.view.__doc__ or "").partition("\n")
     operation: dict[str, Any] = {
         "operationId": route.operation_id,
-        "tags": [route.rule.endpoint.partition(".")[0]],
+        "tags": [options.tag],
         "summary": summary,
         "description": " ".join((description or summary).split()),
         "responses": _responses(route.response, method),
@@ -183,7 +190,8 @@ def _operation(route: Route, method: str) -> dict[str, Any]:
     if options.evaluates_if_match:
         operation.setdefault("parameters", []).append(IF_MATCH)
     if options.body is not None:
-        operation["requestBody"] = {"required": True, "content": _json(options.body)}
+        content = {"schema": options.body, "example": example_of(options.body)}
+        operation["requestBody"] = {"required": True, "content": {JSON: content}}
     return operation
 
 
@@ -202,4 +210,4 @@ def _responses(contract: ResponseContract, method: str) -> dict[str, Any]:
 
 
 def _json(schema: type[Schema] | dict[str, Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": schema}}
+    return {JSON: {"schema": schema}}

@@ -10,6 +10,7 @@ from marshmallow import Schema
 from app import errors
 from app.api.blueprint import ApiBlueprint
 from app.api.fields import ID_MAX
+from app.api.openapi_description import DESCRIPTION
 from app.auth.guard import READS
 from app.http.route_options import ResponseContract
 from app.services import current_services
@@ -42,8 +43,7 @@ PROBLEM = {
 }
 INFO = {
     "summary": "The back end of an online bookshop.",
-    "description": "Requests and responses are JSON. Errors are problem documents (RFC 9457). "
-    "Lists are paged with opaque cursors.",
+    "description": DESCRIPTION,
     "license": {"name": "MIT", "identifier": "MIT"},
     "contact": {"name": "The developers of Bookstall"},
 }
@@ -85,6 +85,7 @@ PATH_ID = {
     "in": "path",
     "required": True,
     "schema": {"type": "integer", "minimum": 1, "maximum": ID_MAX},
+    "example": 1,
 }
 IDEMPOTENCY_KEY = {
     "in": "header",
@@ -162,8 +163,8 @@ def error_response(status: int) -> dict[str, Any]:
     if status == HTTPStatus.NOT_MODIFIED:
         headers = {**COMMON_HEADERS, **CACHE_STATUS, **ETAG}
         return {"description": description, "headers": headers}
-    if status == HTTPStatus.REQUEST_URI_TOO_LONG:  # gunicorn responds to it
-        return {"description": description, "content": {"text/html": {"schema": TEXT}}}
+    if status == HTTPStatus.REQUEST_URI_TOO_LONG:  # gunicorn responds to it, with a page
+        return {"description": description}
     return {
         "description": description,
         "headers": {**COMMON_HEADERS, **ERROR_HEADERS.get(status, {})},
@@ -180,10 +181,17 @@ def security(scope: str | None, method: str) -> dict[str, Any]:
     it too, some linters report it as an error.
     """
     if method in READS:
-        return {"security": [{}, {"bearer": []}]}
+        return {"security": []}
     required = current_services().settings.require_api_key
     extension = {"x-scope": scope} if scope else {}
     return {"security": [*([] if required else [{}]), {"bearer": []}], **extension}
+
+
+def example_of(schema: type[Schema]) -> dict[str, Any]:
+    """Return a valid body: the first example of each field."""
+    fields = schema().load_fields
+    examples = {name: field.metadata.get("examples") for name, field in fields.items()}
+    return {name: values[0] for name, values in examples.items() if values}
 
 
 def page_schema(schema: type[Schema]) -> dict[str, Any]:
@@ -200,9 +208,10 @@ def page_schema(schema: type[Schema]) -> dict[str, Any]:
 
 
 def tags(app: Flask) -> list[dict[str, str]]:
-    """Describe the tags: one for each ApiBlueprint."""
+    """Describe the tags of each ApiBlueprint."""
     return [
-        {"name": name, "description": blueprint.description}
-        for name, blueprint in app.blueprints.items()
+        {"name": name, "description": description}
+        for blueprint in app.blueprints.values()
         if isinstance(blueprint, ApiBlueprint)
+        for name, description in blueprint.tags.items()
     ]

@@ -36,6 +36,8 @@ class RouteOptions:
     body: type[Schema] | None = None
     cache_tags: tuple[str, ...] = ()
     scope: str | None = None
+    tag: str = ""
+    """The group of the operation in the OpenAPI document."""
     checks_write_access_itself: bool = False
     evaluates_if_match: bool = False
 
