@@ -53,17 +53,15 @@ class Event(StrEnum):
 class Row:
     """One record in one of the states in which it is shown.
 
-    ``fetch``: a run fetches it; ``aggregate``: all.csv contains it; ``missing``: ``missing`` lists
-    it; ``verify``: ``verify`` reads its file. ``after`` is the next record, in the order of Event.
+    ``to_fetch``: ``missing`` lists it, and a run fetches it. ``in_aggregate``: all.csv contains
+    it. ``after`` is the next record, in the order of Event.
     """
 
     record: Record
     state: State
     mark: str
-    fetch: bool
-    aggregate: bool
-    missing: bool
-    verify: bool
+    to_fetch: bool
+    in_aggregate: bool
     after: tuple[Record, ...]
 
 
@@ -76,23 +74,22 @@ _OF_UNAVAILABLE = (_HELD, _UNAVAILABLE, _UNAVAILABLE, _UNAVAILABLE, _HELD, _FAIL
 _OF_NOTHING = (_HELD, _FAILED, _UNAVAILABLE, _NOTHING, _HELD, _NOTHING, _NOTHING)
 _NO, _YES = False, True
 TABLE = (
-    #                                   fetch agg.  missing verify
-    Row(_HELD, State.FINAL, "#",         _NO,  _YES, _NO,  _YES, _OF_HELD),
-    Row(_HELD, State.EMPTY, "o",         _NO,  _YES, _NO,  _YES, _OF_HELD),
-    Row(_HELD, State.PROVISIONAL, "~",   _YES, _YES, _YES, _YES, _OF_HELD),
-    Row(_CLOSED, State.FINAL, "#",       _NO,  _YES, _NO,  _YES, _OF_CLOSED),
-    Row(_CLOSED, State.EMPTY, "o",       _NO,  _YES, _NO,  _YES, _OF_CLOSED),
-    Row(_FAILED, State.FAILED, "x",      _YES, _NO,  _YES, _NO,  _OF_FAILED),
-    Row(_DAMAGED, State.MISSING, ".",    _YES, _NO,  _YES, _YES, _OF_DAMAGED),
-    Row(_NOTHING, State.MISSING, ".",    _YES, _NO,  _YES, _NO,  _OF_NOTHING),
-    Row(_UNAVAILABLE, State.UNAVAILABLE, "-", _NO, _NO, _NO, _NO, _OF_UNAVAILABLE),
-)  # fmt: skip
+    Row(_HELD, State.FINAL, "#", _NO, _YES, _OF_HELD),
+    Row(_HELD, State.EMPTY, "o", _NO, _YES, _OF_HELD),
+    Row(_HELD, State.PROVISIONAL, "~", _YES, _YES, _OF_HELD),
+    Row(_CLOSED, State.FINAL, "#", _NO, _YES, _OF_CLOSED),
+    Row(_CLOSED, State.EMPTY, "o", _NO, _YES, _OF_CLOSED),
+    Row(_FAILED, State.FAILED, "x", _YES, _NO, _OF_FAILED),
+    Row(_DAMAGED, State.MISSING, ".", _YES, _NO, _OF_DAMAGED),
+    Row(_NOTHING, State.MISSING, ".", _YES, _NO, _OF_NOTHING),
+    Row(_UNAVAILABLE, State.UNAVAILABLE, "-", _NO, _NO, _OF_UNAVAILABLE),
+)
 
 AFTER = {row.record: dict(zip(Event, row.after, strict=True)) for row in TABLE}
 MARKS = {row.state: row.mark for row in TABLE}
-DONE = frozenset(row.state for row in TABLE if not row.fetch)
+DONE = frozenset(row.state for row in TABLE if not row.to_fetch)
 """The states in which no run fetches a day and ``missing`` does not list it."""
-IN_AGGREGATE = frozenset(row.record for row in TABLE if row.aggregate)
+IN_AGGREGATE = frozenset(row.record for row in TABLE if row.in_aggregate)
 
 
 @dataclass(frozen=True, slots=True)
