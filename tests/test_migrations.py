@@ -6,8 +6,10 @@ import time
 import pytest
 from flask_migrate import check, downgrade, upgrade
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import DatabaseError
 
 from app.extensions import db
+from app.text import fold
 
 INDEX = "ix_review_newest_of_book"
 
@@ -148,6 +150,86 @@ def test_a_build_that_was_broken_off_for_real_is_made_good_by_the_next_run(migra
     assert_no_difference()
 
 
+OLD_TITLES = ["\u03a4\u03b1\u0390\u03b6\u03c9", "No\u00a0break hy\u00adphen", "Plain", "plain"]
+PLAIN_SEARCHES = ["\u03a4\u0391\u0399\u0308\u0301\u0396\u03a9", "no break hyphen"]
+MANY = 2_500
+
+
+def fill_with_old_forms():
+    """Insert books and products as the release before revision 0008 wrote them."""
+    book = "INSERT INTO book (title, author, review_count, rating_sum, created_at, folded) "
+    product = "INSERT INTO product (sku, name, price, stock_level, version, updated_at, folded) "
+    titles = [OLD_TITLES[number % len(OLD_TITLES)] for number in range(MANY)]
+    rows = [
+        {"sku": f"s{number}", "title": title, "folded": title.casefold()}
+        for number, title in enumerate(titles)
+    ]
+    at = "'2024-01-01 00:00:00'"
+    with db.engine.begin() as connection:
+        authored = [{**row, "folded": f"{row['folded']}\na"} for row in rows]
+        connection.execute(text(f"{book} VALUES (:title, 'A', 0, 0, {at}, :folded)"), authored)
+        connection.execute(text(f"{product} VALUES (:sku, :title, 1, 0, 1, {at}, :folded)"), rows)
+
+
+def found(app, path, **query):
+    query = {**query, "include_total": "true"}
+    return app.test_client().get(path, query_string=query).json["total"]
+
+
+def old_forms(table):
+    with db.engine.connect() as connection:
+        rows = connection.execute(text(f"SELECT id, folded FROM {table} ORDER BY id"))
+        return [row.id for row in rows if row.folded != fold(row.folded)]
+
+
+def test_titles_and_names_from_before_are_found_by_plain_text(migrating):
+    upgrade(revision="0007")
+    fill_with_old_forms()
+    upgrade()
+    for search in PLAIN_SEARCHES:
+        assert found(migrating, "/books", q=search) == MANY / 4
+        assert found(migrating, "/products/search", name=search) == MANY / 4
+    assert found(migrating, "/books", author="a") == MANY
+    page = migrating.test_client().get("/products?sort=name&limit=100").json
+    assert {item["name"] for item in page["items"]} == {OLD_TITLES[1]}
+
+
+def test_a_run_that_was_broken_off_keeps_its_batches_and_the_next_one_does_the_rest(migrating):
+    upgrade(revision="0007")
+    fill_with_old_forms()
+    poison = MANY - 2  # of the third batch, with a form that differs
+    with db.engine.begin() as connection:
+        for statement in POISON[db.engine.dialect.name]:
+            connection.execute(text(statement.replace(":id", str(poison))))
+    with pytest.raises(DatabaseError, match="poison"):
+        upgrade()
+    left = old_forms("product")
+    assert old_forms("book") == []
+    assert left[0] > 2_000
+    assert poison in left
+    with db.engine.begin() as connection:
+        connection.execute(text(CURE[db.engine.dialect.name]))
+    upgrade()
+    assert old_forms("product") == []
+    assert_no_difference()
+
+
+POISON = {
+    "sqlite": [
+        "CREATE TRIGGER poison BEFORE UPDATE ON product WHEN old.id = :id "
+        "BEGIN SELECT RAISE(ABORT, 'poison'); END"
+    ],
+    "postgresql": [
+        "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql "
+        "AS $$ BEGIN RAISE 'poison'; END $$",
+        "CREATE TRIGGER poison BEFORE UPDATE ON product FOR EACH ROW WHEN (old.id = :id) "
+        "EXECUTE FUNCTION poison()",
+    ],
+}
+CURE = {
+    "sqlite": "DROP TRIGGER poison",
+    "postgresql": "DROP FUNCTION poison CASCADE",
+}
 BOOK = (
     "(title, author, review_count, rating_sum, created_at, folded) "
     "VALUES ('T', 'A', 0, 0, '2024-01-01 00:00:00', 't')"

@@ -11,6 +11,7 @@ from app.auth.api_keys import NAME_MAX, ApiKey, new_token
 from app.db.types import now
 from app.extensions import db
 from app.http.route_options import options_of
+from app.text import find_hidden
 
 KEYS_MAX = 10_000
 """Every process caches all active keys."""
@@ -37,6 +38,8 @@ def create(name: str, scopes: tuple[str, ...]) -> None:
 def _validate(name: str, scopes: tuple[str, ...]) -> None:
     if not (name.strip() and name.isprintable() and len(name) <= NAME_MAX):
         raise click.BadParameter(f"a name must have 1 to {NAME_MAX} printable characters")
+    if hidden := find_hidden(name):
+        raise click.BadParameter(f"a name must not contain the invisible character {hidden}")
     declared = {options_of(view).scope for view in current_app.view_functions.values()}
     known = sorted(scope for scope in declared if scope is not None)
     for unknown in set(scopes) - set(known):

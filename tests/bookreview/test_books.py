@@ -59,7 +59,14 @@ def test_a_year_may_be_before_the_common_era(client, book, year):
     assert client.get(f"/books/{book(published_year=year)}").json["published_year"] == year
 
 
-@pytest.mark.parametrize("year", [-5001, 2101, "1815", 1815.0, 1815.5, True, [1815]])
+@pytest.mark.parametrize("raw", ["1815.0", "1815.00e0", "1.815e3", "18150e-1"])
+def test_a_year_has_its_exact_value_in_any_notation(client, raw):
+    body = f'{{"title": "Emma", "author": "Jane Austen", "published_year": {raw}}}'
+    response = client.post("/books", data=body, content_type="application/json")
+    assert (response.status_code, response.json["published_year"]) == (201, 1815)
+
+
+@pytest.mark.parametrize("year", [-5001, 2101, "1815", "1815.0", 1815.5, 1e300, True, [1815]])
 def test_a_year_out_of_bounds_or_of_another_type_is_rejected(shared_client, year):
     response = shared_client.post(
         "/books", json={"title": "T", "author": "A", "published_year": year}
@@ -170,6 +177,33 @@ def test_a_search_ignores_case_in_every_script(book, titles, title, query):
     assert titles(q=query) == [title]
 
 
+@pytest.mark.parametrize(
+    ("title", "query"),
+    [
+        ("\u03a4\u03b1\u0390\u03b6\u03c9", "\u03a4\u0391\u0399\u0308\u0301\u0396\u03a9"),
+        ("No\u00a0break here", "no break"),
+        ("Hy\u00adphen\u00ada\u00adtion", "hyphenation"),
+        ("Zero\u200bwidth\ufeff", "zerowidth"),
+        ("Thin\u2009space\u202fand  two", "thin space and two"),
+        ("The Pilgrim\u2019s Progress", "pilgrim's"),
+        ("Catch\u201122", "catch-22"),
+    ],
+)
+def test_a_title_is_found_by_plain_text_and_by_its_own_spelling(book, titles, title, query):
+    book(title=title, author=f"{title} II")
+    book(title="Another")
+    assert titles(q=query) == titles(q=title) == titles(q=title.upper()) == [title]
+    assert titles(author=query) == titles(author=title) == [title]
+
+
+@pytest.mark.parametrize("query", ["\u00ad", "\u200b", "\u3164", "\u2800", "\ufe0f \u202e"])
+def test_a_search_for_what_nobody_can_see_is_rejected(client, query):
+    for name in ("q", "author"):
+        response = client.get("/books", query_string={name: query})
+        assert response.status_code == 422
+        assert response.json["errors"][0]["pointer"] == f"/{name}"
+
+
 @pytest.mark.parametrize("mark", ["%", "_", "\\", "/", "'", '"', "\\%", "/_"])
 def test_every_character_of_a_search_is_literal(book, titles, mark):
     book(title=f"a{mark}b", author=f"c{mark}d")
@@ -179,7 +213,11 @@ def test_every_character_of_a_search_is_literal(book, titles, mark):
 
 
 @pytest.mark.parametrize(
-    "spelling", ["9780439023481", "978-0-439-02348-1", "0439023483", "0-439-02348-3"]
+    "spelling",
+    [
+        *("9780439023481", "978-0-439-02348-1", "0439023483", "0-439-02348-3"),
+        "\u200e978\u20110\u2013439\u00a002348\u20091",
+    ],
 )
 def test_a_book_is_found_by_its_isbn_in_any_spelling(book, titles, spelling):
     book(title="Found", isbn="9780439023481")

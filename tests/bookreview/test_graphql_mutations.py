@@ -20,6 +20,9 @@ def test_a_review_is_added_and_counted(client, book):
         ("rating", 6),
         ("reviewer", ""),
         ("reviewer", " \u00a0 "),
+        ("reviewer", "\u3164"),
+        ("reviewer", "\u2800"),
+        ("text", "\U000e0041\ufe0f"),
         ("reviewer", "x" * 101),
         ("reviewer", "a\nb"),
         ("text", ""),
@@ -37,6 +40,14 @@ def test_an_invalid_review_is_rejected_as_in_rest(client, book, field, value):
     assert extensions["code"] == "BAD_USER_INPUT"
     assert extensions["errors"] == [{**found, "in": "arguments"} for found in rest]
     assert client.get(f"/books/{emma}").json["review_count"] == 0
+
+
+@pytest.mark.parametrize("written", ["4", "4.0", "4e0", "40e-1"])
+def test_a_whole_number_in_a_variable_has_its_exact_value_in_any_notation(client, book, written):
+    variables = f'{{"bookId": {book()}, "reviewer": "Ana", "text": "Good.", "rating": {written}}}'
+    body = f'{{"query": "{ADD}", "variables": {variables}}}'
+    response = client.post("/graphql", data=body, content_type="application/json")
+    assert response.json["data"]["addReview"]["rating"] == 4
 
 
 @pytest.mark.parametrize(

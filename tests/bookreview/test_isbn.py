@@ -15,6 +15,20 @@ from bookreview.isbn import normalize
         ("080442957X", "9780804429573"),
         ("0-8044-2957-x", "9780804429573"),
         ("9791032305690", "9791032305690"),
+        ("9798602477429", "9798602477429"),
+        ("978\u20110\u2011439\u201102348\u20111", "9780439023481"),
+        ("978\u20100\u2012439\u201302348\u20141", "9780439023481"),
+        ("978\u20150\u2212439\ufe5802348\ufe631", "9780439023481"),
+        ("0\uff0d439\uff0d02348\uff0d3", "9780439023481"),
+        ("978\u00a00\u2009439\u202f02348\u30001", "9780439023481"),
+        ("\u200e9780439023481\u202c", "9780439023481"),
+        ("\u202a\u2068978-0-439-02348-1\u2069", "9780439023481"),
+        ("\ufeff97804\u00ad39023481\u200b", "9780439023481"),
+        ("ISBN 978-0-439-02348-1", "9780439023481"),
+        ("ISBN-13: 978-0-439-02348-1", "9780439023481"),
+        ("isbn10: 0-439-02348-3", "9780439023481"),
+        ("ISBN 1000000001", "9781000000009"),
+        ("ISBN-10 1300000007", "9781300000006"),
     ],
 )
 def test_an_isbn_is_stored_and_returned_as_thirteen_digits(client, book, written, stored):
@@ -38,6 +52,15 @@ def test_an_isbn_is_stored_and_returned_as_thirteen_digits(client, book, written
         "978_0439023481",
         "978\u00000439023481",
         "\ud800",
+        "9790260000438",
+        "979-0-2600-0043-8",
+        "ISMN 979-0-2600-0043-8",
+        "ISBN",
+        "ISBN 978",
+        "I\u017fBN 9780439023481",
+        "978.0.439.02348.1",
+        "978/0439023481",
+        "9780439023481 9780439023481",
     ],
 )
 def test_an_invalid_isbn_is_rejected(shared_client, invalid):
@@ -50,6 +73,11 @@ def test_an_invalid_isbn_is_rejected(shared_client, invalid):
 def test_an_isbn_of_another_type_is_rejected(shared_client, invalid):
     response = shared_client.post("/books", json={"title": "T", "author": "A", "isbn": invalid})
     assert response.status_code == 422
+
+
+def test_the_number_of_printed_music_is_called_that():
+    with pytest.raises(ValidationError, match="printed music"):
+        normalize("979-0-2600-0043-8")
 
 
 @pytest.mark.parametrize("at", range(13))

@@ -64,12 +64,22 @@ def test_lost_leading_zeros_of_isbns_are_restored_if_the_check_digit_is_correct(
 
 
 @pytest.mark.parametrize(
-    "written", ["439023483", "439023483.0", "0-439-02348-3", "9780439023481.0"]
+    "written",
+    [
+        *("439023483", "439023483.0", "0-439-02348-3", "9780439023481.0"),
+        "\u200e978\u20110\u2013439\u00a002348\u22121",
+    ],
 )
 def test_an_isbn_is_recognized_in_any_spelling(load, written):
     load("title,author,isbn\nThe Hunger Games,Suzanne Collins,0439023483\n")
     result = load(f"title,author,isbn\nThe Hunger Games,Suzanne Collins,{written}\n")
     assert result.stdout == "loaded 0, updated 0, unchanged 1, rejected 0\n"
+
+
+@pytest.mark.parametrize("blank", ["\u3164", "\u2800", "\u200b\ufe0f"])
+def test_a_title_that_nobody_can_see_is_rejected(load, path, blank):
+    assert load(f"title,author,isbn\n{blank},B,9780141439587\n").exit_code == 1
+    assert reasons(path) == ["title: Must not be blank."]
 
 
 @pytest.mark.parametrize("written", ["439023484", "39023483", "9.78043902348e+12", "12345"])

@@ -132,12 +132,18 @@ def test_long_text_keeps_its_lines(client, book):
         ("rating", 0),
         ("rating", 6),
         ("rating", 4.5),
-        ("rating", 4.0),
+        ("rating", "4.0"),
         ("rating", "4"),
         ("rating", True),
         ("rating", None),
         ("reviewer", ""),
         ("reviewer", " \u00a0 "),
+        ("reviewer", "\u3164"),
+        ("reviewer", "\u2800 \uffa0"),
+        ("reviewer", "\u115f"),
+        ("reviewer", "\u180e"),
+        ("reviewer", "\U000e0041\U000e007f"),
+        ("text", "\ufe0f\n\u200b"),
         ("reviewer", "x" * 101),
         ("reviewer", "a\nb"),
         ("text", ""),
@@ -153,6 +159,14 @@ def test_an_invalid_field_of_a_review_is_reported(shared_client, field, value):
     response = shared_client.post("/books/1/reviews", json={**WORDS, field: value})
     assert response.status_code == 422
     assert [error["pointer"] for error in response.json["errors"]] == [f"/{field}"]
+
+
+@pytest.mark.parametrize("raw", ["4.0", "4e0", "40e-1", "0.4e1"])
+def test_a_rating_has_its_exact_value_in_any_notation(client, book, raw):
+    body = f'{{"reviewer": "Ana", "text": "Good.", "rating": {raw}}}'
+    url = f"/books/{book()}/reviews"
+    response = client.post(url, data=body, content_type="application/json")
+    assert (response.status_code, response.json["rating"]) == (201, 4)
 
 
 def test_an_invalid_review_does_not_count(client, book):

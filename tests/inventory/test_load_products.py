@@ -49,6 +49,26 @@ def test_a_second_load_of_real_products_changes_nothing(client, load):
     assert ledger(client, 1) == [(123, 123, "first stock")]
 
 
+@pytest.mark.parametrize("written", ["19.99", "19.9900", "0019.990", "19.99000"])
+def test_a_price_has_its_exact_value_in_any_notation(client, load, written):
+    load(HEAD + f"l1,Lamp,{written},5.0\n")
+    shown = client.get("/products/1").json
+    assert (shown["price"], shown["stock_level"]) == ("19.99", 5)
+
+
+@pytest.mark.parametrize("written", ["19.990", "19.999", "1e2", "1.234.50", "+1", "-0"])
+def test_a_price_that_the_api_would_reject_is_rejected(load, path, written):
+    assert load(HEAD + f"l1,Lamp,{written},5\n").exit_code == 1
+    assert reasons(path)[0].startswith("price: ")
+
+
+@pytest.mark.parametrize("sku", ["ZW-1\u200b", "Z\u00adW-1", "ZW\u2800-1", "\u3164ZW-1"])
+def test_a_sku_with_what_nobody_can_see_is_rejected(client, load, path, sku):
+    result = load(HEAD + f"ZW-1,Lamp,1,0\n{sku},Lamp,1,0\n")
+    assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 1\n"
+    assert reasons(path)[0].startswith("sku: Contains the invisible character U+")
+
+
 @pytest.mark.parametrize("written", ["-1", "1.5", "2147483648", "many"])
 def test_a_stock_level_that_the_api_would_reject_is_rejected(load, path, written):
     assert load(HEAD + f"l1,Lamp,1,{written}\n").exit_code == 1

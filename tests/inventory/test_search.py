@@ -40,6 +40,12 @@ def names(client, query):
         ("lamp OR apfel", []),
         ('"lamp"', []),
         ("lam*", []),
+        ("no break", ["No\u00a0break hy\u00adphen"]),
+        ("HYPHEN", ["No\u00a0break hy\u00adphen"]),
+        ("hy\u00adph", ["No\u00a0break hy\u00adphen"]),
+        ("y\u200bp", ["No\u00a0break hy\u00adphen"]),
+        ("\u03a4\u0391\u0399\u0308\u0301\u0396\u03a9", ["\u03a4\u03b1\u0390\u03b6\u03c9"]),
+        ("\u0399\u0308\u0301", ["\u03a4\u03b1\u0390\u03b6\u03c9"]),
     ],
 )
 def test_any_part_of_a_name_is_found_in_any_case_and_every_character_is_literal(
@@ -52,6 +58,8 @@ def test_any_part_of_a_name_is_found_in_any_case_and_every_character_is_literal(
         "Straße_12",
         "日本語の本",
         "back\\slash / it's",
+        "No\u00a0break hy\u00adphen",
+        "\u03a4\u03b1\u0390\u03b6\u03c9",
     ):
         product(name=name.replace("Äpfel", "ÄPFEL"))
     response = client.get("/products/search", query_string={"name": part})
@@ -78,6 +86,8 @@ def test_the_search_respects_price_bounds(client, product):
         ("min_price=1e2", "/min_price"),
         ("name=", "/name"),
         ("name=%20", "/name"),
+        ("name=%C2%AD", "/name"),
+        ("name=%E3%85%A4%E2%A0%80", "/name"),
         ("name=la&include_total=true", "/include_total"),
         ("q=lamp", "/q"),
     ],

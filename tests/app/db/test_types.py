@@ -31,6 +31,18 @@ def test_an_amount_is_exact(store):
     assert store(amount=Decimal("12345678901.23"), at=None) == (Decimal("12345678901.23"), None)
 
 
+def test_zeros_after_the_cents_are_no_fraction(store):
+    assert store(amount=Decimal("19.9900"), at=None).amount == Decimal("19.99")
+
+
+@pytest.mark.parametrize(
+    "amount", ["19.995", "0.001", "-0.005", "12345678901234567890123456789.001"]
+)
+def test_a_fraction_of_a_cent_is_never_rounded(store, amount):
+    with pytest.raises(StatementError, match="Inexact"):
+        store(amount=Decimal(amount), at=None)
+
+
 def test_a_time_is_returned_in_utc(store):
     local = datetime(2026, 11, 22, 1, 30, tzinfo=timezone(timedelta(hours=2)))
     (_, at) = store(amount=None, at=local)
