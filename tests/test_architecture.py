@@ -19,7 +19,7 @@ PACKAGES = ("app", "bookreview", "inventory", "adsfetch")
 TOOLS = ("stack", "stress", "bench", "clients")
 BLUEPRINTS = {"bookreview", "inventory"}
 LAYERS = """
-app.errors app.json app.text app.config app.extensions app.single_flight app.logging
+app.errors app.json app.text app.config app.extensions app.single_flight app.logging app.run_folder
 app.db app.redis
 app.http app.events app.ratelimit
 app.auth app.cache
@@ -44,7 +44,8 @@ adsfetch.__main__
 INTERNALS = {
     "a2wsgi.wsgi": "app.live.wsgi_bridge",
     "google.api_core.gapic_v1": "adsfetch.google.gapic_adapter",
-    "gunicorn": "app.server",
+    "gunicorn.asgi": "app.server",
+    "gunicorn.workers": "app.server",
     "redis.connection": "app.redis.client",
     "strawberry.subscriptions.protocols": "app.graphql.strawberry_adapter",
 }

@@ -13,8 +13,6 @@ EVICTED_SHARE = 20
 """At the limit, a twentieth of all connections is closed at once: finding them takes a while."""
 FULL_SECONDS = 0.1
 """For how long new connections are refused after none could be closed."""
-OLD_HEAD_SECONDS = 1.0
-"""A head that is incomplete for longer makes room for a new connection."""
 log = logging.getLogger(__name__)
 
 
@@ -101,13 +99,15 @@ class OpenConnections:
                 cut(kind, "timeout")
 
     def close_idle(self) -> bool:
-        """Close the connections idle for longest, or else slow heads; return whether any is."""
+        """Close the connections idle for longest, or else the oldest incomplete heads.
+
+        A client that is served sends its head at once. Return whether there was any.
+        """
         now = time.monotonic()
         if now < self._full_until:
             return False
         idle = sorted((c for c in self._open if c.is_idle()), key=lambda c: c.idle_since)
-        slow = [c for c in self._heads if now - (c.head_since or now) > OLD_HEAD_SECONDS]
-        chosen = (idle or slow)[: max(1, len(self._open) // EVICTED_SHARE)]
+        chosen = (idle or list(self._heads))[: max(1, len(self._open) // EVICTED_SHARE)]
         for connection in chosen:
             cut("connection" if idle else "head", "capacity")
             connection.abort()

@@ -1,9 +1,8 @@
 """gunicorn's worker with threads, which receives whole requests before a thread handles them.
 
-gunicorn gives a connection to a thread at its first byte, or before: twenty clients that stop in
-the middle of a request would occupy all threads. Here the loop of the worker receives requests,
-with the same bounds as under asgi. Only a client that does not read its response still occupies a
-thread, until RESPONSE_TIMEOUT_SECONDS.
+gunicorn gives a connection to a thread at its first byte, or before: a few clients that stop in
+the middle of a request would occupy all threads. Only a client that does not read its response
+still occupies a thread, for at most RESPONSE_TIMEOUT_SECONDS.
 """
 
 import contextlib
@@ -23,6 +22,7 @@ from app.server import bounds
 from app.server.bounds import RepeatedWarning, cut
 from app.server.early_response import early_response
 from app.server.incoming import IncomingRequest
+from app.server.open_connections import CHECK_SECONDS, EVICTED_SHARE
 
 WORKER = "gunicorn.workers.gthread:ThreadWorker"
 PRIVATE_NAMES = (
@@ -47,12 +47,8 @@ LINGER_SECONDS = 2.0
 """How long a client may take to close its half: a reset could lose the response."""
 ACCEPT_PAUSE_SECONDS = 0.5
 """For how long no connection is accepted when there is no file handle for one."""
-CHECK_SECONDS = 1.0
 RECEIVE_TIMEOUT = struct.pack("ll", 5, 0)
 """The timeval after which a thread no longer waits for bytes: it should never need any."""
-OLD_HEAD_SECONDS = 1.0
-"""A request that is incomplete for longer makes room for a new connection."""
-EVICTED_SHARE = 20
 log = logging.getLogger(__name__)
 
 
@@ -242,16 +238,16 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         conn.close()
 
     def _make_room(self) -> None:
-        """Close connections: those idle for longest, or else requests that take long."""
+        """Close connections: those idle for longest, or else the oldest incomplete requests."""
         count = max(1, self.nr_conns // EVICTED_SHARE)
-        old = time.monotonic() + bounds.HEAD_TIMEOUT_SECONDS - OLD_HEAD_SECONDS
         silent = [conn for conn, request in self._incoming.items() if not request.data]
-        slow = [conn for conn, request in self._incoming.items() if request.deadline < old]
-        for conn in list(dict.fromkeys([*self._closing, *silent, *slow]))[:count]:
-            cut("connection", "capacity")
-            self._forget(conn)
-        if not silent:
+        chosen = [*self._closing, *silent]
+        if not chosen and self.keepalived_conns:
             for conn in list(self.keepalived_conns)[:count]:
                 cut("connection", "capacity")
                 conn.timeout = 0.0
             self.murder_keepalived()
+            return
+        for conn in (chosen or list(self._incoming))[:count]:
+            cut("connection", "capacity")
+            self._forget(conn)
