@@ -1,15 +1,17 @@
-"""`flask prepare`: what `make run` needs before it serves."""
+"""`flask prepare`, what `make run` needs before it serves; errors of all commands."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
 from sqlalchemy import inspect, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import INSTANCE, default_database_url
+from app.db.errors import describe, is_unavailable
 from app.extensions import db
 from app.services import current_services
 
@@ -46,3 +48,18 @@ def prepare_command(samples: Sequence[SampleFile]) -> click.Command:
             pending.unlink()
 
     return prepare
+
+
+def report_unavailable_database(command: click.Command) -> None:
+    """Let ``command`` end with one line, and 1, where the database is unavailable."""
+    invoke = type(command).invoke
+
+    def invoke_and_report(context: click.Context) -> Any:
+        try:
+            return invoke(command, context)
+        except SQLAlchemyError as error:
+            if is_unavailable(error):
+                raise click.ClickException(describe(error)) from error
+            raise
+
+    command.invoke = invoke_and_report  # type: ignore[method-assign, assignment]

@@ -1,6 +1,7 @@
 """The application factory: it makes all parts, and is the only module that imports blueprints."""
 
 from flask import Flask
+from flask_migrate import cli as migrate_cli
 
 from adsfetch.cli import ads
 from app import health
@@ -11,21 +12,20 @@ from app.auth.commands import keys
 from app.auth.policy import AccessPolicy
 from app.cache.outbox import OutboxPurger
 from app.cache.read_through import make_cache
-from app.commands import SampleFile, prepare_command
+from app.commands import SampleFile, prepare_command, report_unavailable_database
 from app.config import INSTANCE, Settings
 from app.db.engine import configure_engine, engine_options
+from app.db.migrations import known_migrations
 from app.extensions import db, migrate
 from app.graphql import views as graphql
 from app.http import problems
-from app.live.asgi import AsgiApp
-from app.live.operations import LiveSchema
 from app.logging import init_logging
 from app.middleware import HttpMiddleware
 from app.ratelimit.limiter import make_rate_limits
 from app.redis.client import RedisClient
 from app.services import Services
 from bookreview.commands import books, reviews
-from bookreview.graphql_schema import check_book, review_event, review_topic, schema
+from bookreview.graphql_schema import schema
 from bookreview.pages import bp as pages
 from bookreview.views import bp as bookreview
 from inventory.commands import products
@@ -36,12 +36,6 @@ SAMPLES = (
     SampleFile("reviews", reviews.commands["load"], key="source_id"),
     SampleFile("products", products.commands["load"], key="sku"),
 )
-
-
-def create_asgi_app(settings: Settings) -> AsgiApp:
-    """Make the service with WebSockets and event streams."""
-    live_schema = LiveSchema(schema, review_topic, check_book, review_event)
-    return AsgiApp(create_app(settings), live_schema)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -68,6 +62,9 @@ def create_app(settings: Settings) -> Flask:
         app.register_blueprint(blueprint)
     for command in (ads, books, reviews, products, keys, prepare_command(SAMPLES)):
         app.cli.add_command(command)
+        report_unavailable_database(command)
+    for command in migrate_cli.db.commands.values():
+        report_unavailable_database(command)
     # Last, as it needs all views.
     app.wsgi_app = HttpMiddleware(app, services)  # type: ignore[method-assign]
     return app
@@ -88,5 +85,5 @@ def _make_services(app: Flask, settings: Settings) -> Services:
         api_keys=api_keys,
         rate_limits=rate_limits,
         access_policy=AccessPolicy(api_keys, rate_limits, key_required=settings.require_api_key),
-        migration_heads=health.migration_heads(app),
+        migrations=known_migrations(app),
     )

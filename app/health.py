@@ -5,15 +5,14 @@ import os
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.engine import autocommit_engine
+from app.db.errors import unavailable
 from app.errors import Unauthorized
-from app.extensions import migrate
 from app.json import encode
 from app.redis.client import RedisUnavailable
 from app.services import current_services
@@ -30,8 +29,10 @@ def live() -> Response:
 @bp.get("/readyz")
 def ready() -> Response:
     """Return whether the service can do its work; a cache outage only degrades it."""
-    checks = {**_check_database(), "cache": _check_cache()}
+    checks = _check_database()
     can_serve = checks["database"] == "ok" and checks["migrations"] == "ok"
+    # The check of the cache reads the database too: its tables may be missing.
+    checks["cache"] = _check_cache() if can_serve else "unknown"
     degraded = can_serve and checks["cache"] == "unavailable"
     status = "degraded" if degraded else "ok" if can_serve else "unavailable"
     response = _json({"status": status, "checks": checks}, 200 if can_serve else 503)
@@ -71,11 +72,12 @@ def _json(document: dict[str, Any], status: int) -> Response:
 def _check_database() -> dict[str, str]:
     try:
         with autocommit_engine().connect() as connection:
-            applied = set(MigrationContext.configure(connection).get_current_heads())
-    except SQLAlchemyError:
+            applied = MigrationContext.configure(connection).get_current_heads()
+    except SQLAlchemyError as error:
+        unavailable(error)  # logs it
         return {"database": "unavailable", "migrations": "unknown"}
-    at_head = applied == set(current_services().migration_heads)
-    return {"database": "ok", "migrations": "ok" if at_head else "not at head"}
+    complete = current_services().migrations.are_applied(applied)
+    return {"database": "ok", "migrations": "ok" if complete else "not at head"}
 
 
 def _check_cache() -> str:
@@ -87,10 +89,3 @@ def _check_cache() -> str:
     except (RedisUnavailable, SQLAlchemyError):
         return "unavailable"
     return "ok"
-
-
-def migration_heads(app: Flask) -> list[str]:
-    """Return the newest migrations in the migrations folder."""
-    with app.app_context():
-        config = migrate.get_config()
-    return ScriptDirectory.from_config(config).get_heads()

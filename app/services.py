@@ -1,6 +1,5 @@
 """The container of the parts of one application, made by app/factory.py."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from flask import Flask, current_app
@@ -11,6 +10,7 @@ from app.auth.policy import AccessPolicy
 from app.cache.outbox import OutboxPurger
 from app.cache.read_through import ReadThrough
 from app.config import Settings
+from app.db.migrations import Migrations
 from app.ratelimit.limiter import RateLimits
 from app.redis.client import RedisClient
 
@@ -28,7 +28,7 @@ class Services:
     api_keys: ApiKeyCache
     rate_limits: RateLimits
     access_policy: AccessPolicy
-    migration_heads: Collection[str]
+    migrations: Migrations
     openapi_document: bytes | None = None
     """Encoded JSON, made when it is first requested: it needs all routes."""
 

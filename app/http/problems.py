@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
-from app.db.errors import is_connection_error, unavailable
+from app.db.errors import is_unavailable, unavailable
 from app.errors import ApiError, InternalError
 from app.http.instrumentation import REQUEST_ID
 from app.http.response import BufferedResponse
@@ -58,8 +58,8 @@ def handle_http_exception(error: HTTPException) -> Response:
 
 
 def handle_database_error(error: Exception) -> Response:
-    """Respond 503 when the database is unavailable or too slow, else 500."""
-    if is_connection_error(error):
+    """Respond 503 when the database is unavailable, too slow or not migrated, else 500."""
+    if is_unavailable(error):
         return problem_response(unavailable(error))
     return handle_bug(error)
 

@@ -14,6 +14,7 @@ from threading import Lock, Thread
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.db.errors import describe
 from app.errors import WindowPassed
 from app.events import log as events
 from app.events.log import Cursor, Event, LogHead
@@ -124,7 +125,7 @@ class EventReader:
             except SQLAlchemyError as error:
                 if not self._database_down:
                     self._database_down = True
-                    log.warning("events are not read, the database is unavailable: %s", error)
+                    log.warning("events are not read: %s", describe(error))
                 self._stopping.wait(RETRY_SECONDS)
             except Exception:
                 log.exception("reading events failed; the reader tries again")

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.errors import is_connection_error
+from app.db.errors import is_unavailable
 from app.errors import BadRequest, WindowPassed
 from app.events import log as events
 from app.events.log import Cursor, Event, LogHead
@@ -139,7 +139,7 @@ class Hub:
                     events.after, self._engine, cursor, upto, topic, PAGE_SIZE
                 )
             except SQLAlchemyError as error:
-                if not is_connection_error(error):
+                if not is_unavailable(error):
                     raise
                 # A subscription stays open until the database is available again.
                 await asyncio.sleep(RETRY_SECONDS)

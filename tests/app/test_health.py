@@ -1,6 +1,7 @@
 import pytest
 from sqlalchemy import text
 
+from app.db.migrations import Migrations
 from app.extensions import db
 
 
@@ -39,11 +40,35 @@ def own_database(request):
     return request.getfixturevalue(request.param)
 
 
+def test_a_database_that_a_newer_release_has_migrated_is_ready(make_app, own_database):
+    app = make_app(own_database)
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    response = app.test_client().get("/readyz")
+    assert response.status_code == 200
+    assert response.json["checks"]["migrations"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("applied", "ready"),
+    [
+        (set(), False),
+        ({"1"}, False),
+        ({"2a"}, False),
+        ({"2a", "2b"}, True),
+        ({"2a", "2b", "9"}, True),
+        ({"9"}, True),
+    ],
+)
+def test_with_several_heads_each_must_be_applied(applied, ready):
+    migrations = Migrations(frozenset({"2a", "2b"}), frozenset({"1", "2a", "2b"}))
+    assert migrations.are_applied(applied) is ready
+
+
 @pytest.mark.parametrize(
     "state",
     [
         "UPDATE alembic_version SET version_num = '0001'",
-        "UPDATE alembic_version SET version_num = '9999'",
         "DELETE FROM alembic_version",
         "DROP TABLE alembic_version",
     ],
