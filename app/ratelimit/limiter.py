@@ -11,6 +11,7 @@ from math import ceil
 from threading import Lock
 from typing import NamedTuple
 
+from app import run_folder
 from app.config import Rate, Settings
 from app.ratelimit.memory import MemoryStore
 from app.ratelimit.redis import RedisStore
@@ -138,12 +139,13 @@ class RateLimits(NamedTuple):
 
 def make_rate_limits(settings: Settings, redis: RedisClient | None) -> RateLimits:
     """Make the limiters that ``settings`` require."""
+    folder = run_folder.current()
 
     def limiter(kind: str, rate: Rate | None) -> Limiter | None:
         if rate is None:
             return None
         window = Window(rate)
-        memory = MemoryStore(window, settings.web_concurrency)
+        memory = MemoryStore(window, folder / f"rate-limit-{kind}" if folder else None)
         shared = [] if redis is None else [RedisStore(redis, kind, window)]
         return Limiter(kind, window, [*shared, memory])
 

@@ -1,91 +1,159 @@
-"""Token counts in this process, used without Redis and while Redis is unavailable."""
+"""Token counts in memory, used without Redis and while Redis is unavailable.
 
+The workers of one master share a table in a file that is mapped into memory. A process without a
+master has a table of its own.
+"""
+
+import fcntl
+import hashlib
+import os
+import struct
 import time
-from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from mmap import mmap
+from pathlib import Path
 from threading import Lock
 
 from app.ratelimit.window import MAX_FRACTION, Grant, UnusedTokens, Window
 
 MAX_CLIENTS = 20_000
-"""About 500 bytes each."""
-OVERFLOW_CLIENT = "others"
+"""About 300 bytes each."""
+MAX_PROBES = 64
+"""How many entries are searched for a client, one after another from where its hash points to."""
+LOCK_SECONDS = 0.05
+"""Longer than any process needs the lock: one that is suspended with it is not waited for."""
+HEAD = struct.Struct("=16sQ")
+"""The hash of the client, and the newest slice in which it was counted."""
+NOBODY = bytes(16)
 
 
 class MemoryStore:
-    """Counts one process's part of the quota; any of the ``workers`` processes may see a client.
+    """Counts the tokens of all workers that use the file at ``path``; of this process if None.
 
     Beyond MAX_CLIENTS, all new clients share one quota, which bounds the memory.
     """
 
-    def __init__(self, window: Window, workers: int) -> None:
+    def __init__(self, window: Window, path: Path | None = None) -> None:
         self._window = window
-        self._quota = max(1, window.quota // workers)
-        self._counts: dict[str, _SlidingCount] = {}
-        self._last_sweep = 0
         self._lock = Lock()
+        self._entry_size = HEAD.size + 4 * window.counted_slices
+        size = (MAX_CLIENTS + 1) * self._entry_size
+        if path is not None:  # two releases, while workers are replaced, may differ in the size
+            path = path.with_name(f"{path.name}-{size}")
+        # Never closed: POSIX locks end when any descriptor of their file is closed.
+        self._file = -1 if path is None else os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        if path is not None:
+            os.ftruncate(self._file, size)
+        self._bytes = memoryview(mmap(self._file, size))
 
     def take(self, client: str, requested: int, unused: UnusedTokens | None) -> Grant:
         """Return ``unused`` tokens, then count up to ``requested`` tokens for ``client``."""
-        with self._lock:
+        with self._locked():
             now = time.monotonic()
             current = int(now / self._window.slice_seconds)
-            count = self._count_of(client, current)
-            count.advance(current)
+            entry = self._entry_of(client, current)
+            entry.advance(current)
             if unused is not None:
-                count.subtract(unused)
-            free = self._quota - count.total
+                entry.subtract(unused)
+            free = self._window.quota - entry.total()
             granted = min(requested, max(1, int(free * MAX_FRACTION))) if free > 0 else 0
-            count.add(current, granted)
+            entry.add(current, granted)
             # The oldest tokens stop counting when this slice begins.
-            reset = count.oldest() + self._window.counted_slices
+            reset = entry.oldest() + self._window.counted_slices
             resets_after = reset * self._window.slice_seconds - now
             return Grant(granted, max(0, free - granted), current, resets_after)
 
-    def _count_of(self, client: str, current: int) -> "_SlidingCount":
-        if client in self._counts:
-            return self._counts[client]
-        if len(self._counts) >= MAX_CLIENTS:
-            self._sweep(current)
-        if len(self._counts) >= MAX_CLIENTS:
-            client = OVERFLOW_CLIENT
-        return self._counts.setdefault(client, _SlidingCount(self._window.counted_slices, current))
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock of the threads, and that of the processes: the kernel frees it if one dies.
 
-    def _sweep(self, current: int) -> None:
-        """Remove clients without counted tokens, at most once per slice."""
-        if current != self._last_sweep:
-            self._last_sweep = current
-            oldest = current - self._window.counted_slices
-            self._counts = {name: c for name, c in self._counts.items() if c.newest > oldest}
+        A process that is suspended keeps its lock: then the count goes on without.
+        """
+        with self._lock:
+            if self._file < 0:
+                yield
+                return
+            until = time.monotonic() + LOCK_SECONDS
+            while not self._try_lock() and time.monotonic() < until:
+                time.sleep(0.0005)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+    def _try_lock(self) -> bool:
+        with suppress(BlockingIOError):
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
+
+    def _entry_of(self, client: str, current: int) -> "_SlidingCount":
+        digest = hashlib.blake2b(client.encode(), digest_size=16).digest()
+        start, free = int.from_bytes(digest[:8]), None
+        for probe in range(min(MAX_PROBES, MAX_CLIENTS)):
+            entry = self._entry((start + probe) % MAX_CLIENTS)
+            if entry.digest == digest:
+                return entry
+            if free is None and entry.newest + self._window.counted_slices <= current:
+                free = entry
+            if entry.digest == NOBODY:
+                break
+        if free is None:  # the last entry counts all others
+            return self._entry(MAX_CLIENTS)
+        free.begin(digest, current)
+        return free
+
+    def _entry(self, number: int) -> "_SlidingCount":
+        return _SlidingCount(self._bytes, number * self._entry_size, self._window.counted_slices)
 
 
 class _SlidingCount:
-    """The tokens of one client by slice, in a ring of the counted slices."""
+    """The tokens of one client by slice, in a ring of the counted slices.
 
-    __slots__ = ("newest", "ring", "total")
+    The ring comes before the head: a process that dies in between leaves no wrong count.
+    """
 
-    def __init__(self, counted_slices: int, current: int) -> None:
-        self.ring = array("I", bytes(4 * counted_slices))
-        self.newest = current
-        self.total = 0
+    __slots__ = ("_memory", "_offset", "_ring", "digest", "newest")
+
+    def __init__(self, memory: memoryview, offset: int, counted_slices: int) -> None:
+        self._memory, self._offset = memory, offset
+        self.digest, self.newest = HEAD.unpack_from(memory, offset)
+        ring = offset + HEAD.size
+        self._ring = memory[ring : ring + 4 * counted_slices].cast("I")
+
+    def begin(self, digest: bytes, current: int) -> None:
+        self._clear(range(len(self._ring)))
+        self.digest, self.newest = digest, current
+        self._write_head()
 
     def advance(self, current: int) -> None:
-        size = len(self.ring)
-        for passed in range(max(self.newest + 1, current - size + 1), current + 1):
-            self.total -= self.ring[passed % size]
-            self.ring[passed % size] = 0
-        self.newest = max(self.newest, current)
+        size = len(self._ring)
+        if current > self.newest:
+            self._clear(range(max(self.newest + 1, current - size + 1), current + 1))
+            self.newest = current
+            self._write_head()
 
     def add(self, at: int, tokens: int) -> None:
-        self.ring[at % len(self.ring)] += tokens
-        self.total += tokens
+        self._ring[at % len(self._ring)] += tokens
 
     def subtract(self, unused: UnusedTokens) -> None:
-        if unused.slice > self.newest - len(self.ring):
-            counted = self.ring[unused.slice % len(self.ring)]
+        if unused.slice > self.newest - len(self._ring):
+            counted = self._ring[unused.slice % len(self._ring)]
             self.add(unused.slice, -min(unused.tokens, counted))
+
+    def total(self) -> int:
+        return sum(self._ring)
 
     def oldest(self) -> int:
         """Return the oldest slice with tokens, or the newest slice if there are none."""
-        size = len(self.ring)
+        size = len(self._ring)
         first = self.newest - size + 1
-        return next((at for at in range(first, self.newest) if self.ring[at % size]), self.newest)
+        return next((at for at in range(first, self.newest) if self._ring[at % size]), self.newest)
+
+    def _clear(self, slices: range) -> None:
+        for at in slices:
+            self._ring[at % len(self._ring)] = 0
+
+    def _write_head(self) -> None:
+        HEAD.pack_into(self._memory, self._offset, self.digest, self.newest)

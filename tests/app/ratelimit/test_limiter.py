@@ -133,7 +133,7 @@ def test_two_processes_can_use_nearly_the_whole_quota(make_limited, redis_url):
 @pytest.mark.parametrize("kind", ["memory", "redis"])
 def test_threads_of_several_processes_never_use_more_tokens_than_were_counted(kind, redis_url):
     window = Window(Rate(500, 60))
-    memory = MemoryStore(window, 1)
+    memory = MemoryStore(window)
     name = f"threads {next(NAMES)} {time.monotonic()}"
 
     def store() -> Any:
@@ -163,7 +163,7 @@ def test_requests_within_a_lease_use_no_store(make_limited, redis_url, monkeypat
 def test_the_number_of_leases_is_bounded(monkeypatch):
     monkeypatch.setattr(limiter_module, "MAX_LEASES", 50)
     window = Window(Rate(10, 60))
-    limiter = Limiter("read", window, [MemoryStore(window, 1)])
+    limiter = Limiter("read", window, [MemoryStore(window)])
     for number in range(200):
         assert limiter.admit(f"x{number}").retry_after is None
     assert len(limiter._leases) == 50

@@ -73,7 +73,7 @@ def send_requests(service: Any) -> tuple[list[Span], list[bool]]:
 def test_counts_in_memory_exceed_the_quota_in_no_window(bursts, rate):
     now = [1_000.0]
     window = Window(rate)
-    limiter = Limiter("read", window, [MemoryStore(window, 1)])
+    limiter = Limiter("read", window, [MemoryStore(window)])
     spans = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "monotonic", lambda: now[0])

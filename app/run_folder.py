@@ -1,0 +1,98 @@
+"""The folder of one running master: the metrics of its workers, and what they share.
+
+It is removed when the master exits. A master that was killed leaves its folder; the next start
+removes it.
+"""
+
+import atexit
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+PREFIX = "bookstall-metrics-"
+VARIABLE = "BOOKSTALL_RUN_FOLDER"
+LOCK = "lock"
+"""Locked while the folder is in use; it has the process id of the master."""
+PATIENCE_SECONDS = 2.5
+"""Workers whose master was killed notice it within a second, and end."""
+METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_held: list[int] = []
+"""The open lock file: inherited by the workers, so it is locked as long as one of them runs."""
+
+
+def create() -> None:
+    """Create the folder of this process, and tell the workers by the environment.
+
+    Set PROMETHEUS_MULTIPROC_DIR to it, unless an operator has set that.
+    """
+    _remove_abandoned()
+    folder = _create_locked()
+    inherited = os.environ.get(VARIABLE)
+    if os.environ.get(METRICS_VARIABLE) in {None, "", inherited}:
+        os.environ[METRICS_VARIABLE] = str(folder)
+    os.environ[VARIABLE] = str(folder)
+    atexit.register(_remove, folder, os.getpid())
+
+
+def current() -> Path | None:
+    """Return the folder of this process's master; None without a master."""
+    folder = os.environ.get(VARIABLE)
+    return Path(folder) if folder else None
+
+
+def _create_locked() -> Path:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        with suppress(BlockingIOError):  # else another start took it for an abandoned one
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (folder / LOCK).exists():
+                os.write(lock, f"{os.getpid()}\n".encode())
+                _held.append(lock)
+                return folder
+        os.close(lock)
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # the workers inherit this call
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned() -> None:
+    """Remove the folders of this user whose master and workers have ended."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError, ValueError):
+            while not _remove_unlocked(folder) and not _owner_runs(folder):
+                if time.monotonic() > until:
+                    break
+                time.sleep(0.1)
+
+
+def _remove_unlocked(folder: Path) -> bool:
+    """Remove ``folder`` unless it is locked; raise OSError if it is not a folder of this user."""
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        if os.fstat(lock).st_uid != os.geteuid():
+            raise PermissionError(folder)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        return True
+    finally:
+        os.close(lock)
+
+
+def _owner_runs(folder: Path) -> bool:
+    """Return whether the master that made ``folder`` runs; if not, its workers end soon."""
+    try:
+        os.kill(int((folder / LOCK).read_text()), 0)
+    except ProcessLookupError:
+        return False
+    return True
