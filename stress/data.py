@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, NullPool, create_engine, insert, text
 
 from app.config import database_url
+from app.text import fold as fold_text
 from bookreview.models import Book, Review, fold
 from inventory import models as inventory
 from stack.servers import Postgres
@@ -28,7 +29,7 @@ PRODUCT = {
     "price": Decimal("89.00"),
     "stock_level": 7,
     "updated_at": START,
-    "folded": inventory.fold("Desk lamp “Night owl”, oak and brass"),
+    "folded": fold_text("Desk lamp “Night owl”, oak and brass"),
 }
 REVIEW = b'{"rating": 4, "reviewer": "Ana", "text": "Read in one night."}'
 """The body of a POST of a review."""
