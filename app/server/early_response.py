@@ -14,6 +14,7 @@ def early_response(status: int, detail: str, headers: str = "") -> bytes:
         f"HTTP/1.1 {status} {known.phrase}\r\n"
         "Content-Type: application/problem+json\r\n"
         f"Content-Length: {len(body)}\r\n"
+        "X-Content-Type-Options: nosniff\r\n"
         f"{headers}"
         "Connection: close\r\n\r\n"
     )
