@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from adsfetch.errors import StoreError
 from adsfetch.storage import atomic
 from adsfetch.storage.csv import RowEncoder
 from adsfetch.storage.states import Entry
@@ -39,7 +40,8 @@ def concatenate(store: Store, entries: Iterable[Entry]) -> None:
             with atomic.read_errors(path):
                 file = path.open("rb")
             with file:
-                file.seek(len(header))
+                if file.read(len(header)) not in (header, b""):
+                    raise StoreError(f"{path} has other columns than the dataset: move it away")
                 shutil.copyfileobj(file, temp)
     atomic.move_into_place(Path(temp.name), target)
 

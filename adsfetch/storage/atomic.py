@@ -42,13 +42,18 @@ def move_into_place(temp: Path, target: Path) -> None:
     """Rename a complete file, and flush the folder, so that the rename survives a power cut.
 
     The file keeps the mode, the owner and the attributes of the one that it replaces. A link
-    stays: the file that it names is replaced.
+    stays: the file that it names is replaced. On an error the temporary file is deleted.
     """
     with disk_errors(target):
         real = linked_file(target)
-        with suppress(FileNotFoundError):
-            copy_attributes(real, temp)
-        temp.replace(real)
+        try:
+            with suppress(FileNotFoundError):
+                copy_attributes(real, temp)
+            temp.replace(real)
+        except OSError:
+            with suppress(OSError):
+                temp.unlink()
+            raise
         folder = os.open(real.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

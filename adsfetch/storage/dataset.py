@@ -103,6 +103,8 @@ def parse(record: dict[str, Any]) -> Dataset:
         (date.fromisoformat(first), date.fromisoformat(last))
         for first, last in known.get("requested", ())
     )
+    if not isinstance(known.get("columns", []), list):
+        raise TypeError("columns must be a list")
     known["columns"] = tuple(known.get("columns", ()))
     if known.get("earliest"):
         known["earliest"] = date.fromisoformat(known["earliest"])

@@ -46,6 +46,7 @@ class Store:
             day: verify.check_entry(entry, self.day_path(day), files.get(day), thorough=thorough)
             for day, entry in self._saved_entries.items()
         }
+        self._find_columns()
         listed = {day for day, entry in self.entries.items() if entry.sha256}
         # An empty file is believed only if no other one shows what the columns are.
         for day in sorted(files.keys() - listed, key=lambda day: (not files[day].st_size, day)):
@@ -166,6 +167,13 @@ class Store:
         if entry != self.entries.get(entry.day):
             manifest.append(self.manifest_path, entry)
             self.entries[entry.day] = self._saved_entries[entry.day] = entry
+
+    def _find_columns(self) -> None:
+        """Read the columns from a day that is held, if the description of the dataset was lost."""
+        held = (entry for entry in self.entries.values() if entry.is_held and entry.size)
+        if not self.dataset.columns and (entry := next(held, None)):
+            columns = verify.read_header(self.day_path(entry.day))
+            self.dataset = replace(self.dataset, columns=columns)
 
     def _recover(self, day: date) -> None:
         path = self.day_path(day)
