@@ -21,10 +21,15 @@ _CONTROL = {
     True: re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"),  # not newline and tab
 }
 _VISIBLE = re.compile(rf"[^\x00-\x1f\x7f-\x9f{SPACES}{INVISIBLE}]")
-# The same rules as JSON Schema patterns. They name no surrogate, which some validators refuse.
-_CHARACTER = r"[ -~\u00a0-\ud7ff\ue000-" "\U0010ffff]"
-_GLYPH = f"(?![{SPACES}{INVISIBLE}]){_CHARACTER}"
-_ANY = {False: f"{_CHARACTER}*", True: rf"(?:{_CHARACTER}|\r?\n|\t)*"}
+# The same rules as JSON Schema patterns. Some validators refuse a pattern that names surrogates:
+# these exclude the range around them, and allow its two ends again.
+_NEVER = r"\u0000-\u001f\u007f-\u009f\ud7ff-\ue000"
+_CHARACTER = rf"(?:[^{_NEVER}]|[\ud7ff\ue000])"
+_GLYPH = rf"(?:[^{_NEVER}{SPACES}{INVISIBLE}]|[\ud7ff\ue000])"
+_BLANK = f"[{SPACES}{INVISIBLE}]"
+_LINE = f"^{_BLANK}*{_GLYPH}{_CHARACTER}*$"
+_LINES = rf"^(?:{_BLANK}|\r?\n|\t)*{_GLYPH}(?:{_CHARACTER}|\r?\n|\t)*$"
+_KEY = f"^[{SPACES}]*{_GLYPH}(?:(?:{_GLYPH}| )*{_GLYPH})?[{SPACES}]*$"
 
 
 class BoundedInteger(fields.Integer):
@@ -104,8 +109,8 @@ class CleanText(fields.String):
     """
 
     def __init__(self, max_length: int, *, multiline: bool = False, **kwargs: Any) -> None:
-        pattern = f"^{_ANY[multiline]}{_GLYPH}{_ANY[multiline]}$"
-        kwargs["metadata"] = {"pattern": pattern, **kwargs.get("metadata", {})}
+        pattern = {"pattern": _LINES if multiline else _LINE}
+        kwargs["metadata"] = {**pattern, **kwargs.get("metadata", {})}
         super().__init__(validate=validate.Length(1, max_length), **kwargs)
         self._multiline = multiline
 
@@ -130,9 +135,8 @@ class KeyText(CleanText):
     """
 
     def __init__(self, max_length: int, **kwargs: Any) -> None:
-        pattern = f"^[{SPACES}]*{_GLYPH}(?:(?:{_GLYPH}| )*{_GLYPH})?[{SPACES}]*$"
-        kwargs["metadata"] = {"pattern": pattern, **kwargs.get("metadata", {})}
-        super().__init__(max_length, **kwargs)
+        metadata = {"pattern": _KEY, **kwargs.pop("metadata", {})}
+        super().__init__(max_length, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
