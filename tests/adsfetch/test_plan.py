@@ -1,6 +1,6 @@
 """Which days are fetched: restated, new, failed and missing ones, and ranges in the future."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -116,3 +116,122 @@ def test_two_years_are_backfilled_up_to_yesterday_and_not_twice(shop, fetch):
     shop.configure()
     again = fetch("backfill", "--today", "2024-03-01", "--lookback", "0").json
     assert (again["days_asked"], shop.calls) == (0, [])
+
+
+def days_of_all(shop):
+    return [row["date"] for row in shop.all()]
+
+
+def march(first, last):
+    return [f"2024-03-{day:02}" for day in range(first, last + 1)]
+
+
+def test_one_night_with_the_clock_ahead_makes_no_day_final(shop, fetch, run):
+    update(fetch, "2024-03-05")
+    ahead = (datetime(2024, 3, 6) + timedelta(day) for day in range(95))  # noqa: DTZ001 - days
+    shop.configure(empty=[f"{day:%Y-%m-%d}" for day in ahead])
+    update(fetch, "2024-06-08")
+    shop.configure(clicks=7)
+    result = fetch("update", "--today", "2024-03-06")
+    assert result.code == 0
+    assert (
+        "a run recorded 2024-06-08 as its date, but for the account it is 2024-03-06" in result.err
+    )
+    assert "94 days after today, 2024-03-06, are left out" in result.err
+    assert days_of_all(shop) == march(2, 6)
+    status = run("status", "--out", "data", "--today", "2024-03-06", "--json").json
+    assert max(status["days"]) == "2024-03-06"
+    assert status["days"]["2024-03-06"] == "provisional"
+    shown = run("status", "2024-03-07", "2024-03-08", "--out", "data", "--today", "2024-03-06")
+    assert "2 missing" in shown.out
+    for number in range(7, 32):
+        update(fetch, f"2024-03-{number:02}")
+        assert days_of_all(shop) == march(2, number)
+    assert set(clicks_by_day(shop).values()) == {"7", "1"}
+    assert clicks_by_day(shop)["2024-03-06"] == "7"
+
+
+def test_days_of_a_clock_ahead_do_not_become_final_by_waiting(shop, fetch, run):
+    update(fetch, "2024-03-05")
+    shop.configure(empty=march(6, 20))
+    update(fetch, "2024-03-25")
+    update(fetch, "2024-03-06")  # the only run in the meantime
+    shop.configure()
+    update(fetch, "2024-06-01")
+    assert set(march(6, 20)) <= set(shop.calls)
+    assert days_of_all(shop)[:24] == march(2, 25)
+
+
+def test_a_clock_behind_loses_nothing(shop, fetch, run):
+    for day in ("2024-03-05", "2024-03-15"):
+        update(fetch, day)
+    result = fetch("update", "--today", "2024-03-10")
+    assert result.code == 0
+    assert days_of_all(shop) == march(2, 10)
+    update(fetch, "2024-03-16")
+    assert days_of_all(shop) == march(2, 16)
+    assert run("missing", "--out", "data", "--today", "2024-03-16", "--json").json["missing"] == (
+        march(14, 16)
+    )
+
+
+def test_a_clock_before_the_first_day_is_an_error_and_changes_nothing(shop, fetch, run):
+    update(fetch, "2024-03-05")
+    before = {file: file.read_bytes() for file in shop.data.rglob("*.*")}
+    result = fetch("update", "--today", "1970-01-01")
+    assert result.code == 2
+    assert "is the clock behind?" in result.err
+    assert {file: file.read_bytes() for file in shop.data.rglob("*.*")} == before
+
+
+def test_a_day_that_has_not_begun_in_the_account_is_left_out(shop, fetch):
+    fetch("update", "--lookback", "2", "--time-zone", "Pacific/Kiritimati")
+    east = days_of_all(shop)  # in Pago Pago it is always at least a day earlier
+    fetch("update", "--time-zone", "Pacific/Pago_Pago")
+    west = days_of_all(shop)
+    assert east[-1] not in west
+    assert set(east[:1]) <= set(west)
+    fetch("update", "--time-zone", "Pacific/Kiritimati")
+    assert days_of_all(shop)[-3:] == east
+
+
+def test_days_before_the_earliest_are_unavailable_in_all_commands(shop, fetch, run):
+    options = ("--today", "2024-03-31", "--lookback", "0")
+    first = fetch("fetch", "2024-03-01", "2024-03-31", "--earliest-days", "10", *options)
+    assert first.code == 0
+    assert "20 missing days before 2024-03-21 are no longer available" in first.err
+    assert sorted(shop.calls) == march(21, 31)
+    status = run("status", "--out", "data", "--today", "2024-03-31", "--json").json
+    assert status["counts"]["unavailable"] == 20
+    missing = run("missing", "--out", "data", "--today", "2024-03-31", "--json").json
+    assert missing["missing"] == march(31, 31)
+    shop.configure()
+    assert fetch("update", *options).code == 0
+    assert shop.calls == march(31, 31)
+    assert fetch("backfill", "--years", "0.25", *options).code == 0
+    assert fetch("fetch", "2024-03-01", "2024-03-31", *options).code == 0
+    assert days_of_all(shop) == march(21, 31)
+
+
+def test_a_failed_day_becomes_unavailable_with_time(shop, fetch, run):
+    options = ("--earliest-days", "10", "--lookback", "0")
+    shop.configure(fail=march(21, 21))
+    assert fetch("fetch", "2024-03-21", "2024-03-23", "--today", "2024-03-31", *options).code == 1
+    assert fetch("update", "--today", "2024-03-31").code == 1
+    shop.configure()
+    assert fetch("update", "--today", "2024-04-01").code == 0
+    assert "2024-03-21" not in shop.calls
+    status = run("status", "--out", "data", "--today", "2024-04-01", "--json").json["days"]
+    assert status["2024-03-21"] == "unavailable"
+    assert fetch("update", "--today", "2024-04-01", "--earliest-days", "20").code == 0
+    assert "2024-03-21" in shop.calls
+
+
+def test_a_day_that_is_held_and_out_of_reach_is_not_asked_for(shop, fetch, run):
+    fetch("fetch", "2024-03-01", "2024-03-03", "--today", "2024-03-05")
+    shop.configure()
+    options = ("--today", "2024-03-20", "--earliest-days", "10")
+    assert fetch("fetch", "2024-03-01", "2024-03-03", *options).code == 0
+    assert shop.calls == []
+    assert run("missing", "--out", "data", "--today", "2024-03-20", "--json").json["missing"] == []
+    assert days_of_all(shop) == march(1, 3)
