@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from clients.browser import live, offline
+from clients.browser import cross_origin, live, offline
 from clients.browser.chromium import Chromium, find
 from clients.service import WSGI, Bookstall, database, new_key
 
@@ -22,6 +22,7 @@ def main() -> int:
             check_live(browser, service, other, url)
             check_offline(browser, service)
         check_access(browser, url, other)
+        check_cross_origin(browser, url, other)
     click.echo("all checks passed")
     return 0
 
@@ -70,6 +71,21 @@ def check_access(browser: Chromium, url: str, plain: Bookstall) -> None:
     with browser.page() as page:
         click.echo("/live reports that wsgi:app has no WebSocket")
         live.check_without_websocket(page, plain, 1)
+
+
+def check_cross_origin(browser: Chromium, url: str, site: Bookstall) -> None:
+    """Check what pages of other sites can do."""
+    key = new_key(url, "products:write", "books:write", "reviews:write")
+    with Bookstall(url, ALLOWED_ORIGINS=site.address) as service, browser.page() as page:
+        click.echo("a page of an allowed site reads, writes and follows reviews")
+        cross_origin.check_allowed(page, site, service, key)
+        cross_origin.check_streams(page, service, key)
+    with Bookstall(url, ALLOWED_ORIGINS="https://shop.example") as service, browser.page() as page:
+        click.echo("a page of another site can do nothing")
+        cross_origin.check_refused(page, site, service)
+    with Bookstall(url, ALLOWED_ORIGINS="*") as service, browser.page() as page:
+        click.echo("with ALLOWED_ORIGINS=* a page of any site reads, without credentials")
+        cross_origin.check_any(page, site, service)
 
 
 if __name__ == "__main__":
