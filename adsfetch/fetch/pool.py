@@ -1,11 +1,11 @@
 """Fetch a range of days on a pool of threads; each day becomes a DayReport or a DayFailure."""
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from random import randrange
 from typing import Any, Generic, TypeVar
 
 from adsfetch.errors import (
@@ -82,17 +82,14 @@ def fetch_days(
     fetcher = DayFetcher(
         fetch_data, keep, timeout, retry, metrics or CallMetrics(), throttle or Throttle(workers)
     )
-    todo, streak = deque(sorted(set(days))), FailureStreak(workers)
+    todo, streak = sorted(set(days)), FailureStreak(workers)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ads-day")
     running: set[Future[Outcome[Kept]]] = set()
-    fetcher.throttle.start(workers)
+    fetcher.throttle.start(workers, len(todo))
     try:
         while todo or running:
             while todo and len(running) < 2 * workers:
-                # While days fail, the oldest ones show whether it is the days or the source.
-                day = todo.popleft() if streak.failures else todo.pop()
-                fetcher.throttle.queue_day()
-                running.add(pool.submit(fetcher.fetch_day, day))
+                running.add(pool.submit(fetcher.fetch_day, todo.pop(streak.pick(len(todo)))))
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for outcome in outcomes(done):
                 streak.count(outcome)
@@ -117,6 +114,15 @@ class FailureStreak:
         else:
             self.failures.clear()
 
+    def pick(self, number: int) -> int:
+        """Return the index of the next day of some, oldest first: the newest, if none has failed.
+
+        Otherwise the oldest or any: they show whether it is the days that fail or the source.
+        """
+        if not self.failures:
+            return -1
+        return 0 if len(self.failures) % 2 else randrange(number)  # noqa: S311 - no secret
+
     def check(self) -> None:
         """Raise the error that ends the run when too many days have failed in a row."""
         latest = [failure.error for failure in self.failures[-MAX_REFUSALS_IN_A_ROW:]]
@@ -126,8 +132,8 @@ class FailureStreak:
         if len(self.failures) >= self._limit:
             raise SourceDownError(
                 f"{len(self.failures)} days failed one after another, the last with "
-                f"{self.failures[-1].reason}; the source does not work at present: run the same "
-                "command again later"
+                f"{self.failures[-1].reason}; the source seems to be down: run the same command "
+                "again later"
             )
 
 

@@ -28,7 +28,7 @@ class Throttle:
         self._active = self._streak = self._pauses = self._arrivals = 0
         self._resume_at = 0.0
         self._closed = self._draining = False
-        self._threads = self._queued_days = self._first_refusals = 0
+        self._threads = self._begun = self._days_left = self._first_refusals = 0
         self._waiters: list[tuple[int, bool]] = []  # arrival number, whether a first call
         self._changed = threading.Condition()
 
@@ -78,26 +78,22 @@ class Throttle:
             self._closed = True
             self._changed.notify_all()
 
-    def start(self, threads: int) -> None:
-        """Begin with the days, on this number of threads; calls before them prove nothing."""
+    def start(self, threads: int, days: int) -> None:
+        """Begin with this number of days; successes of calls before them prove nothing."""
         with self._changed:
-            self._threads, self.successes = threads, 0
-
-    def queue_day(self) -> None:
-        """Count a day that is given to the threads."""
-        with self._changed:
-            self._queued_days += 1
+            self._threads, self._days_left, self.successes = threads, days, 0
 
     def begin_day(self) -> None:
-        """Raise Stopped if no other day may begin."""
+        """Raise Stopped if no other day may begin; the first day of each thread always may."""
         with self._changed:
-            if self._closed or self._draining:
+            if self._closed or (self._draining and self._begun >= self._threads):
                 raise Stopped
+            self._begun += 1
 
     def end_day(self) -> None:
         """Count a day that has been fetched, has failed, or was stopped."""
         with self._changed:
-            self._queued_days -= 1
+            self._days_left -= 1
             self._changed.notify_all()
 
     def count_first_refusal(self, change: int) -> None:
@@ -128,7 +124,7 @@ class Throttle:
     @property
     def _first_calls(self) -> int:
         """Return how many days hold a thread and have not ended their first call."""
-        return max(0, min(self._threads, self._queued_days) - self._first_refusals)
+        return max(0, min(self._threads, self._days_left) - self._first_refusals)
 
     def _enter(self, *, first_call: bool) -> int:
         with self._changed:

@@ -1,12 +1,14 @@
 """Days fetched on threads, with outcomes as values."""
 
-from collections import deque
+import threading
+from collections import Counter, deque
+from contextlib import suppress
 from datetime import date, timedelta
 
 import pytest
 
 import adsfetch
-from adsfetch import DayFailure, DayReport, fetch_days
+from adsfetch import DayFailure, DayReport, Retry, fetch_days
 from adsfetch.fetch.metrics import CallMetrics
 from tests.adsfetch.fetch.scenarios import DAYS, QUICK, one_row, outcomes
 
@@ -96,3 +98,98 @@ def test_only_a_few_days_per_worker_are_started_ahead():
 def test_a_source_that_does_not_return_rows_fails_the_day():
     failure = outcomes(lambda _day: None, DAYS[:1])[DAYS[0]]
     assert failure.reason == "DayError: the source returned NoneType, not rows"
+
+
+YEARS = [date(2019, 1, 1) + timedelta(number) for number in range(1825)]
+
+
+@pytest.mark.parametrize("error", [ConnectionError("away"), AttributeError("no such thing")])
+def test_a_source_that_is_away_is_not_asked_for_every_day(error):
+    calls = []
+
+    def source(day):
+        calls.append(day)
+        raise error
+
+    failures = []
+    with pytest.raises(adsfetch.SourceDownError, match=r"days failed one after another.*(away|no)"):
+        deque(map(failures.append, fetch_days(source, YEARS, workers=4, retry=QUICK)))
+    assert 32 <= len(failures) <= 32 + 8
+    assert len(calls) <= 3 * (32 + 8)
+
+
+def test_a_source_that_goes_away_in_mid_run_is_noticed():
+    calls = []
+
+    def source(day):
+        calls.append(day)
+        if len(calls) > 100:
+            raise ConnectionError("away")
+        return one_row(day)
+
+    seen = []
+    with pytest.raises(adsfetch.SourceDownError):
+        deque(map(seen.append, fetch_days(source, YEARS, workers=4, retry=QUICK)))
+    assert sum(isinstance(outcome, DayReport) for outcome in seen) == 100
+    assert len(calls) <= 100 + 3 * (32 + 8)
+
+
+@pytest.mark.parametrize("start", [0, 500, 1725])
+def test_many_bad_days_in_a_row_do_not_keep_the_others_from_being_fetched(start):
+    bad = set(YEARS[start : start + 100])
+
+    def source(day):
+        if day in bad:
+            raise ConnectionError("this day does not work")
+        return one_row(day)
+
+    seen = []
+    with suppress(adsfetch.SourceDownError):  # when only bad days are left
+        retry = Retry(1, 0.001, 0.002)
+        deque(map(seen.append, fetch_days(source, YEARS, workers=4, retry=retry)))
+    assert {report.day for report in seen if isinstance(report, DayReport)} == {*YEARS} - bad
+
+
+def test_days_that_the_source_does_not_have_do_not_mean_that_it_is_away():
+    def source(_day):
+        raise adsfetch.UnavailableError("too old")
+
+    found = outcomes(source, YEARS[:100])
+    assert {type(outcome.error) for outcome in found.values()} == {adsfetch.UnavailableError}
+
+
+@pytest.mark.parametrize("delay", [None, 7200])
+def test_an_error_of_authorisation_precedes_a_quota_that_is_used_up(delay):
+    """The oldest day is refused last, when the refusals of the others are enough for a verdict."""
+    calls, enough = Counter(), threading.Event()
+
+    def source(day):
+        if day == DAYS[0]:
+            enough.wait(1)
+            raise adsfetch.OAuthError("revoked")
+        calls[day] += 1
+        if calls.total() >= (4 if delay else 5):
+            threading.Timer(0.2, enough.set).start()  # time for a verdict that is too early
+        raise adsfetch.RateLimitError(delay)
+
+    for _ in range(3):
+        calls.clear()
+        enough.clear()
+        with pytest.raises(adsfetch.OAuthError):
+            list(fetch_days(source, DAYS, workers=5, retry=Retry(1, 0.001, 0.002)))
+
+
+def test_days_that_are_done_while_the_quota_ends_are_kept():
+    ended = threading.Event()
+
+    def source(day):
+        if day == DAYS[0]:
+            ended.wait(10)
+            return one_row(day)
+        threading.Timer(0.2, ended.set).start()
+        raise adsfetch.RateLimitError(7200)
+
+    seen = []
+    with pytest.raises(adsfetch.QuotaError):
+        deque(map(seen.append, fetch_days(source, DAYS, workers=5)))
+    assert [outcome.day for outcome in seen] == [DAYS[0]]
