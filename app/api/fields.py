@@ -62,7 +62,7 @@ class Price(fields.Field[Decimal]):
         shape: dict[str, Any] = {"pattern": pattern, "examples": ["19.99"], **(metadata or {})}
         if "type" not in shape:
             bounds = {"minimum": 0, "maximum": float(maximum), "multipleOf": 0.01}
-            text = "An amount in whole cents, which is never rounded. A number may have an exponent."
+            text = "An amount in whole cents, never rounded; a number may have an exponent."
             shape = {"type": ["string", "number"], "description": text, **bounds, **shape}
         super().__init__(metadata=shape, **kwargs)
         self.maximum = maximum
