@@ -1,5 +1,8 @@
 """Wrong options and arguments."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 
 EXAMPLE = ("--source", "adsfetch.example:fetch_data", "--out", "data")
@@ -32,6 +35,30 @@ def test_wrong_usage_ends_with_2_and_one_clear_sentence(run, tmp_path, arguments
     assert message in result.err.splitlines()[-1]
     assert "Traceback" not in result.err
     assert result.out == ""
+
+
+ZONES = ("Pacific/Kiritimati", "Pacific/Pago_Pago")
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_words_for_days_are_those_of_the_account_also_in_the_check_of_the_range(run, zone):
+    """One of the two accounts has another date than this machine, at any time of the day."""
+    today = str(datetime.now(ZoneInfo(zone)).date())
+    result = run("fetch", today, "today", *EXAMPLE, "--time-zone", zone)
+    assert result.code == 0, result.err
+    wrong = run("fetch", "today", "yesterday", *EXAMPLE, "--time-zone", zone)
+    assert wrong.code == 2
+    assert "before it starts" in wrong.err
+
+
+def test_days_that_are_too_old_for_the_source_are_not_asked_for_and_no_failure(run, shop):
+    reach = ("--earliest-days", "5", "--today", "2024-03-31", "--json")
+    result = run("fetch", "2024-03-01", "2024-03-31", *shop.options, *reach)
+    assert result.code == 0, result.err
+    assert sorted(shop.calls) == [f"2024-03-{day}" for day in range(26, 32)]
+    again = run("update", *shop.options, "--today", "2024-03-31", "--json", "--lookback", "3")
+    assert again.code == 0, again.err
+    assert min(shop.calls) == "2024-03-26"
 
 
 def test_a_missing_configuration_is_named(run):

@@ -1,7 +1,11 @@
 """Help texts, exit codes inside another group, and output that cannot be written."""
 
+import fcntl
+import re
 import subprocess
 import sys
+from datetime import date, timedelta
+from importlib.metadata import version
 
 import click
 import pytest
@@ -12,11 +16,110 @@ from adsfetch.cli import ads as group
 EXAMPLE = ["--source", "adsfetch.example:fetch_data"]
 
 
+@pytest.mark.parametrize("option", ["--help", "-h"])
 @pytest.mark.parametrize("name", sorted(group.commands))
-def test_every_command_has_help_with_an_example(name):
-    result = CliRunner().invoke(group, [name, "--help"])
+def test_every_command_has_help_with_an_example(name, option):
+    result = CliRunner().invoke(group, [name, option])
     assert result.exit_code == 0
     assert f"adsfetch {name}" in result.output.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize("whole", [group, click.Group("shop", commands={"ads": group})])
+def test_the_group_has_a_version_and_short_help_also_inside_another_group(whole):
+    inside = [] if whole is group else ["ads"]
+    shown = CliRunner().invoke(whole, [*inside, "--version"])
+    assert (shown.exit_code, shown.output) == (0, f"adsfetch {version('bookstall')}\n")
+    assert "Exit codes" in CliRunner().invoke(whole, [*inside, "-h"]).output
+    assert "--lookback" in CliRunner().invoke(whole, [*inside, "update", "-h"]).output
+
+
+WEEK = ("fetch", "2024-01-01", "2024-01-07")
+
+
+def test_the_result_goes_to_standard_output_and_what_is_wrong_to_standard_error(run, shop):
+    shop.configure(fail=["2024-01-03"])
+    once = ("--attempts", "1")
+    result = run(*WEEK, *shop.options, *once)
+    assert result.code == 1
+    assert result.err == "failed 2024-01-03: ConnectionError: the source is down (tries: 1)\n"
+    lines = result.out.splitlines()
+    assert lines[0] == "fetch_data: 2024-01-01 to 2024-01-07, 6 of 7 days fetched, 6 rows"
+    assert lines[-1] == f"{shop.data / 'all.csv'}: written, 6 days, 6 rows"
+    again = run(*WEEK, *shop.options, *once)
+    assert again.out.splitlines()[0].endswith(
+        ", 0 of 1 days fetched, 0 rows; 6 days were final already"
+    )
+    assert again.out.splitlines()[-1] == f"{shop.data / 'all.csv'}: unchanged, 6 days, 6 rows"
+    as_json = run(*WEEK, *shop.options, *once, "--json")
+    assert as_json.json["days_held"] == 6
+    assert as_json.json["file"] == str(shop.data / "all.csv")
+    assert as_json.err == result.err
+
+
+def test_quiet_prints_only_what_is_wrong(run, shop):
+    nothing_wrong = run(*WEEK, "--quiet", *shop.options, "--today", "2024-01-05")
+    assert (nothing_wrong.code, nothing_wrong.out, nothing_wrong.err) == (0, "", "")
+    shop.configure(fail=["2024-01-06"])
+    failed = run(*WEEK, "--quiet", *shop.options, "--attempts", "1", "--lookback", "0")
+    assert (failed.code, failed.out) == (1, "")
+    assert failed.err == "failed 2024-01-06: ConnectionError: the source is down (tries: 1)\n"
+    wrong = run(*WEEK, "--quiet", "--source", "nope:f", "--out", "data")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert len(wrong.err.splitlines()) == 1
+
+
+def test_the_metrics_are_explained_in_words(run, shop):
+    lines = run(*WEEK, *shop.options).out.splitlines()
+    assert "rows/s" in lines[2]
+    assert "95 % within" in lines[3]
+    assert "one after another they would take" in lines[3]
+    assert lines[4] == "retries: none; waited for the rate limit of the source: 0.0 s"
+
+
+def test_a_dataset_that_stays_locked_is_no_wrong_usage(run, shop):
+    shop.data.mkdir(parents=True)
+    with (shop.data / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in ((*WEEK, *shop.options), ("verify", "--out", "data")):
+            (shop.data / "days").mkdir(exist_ok=True)
+            result = run(*command, "--lock-wait", "0.1")
+            assert result.code == 1
+            assert result.out == ""
+            assert "another run still uses" in result.err.splitlines()[-1]
+
+
+def test_a_source_that_is_away_ends_the_run_with_1_and_all_csv_is_written(run, shop):
+    run(*WEEK, *shop.options)
+    shop.configure(fail=[str(date(2019, 1, 1) + timedelta(number)) for number in range(1825)])
+    (shop.data / "all.csv").unlink()
+    waits = ("--wait-initial", "0.001", "--wait-max", "0.002", "--attempts", "2")
+    result = run("fetch", "2019-01-03", "2023-12-30", *shop.options, *waits)
+    assert result.code == 1
+    assert len(shop.calls) <= 2 * (32 + 2 * 32)
+    assert "days failed one after another" in result.err.splitlines()[-1]
+    not_tried = int(re.search(r"\((\d+) days were not tried\)", result.err)[1])
+    assert 1823 - 32 - 2 * 16 <= not_tried <= 1823 - 32
+    assert len(shop.all()) == 7
+
+
+def test_several_datasets_are_listed_where_one_must_be_chosen(run, shop):
+    for name in ("shop", "other"):
+        run("fetch", "2024-01-01", "2024-01-01", *shop.options, "--dataset", name)
+    for command in ("status", "missing", "verify", "aggregate"):
+        result = run(command, "--out", "data")
+        assert result.code == 2
+        assert "choose one with --dataset: other, shop" in result.err
+
+
+def test_reasons_are_one_line_without_control_characters(run, shop):
+    (shop.folder / "odd.py").write_text(
+        "def fetch_data(day):\n"
+        "    raise ValueError('\\x1b]0;title\\x07a\\nb\\u202e' + 'x' * 9000)\n"
+    )
+    result = run(*WEEK, "--source", "odd:fetch_data", "--out", "data", "--attempts", "1")
+    lines = result.err.splitlines()
+    assert len(lines) == 7
+    assert all(line.isprintable() and len(line) < 600 for line in lines)
 
 
 def test_inside_another_group_the_exit_codes_are_the_same(tmp_path):
