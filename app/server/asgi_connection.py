@@ -15,6 +15,7 @@ from gunicorn.http.errors import LimitRequestHeaders
 
 from app.server import bounds
 from app.server.bounds import RepeatedWarning, cut
+from app.server.early_response import early_response
 from app.server.open_connections import OpenConnections
 
 CONNECTION = "gunicorn.asgi.protocol:ASGIProtocol"
@@ -29,6 +30,7 @@ PRIVATE_NAMES = (
     f"{CONNECTION}._feed_callback_parser",
     f"{CONNECTION}._on_headers_complete",
     f"{CONNECTION}._request_ready",
+    f"{CONNECTION}._safe_write",
     f"{CONNECTION}._send_error_response",
     f"{CONNECTION}._send_response_start",
     f"{CONNECTION}.req_count",
@@ -61,6 +63,8 @@ class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no typ
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, TimeoutError):  # the kernel's: see TCP_USER_TIMEOUT
+            cut("response", "timeout")
         super().connection_lost(exc)
         self._connections.discard(self)
 
@@ -122,7 +126,7 @@ class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no typ
             proceed: bool = super()._feed_callback_parser(data)
         except Exception as error:  # noqa: BLE001  # whatever it is, the client has caused it
             _warn_unreadable(type(error).__name__)
-            self.refuse(HTTPStatus.BAD_REQUEST, "The request cannot be parsed")
+            self.refuse(HTTPStatus.BAD_REQUEST, "The request cannot be parsed.")
             proceed = False
         if proceed and self._current_request is None:
             self.head_since = self.head_since or time.monotonic()
@@ -136,13 +140,15 @@ class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no typ
         headers = self._callback_parser.headers
         size = sum(len(name) + len(value) for name, value in headers)
         if size + LINE_OVERHEAD * len(headers) > bounds.MAX_HEAD_BYTES:
-            raise LimitRequestHeaders("Request head is too large")
+            raise LimitRequestHeaders("The head of the request is too large.")
         return super()._on_headers_complete()
 
     def _send_error_response(self, status: int, message: str, extra_headers: Any = ()) -> None:
+        """Write a problem document, as the application does; gunicorn would write text."""
         if status in TOO_LARGE:
             cut("head", "size")
-        super()._send_error_response(status, message, extra_headers)
+        headers = "".join(f"{name}: {value}\r\n" for name, value in extra_headers)
+        self._safe_write(early_response(status, message, headers))
 
     def _send_response_start(
         self, status: int, headers: Any, request: Any, close: bool = False

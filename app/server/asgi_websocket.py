@@ -12,15 +12,19 @@ from app.server.bounds import cut
 WEBSOCKET = "gunicorn.asgi.websocket:WebSocketProtocol"
 PRIVATE_NAMES = (
     f"{WEBSOCKET}._buffer",
+    f"{WEBSOCKET}._eof",
     f"{WEBSOCKET}._fragments_size",
     f"{WEBSOCKET}._put_message",
     f"{WEBSOCKET}._read_frame",
     f"{WEBSOCKET}._receive",
+    f"{WEBSOCKET}._send_frame",
     f"{WEBSOCKET}._unmask",
     f"{WEBSOCKET}.feed_data",
     f"{WEBSOCKET}.run",
     f"{WEBSOCKET}.transport",
 )
+STEPS = 20
+"""Who has used up an allowance waits for this part of it, instead of for each message."""
 
 
 class Allowance:
@@ -39,8 +43,10 @@ class Allowance:
         self._updated_at = now
 
     def wait_seconds(self) -> float:
-        """Return after how many seconds the client may go on."""
-        return max(0.0, -self._left / self._per_second)
+        """Return after how many seconds the client may go on, with more than one step then."""
+        if self._left >= 0:
+            return 0.0
+        return (self._at_once / STEPS - self._left) / self._per_second
 
 
 class MessageMemory:
@@ -90,12 +96,19 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # gunicorn has
     async def _read_frame(self) -> Any:
         """Wait until the client may send another frame, then read it."""
         wait = max(self._frames.wait_seconds(), self._bytes.wait_seconds())
+        if wait and self._eof:  # nobody waits for what a client sent too fast before it left
+            return None
         if wait:
             cut("websocket", "rate")
             await asyncio.sleep(wait)
         frame = await super()._read_frame()
         self._count_memory()
         return frame
+
+    async def _send_frame(self, opcode: int, payload: bytes | str) -> None:
+        """Send a frame, unless the client has left: asyncio would log a line for each."""
+        if not self.transport.is_closing():
+            await super()._send_frame(opcode, payload)
 
     def _unmask(self, payload: bytes, masking_key: bytes) -> bytes:
         """Count a frame, and unmask it by one operation instead of one for each byte."""

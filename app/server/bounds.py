@@ -29,6 +29,8 @@ BYTES_AT_ONCE = 524_288
 MAX_OPEN_CONNECTIONS = 16_384
 RESERVED_FILES = 128
 """Files that a process opens beside connections: of the database, Redis, the metrics, the log."""
+REFUSAL = "Invalid request from "
+"""With this gunicorn begins its warnings of malformed requests."""
 CUTS = {
     "head": ("timeout", "size", "memory", "capacity"),
     "body": ("timeout", "memory"),
@@ -95,3 +97,18 @@ class RepeatedWarning:
         if count:
             times = f" ({count} times)" if count > 1 else ""
             self._log.warning("%s%s%s", self._message, detail, times)
+
+
+class RefusalFilter(logging.Filter):
+    """Turns gunicorn's warnings of malformed requests into one a second."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        super().__init__()
+        self._warn = RepeatedWarning(log, "refused a malformed request")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if not message.startswith(REFUSAL):
+            return True
+        self._warn(message.removeprefix(REFUSAL))
+        return False

@@ -74,11 +74,11 @@ class OpenConnections:
         self._heads[connection] = self._heads.get(connection, 0) + size
         self.head_bytes += size
         if self._heads[connection] > bounds.MAX_HEAD_BYTES:
-            connection.refuse(431, "Request head is too large")
+            connection.refuse(431, "The head of the request is too large.")
         while self.head_bytes > bounds.MAX_HEADS_BYTES:
             oldest = next(iter(self._heads))
             cut("head", "memory")
-            oldest.refuse(503, "Too many large requests at once")
+            oldest.refuse(503, "Too many large requests at once. Please try again.")
             self.forget_head(oldest)
 
     def forget_head(self, connection: Connection) -> None:
@@ -89,7 +89,7 @@ class OpenConnections:
         for connection in list(self._open):
             kind = connection.overdue(now)
             if kind == "head":
-                connection.refuse(408, "The head of the request took too long")
+                connection.refuse(408, "The head of the request took too long.")
                 self.forget_head(connection)
             elif kind == "connection":
                 connection.close()

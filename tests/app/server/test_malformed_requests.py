@@ -1,0 +1,105 @@
+"""Requests that no client should send: each gets one response, and no traceback is logged."""
+
+import json
+
+import pytest
+
+from tests.app.server.attackers import connect, cuts, many, memory, rest
+
+MEBIBYTE = 1_048_576
+CHUNKED = b"POST /books HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def head_of_lines(count):
+    """Return a head without its end, with this many lines of 8 kB."""
+    lines = b"".join(b"X-%d: %b\r\n" % (number, b"a" * 8_100) for number in range(count))
+    return b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + lines
+
+
+def status_of(served, request):
+    with connect(served, request) as client:
+        return rest(client)[:12]
+
+
+@pytest.mark.parametrize("digits", [1, 20, 400, 4_300, 4_301, 5_000, 8_000])
+@pytest.mark.parametrize("path", [b"/books", b"/graphql", b"/graphql/stream"])
+def test_any_number_of_digits_in_a_content_length_gets_a_response(served, path, digits):
+    request = b"POST %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" % path
+    request += b"Content-Type: application/json\r\nContent-Length: " + b"9" * digits
+    if digits == 1:
+        request = request[:-1] + b"0"
+    assert status_of(served, request + b"\r\n\r\n")[:10] == b"HTTP/1.1 4"
+    assert "Traceback" not in served.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost x\r\n\r\n",
+        b"POST /books HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /books HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST /books HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        b"POST /books HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%b\r\n"
+        % (b"f" * 99),
+    ],
+)
+def test_a_malformed_request_is_refused_at_once(served, request_bytes):
+    with connect(served, request_bytes) as client:
+        client.settimeout(10)
+        assert rest(client)[:9] in {b"HTTP/1.1 ", b""}
+    assert served.request("GET", "/healthz")[0] == 200
+    assert "Traceback" not in served.log.read_text()
+
+
+def test_empty_lines_before_a_request_mean_nothing(served):
+    request = b"\r\n\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with connect(served, request) as client:
+        client.settimeout(10)
+        assert rest(client)[:9] == b"HTTP/1.1 "
+
+
+def test_large_heads_are_refused_before_they_take_memory(served):
+    before, counted = memory(served), cuts(served)
+    with many(served, 200, head_of_lines(94)):
+        assert served.request("GET", "/healthz")[0] == 200
+        assert memory(served) - before < 100 * MEBIBYTE
+    assert cuts(served)["head", "size"] - counted["head", "size"] == 200
+
+
+def test_incomplete_heads_have_a_limit_together(served):
+    before = memory(served)
+    with many(served, 600, head_of_lines(7)):
+        assert served.request("GET", "/healthz")[0] == 200
+        assert memory(served) - before < 160 * MEBIBYTE
+
+
+def test_a_client_of_http_1_0_is_told_that_its_connection_stays_open(served):
+    request = b"GET /healthz HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n"
+    with connect(served) as client:
+        for _ in range(2):
+            client.sendall(request)
+            received = b""
+            while not received.endswith(b"}"):
+                received += client.recv(4_096)
+            assert b"\r\nconnection: keep-alive\r\n" in received.lower()
+    with connect(served, b"GET /healthz HTTP/1.0\r\n\r\n") as client:
+        assert b"keep-alive" not in rest(client).lower()
+
+
+def test_every_line_of_the_log_is_json(served):
+    for method in ("HEAD", "GET", "PUT"):
+        served.request(method, "/graphql/stream")
+    status_of(served, b"nonsense\r\n\r\n")
+    lines = served.log.read_text().splitlines()
+    assert lines
+    assert [line for line in lines if not isinstance(json.loads(line), dict)] == []
+
+
+def test_a_client_that_sends_nonsense_often_causes_few_warnings(served):
+    before = served.log.read_text().count('"level":"warning"')
+    for _ in range(100):
+        status_of(served, b"nonsense\r\n\r\n")
+    assert served.request("GET", "/healthz")[0] == 200
+    assert served.log.read_text().count('"level":"warning"') - before < 40

@@ -1,0 +1,110 @@
+"""Clients that stop in the middle of a request: others are served, and they are cut in time."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from app.server.bounds import CUTS
+from tests.app.server.attackers import STREAM, UNFINISHED, connect, cuts, many, rest
+
+CLIENTS = 40
+"""More than twice as many as there are threads in all workers."""
+
+
+@pytest.mark.parametrize("what", list(UNFINISHED))
+def test_others_are_served_while_many_clients_leave_requests_unfinished(served, what):
+    with many(served, CLIENTS, UNFINISHED[what]):
+        for path in ("/healthz", "/books"):
+            assert served.request("GET", path)[0] == 200
+        body = b'{"title": "Emma", "author": "Jane Austen"}'
+        assert served.request("POST", "/books", body)[0] == 201
+
+
+def test_others_are_served_while_many_clients_send_slowly(served):
+    stop = threading.Event()
+
+    def drip(clients):
+        while not stop.wait(0.2):
+            for client in clients:
+                client.sendall(b"a")
+
+    with many(served, CLIENTS, UNFINISHED["head"]) as clients:
+        dripping = threading.Thread(target=drip, args=(clients,))
+        dripping.start()
+        try:
+            for _ in range(5):
+                assert served.request("GET", "/books")[0] == 200
+        finally:
+            stop.set()
+            dripping.join()
+
+
+def test_a_request_in_small_parts_is_complete_with_the_last_one(served):
+    body = b'{"title": "Emma", "author": "Jane Austen"}'
+    head = b"POST /books HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with connect(served) as client:
+        for start in range(0, len(head + body), 7):
+            client.sendall((head + body)[start : start + 7])
+            time.sleep(0.002)
+        assert rest(client).startswith(b"HTTP/1.1 201")
+
+
+@pytest.mark.parametrize("size", [100, 70_000])
+def test_pipelined_requests_with_bodies_are_answered_in_order(served, size):
+    book = json.dumps({"title": "x" * 100, "author": "y" * size}).encode()
+    post = b"POST /books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    chunked = post + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(book), book)
+    counted = post + b"Content-Length: %d\r\n\r\n%b" % (len(book), book)
+    last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with connect(served, chunked + counted + last) as client:
+        received = rest(client)
+    expected = b"201" if size == 100 else b"422"
+    statuses = [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [expected, expected, b"200"]
+
+
+def test_a_client_that_waits_for_a_100_gets_one(served):
+    body = b'{"title": "Emma", "author": "Jane Austen"}'
+    head = b"POST /books HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\n"
+    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with connect(served, head) as client:
+        assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
+        assert rest(client).startswith(b"HTTP/1.1 201")
+
+
+def test_a_client_that_does_not_close_its_half_delays_nobody(served):
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    began = time.monotonic()
+    with many(served, CLIENTS, request) as clients:
+        for client in clients:
+            assert rest(client).startswith(b"HTTP/1.1 200")
+        assert served.request("GET", "/healthz")[0] == 200
+    assert time.monotonic() - began < CLIENTS  # one after the other it would take twice as long
+
+
+def test_what_takes_too_long_is_cut_and_counted(served, live_service):
+    before, began = cuts(served), time.monotonic()
+    unfinished = dict(UNFINISHED)
+    if isinstance(served, live_service):
+        unfinished["stream"] = STREAM
+    clients = {what: connect(served, sent) for what, sent in unfinished.items()}
+    for what, client in clients.items():
+        client.settimeout(60)
+        received = rest(client)
+        assert 25 < time.monotonic() - began < 50, what
+        assert received.startswith(b"HTTP/1.1 408" if what != "nothing" else b""), received
+        assert (b"application/problem+json" in received) == (what != "nothing"), received
+        client.close()
+    after = cuts(served)
+    new = {known: after[known] - before[known] for known in after if after[known] > before[known]}
+    assert new == {
+        ("connection", "timeout"): 1,
+        ("head", "timeout"): 1,
+        ("body", "timeout"): len(unfinished) - 2,
+    }
+    assert set(after) == {(kind, reason) for kind, reasons in CUTS.items() for reason in reasons}
+    assert "Traceback" not in served.log.read_text()
