@@ -63,7 +63,7 @@ subscriptions storm: $(VENV)/developer ## check what subscribers receive while w
 fuzz: $(VENV)/developer ## test the whole OpenAPI document with schemathesis: make fuzz SECONDS=60 SEED=7
 	@$(BIN)/python -m stress.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
-clients: $(VENV)/developer ## run the reference clients graphql-ws and graphql-sse against the service; needs node and npm
+clients: $(VENV)/developer ## run the reference clients of GraphQL and generated types of REST against the service; needs node and npm
 	@$(BIN)/python -m clients
 
 browser: $(VENV)/developer ## test the pages in a headless browser; needs Chromium, on the PATH or named by CHROMIUM

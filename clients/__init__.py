@@ -1,1 +1,1 @@
-"""What others run against the service: the reference clients of GraphQL's protocols, a browser."""
+"""What others run against the service: reference and generated clients, a browser."""

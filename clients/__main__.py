@@ -1,10 +1,10 @@
-"""`make clients`, or `python -m clients`: the reference clients against the service."""
+"""`make clients`, or `python -m clients`: reference and generated clients against the service."""
 
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -16,8 +16,11 @@ from clients.service import Bookstall, database, new_key
 HERE = Path(__file__).parent
 MISSING = "make clients needs node 20 or newer and npm on the PATH."
 INSTALL = ("npm", "ci", "--no-audit", "--no-fund", "--loglevel", "error")
-# One file at a time: each stops the service.
-FILES = ("reference/ws.test.js", "reference/sse.test.js")
+TYPES = ("npx", "openapi-typescript", "--output", "typescript/schema.d.ts")
+"""Generates types from the OpenAPI document at the URL that follows, with the default options."""
+COMPILE = ("npx", "tsc", "--project", "typescript")
+# One file at a time: those of the references stop the service.
+FILES = ("typescript/build/calls.test.js", "reference/ws.test.js", "reference/sse.test.js")
 TEST = ("node", "--test", "--test-reporter", "spec", "--test-concurrency", "1", *FILES)
 
 
@@ -26,16 +29,18 @@ def main() -> int:
     if not (shutil.which("node") and shutil.which("npm")):
         click.echo(MISSING, err=True)
         return 1
-    installed = subprocess.run(INSTALL, cwd=HERE, check=False)
-    if installed.returncode:
-        return installed.returncode
+    if failed := run(INSTALL, os.environ):
+        return failed
     settings = {"REQUIRE_API_KEY": "true"}
     with (
         database() as url,
         Bookstall(url, **settings) as other,
         Bookstall(url, **settings) as service,
     ):
-        key = new_key(url, "books:write", "reviews:write")
+        generate = (*TYPES, f"{service.address}/openapi.json")
+        if failed := run(generate, os.environ) or run(COMPILE, os.environ):
+            return failed
+        key = new_key(url, "books:write", "reviews:write", "products:write")
         book = other.post("/books", {"title": "Emma", "author": "Jane Austen"}, key)["id"]
         actions = {"stop": service.stop, "crash": service.crash, "start": service.start}
         controller = Controller(actions)
@@ -45,7 +50,12 @@ def main() -> int:
             "CONTROLLER": controller.address,
         }
         variables = {**os.environ, **urls, "KEY": key, "BOOK": str(book)}
-        return subprocess.run(TEST, cwd=HERE, env=variables, check=False).returncode
+        return run(TEST, variables)
+
+
+def run(command: Sequence[str], variables: Mapping[str, str]) -> int:
+    """Run a command in the folder of the clients, and return its exit code."""
+    return subprocess.run(command, cwd=HERE, env=variables, check=False).returncode
 
 
 class Controller:

@@ -16,7 +16,11 @@ class NewProductSchema(Schema):
     sku = KeyText(
         SKU_MAX,
         required=True,
-        metadata={"description": "Stock keeping unit, unique.", "examples": ["BM-OAK"]},
+        metadata={
+            "description": "Stock keeping unit, unique; without invisible characters, and without "
+            "spaces but U+0020.",
+            "examples": ["BM-OAK"],
+        },
     )
     name = CleanText(NAME_MAX, required=True, metadata={"examples": ["Bookmark, oak"]})
     price = Price(PRICE_MAX, required=True)

@@ -41,7 +41,10 @@ FAILURES = {
     "POST": (*COMMON_FAILURES, 403, 408, 409, 412, 413, 415),
     "PATCH": (*COMMON_FAILURES, 403, 408, 412, 413, 415),
 }
-CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+CSP = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 @bp.get("/openapi.json")
@@ -123,20 +126,33 @@ def build_document(app: Flask) -> dict[str, Any]:
         security=[],
     )
     spec.components.schema("Problem", PROBLEM)
-    spec.components.security_scheme("bearer", BEARER)
+    if current_services().settings.require_api_key:
+        spec.components.security_scheme("bearer", BEARER)
     for status in DESCRIPTIONS:
         spec.components.response(HTTPStatus(status).name, error_response(status))
     routes = documented_routes(app)
+    for schema in {route.response.schema: None for route in routes if route.response.paged}:
+        spec.components.schema(_schema_name(schema), schema=schema)
+        spec.components.schema(_page_name(schema), page_schema(_schema_name(schema)))
     for route in routes:
         methods = sorted((route.rule.methods or set()) & FAILURES.keys())
         operations = {method.lower(): _operation(route, method) for method in methods}
         ids = [{**PATH_ID, "name": name} for name in sorted(route.rule.arguments)]
         spec.path(route.path, operations=operations, parameters=ids)
     document = spec.to_dict()
+    _add_query_examples(document["paths"])
     _add_links(document["paths"], routes)
     for body in {route.options.body for route in routes} - {None}:
         _finish_body(document["components"]["schemas"][_schema_name(body)], body)
     return document
+
+
+def _add_query_examples(paths: dict[str, Any]) -> None:
+    """Let Swagger UI propose the first example of a query parameter."""
+    for operation in (operation for item in paths.values() for operation in item.values()):
+        for parameter in operation.get("parameters", ()) if isinstance(operation, dict) else ():
+            if parameter["in"] == "query" and "examples" in parameter["schema"]:
+                parameter["example"] = parameter["schema"]["examples"][0]
 
 
 def _add_links(paths: dict[str, Any], routes: list[Route]) -> None:
@@ -160,7 +176,7 @@ def _finish_body(component: dict[str, Any], schema: Any) -> None:
 
     Code generators make a property with the keyword ``default`` a required one.
     """
-    component |= getattr(schema, "json_schema_keywords", {})
+    component |= {"additionalProperties": False, **getattr(schema, "json_schema_keywords", {})}
     for shape in component["properties"].values():
         if "default" in shape:
             default = f"Default: `{encode(shape.pop('default')).decode()}`."
@@ -170,6 +186,10 @@ def _finish_body(component: dict[str, Any], schema: Any) -> None:
 def _schema_name(schema: Any) -> str:
     kind = schema if isinstance(schema, type) else type(schema)
     return kind.__name__.removesuffix("Schema")
+
+
+def _page_name(schema: Any) -> str:
+    return f"{_schema_name(schema)}Page"
 
 
 def _operation(route: Route, method: str) -> dict[str, Any]:
@@ -196,7 +216,7 @@ def _operation(route: Route, method: str) -> dict[str, Any]:
 
 
 def _responses(contract: ResponseContract, method: str) -> dict[str, Any]:
-    schema = page_schema(contract.schema) if contract.paged else contract.schema
+    schema = _page_name(contract.schema) if contract.paged else contract.schema
     success = {
         "description": contract.status.phrase,
         "content": _json(schema),
@@ -209,5 +229,5 @@ def _responses(contract: ResponseContract, method: str) -> dict[str, Any]:
     }
 
 
-def _json(schema: type[Schema] | dict[str, Any]) -> dict[str, Any]:
+def _json(schema: type[Schema] | str) -> dict[str, Any]:
     return {JSON: {"schema": schema}}

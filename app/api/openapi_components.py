@@ -177,6 +177,7 @@ def error_response(status: int) -> dict[str, Any]:
 def security(scope: str | None, method: str) -> dict[str, Any]:
     """Describe whether an operation requires an API key, and which scope.
 
+    A key that is optional is not described: code generators take it for a required one.
     The scope is an extension, ``x-scope``: in the list of ``bearer``, where OpenAPI 3.1 allows
     it too, some linters report it as an error.
     """
@@ -184,7 +185,7 @@ def security(scope: str | None, method: str) -> dict[str, Any]:
         return {"security": []}
     required = current_services().settings.require_api_key
     extension = {"x-scope": scope} if scope else {}
-    return {"security": [*([] if required else [{}]), {"bearer": []}], **extension}
+    return {"security": [{"bearer": []}] if required else [], **extension}
 
 
 def example_of(schema: type[Schema]) -> dict[str, Any]:
@@ -194,13 +195,13 @@ def example_of(schema: type[Schema]) -> dict[str, Any]:
     return {name: values[0] for name, values in examples.items() if values}
 
 
-def page_schema(schema: type[Schema]) -> dict[str, Any]:
-    """Describe a page of ``schema``."""
+def page_schema(item: str) -> dict[str, Any]:
+    """Describe a page of the component ``item``."""
     return {
         "type": "object",
         "required": ["items", "next_cursor"],
         "properties": {
-            "items": {"type": "array", "items": schema},
+            "items": {"type": "array", "items": {"$ref": f"#/components/schemas/{item}"}},
             "next_cursor": {"type": ["string", "null"]},
             "total": {"type": "integer", "minimum": 0},
         },
