@@ -9,12 +9,14 @@ from typing import Any
 import orjson
 from sqlalchemy import select
 
-from app.api.fields import ID_MAX, BoundedInteger, CleanText
+from app.api.fields import ID_MAX, BoundedInteger
 from app.db.engine import fetch_all
 from app.db.types import now
 from app.extensions import db
-from app.loading.columns import Rfc3339DateTime
-from app.loading.csv_files import LoadError, Row
+from app.loading.cells import parse_identifier
+from app.loading.columns import Identifier, Rfc3339DateTime
+from app.loading.csv_files import Row
+from app.loading.files import LoadError
 from app.loading.loader import LoadSpec
 from app.loading.upsert import Change, upsert
 from bookreview.isbn import Isbn
@@ -29,18 +31,21 @@ BOOK_KEYS = {"book_id": Book.id, "isbn": Book.isbn, "book_source_id": Book.sourc
 class SpreadsheetIsbn(Isbn):
     """An ISBN from a spreadsheet, which may have stored it as a number without leading zeros."""
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
-        text = re.sub(r"\.0*$", "", str(value).strip())
+    def parse_cell(self, cell: str) -> str:
+        try:
+            text = parse_identifier(cell)
+        except ValueError as error:
+            raise ValueError(f"Not an ISBN: {error}") from None
         # The check digit decides whether the padded text is an ISBN.
-        padded = text.zfill(10) if re.fullmatch(r"[0-9]{6,8}[0-9Xx]", text) else text
-        return super()._deserialize(padded, attr, data, **kwargs)
+        text = re.sub(r"\.0*$", "", text.lstrip("='"))
+        return text.zfill(10) if re.fullmatch(r"[0-9]{6,8}[0-9Xx]", text) else text
 
 
 class BookRowSchema(NewBookSchema):
     """A book in a file."""
 
     isbn = SpreadsheetIsbn()
-    source_id = CleanText(SOURCE_ID_MAX)
+    source_id = Identifier(SOURCE_ID_MAX)
 
 
 class ReviewRowSchema(NewReviewSchema):
@@ -48,9 +53,9 @@ class ReviewRowSchema(NewReviewSchema):
 
     book_id = BoundedInteger(1, ID_MAX)
     isbn = SpreadsheetIsbn()
-    book_source_id = CleanText(SOURCE_ID_MAX)
+    book_source_id = Identifier(SOURCE_ID_MAX)
     created_at = Rfc3339DateTime()
-    source_id = CleanText(SOURCE_ID_MAX)
+    source_id = Identifier(SOURCE_ID_MAX)
 
 
 def write_books(batch: Sequence[Row], key: str) -> set[str]:

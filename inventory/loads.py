@@ -8,10 +8,12 @@ from sqlalchemy import bindparam, insert, select
 from app.api.fields import BoundedInteger, CleanText, Price
 from app.db.types import now
 from app.extensions import db
+from app.loading.columns import Identifier
 from app.loading.csv_files import Row
 from app.loading.loader import LoadSpec
 from app.loading.upsert import Change, upsert
-from inventory.models import NAME_MAX, PRICE_MAX, STOCK_MAX, Product, StockAdjustment, fold
+from app.text import fold
+from inventory.models import NAME_MAX, PRICE_MAX, SKU_MAX, STOCK_MAX, Product, StockAdjustment
 from inventory.schemas import NewProductSchema
 from inventory.services import FIRST_STOCK
 
@@ -19,6 +21,7 @@ from inventory.services import FIRST_STOCK
 class ProductRowSchema(NewProductSchema):
     """A product in a file; for a stored product all fields but the SKU are optional."""
 
+    sku = Identifier(SKU_MAX, required=True)
     name = CleanText(NAME_MAX)
     price = Price(PRICE_MAX)
     stock_level = BoundedInteger(0, STOCK_MAX)

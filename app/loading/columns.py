@@ -1,18 +1,27 @@
-"""Columns of a CSV file: which column is which field, and the formats that spreadsheets write."""
+"""Columns of a CSV file: which column is which field, and the values of a row."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields
 
-from app.api.fields import Price
-from app.loading.csv_files import LoadError, Row, has_undecodable_bytes
+from app.api.fields import KeyText, Price
+from app.loading.cells import (
+    parse_comma_amount,
+    parse_identifier,
+    parse_integer,
+    parse_point_amount,
+    parse_text,
+)
+from app.loading.csv_files import Row
+from app.loading.files import LoadError, one_line
 
-_INTEGER = re.compile(r"\s*([+-]?[0-9]{1,18})(?:\.0*)?\s*", re.ASCII)
-_COMMA_AMOUNT = re.compile(r"([0-9]+)(?:,([0-9]{1,2}))?", re.ASCII)
+DELIMITERS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','", ":": "':'"}
+"""The usual delimiters, as the user writes them after --delimiter."""
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
 )
@@ -29,6 +38,13 @@ class Rfc3339DateTime(fields.AwareDateTime):
         raise ValidationError("Not an RFC 3339 time with its offset, such as 2024-01-31T09:30:00Z.")
 
 
+class Identifier(KeyText):
+    """A text that identifies something, and that a spreadsheet may have taken for a number."""
+
+    def parse_cell(self, cell: str) -> str:
+        return parse_identifier(cell)
+
+
 def map_columns(
     field_names: Sequence[str], columns: Sequence[str], mappings: Mapping[str, str]
 ) -> dict[str, int]:
@@ -43,8 +59,7 @@ def map_columns(
                 f"--map {name}={column}: no such field; fields: {', '.join(field_names)}."
             )
         if column and column not in columns:
-            names = ", ".join(columns)
-            raise LoadError(f"--map {name}={column}: no such column; columns: {names}.")
+            raise LoadError(f"--map {name}={column}: no such column.")
     taken = set(mappings.values())
     same_name = {name: name for name in field_names if name in columns and name not in taken}
     mapped = {name: column for name, column in {**same_name, **mappings}.items() if column}
@@ -52,6 +67,29 @@ def map_columns(
         if columns.count(column) > 1:
             raise LoadError(f"Two columns are named {column}.")
     return {name: columns.index(column) for name, column in mapped.items()}
+
+
+def describe_columns(
+    field_names: Collection[str], mapped: Collection[str], delimiter: str, columns: Sequence[str]
+) -> str:
+    """Return the names of the columns that were found, and what a missing one may come from."""
+    wanted = {*field_names, *mapped}
+    found = f"Columns found: {one_line(', '.join(columns))}."
+    line = delimiter.join(columns)
+    for other, option in DELIMITERS.items():
+        parts = [part.strip(" \"'") for part in line.split(other)]
+        if other != delimiter and len({*parts} & wanted) > len({*columns} & wanted):
+            return f"{found} They look separated by {option}: use --delimiter {option}."
+        if other != delimiter and len(columns) == 1 < len(parts):
+            return f"{found} If they are separated by {option}, use --delimiter {option}."
+    similar = {_letters(column): column for column in columns}
+    pairs = [(n, similar[_letters(n)]) for n in field_names if _letters(n) in similar]
+    options = [f"--map {shlex.quote(f'{n}={column}')}" for n, column in pairs if n != column]
+    return f"{found} Perhaps: {one_line(' '.join(options))}." if options else found
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 class RowParser:
@@ -75,10 +113,7 @@ class RowParser:
     def parse(self, row: Row) -> None:
         """Set the values of the row, or reject it. A blank cell sets no value."""
         if len(row.cells) != self._width:
-            row.reject(f"{len(row.cells)} columns where {self._width} are expected")
-            return
-        if any(map(has_undecodable_bytes, row.cells)):
-            row.reject("bytes that are invalid in this encoding")
+            row.reject(self._explain_width(row.cells))
             return
         try:
             loaded = self._schema.load(self._parse_cells(row.cells))
@@ -88,43 +123,28 @@ class RowParser:
         else:
             row.values = {name: value for name, value in loaded.items() if value is not None}
 
+    def _explain_width(self, cells: Sequence[str]) -> str:
+        reason = f"{len(cells)} columns where {self._width} are expected"
+        others = [d for d in DELIMITERS if len(cells) == 1 and d in cells[0]]
+        return f"{reason}; is --delimiter {DELIMITERS[others[0]]} missing?" if others else reason
+
     def _parse_cells(self, cells: Sequence[str]) -> dict[str, Any]:
         parsed: dict[str, Any] = {}
         for name, at, parse in self._columns:
-            if cells[at].strip():
-                try:
-                    parsed[name] = parse(cells[at])
-                except ValueError as error:
-                    raise ValidationError({name: [str(error)]}) from None
+            try:
+                value = parse(cells[at])
+            except ValueError as error:
+                raise ValidationError({name: [str(error)]}) from None
+            if value != "":
+                parsed[name] = value
         return parsed
 
 
 def _parser_of(field: fields.Field[Any], decimal_comma: bool) -> Callable[[str], Any]:
-    """Return the function that parses a cell of ``field``."""
+    """Return the function that parses a cell of ``field``; it returns "" for a blank cell."""
     if isinstance(field, fields.Integer):
-        return _parse_integer
+        return parse_integer
     if isinstance(field, Price):
-        return _parse_comma_amount if decimal_comma else _parse_point_amount
-    return str
-
-
-def _parse_point_amount(cell: str) -> str:
-    """Return an amount without outer space; reject a comma, which may separate thousands."""
-    text = cell.strip()
-    if _COMMA_AMOUNT.fullmatch(text) and "," in text:
-        raise ValueError("Has a decimal comma; if all prices in the file do, use --decimal-comma.")
-    return text
-
-
-def _parse_comma_amount(cell: str) -> str:
-    """Return an amount of a file with decimal commas; reject a point, for the same reason."""
-    text = cell.strip()
-    if not _COMMA_AMOUNT.fullmatch(text):
-        raise ValueError("Not an amount: digits, with at most two decimals after a comma.")
-    return text.replace(",", ".")
-
-
-def _parse_integer(cell: str) -> int | str:
-    """Return an integer, also from ``2008.0`` as spreadsheets write it, else the cell itself."""
-    match = _INTEGER.fullmatch(cell)
-    return int(match[1]) if match else cell
+        return parse_comma_amount if decimal_comma else parse_point_amount
+    parse: Callable[[str], Any] = getattr(field, "parse_cell", parse_text)
+    return parse

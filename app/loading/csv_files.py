@@ -1,28 +1,29 @@
-"""CSV files: read rows of a file of any size, and write rejected rows to another.
+"""CSV files: the records of a file of any size.
 
 A malformed record never affects the records after it.
 """
 
 import codecs
 import csv
-import os
+import io
+import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TextIO
+
+from app.loading.files import Input
 
 MAX_RECORD_CHARACTERS = 1_000_000
 """Of one record with all of its lines; a longer record is rejected, to bound the memory."""
 MAX_SHOWN_CHARACTERS = 10_000
 """Of a malformed line, in the file of rejected rows."""
+DEFAULT_DELIMITER = ","
 UNDECODABLE_BYTES = "bookstall.bytes"
 """The name of our codec error handler."""
 _BYTE, _LAST_BYTE = 0xDC00, 0xDCFF
-
-
-class LoadError(Exception):
-    """The load cannot start, for a reason in one line; nothing has been written."""
+_SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(slots=True)
@@ -62,19 +63,11 @@ def has_undecodable_bytes(text: str) -> bool:
     return not text.isascii() and any(_BYTE <= ord(c) <= _LAST_BYTE for c in text)
 
 
-def open_text(path: Path, encoding: str) -> TextIO:
-    """Open ``path`` for reading; a byte order mark is skipped."""
-    try:
-        is_utf_8 = codecs.lookup(encoding).name == "utf-8"
-        "".encode(encoding)
-    except (LookupError, ValueError):
-        raise LoadError(f"--encoding {encoding}: no such encoding.") from None
-    try:
-        return path.open(
-            encoding="utf-8-sig" if is_utf_8 else encoding, errors=UNDECODABLE_BYTES, newline=""
-        )
-    except OSError as error:
-        raise LoadError(f"Cannot read {path}: {error.strerror}.") from None
+def open_text(source: Input, encoding: str) -> TextIO:
+    """Decode ``source``; no byte and no line end is lost or changed."""
+    return io.TextIOWrapper(
+        io.BufferedReader(source), encoding, errors=UNDECODABLE_BYTES, newline=""
+    )
 
 
 class RecordLines(Iterator[str]):
@@ -103,6 +96,20 @@ class RecordLines(Iterator[str]):
             rest = self._file.readline(MAX_RECORD_CHARACTERS + 1)
         return line
 
+    def read_separator(self) -> str | None:
+        """Return the delimiter that the first line states as ``sep=;``, as Excel writes it."""
+        line = self._read()
+        if match := _SEPARATOR_LINE.fullmatch(line):
+            self._next_line += 1
+            return match[1]
+        self._unread.extend([line] if line else [])
+        return None
+
+    @property
+    def text(self) -> str:
+        """The present record as it is in the file."""
+        return "".join(self._record)
+
     def start_record(self) -> int:
         """Start a record, and return the number of its first line."""
         self._next_line += len(self._record)
@@ -117,63 +124,92 @@ class RecordLines(Iterator[str]):
         return first
 
 
-def read_rows(file: TextIO, delimiter: str) -> Iterator[Row]:
-    """Yield the records of ``file``; those that are not valid CSV are rejected.
+class CsvReader(Iterator[Row]):
+    """Iterates over the records of a file; those that are not valid CSV are rejected.
 
     An unclosed quote would include all following lines: these are read again as records.
+    ``delimiter`` is the requested one, that of the first line (``sep=;``), or a comma.
+    ``invalid_bytes`` describes the first bytes that are invalid in the encoding.
     """
-    lines = RecordLines(file)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        line = lines.start_record()
-        try:
-            cells = next(reader)
-        except StopIteration:
+
+    def __init__(self, file: TextIO, requested_delimiter: str | None = None) -> None:
+        self._encoding = file.encoding
+        self._lines = RecordLines(file)
+        separator = self._lines.read_separator()
+        self.has_separator_line = separator is not None
+        self.delimiter = requested_delimiter or separator or DEFAULT_DELIMITER
+        self.invalid_bytes = ""
+        # It finds the end of each record, and the cells of records without quotes.
+        self._reader = csv.reader(
+            self._lines, delimiter=self.delimiter, skipinitialspace=self.delimiter != " "
+        )
+        self._split = QuotedCells(self.delimiter).split
+
+    def __next__(self) -> Row:
+        while True:
+            line = self._lines.start_record()
+            try:
+                cells = next(self._reader)
+                if '"' in (text := self._lines.text):
+                    cells = self._split(text)
+            except csv.Error as error:
+                row = self._reject_first_line(line, error)
+            else:
+                row = Row(line, cells)
+            if row.cells or row.outcome:
+                self._check_bytes(row)
+                return row
+
+    def _reject_first_line(self, line: int, error: csv.Error) -> Row:
+        first_line = self._lines.unread_all_but_first()[:MAX_SHOWN_CHARACTERS].rstrip("\r\n")
+        # It is split as far as possible, so that the user can correct it.
+        row = Row(line, next(csv.reader([first_line], delimiter=self.delimiter), []))
+        row.reject(f"not CSV: {error}")
+        return row
+
+    def _check_bytes(self, row: Row) -> None:
+        if not has_undecodable_bytes(text := self._lines.text):
             return
-        except csv.Error as error:
-            first_line = lines.unread_all_but_first()[:MAX_SHOWN_CHARACTERS].rstrip("\r\n")
-            # Without strict, it is split as far as possible, so that the user can correct it.
-            row = Row(line, next(csv.reader([first_line], delimiter=delimiter), []))
-            row.reject(f"not CSV: {error}")
-            yield row
-            continue
-        if cells:
-            yield Row(line, cells)
-
-
-class RejectsFile:
-    """A CSV file of rejected rows with line and reason; it appears at the end of the load.
-
-    It has the encoding and the delimiter of the input, so a corrected copy loads the same way.
-    """
-
-    def __init__(self, path: Path, encoding: str, delimiter: str, columns: Sequence[str]) -> None:
-        if not os.access(path.parent, os.W_OK) or path.is_dir():
-            raise LoadError(f"Cannot write {path}; name another file with --rejects.")
-        self.path = path
-        # The process id separates simultaneous loads of the same file.
-        self._draft = path.with_name(f".{path.name}.{os.getpid()}")
-        self._encoding = encoding
-        self._delimiter = delimiter
-        self._columns = columns
-        self._file: TextIO | None = None
-
-    def write(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            self._write_cells([str(row.line), row.reason, *row.cells])
-
-    def _write_cells(self, cells: Sequence[str]) -> None:
-        if self._file is None:
-            self._file = self._draft.open(
-                "w", encoding=self._encoding, errors=UNDECODABLE_BYTES, newline=""
+        if row.outcome is None:
+            row.reject("bytes that are invalid in this encoding")
+        if not self.invalid_bytes:
+            at = next(at for at, c in enumerate(text) if has_undecodable_bytes(c))
+            *lines, start = _LINE_END.split(text[:at])
+            # Without the byte order mark that encoding would add.
+            position = len(start.encode(self._encoding, UNDECODABLE_BYTES)) - len(
+                "".encode(self._encoding)
             )
-            self._write_cells(["line", "reason", *self._columns])
-        csv.writer(self._file, delimiter=self._delimiter, lineterminator="\n").writerow(cells)
+            byte = ord(text[at]) - _BYTE
+            self.invalid_bytes = f"line {row.line + len(lines)}, byte {position + 1} (0x{byte:02X})"
 
-    def close(self) -> None:
-        """Replace the file of an earlier load, or delete it if no row was rejected."""
-        if self._file is None:
-            self.path.unlink(missing_ok=True)
-            return
-        self._file.close()
-        self._draft.replace(self.path)
+
+class QuotedCells:
+    """Splits a record with quotes; blanks outside of the quotes of a cell are no data.
+
+    The module csv takes the quotes for data if a tab or a no-break space is before them.
+    """
+
+    def __init__(self, delimiter: str) -> None:
+        self._delimiter = delimiter
+        blanks = rf"(?:(?!{re.escape(delimiter)})[^\S\r\n])*+"
+        self._cell = re.compile(rf'{blanks}"((?:[^"]++|"")*+)("?){blanks}')
+
+    def split(self, record: str) -> list[str]:
+        """Return the cells; raise csv.Error if a quote is unclosed, or text is beside it."""
+        record = record.removesuffix("\n").removesuffix("\r")
+        cells: list[str] = []
+        at = -1
+        while at < len(record):
+            start = at + 1
+            if quoted := self._cell.match(record, start):
+                if not quoted[2]:
+                    raise csv.Error(f"the quote of column {len(cells) + 1} is never closed")
+                cells.append(quoted[1].replace('""', '"'))
+                at = quoted.end()
+                if at < len(record) and record[at] != self._delimiter:
+                    raise csv.Error(f"text after the closing quote of column {len(cells)}")
+            else:
+                cell = record[start:].partition(self._delimiter)[0]
+                cells.append(cell)
+                at = start + len(cell)
+        return cells

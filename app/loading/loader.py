@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -10,17 +11,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import TextIO
+from typing import NoReturn
 
 from marshmallow import Schema
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
-from app.db.errors import is_connection_error
+from app.db.errors import describe, is_connection_error, is_unavailable
 from app.extensions import db
 from app.loading.columns import RowParser
-from app.loading.csv_files import RejectsFile, Row
+from app.loading.csv_files import Row
 from app.loading.duplicates import SeenKeys
+from app.loading.files import Input, LoadError
+from app.loading.rejects import RejectsFile
 from app.unit_of_work import commit
 
 BATCH_ROWS = 1_000
@@ -53,9 +56,14 @@ class LoadSpec:
 
 @dataclass
 class LoadReport:
-    """How many rows had each outcome, the last processed line, and why the load stopped early."""
+    """How many rows had each outcome, the last processed line, and why the load stopped early.
+
+    ``rejects_path`` is where the rejected rows are, and ``hint`` may say why they are.
+    """
 
     counts: Counter[str]
+    rejects_path: str = ""
+    hint: str = ""
     line: int = 0
     interrupted: bool = False
     failure: str = ""
@@ -74,34 +82,48 @@ class Load:
         self._rejects = rejects
         self.report = LoadReport(Counter())
 
-    def run(self, file: TextIO, rows: Iterator[Row], size: int) -> LoadReport:
-        """Load all rows; an interruption or a lost database stops the load after a whole batch."""
+    def run(self, source: Input, rows: Iterator[Row]) -> LoadReport:
+        """Load all rows; an interruption or a failure stops the load after a whole batch."""
+        report, remaining = self.report, batches(rows)
         with (
             closing(self._rejects),
-            _catch_interrupt() as interrupted,
+            _catch_interrupt() as interruption,
             closing(SeenKeys(self._key)) as seen,
-            tqdm(total=size, unit="B", unit_scale=True, file=sys.stderr, disable=None) as bar,
+            tqdm(
+                total=source.size, unit="B", unit_scale=True, file=sys.stderr, disable=None
+            ) as bar,
         ):
-            for batch in batches(rows):
-                self._load_batch(batch, seen)
-                if self.report.failure or interrupted.is_set():
+            while not report.failure and not interruption.happened:
+                try:
+                    with interruption.at_once():
+                        batch = next(remaining, None)
+                except LoadError as error:
+                    report.failure = str(error)
                     break
-                bar.update(file.buffer.tell() - bar.n)
-        self.report.interrupted = interrupted.is_set()
-        return self.report
+                if batch is None:
+                    break
+                self._load_batch(batch, seen)
+                bar.update(source.position - bar.n)
+        report.interrupted = interruption.happened
+        report.rejects_path = self._rejects.path
+        return report
 
     def _load_batch(self, batch: Sequence[Row], seen: SeenKeys) -> None:
         try:
             self._process(batch, seen)
+            self._rejects.write(row for row in batch if row.outcome == "rejected")
         except SQLAlchemyError as error:
             db.session.rollback()
-            if not is_connection_error(error):
+            if not is_unavailable(error):
                 raise
-            self.report.failure = str(error).splitlines()[0]
-            return
-        self._rejects.write(row for row in batch if row.outcome == "rejected")
-        self.report.counts.update(str(row.outcome) for row in batch)
-        self.report.line = batch[-1].line
+            self.report.failure = describe(error)
+        except (OSError, sqlite3.Error) as error:
+            # The disk is full, for the rejected rows or for the keys of the file.
+            db.session.rollback()
+            self.report.failure = str(error)
+        else:
+            self.report.counts.update(str(row.outcome) for row in batch)
+            self.report.line = batch[-1].line
 
     def _process(self, batch: Sequence[Row], seen: SeenKeys) -> None:
         for row in _undecided(batch):
@@ -131,6 +153,11 @@ class Load:
             commit(invalidate=list(tags))
         else:
             db.session.rollback()
+
+
+def _progress_bar(size: int | None) -> "tqdm[NoReturn]":
+    """Make a progress bar, which is shown on a terminal only; ``size`` is in bytes, if known."""
+    return tqdm(total=size, unit="B", unit_scale=True, file=sys.stderr, disable=None)
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -165,23 +192,40 @@ def retry_transient(step: Callable[[], None]) -> None:
     return step()
 
 
-@contextmanager
-def _catch_interrupt() -> Iterator[threading.Event]:
-    """Yield an event that the first Ctrl-C sets; a second one interrupts the current batch."""
-    interrupted = threading.Event()
+class Interruption:
+    """Whether Ctrl-C was pressed. A second one, or one ``at_once``, raises KeyboardInterrupt."""
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        interrupted.set()
+    def __init__(self) -> None:
+        self.happened = False
+        self._at_once = False
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let the first Ctrl-C raise: a pipe may never send the rows that a load waits for."""
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
+    def handle(self, _number: int, _frame: FrameType | None) -> None:
+        self.happened = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._at_once:
+            raise KeyboardInterrupt
 
+
+@contextmanager
+def _catch_interrupt() -> Iterator[Interruption]:
+    interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
-        yield interrupted
+        yield interruption
         return
-    before = signal.signal(signal.SIGINT, handle)
+    before = signal.signal(signal.SIGINT, interruption.handle)
     try:
-        yield interrupted
+        yield interruption
     except KeyboardInterrupt:
-        interrupted.set()
+        interruption.happened = True
         db.session.rollback()
     finally:
         signal.signal(signal.SIGINT, before)

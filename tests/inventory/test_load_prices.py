@@ -51,11 +51,17 @@ def test_a_decimal_comma_is_rejected_without_the_option(client, load, path):
         (" 31.38 ", "31.38"),
         ("0", "0.00"),
         ("007", "7.00"),
+        ("1234.000", "1234.00"),
+        ("19.9900", "19.99"),
+        ('="19.90"', "19.90"),
+        ("'19.90", "19.90"),
+        ("\u00a019.90\u202f", "19.90"),
         ("99999999.99", "99999999.99"),
     ],
 )
 def test_a_price_can_have_the_format_of_a_spreadsheet(client, load, written, price):
-    result = load(f"sku,name,price\nl1,Lamp,{written}\n")
+    quoted = written.replace('"', '""')
+    result = load(f'sku,name,price\nl1,Lamp,"{quoted}"\n')
     assert result.exit_code == 0, result.output
     assert client.get("/products/1").json["price"] == price
 
@@ -74,7 +80,8 @@ def test_any_other_price_is_rejected(client, load, path, written):
 
 
 @pytest.mark.parametrize(
-    ("written", "price"), [("31,38", "31.38"), ("31,5", "31.50"), ("31", "31.00"), ("0,00", "0.00")]
+    ("written", "price"),
+    [("31,38", "31.38"), ("31,5", "31.50"), ("31", "31.00"), ("0,00", "0.00"), ("1,9900", "1.99")],
 )
 def test_decimal_commas_are_read_with_the_option(client, load, written, price):
     assert load(f'sku,name,price\nl1,Lamp,"{written}"\n', "--decimal-comma").exit_code == 0

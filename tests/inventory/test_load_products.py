@@ -141,7 +141,7 @@ def test_a_file_without_a_sku_is_rejected(load):
     result = load("name,price\nLamp,1\n")
     assert (result.exit_code, result.stderr) == (
         2,
-        "Error: No column for a key; name one: --map sku=COLUMN.\n",
+        "Error: No column for a key; name one: --map sku=COLUMN. Columns found: name, price.\n",
     )
 
 

@@ -1,0 +1,292 @@
+"""The files that a user names: inputs of every kind, and rejects files that replace nothing."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.app.loading.csv_load import DRACULA, EMMA, HEAD, reasons, rejects_path
+
+BAD = ",Nobody,9780141439846\n"
+ROOT = Path(__file__).parents[3]
+SECRET = "a secret of the tests"
+
+
+@pytest.fixture
+def app(make_app, sqlite_database):
+    """Files do not depend on the database."""
+    return make_app(sqlite_database)
+
+
+@pytest.fixture
+def run(sqlite_database, tmp_path):
+    """Run a shell command line in a folder, with ``flask`` and a database."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {"PATH": path, "DATABASE_URL": sqlite_database, "SECRET_KEY": SECRET}
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", command],
+            env={**env, "FLASK_APP": str(ROOT / "wsgi.py")},
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=60,
+        )
+
+    return run
+
+
+def assert_refused(result, path, content):
+    """Nothing was loaded, one line says why, and the file is what it was."""
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    assert result.stderr.count("\n") == 1
+    assert "--rejects" in result.stderr
+    assert path.read_text() == content
+
+
+@pytest.mark.parametrize("content", [HEAD + EMMA, HEAD + EMMA + BAD], ids=["good", "bad"])
+@pytest.mark.parametrize("kind", ["same", "spelling", "hard link", "symbolic link", "relative"])
+def test_the_input_is_never_the_rejects_file(load, path, monkeypatch, kind, content):
+    other = path.with_name("other.csv")
+    path.touch()
+    if kind == "hard link":
+        os.link(path, other)
+    elif kind == "symbolic link":
+        other.symlink_to(path)
+    elif kind == "relative":
+        monkeypatch.chdir(path.parent)
+        other = Path(path.name)
+    else:
+        other = path if kind == "same" else path.parent / "." / ".." / path.parent.name / path.name
+    assert_refused(load(content, "--rejects", str(other)), path, content)
+
+
+def test_a_symbolic_link_to_the_input_can_be_loaded_and_its_target_stays(app, load, path):
+    link = path.with_name("link.csv")
+    link.symlink_to(path)
+    path.write_text(HEAD + EMMA + BAD)
+    command = ["books", "load", str(link), "--rejects", str(path)]
+    assert app.test_cli_runner().invoke(args=command).exit_code == 2
+    assert path.read_text() == HEAD + EMMA + BAD
+
+
+@pytest.mark.parametrize("content", [HEAD + EMMA, HEAD + EMMA + BAD], ids=["good", "bad"])
+@pytest.mark.parametrize(
+    "written", [HEAD + DRACULA, "SQLite format 3\0", "line", "reason,line\n", "\0" * 9, " "]
+)
+def test_a_file_that_is_no_rejects_file_is_never_replaced(load, path, content, written):
+    notes = path.with_name("notes.txt")
+    notes.write_text(written)
+    assert_refused(load(content, "--rejects", str(notes)), notes, written)
+
+
+@pytest.mark.parametrize("content", [HEAD + EMMA, HEAD + EMMA + BAD], ids=["good", "bad"])
+def test_a_file_of_the_user_with_the_default_name_is_never_replaced(load, path, content):
+    rejects_path(path).write_text(HEAD)
+    assert_refused(load(content), rejects_path(path), HEAD)
+
+
+@pytest.mark.parametrize("content", [HEAD + EMMA, HEAD + EMMA + BAD], ids=["good", "bad"])
+@pytest.mark.parametrize("kind", ["fifo", "folder", "socket", "device", "link to a fifo"])
+def test_what_is_no_regular_file_is_never_replaced(load, path, content, kind):
+    # Everything is in a temporary folder: a test that fails must not replace a real device.
+    target, pipe = path.with_name("target"), path.with_name("pipe")
+    listener = socket.socket(socket.AF_UNIX)
+    os.mkfifo(pipe)
+    if kind == "fifo":
+        target = pipe
+    elif kind == "folder":
+        target.mkdir()
+    elif kind == "socket":
+        listener.bind(str(target))
+    elif kind == "link to a fifo":
+        target.symlink_to(pipe)
+    else:
+        try:
+            os.mknod(target, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        except PermissionError:
+            pytest.skip("only root can make a device")
+    before = target.lstat()
+    result = load(content, "--rejects", str(target))
+    listener.close()
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert (before.st_ino, before.st_mode) == (target.lstat().st_ino, target.lstat().st_mode)
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+
+
+def test_a_dash_is_no_name_of_a_rejects_file(load, path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    result = load(HEAD + EMMA + BAD, "--rejects", "-")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert not Path("-").exists()
+
+
+@pytest.mark.parametrize("redirection", [">output 2>&1", ">output", "2>output", "| cat >output"])
+@pytest.mark.parametrize("descriptor", [1, 2])
+def test_an_output_of_the_command_is_never_replaced(run, path, redirection, descriptor):
+    path.write_text(HEAD + EMMA + BAD)
+    # A link like /dev/stdout, which a test that fails must not replace.
+    path.with_name("stream").symlink_to(f"/proc/self/fd/{descriptor}")
+    command = f"flask books load books.csv --rejects stream {redirection}; stat -c %F stream"
+    result = run(command)
+    assert result.stdout.endswith("symbolic link\n"), result
+    written = path.with_name("output").read_text()
+    assert "line,reason" not in written + result.stdout + result.stderr
+    assert "Error: Cannot write stream" in written + result.stdout + result.stderr
+
+
+def test_a_rejects_file_of_an_earlier_load_is_replaced_and_keeps_its_mode(load, path):
+    load(HEAD + BAD)
+    rejects_path(path).chmod(0o640)
+    load(HEAD + BAD + BAD)
+    assert len(reasons(path)) == 2
+    assert stat.S_IMODE(rejects_path(path).stat().st_mode) == 0o640
+
+
+def test_an_empty_file_may_be_named_and_keeps_its_mode(load, path, tmp_path):
+    empty = tmp_path / "empty"
+    empty.touch(0o600)
+    load(HEAD + BAD, "--rejects", str(empty))
+    assert empty.read_text().startswith("line,reason,title")
+    assert stat.S_IMODE(empty.stat().st_mode) == 0o600
+
+
+def test_the_rejects_of_a_private_file_are_private(load, path):
+    path.touch(0o600)
+    load(HEAD + BAD)
+    assert stat.S_IMODE(rejects_path(path).stat().st_mode) == 0o600
+
+
+def test_a_link_to_a_rejects_file_stays_a_link(load, path):
+    target, link = path.with_name("target.csv"), path.with_name("link.csv")
+    link.symlink_to(target)
+    for _ in range(2):
+        load(HEAD + BAD, "--rejects", str(link))
+        assert link.is_symlink()
+        assert target.read_text().startswith("line,reason,title")
+    load(HEAD + EMMA, "--rejects", str(link))
+    assert link.is_symlink()
+    assert not target.exists()
+
+
+def test_a_file_that_appears_during_the_load_is_not_replaced(app, load, path, monkeypatch):
+    def appear(*_):
+        rejects_path(path).write_text("mine")
+
+    monkeypatch.setattr("app.loading.loader.SeenKeys.remember", appear)
+    result = load(HEAD + EMMA + BAD)
+    assert rejects_path(path).read_text() == "mine"
+    kept = Path(result.stderr.split("reasons: ")[1].strip())
+    assert kept.read_text().startswith("line,reason,title")
+
+
+def test_a_name_that_is_too_long_for_the_rejects_file_is_reported_before_the_load(app, tmp_path):
+    path = tmp_path / ("x" * 250)
+    path.write_text(HEAD + EMMA)
+    result = app.test_cli_runner().invoke(args=["books", "load", str(path)])
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "--rejects" in result.stderr
+
+
+PIPES = {
+    "dash": "cat books.csv | flask books load -",
+    "stdin": "cat books.csv | flask books load /dev/stdin",
+    "descriptor": "flask books load /dev/fd/3 3< <(cat books.csv)",
+    "substitution": "flask books load <(cat books.csv)",
+    "redirected": "flask books load - <books.csv",
+    "redirected device": "flask books load /dev/stdin <books.csv",
+}
+
+
+@pytest.mark.parametrize("command", PIPES.values(), ids=PIPES)
+def test_a_pipe_of_several_batches_is_loaded(run, path, command):
+    rows = "".join(f"Book {n},Somebody,,b{n}\n" for n in range(2_500))
+    path.write_text("title,author,isbn,source_id\n" + rows + ",Nobody,,b\n")
+    result = run(f"{command} --key source_id")
+    assert result.stdout == "loaded 2500, updated 0, unchanged 0, rejected 1\n", result.stderr
+    assert result.returncode == 1
+    assert result.stderr == "Rejected rows, with reasons: stdin.rejects.csv\n"
+    assert len((path.parent / "stdin.rejects.csv").read_text().splitlines()) == 2
+    assert "rejected 1" in run(f"{command} --key source_id --rejects bad.csv").stdout
+    assert (path.parent / "bad.csv").exists()
+
+
+def test_a_named_pipe_is_loaded(app, tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=(HEAD + EMMA,))
+    writer.start()
+    result = app.test_cli_runner().invoke(args=["books", "load", str(path)])
+    writer.join()
+    assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 0\n", result.output
+    assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+def test_the_standard_input_is_loaded(app, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = app.test_cli_runner().invoke(args=["books", "load", "-"], input=HEAD + EMMA)
+    assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 0\n", result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("flask books load - <&-", "Cannot read the standard input"),
+        ("flask books load . ", "Is a directory"),
+        ("flask books load missing.csv", "No such file"),
+        ("flask books load books.csv/x", "Not a directory"),
+        ("flask books load ''", "Is a directory"),
+        ("flask books load /proc/self/mem", "Input/output error"),
+        ("flask books load /dev/null", "is empty"),
+        ("printf '' | flask books load -", "is empty"),
+        ("flask books load books.csv >/dev/full", "No space left on device"),
+    ],
+)
+def test_an_input_or_output_that_fails_is_reported_in_one_line(run, path, command, message):
+    path.write_text(HEAD + EMMA)
+    result = run(command)
+    assert result.returncode in (1, 2)
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_a_closed_output_is_no_error_with_a_traceback(run, path):
+    path.write_text(HEAD + EMMA)
+    result = run("(flask books load books.csv; echo $? >status) | true; cat status")
+    assert "Traceback" not in result.stderr
+    assert run("flask books load books.csv").stdout.startswith("loaded 0, updated 0, unchanged 1")
+
+
+def test_an_interruption_ends_a_load_that_waits_for_its_input(app, sqlite_database, titles, path):
+    pipe = path.with_name("pipe")
+    os.mkfifo(pipe)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flask", "--app", "wsgi", "books", "load", str(pipe)],
+        env={**os.environ, "DATABASE_URL": sqlite_database, "SECRET_KEY": SECRET},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # Opened for both directions, it waits for no reader, and never ends.
+    with os.fdopen(os.open(pipe, os.O_RDWR), "w") as file:
+        file.write("title,author,source_id\n")
+        file.writelines(f"Emma,Jane Austen,e{n}\n" for n in range(1_500))
+        file.flush()
+        while not titles():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out[:12]) == (130, "loaded 1000,"), err
+    assert "Interrupted after line 1001." in err
