@@ -1,8 +1,11 @@
 """Keyset cursors: opaque and signed, valid only for the list and the filters they were made for.
 
 The list is identified by its name, if it has one, else by the path and the query of the request.
+A cursor contains a digest of that, so that a cursor of another list can be told from one that was
+signed with another key.
 """
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -23,6 +26,14 @@ from app.json import encode
 from app.services import current_services
 
 Key = InstrumentedAttribute[Any]
+FOREIGN = (
+    "This is not a cursor that this service has made with its present SECRET_KEY. "
+    "Start again from the first page."
+)
+ANOTHER_LIST = (
+    "This cursor belongs to another list, or to other filters or another order of this one. "
+    "Start again from the first page."
+)
 PAGE_PARAMETERS = frozenset({"limit", "cursor", "include_total"})
 
 
@@ -31,15 +42,17 @@ def encode_cursor(
 ) -> str:
     """Return a cursor to the position of ``row`` in a list that is sorted by ``keys``."""
     values = [row._mapping[key.key] for key in keys]
-    return _signer(list_name).sign(base64_encode(encode(values))).decode()
+    return _signer().sign(base64_encode(encode([_list_digest(list_name), *values]))).decode()
 
 
 def decode_cursor(cursor: str, keys: Sequence[Key], list_name: str | None = None) -> list[Any]:
     """Return the values of ``keys`` in the cursor; raise BadRequest if it is not valid here."""
     try:
-        values = orjson.loads(base64_decode(_signer(list_name).unsign(cursor)))
+        digest, *values = orjson.loads(base64_decode(_signer().unsign(cursor)))
     except (BadData, ValueError):  # ValueError: a lone surrogate, which JSON strings can contain
-        raise BadRequest("The cursor does not belong to this list with these filters.") from None
+        raise BadRequest(FOREIGN) from None
+    if digest != _list_digest(list_name):
+        raise BadRequest(ANOTHER_LIST)
     return [_from_json(key, value) for key, value in zip(keys, values, strict=True)]
 
 
@@ -50,10 +63,14 @@ def _from_json(key: Key, value: Any) -> Any:
     return Decimal(value) if python_type is Decimal else value
 
 
-def _signer(list_name: str | None) -> Signer:
-    # The salts of the two kinds of lists differ, because a path begins with a slash.
-    salt = f"of {list_name}" if list_name else _list_of_request(request.path, request.query_string)
-    return Signer(current_services().settings.secret_key, salt=f"cursor {salt}")
+def _signer() -> Signer:
+    return Signer(current_services().settings.secret_key, salt="cursor of a list")
+
+
+def _list_digest(list_name: str | None) -> str:
+    # A name never equals a path, which begins with a slash.
+    identity = list_name or _list_of_request(request.path, request.query_string)
+    return hashlib.blake2b(identity.encode(), digest_size=12).hexdigest()
 
 
 @lru_cache(maxsize=256)

@@ -84,6 +84,9 @@ def test_a_cursor_is_valid_only_for_its_own_list(client, book, review):
     assert data(client, reviews, id=emma, after=of_emma)
     for after in (of_emma, of_rest, "nonsense", "", "\ud800", "x" * 100_000, f"{of_books}x"):
         assert code(client, books, after=after) == "BAD_REQUEST"
+    for after, reason in ((of_emma, "another list"), ("nonsense", "SECRET_KEY")):
+        [error] = ask(client, books, after=after)["errors"]
+        assert reason in error["message"]
     assert code(client, books, after=of_books, q="emma") == "BAD_REQUEST"
     assert code(client, reviews, id=dune, after=of_emma) == "BAD_REQUEST"
     assert client.get(f"/books?limit=1&cursor={of_books}").status_code == 400

@@ -95,7 +95,8 @@ def cursor(client, book, review):
 def test_a_cursor_of_another_list_or_other_filters_is_rejected(client, cursor, path):
     response = client.get(path + cursor)
     assert response.status_code == 400
-    assert "cursor" in response.json["detail"]
+    assert "another list" in response.json["detail"]
+    assert "SECRET_KEY" not in response.json["detail"]
 
 
 def test_a_cursor_of_the_reviews_of_another_book_is_rejected(client, cursor, review):
@@ -106,9 +107,20 @@ def test_a_cursor_of_the_reviews_of_another_book_is_rejected(client, cursor, rev
 
 
 def test_a_cursor_of_a_service_with_another_secret_is_rejected(client, cursor, make_app, database):
-    other = make_app(database, secret_key="another secret of the tests")
-    assert other.test_client().get(f"/books?cursor={cursor}").status_code == 400
+    other = make_app(database, secret_key="another secret of the tests").test_client()
+    response = other.get(f"/books?cursor={cursor}")
+    assert response.status_code == 400
+    assert "SECRET_KEY" in response.json["detail"]
+    assert "first page" in response.json["detail"]
+    assert "filters" not in response.json["detail"]
     assert client.get(f"/books?cursor={cursor}").status_code == 200
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "a.b", "\udc80", "x" * 5_000, "WzFd", "0" * 16 + "-1"])
+def test_what_is_no_cursor_is_rejected(client, cursor):
+    response = client.get("/books", query_string={"cursor": cursor.encode("utf-8", "replace")})
+    assert response.status_code == 400
+    assert "not a cursor" in response.json["detail"]
 
 
 def test_a_cursor_with_any_changed_character_is_rejected(client, cursor):
