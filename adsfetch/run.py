@@ -89,6 +89,7 @@ class Run:
         plan = make_plan(self._store, wanted)
         if plan.days:
             self._with_retries(self._source.open)
+            self._source.check_stored_row(self._store.any_row() or {})
         for note in plan.notes:
             notify(note)
         self._store.reconcile()

@@ -33,10 +33,10 @@ app.factory
 """
 """The parts of app, lowest first: a part imports only from lower lines, and from itself."""
 ADSFETCH_LAYERS = """
-adsfetch.errors adsfetch.dates
+adsfetch.errors adsfetch.retry_after adsfetch.dates
 adsfetch.sources
 adsfetch.fetch adsfetch.storage
-adsfetch.google adsfetch.plan adsfetch.summary
+adsfetch.google adsfetch.function_source adsfetch.plan adsfetch.summary
 adsfetch.run
 adsfetch.cli
 adsfetch.__main__

@@ -10,11 +10,12 @@ import click
 from adsfetch.dates import parse_day, today_in, zone
 from adsfetch.errors import UsageError
 from adsfetch.fetch.retry import Retry
+from adsfetch.function_source import FunctionSource
 from adsfetch.google import report
 from adsfetch.google.report import Account
 from adsfetch.google.source import GoogleAdsSource
 from adsfetch.run import Settings
-from adsfetch.sources import FunctionSource, Source
+from adsfetch.sources import Source
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SECONDS = click.FloatRange(min=0, min_open=True)

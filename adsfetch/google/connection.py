@@ -52,6 +52,10 @@ class Connection:
                 self._token.renew(token)
             raise
 
+    def lists(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """Return which of these fields are repeated."""
+        return self._fields_of(paths).lists
+
     def close(self) -> None:
         """Close the channel, which cancels all calls."""
         self._service.transport.close()

@@ -1,5 +1,7 @@
 """Convert rows of the Google Ads API to columns of text."""
 
+import json
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,9 +20,9 @@ ToText = Callable[[Any], str]
 class Fields:
     """The selected fields of a report, each with its conversion to columns.
 
-    Enums become their names, repeated values a list with semicolons. An amount in micros is
-    followed by a column with the same amount in the account's currency. A value that the API
-    omits is blank, not zero.
+    Enums become their names, repeated values a JSON array. An amount in micros is followed by a
+    column with the same amount in the account's currency. A value that the API omits is blank,
+    not zero.
     """
 
     def __init__(self, row: Any, paths: Sequence[str]) -> None:
@@ -29,6 +31,7 @@ class Fields:
         self._parents = {field.parent: attrgetter(field.parent) for field in self._fields}
         self.names = tuple(name for field in self._fields for name in field.converters)
         self.attribute_paths = tuple(field.attribute_path for field in self._fields)
+        self.lists = tuple(field.path for field in self._fields if field.leaf.is_repeated)
 
     def batch(self, results: Iterable[Any]) -> Batch:
         """Return the cells of some rows, column by column.
@@ -100,11 +103,23 @@ def converter(leaf: Any) -> ToText | None:
         to_text = EnumNames((number, value.name) for number, value in values).__getitem__
     elif leaf.message_type is not None:
         to_text = as_json
+    elif leaf.type == leaf.TYPE_BYTES:
+        to_text = as_base64
     elif leaf.type != leaf.TYPE_STRING:
         to_text = str
-    if leaf.is_repeated:
-        return lambda values: ";".join(map(to_text, values) if to_text else values)
-    return to_text
+    return array_converter(leaf, to_text) if leaf.is_repeated else to_text
+
+
+def array_converter(leaf: Any, to_text: ToText | None) -> ToText:
+    """Return the function that converts repeated values to a JSON array.
+
+    Messages become objects, numbers numbers, anything else strings.
+    """
+    if leaf.message_type is not None:
+        return lambda values: f"[{', '.join(map(as_json, values))}]"
+    if leaf.enum_type is None and leaf.type not in (leaf.TYPE_STRING, leaf.TYPE_BYTES):
+        to_text = None
+    return lambda values: to_json([*map(to_text, values)] if to_text else [*values])
 
 
 class EnumNames(dict[int, str]):
@@ -118,7 +133,18 @@ def as_json(message: Any) -> str:
     """Return a whole message in one line."""
     from google.protobuf.json_format import MessageToJson  # noqa: PLC0415 - rarely needed
 
-    return str(MessageToJson(message, indent=None, preserving_proto_field_name=True))
+    text = MessageToJson(message, indent=None, preserving_proto_field_name=True, ensure_ascii=False)
+    return str(text)
+
+
+def to_json(values: list[Any]) -> str:
+    """Return values as a JSON array, with letters as they are."""
+    return json.dumps(values, ensure_ascii=False)
+
+
+def as_base64(data: bytes) -> str:
+    """Return bytes as text, in the form that JSON has for them in protobuf."""
+    return b64encode(data).decode("ascii")
 
 
 def exact_amount(micros: int) -> str:

@@ -1,7 +1,7 @@
 """The source that calls Google Ads; it imports the client library when it connects."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,14 @@ class GoogleAdsSource(Source):
             self._timeouts[day] = min(2 * timeout, MAX_TIMEOUT_FACTOR * self._timeout)
             raise
         self._timeouts.pop(day, None)
+
+    def check_stored_row(self, row: Mapping[str, str]) -> None:
+        for name in self._connect().lists(self.report.fields):
+            if not row.get(name, "[").startswith("["):
+                raise UsageError(
+                    f"the lists in {name} of this dataset are joined with semicolons, as an older "
+                    "version did it; now they are JSON: choose another name with --dataset"
+                )
 
     def time_zone(self) -> str:
         """Fetch the account's time zone, which costs one operation."""

@@ -3,9 +3,12 @@
 import csv
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from itertools import chain, islice
+from math import isfinite, isnan
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -96,14 +99,35 @@ def as_mapping(row: Row) -> Row:
 
 
 def as_text(cell: Any) -> str:
-    """Return the text of a value."""
-    if cell is None:
-        return ""
+    """Return the text of a value: lists and mappings as JSON, bytes in base64, NaN as nothing."""
     if isinstance(cell, bool):
         return str(cell).lower()
-    if isinstance(cell, dict | list | tuple):
-        return json.dumps(cell, ensure_ascii=False, default=str)
-    return str(cell)
+    if isinstance(cell, dict | list | tuple | set | frozenset):
+        return json.dumps(as_json(cell), ensure_ascii=False, allow_nan=False)
+    value = as_json(cell)
+    return "" if value is None else str(value)
+
+
+def as_json(value: Any) -> Any:
+    """Return a value in the types of JSON; a set has the order of its texts."""
+    if isinstance(value, dict):
+        return {str(name): as_json(item) for name, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted((as_json(item) for item in value), key=str)
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    return as_scalar(value)
+
+
+def as_scalar(value: Any) -> str | int | float | None:
+    """Return a single value in the types of JSON, which has no infinity, date or bytes."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return b64encode(value).decode("ascii")
+    if isinstance(value, float | Decimal) and isnan(value):
+        return None
+    if isinstance(value, float) and isfinite(value):
+        return value
+    return value if value is None or isinstance(value, int | str) else str(value)
 
 
 def escape_formulas(column: Sequence[str]) -> Sequence[str]:

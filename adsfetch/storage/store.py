@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import date
+from itertools import islice
 from pathlib import Path
 
 from adsfetch.dates import zone
 from adsfetch.storage import atomic, dataset, manifest, states, verify
+from adsfetch.storage.csv import read_rows
 from adsfetch.storage.staging import StagedDay, Staging
 from adsfetch.storage.states import Entry, Event, Record, State
 
@@ -124,6 +126,16 @@ class Store:
         """Return the days of a range that have a file or an entry."""
         known = self.entries.keys() | verify.day_files(self.days_folder).keys()
         return sorted(day for day in known if first <= day <= last)
+
+    def any_row(self) -> dict[str, str] | None:
+        """Return the first row of the oldest day that has one; None if there is no row."""
+        for entry in self.held_entries():
+            path = self.day_path(entry.day)
+            with atomic.read_errors(path):
+                lines = list(islice(read_rows(path), 2)) if entry.rows else []
+            if len(lines) > 1:
+                return dict(zip(*lines, strict=False))
+        return None
 
     def held_entries(self) -> list[Entry]:
         """Return the entries of all days that are held, oldest first."""

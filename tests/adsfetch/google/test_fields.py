@@ -1,5 +1,7 @@
 """The conversion of fields to text, from the client's messages and from projected ones."""
 
+import json
+
 import pytest
 
 from adsfetch import QueryError
@@ -22,13 +24,36 @@ def test_a_field_called_type_is_found_by_its_name_in_gaql(row):
     assert cells(row, "ad_group.type") == {"ad_group.type": "SEARCH_STANDARD"}
 
 
-def test_lists_are_joined_and_unknown_enums_stay_numbers(row):
-    row.metrics.interaction_event_types.extend([2, 3])
+def test_lists_are_json_and_unknown_enums_stay_numbers(row):
+    row.metrics.interaction_event_types.extend([2, 99, 3])
     row.campaign.status = 99
     assert cells(row, "metrics.interaction_event_types", "campaign.status") == {
-        "metrics.interaction_event_types": "CLICK;ENGAGEMENT",
+        "metrics.interaction_event_types": '["CLICK", "99", "ENGAGEMENT"]',
         "campaign.status": "99",
     }
+
+
+def test_every_list_can_be_taken_apart_again(row):
+    urls = ["https://a.example/?x=1;y=2", 'b"c', "[d]", "", "é"]
+    row.ad_group_ad.ad.final_urls.extend(urls)
+    for text in ("one; two", "{three}"):
+        row.ad_group_ad.ad.responsive_search_ad.headlines.add().text = text
+    row.user_list.id = 9_007_199_254_740_993
+    found = cells(
+        row,
+        "ad_group_ad.ad.final_urls",
+        "ad_group_ad.ad.responsive_search_ad.headlines",
+        "ad_group_ad.ad.final_mobile_urls",
+    )
+    parsed = [json.loads(cell) for cell in found.values()]
+    assert parsed[0] == urls
+    assert [headline["text"] for headline in parsed[1]] == ["one; two", "{three}"]
+    assert parsed[2] == []
+
+
+def test_bytes_are_base64_as_in_the_json_of_protobuf(row):
+    row.asset.image_asset.data = b"\x00\xff"
+    assert cells(row, "asset.image_asset.data") == {"asset.image_asset.data": "AP8="}
 
 
 def test_zero_is_not_blank(row):

@@ -94,3 +94,24 @@ def test_an_unknown_version_of_the_api_is_a_usage_error(google, ads):
     result = google("fetch", "2024-01-01", "2024-01-02", "--api-version", "v1")
     assert result.code == 2
     assert "v1" in result.err
+
+
+LISTS = "SELECT campaign.id, campaign.labels FROM campaign"
+
+
+def test_lists_in_two_forms_do_not_mix_into_a_dataset(google, ads, tmp_path):
+    (tmp_path / "lists.gaql").write_text(LISTS)
+    arguments = ("fetch", "2024-01-01", "2024-01-02", "--query", "lists.gaql")
+    assert google(*arguments).code == 0
+    days = tmp_path / "data/1234567890-lists/days"
+    assert google("fetch", "2024-01-01", "2024-01-03", "--query", "lists.gaql").code == 0
+    for day in days.iterdir():  # as an older version wrote them
+        day.write_text(day.read_text().replace("[]", ""))
+    for name in ("manifest.jsonl", "all.csv"):
+        (days.parent / name).unlink()
+    ads.behave()
+    result = google("fetch", "2024-01-01", "2024-01-04", "--query", "lists.gaql")
+    assert result.code == 2
+    assert "joined with semicolons" in result.err
+    assert ads.log()["days"] == []
+    assert google("fetch", "2024-01-01", "2024-01-03", "--query", "lists.gaql").code == 0

@@ -2,7 +2,9 @@
 
 import csv
 import io
-from datetime import date
+import json
+import math
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -62,6 +64,48 @@ def test_values_are_written_as_readable_text():
     assert read(written([row])) == [
         {"date": "2024-02-29", "on": "true", "none": "", "price": "1.50", "tags": '["a", "é"]'}
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (math.nan, ""),
+        (Decimal("NaN"), ""),
+        (math.inf, "inf"),
+        (False, "false"),
+        (0.1 + 0.2, "0.30000000000000004"),
+        (10**30, "1" + 30 * "0"),
+        (Decimal("1.10"), "1.10"),
+        (datetime(2024, 2, 29, 12, tzinfo=UTC), "2024-02-29 12:00:00+00:00"),
+        (b"\x00\xff", "AP8="),
+    ],
+)
+def test_a_value_is_the_text_that_other_programs_read(value, text):
+    assert read(written([{"date": "x", "value": value}]))[0]["value"] == text
+
+
+@pytest.mark.parametrize(
+    ("value", "parsed"),
+    [
+        ([], []),
+        (["a;b", 'c"d', "é", ""], ["a;b", 'c"d', "é", ""]),
+        ((1, 2.5, None, True), [1, 2.5, None, True]),
+        ({"b", "a"}, ["a", "b"]),
+        ({"a": [{"b": (1,)}], 2: None}, {"a": [{"b": [1]}], "2": None}),
+        (
+            [math.nan, math.inf, Decimal("1.10"), DAY, b"\xff"],
+            [None, "inf", "1.10", str(DAY), "/w=="],
+        ),
+        ([[], {}], [[], {}]),
+    ],
+)
+def test_a_value_of_several_parts_is_valid_json(value, parsed):
+    def refuse(constant):
+        raise ValueError(constant)
+
+    cell = read(written([{"date": "x", "value": value}]))[0]["value"]
+    assert json.loads(cell, parse_constant=refuse) == parsed
 
 
 def test_rows_without_a_date_get_the_date_of_their_day():

@@ -151,7 +151,7 @@ def test_a_source_that_changes_the_folder_or_prints_does_no_harm(run, tmp_path):
 
 
 def test_the_path_of_imports_is_as_before_after_a_run(tmp_path, monkeypatch):
-    from adsfetch.sources import FunctionSource  # noqa: PLC0415 - after the change of folder
+    from adsfetch.function_source import FunctionSource  # noqa: PLC0415 - after the change of folder
 
     monkeypatch.chdir(tmp_path)
     before = list(sys.path)
