@@ -86,7 +86,7 @@ def import_connection() -> Any:
         if not (error.name or "").startswith(("google", "grpc", "yaml")):
             raise
         raise UsageError(
-            "Google Ads needs the extra of this package: pip install 'bookstall[ads]'; "
+            "Google Ads needs the extra 'ads': pip install '.[ads]' in a checkout of this project; "
             "any other source works without it (--source module:function)"
         ) from None
     return connection

@@ -61,7 +61,7 @@ def test_without_the_google_extra_other_sources_work_and_the_error_says_what_to_
     arguments = ("update", "--customer-id", "1234567890", "--out", "data", "--config", "some.yaml")
     result = run_program(*arguments)
     assert result.code == 2
-    assert "pip install 'bookstall[ads]'" in result.err
+    assert "pip install '.[ads]'" in result.err
 
 
 def test_the_progress_bar_is_for_terminals_only(run, tmp_path):
