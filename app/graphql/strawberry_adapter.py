@@ -48,6 +48,8 @@ PRIVATE_NAMES = (
     f"{HANDLER}:BaseGraphQLTransportWSHandler.context",
 )
 MAX_OPERATIONS = 50
+MAX_ID_BYTES = 1_024
+"""Of an operation: its id is kept as long as it runs, and sent with each event."""
 MAX_REASON_BYTES = 123
 """The longest reason that fits into a close frame (RFC 6455, 5.5)."""
 
@@ -127,9 +129,9 @@ class TransportWsHandler(BaseGraphQLTransportWSHandler[Any, None]):
 def _check(message: Any) -> Message:
     """Return a well-formed message; raise KeyError, TypeError or ValueError for any other."""
     if message["type"] in {"subscribe", "complete"} and (
-        not isinstance(message["id"], str) or not message["id"].encode()
+        not isinstance(message["id"], str) or not 0 < len(message["id"].encode()) <= MAX_ID_BYTES
     ):
-        raise TypeError("an id is a non-empty string")
+        raise TypeError(f"an id is a string of 1 to {MAX_ID_BYTES} bytes")
     if message["type"] == "subscribe":
         payload = message["payload"]
         if not isinstance(payload, ApiError) and "query" not in _members(payload):

@@ -7,6 +7,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.app.live.documents import FOLLOW
+from tests.app.server.attackers import connect
 
 pytestmark = pytest.mark.usefixtures("no_error_in_the_log")
 
@@ -48,6 +49,10 @@ def test_a_ping_gets_a_pong_even_before_connection_init(live, websocket):
         '{"type": "subscribe", "id": {}, "payload": {"query": "{ __typename }"}}',
         '{"type": "subscribe", "id": 5, "payload": {"query": "{ __typename }"}}',
         '{"type": "subscribe", "id": "", "payload": {"query": "{ __typename }"}}',
+        json.dumps(
+            {"type": "subscribe", "id": "x" * 1_025, "payload": {"query": "{ __typename }"}}
+        ),
+        json.dumps({"type": "complete", "id": "é" * 513}),
         '{"type": "complete"}',
         '{"type": "complete", "id": []}',
         b"{}",
@@ -61,6 +66,35 @@ def test_a_malformed_message_closes_with_4400(live, websocket, message):
         client.init()
     client.send_raw(message)
     assert client.wait_closed()[0] == 4400
+
+
+def test_the_longest_id_is_returned_with_each_result(live, websocket):
+    longest = "x" * 1_022 + "é"
+    result = websocket(live).init().execute("{ __typename }", longest)
+    assert result["data"] == {"__typename": "Query"}
+
+
+def test_refused_handshakes_cause_no_warning_each(live, websocket):
+    before = live.log.read_text().count('"level":"warning"')
+    for _ in range(50):
+        with pytest.raises(InvalidStatus):
+            websocket(live, origin="https://elsewhere.example")
+        with pytest.raises(InvalidStatus):
+            websocket(live, path="/nowhere")
+    assert live.request("GET", "/healthz")[0] == 200
+    assert live.log.read_text().count('"level":"warning"') - before < 10
+
+
+def test_subprotocols_may_be_offered_in_several_lines(live):
+    head = (
+        b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Sec-WebSocket-Protocol: nonsense\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+    )
+    with connect(live, head) as client:
+        received = client.recv(4_096)
+    assert received.startswith(b"HTTP/1.1 101 ")
+    assert b"\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n" in received
 
 
 def test_closing_with_4400_ends_subscriptions_without_errors_in_the_log(
