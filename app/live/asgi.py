@@ -167,9 +167,9 @@ class AsgiApp:
 
     def _connection(self, scope: Scope, receive: Receive, send: Send) -> ClientConnection:
         environ = environ_of(scope)
-        assign_request_id(environ)
+        request_id = assign_request_id(environ)
         address = sent_address(environ, self._settings.trusted_proxies)
-        return ClientConnection(scope, receive, send, environ=environ, sent_address=address)
+        return ClientConnection(scope, receive, send, request_id=request_id, address=address)
 
     def _admit(self, connection: ClientConnection) -> None:
         """Count and check the client, as the request guard does for every other request."""

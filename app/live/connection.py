@@ -12,9 +12,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.auth.client_address import normalize_address
+from app.auth.client_address import exact_address, normalize_address
 from app.auth.policy import Client
-from app.http.response import Environ
+from app.http.request import environ_of
 from app.ratelimit.limiter import Headers
 
 PRIVATE_NAMES = (
@@ -44,19 +44,20 @@ class ClientConnection:
     """A connection. ``serve`` runs its protocol; the registry calls the other methods."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, *, environ: Environ, sent_address: str
+        self, scope: Scope, receive: Receive, send: Send, *, request_id: str, address: str
     ) -> None:
         self.scope = {**scope, SCOPE_KEY: self}
-        self.environ = environ
+        self.environ = environ_of(scope)
         """The headers of the request, under the names of WSGI."""
-        self.request_id: str = environ["HTTP_X_REQUEST_ID"]
-        self.sent_address = sent_address
-        self.address = normalize_address(sent_address)
+        self.request_id = request_id
+        self.exact_address = exact_address(address)
+        """For the log; ``address`` is the one that limits count."""
+        self.address = normalize_address(address)
         self.rate_limit_headers: Headers = ()
         self.status: int | None = None
         """Of the response that has begun; a WebSocket has none."""
         self.bytes_sent = 0
-        self.authorization: str | None = environ.get("HTTP_AUTHORIZATION")
+        self.authorization: str | None = self.environ.get("HTTP_AUTHORIZATION")
         """A WebSocket may send another value in ``connection_init``."""
         self.client = Client(f"address {self.address}")
         self.close_reason = "closed"

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from prometheus_client import Counter, Gauge
 
-from app.auth.client_address import exact_address
 from app.http.instrumentation import path_of
 from app.live.connection import ClientConnection
 
@@ -49,7 +48,7 @@ def log_connection(connection: ClientConnection, what: str, **fields: object) ->
     key = connection.client.key
     known = {
         "request_id": connection.request_id,
-        "client": exact_address(connection.sent_address),
+        "client": connection.exact_address,
         "key": key.public if key else None,
         "method": connection.environ["REQUEST_METHOD"],
         "route": path_of(connection.environ),
