@@ -1,6 +1,7 @@
 """Run the migrations on the database of the application."""
 
 from alembic import context
+from alembic.util import CommandError
 from flask import current_app
 
 from app.db.timeouts import remove_wait_timeout
@@ -14,6 +15,19 @@ def belongs_to_database(item, name, kind, reflected, _) -> bool:
     if kind == "table" and reflected and name.startswith("product_part"):
         return False
     return item.info.get("only", db.engine.dialect.name) == db.engine.dialect.name
+
+
+def number_revision(_, __, scripts) -> None:
+    """Give a new migration the next number; refuse one without a name or, generated, a change."""
+    script = scripts[0]
+    generated = getattr(context.config.cmd_opts, "autogenerate", False)
+    if generated and script.upgrade_ops.is_empty():
+        raise CommandError("The models and the database agree: there is nothing to migrate.")
+    # `flask db check` comes here too, without a message.
+    if not (script.message or "").strip() and (generated or script.message is not None):
+        raise CommandError('Name the migration: make revision m="add a column".')
+    newest = max(int(known.revision) for known in context.script.walk_revisions())
+    script.rev_id = f"{newest + 1:04}"
 
 
 def run_offline() -> None:
@@ -39,6 +53,7 @@ def run_online() -> None:
             render_as_batch=IS_SQLITE,
             include_object=belongs_to_database,
             compare_server_default=True,
+            process_revision_directives=number_revision,
         )
         with context.begin_transaction():
             context.run_migrations()

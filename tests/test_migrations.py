@@ -1,10 +1,13 @@
 """The migrations: up from nothing, down again, no drift, and no lock on a table in use."""
 
+import re
+import shutil
 import threading
 import time
+from pathlib import Path
 
 import pytest
-from flask_migrate import check, downgrade, upgrade
+from flask_migrate import check, downgrade, migrate, revision, upgrade
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import DatabaseError
 
@@ -12,6 +15,7 @@ from app.extensions import db
 from app.text import fold
 
 INDEX = "ix_review_newest_of_book"
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -282,3 +286,67 @@ def in_context(app, work, failed=None):
             failed.append(error)
 
     return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the folder of the migrations."""
+    path = tmp_path / "migrations"
+    ignored = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(MIGRATIONS, path, ignore=ignored))
+
+
+@pytest.fixture
+def migrated(make_app, sqlite_database):
+    """The application, in its context, on a migrated database."""
+    with make_app(sqlite_database).app_context():
+        yield
+
+
+def names(folder):
+    return sorted(path.name for path in (folder / "versions").glob("*.py"))
+
+
+def test_every_migration_has_the_next_number_and_a_name():
+    for number, name in enumerate(names(MIGRATIONS), start=1):
+        assert re.fullmatch(rf"{number:04}_[a-z0-9_]+\.py", name)
+
+
+def test_a_new_migration_has_the_next_number(migrated, folder):
+    before = names(folder)
+    with db.engine.begin() as connection:
+        connection.execute(text("DROP TABLE event"))
+    migrate(directory=folder, message="Create the events again")
+    revision(directory=folder, message="Fill them")
+    first, second = sorted(set(names(folder)) - set(before))
+    last = len(before)
+    assert (first, second) == (
+        f"{last + 1:04}_create_the_events_again.py",
+        f"{last + 2:04}_fill_them.py",
+    )
+    assert "op.create_table" in (folder / "versions" / first).read_text()
+    written = (folder / "versions" / second).read_text()
+    assert f'revision = "{last + 2:04}"' in written.replace("'", '"')
+    assert f'down_revision = "{last + 1:04}"' in written.replace("'", '"')
+
+
+@pytest.mark.parametrize("message", ["Change nothing", "", None])
+def test_a_migration_without_changes_is_not_written(migrated, folder, message, caplog):
+    before = names(folder)
+    with pytest.raises(SystemExit) as stopped:
+        migrate(directory=folder, message=message)
+    assert stopped.value.code == 1
+    assert names(folder) == before
+    assert "nothing to migrate" in caplog.text
+
+
+@pytest.mark.parametrize("message", ["", " ", None])
+def test_a_migration_without_a_name_is_not_written(migrated, folder, message, caplog):
+    before = names(folder)
+    with db.engine.begin() as connection:
+        connection.execute(text("DROP TABLE event"))
+    for write in (migrate,) if message is None else (migrate, revision):
+        with pytest.raises(SystemExit):
+            write(directory=folder, message=message)
+    assert names(folder) == before
+    assert 'make revision m="add a column"' in caplog.text
