@@ -13,7 +13,7 @@ from app.loading.files import Input, Output
 ADDED_COLUMNS = (("line", "reason"), ("rejected line", "rejection reason"))
 """The two columns before those of the input: the first pair, unless the input has such a column."""
 _HEADER = re.compile(
-    rb'(sep=.\r?\n)?"?(?:line|rejected line)"?.{1,4}?"?(?:reason|rejection reason)\b', re.IGNORECASE
+    rb'(sep=.\r?\n)?"?(?:line|rejected line)"?[^a-z"]{1,4}"?(?:reason|rejection reason)\b', re.IGNORECASE
 )
 
 

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +10,9 @@ from sqlalchemy import text
 
 from app.extensions import db
 from tests.app.loading.csv_load import Load, load_command
+
+ROOT = Path(__file__).parents[3]
+SECRET = "a secret of the tests"
 
 
 @pytest.fixture
@@ -29,3 +35,23 @@ def titles(app: Flask) -> Callable[[], list[str]]:
             return list(db.session.scalars(text("SELECT title FROM book ORDER BY id")))
 
     return read
+
+
+@pytest.fixture
+def run(sqlite_database: str, tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Run a shell command line in a folder, with ``flask`` and a database."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {"PATH": path, "DATABASE_URL": sqlite_database, "SECRET_KEY": SECRET}
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", command],
+            env={**env, "FLASK_APP": str(ROOT / "wsgi.py")},
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=60,
+        )
+
+    return run

@@ -105,3 +105,64 @@ def test_line_numbers_are_right_after_multiline_text_and_blank_lines(load, path)
 @pytest.mark.parametrize("line_end", ["\r\n", "\r", "\n"])
 def test_every_kind_of_line_end_is_read(load, line_end):
     assert load((HEAD + EMMA + DRACULA).replace("\n", line_end)).stdout.startswith("loaded 2,")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '"Emma", "Austen, Jane", "9780141439587"',
+        '"Emma" ,"Austen, Jane" , 9780141439587',
+        '  "Emma","Austen, Jane",9780141439587  ',
+        'Emma,\t"Austen, Jane"\t,9780141439587',
+        'Emma,\u00a0"Austen, Jane",\u3000"9780141439587"\u2009',
+        'Emma, "Austen, Jane" ,"9780141439587"\r',
+    ],
+)
+def test_blanks_beside_quotes_are_no_data(client, load, row):
+    result = load(f"{HEAD}{row}\n{DRACULA}")
+    assert result.stdout == "loaded 2, updated 0, unchanged 0, rejected 0\n", result.output
+    shown = client.get("/books/1").json
+    assert (shown["title"], shown["author"]) == ("Emma", "Austen, Jane")
+    assert shown["isbn"] == "9780141439587"
+
+
+def test_blanks_beside_the_quotes_of_the_header_are_no_data(load):
+    head = '"title", "author" ,\t"isbn"\n'
+    assert load(head + EMMA).stdout.startswith("loaded 1,")
+
+
+def test_a_quoted_text_after_a_blank_can_have_several_lines(load, path):
+    result = load(HEAD + 'Emma, "Jane\n""A.""\nAusten" , 9780141439587\n' + DRACULA)
+    assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 1\n"
+    assert rejects(path)[0]["author"] == 'Jane\n"A."\nAusten'
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ";", " ", "|"])
+def test_a_blank_that_is_the_delimiter_is_no_padding(load, titles, delimiter):
+    rows = 'title,author,isbn\n"The  Book","A B",9780141439587\n,"x",\n'
+    result = load(rows.replace(",", delimiter), "--delimiter", delimiter)
+    assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 1\n", result.output
+    assert titles() == ["The  Book"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ('"Emma" Novel,Jane,9780141439587', "text after the closing quote of column 1"),
+        ('Emma,"Jane" "Austen",9780141439587', "text after the closing quote of column 2"),
+        ('Emma,Jane,"9780141439587', "the quote of column 3 is never closed"),
+        ('Emma,\t"Jane,9780141439587', "the quote of column 2 is never closed"),
+        ('"""Emma,Jane,9780141439587', "the quote of column 1 is never closed"),
+    ],
+)
+def test_unbalanced_quotes_reject_their_row_and_name_the_column(load, path, titles, row, reason):
+    result = load(f"{HEAD}{row}\n{DRACULA}")
+    assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 1\n"
+    assert rejects(path)[0]["reason"] == f"not CSV: {reason}"
+    assert titles() == ["Dracula"]
+
+
+@pytest.mark.parametrize("title", ['27" Monitor', 'The "New" World', "It's \"5 o'clock\""])
+def test_a_quote_inside_an_unquoted_cell_is_data(load, titles, title):
+    load(f"{HEAD}{title},A,9780141439587\n")
+    assert titles() == [title]

@@ -1,0 +1,119 @@
+"""Inputs of every kind: files, pipes, devices and the standard input."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.app.loading.csv_load import EMMA, HEAD
+
+BAD = ",Nobody,9780141439846\n"
+ROOT = Path(__file__).parents[3]
+SECRET = "a secret of the tests"
+
+
+@pytest.fixture
+def app(make_app, sqlite_database):
+    """Files do not depend on the database."""
+    return make_app(sqlite_database)
+
+
+PIPES = {
+    "dash": "cat books.csv | flask books load -",
+    "stdin": "cat books.csv | flask books load /dev/stdin",
+    "descriptor": "flask books load /dev/fd/3 3< <(cat books.csv)",
+    "substitution": "flask books load <(cat books.csv)",
+    "redirected": "flask books load - <books.csv",
+    "redirected device": "flask books load /dev/stdin <books.csv",
+}
+
+
+@pytest.mark.parametrize("command", PIPES.values(), ids=PIPES)
+def test_a_pipe_of_several_batches_is_loaded(run, path, command):
+    rows = "".join(f"Book {n},Somebody,,b{n}\n" for n in range(2_500))
+    path.write_text("title,author,isbn,source_id\n" + rows + ",Nobody,,b\n")
+    result = run(f"{command} --key source_id")
+    assert result.stdout == "loaded 2500, updated 0, unchanged 0, rejected 1\n", result.stderr
+    assert result.returncode == 1
+    assert result.stderr == "Rejected rows, with reasons: stdin.rejects.csv\n"
+    assert len((path.parent / "stdin.rejects.csv").read_text().splitlines()) == 2
+    assert "rejected 1" in run(f"{command} --key source_id --rejects bad.csv").stdout
+    assert (path.parent / "bad.csv").exists()
+
+
+def test_a_named_pipe_is_loaded(app, tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=(HEAD + EMMA,))
+    writer.start()
+    result = app.test_cli_runner().invoke(args=["books", "load", str(path)])
+    writer.join()
+    assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 0\n", result.output
+    assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+def test_the_standard_input_is_loaded(app, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = app.test_cli_runner().invoke(args=["books", "load", "-"], input=HEAD + EMMA)
+    assert result.stdout == "loaded 1, updated 0, unchanged 0, rejected 0\n", result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("flask books load - <&-", "Cannot read the standard input"),
+        ("flask books load . ", "Is a directory"),
+        ("flask books load missing.csv", "No such file"),
+        ("flask books load books.csv/x", "Not a directory"),
+        ("flask books load ''", "Is a directory"),
+        ("flask books load /proc/self/mem", "Input/output error"),
+        ("flask books load /dev/null", "is empty"),
+        ("printf '' | flask books load -", "is empty"),
+        ("flask books load books.csv >/dev/full", "No space left on device"),
+    ],
+)
+def test_an_input_or_output_that_fails_is_reported_in_one_line(run, path, command, message):
+    path.write_text(HEAD + EMMA)
+    result = run(command)
+    assert result.returncode in (1, 2)
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_a_closed_output_is_no_error_with_a_traceback(run, path):
+    path.write_text(HEAD + EMMA)
+    result = run("(flask books load books.csv; echo $? >status) | true; cat status")
+    assert "Traceback" not in result.stderr
+    assert run("flask books load books.csv").stdout.startswith("loaded 0, updated 0, unchanged 1")
+
+
+def test_an_interruption_ends_a_load_that_waits_for_its_input(app, sqlite_database, titles, path):
+    pipe = path.with_name("pipe")
+    os.mkfifo(pipe)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flask", "--app", "wsgi", "books", "load", str(pipe)],
+        env={**os.environ, "DATABASE_URL": sqlite_database, "SECRET_KEY": SECRET},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # Opened for both directions, it waits for no reader, and never ends.
+    with os.fdopen(os.open(pipe, os.O_RDWR), "w") as file:
+        file.write("title,author,source_id\n")
+        file.writelines(f"Emma,Jane Austen,e{n}\n" for n in range(1_500))
+        file.flush()
+        while not titles():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out[:12]) == (130, "loaded 1000,"), err
+    assert "Interrupted after line 1001." in err
