@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 from werkzeug.routing import IntegerConverter
@@ -35,9 +35,8 @@ _KEY = f"^[{SPACES}]*{_GLYPH}(?:(?:{_GLYPH}| )*{_GLYPH})?[{SPACES}]*$"
 class BoundedInteger(fields.Integer):
     """A whole number in a range: a JSON number of that value, or ASCII digits in a query."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {"invalid": "Not a whole number."}
-
     def __init__(self, minimum: int, maximum: int, **kwargs: Any) -> None:
+        kwargs["error_messages"] = {"invalid": "Not a whole number."}
         super().__init__(strict=True, validate=validate.Range(minimum, maximum), **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> int:
