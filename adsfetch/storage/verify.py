@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from adsfetch.storage.atomic import read_errors
-from adsfetch.storage.csv import read_rows
+from adsfetch.storage.csv import DATE_COLUMNS, read_rows
 from adsfetch.storage.row_dates import RowDates
 from adsfetch.storage.states import Entry, Event, Record
 
@@ -93,10 +93,14 @@ def recover_entry(
 
 
 def read_header(path: Path) -> tuple[str, ...]:
-    """Return the columns in the first line; an empty tuple for what is not the file of a day."""
+    """Return the columns in the first line; an empty tuple for what is not the file of a day.
+
+    Every dataset has a column with the date.
+    """
     with suppress(csv.Error, ValueError, OSError):
         names = tuple(next(read_rows(path), ()))
-        return names if len(set(names)) == len(names) else ()
+        if len(set(names)) == len(names) and DATE_COLUMNS & set(names):
+            return names
     return ()
 
 
