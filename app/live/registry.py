@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,8 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.auth.policy import Client
 from app.errors import ApiError, OverCapacity, ShuttingDown
 from app.live.connection import ClientConnection
+from app.server.bounds import connection_limit
 
 MAX_CONNECTIONS = 12_000
+"""Or three quarters of all connections, if the process may open few files."""
 MAX_SUBSCRIPTIONS = 24_000
 """Each takes about 12 kB."""
 CHECK_SECONDS = 1.0
@@ -70,7 +73,9 @@ class ConnectionRegistry:
     def __init__(self, find_revoked: FindRevoked) -> None:
         self._find_revoked = find_revoked
         self._open: set[ClientConnection] = set()
-        self.connections = Quota("connections", MAX_CONNECTIONS)
+        open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        maximum = min(MAX_CONNECTIONS, connection_limit(open_files) * 3 // 4)
+        self.connections = Quota("connections", maximum)
         self.subscriptions = Quota("subscriptions", MAX_SUBSCRIPTIONS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._checked_at = time.monotonic()

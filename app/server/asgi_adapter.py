@@ -69,7 +69,7 @@ class AsgiWorker:
         """Close the idle connections that were opened before this monotonic time."""
         for connection in self._connections:
             if connection.opened_at < opened_before and connection.is_idle():
-                connection.transport.close()
+                connection.close()
 
     def _check(self) -> None:
         loop = self._worker.loop

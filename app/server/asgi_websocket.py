@@ -76,7 +76,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # gunicorn has
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._frames = Allowance(bounds.MESSAGES_PER_SECOND, bounds.MESSAGES_AT_ONCE)
+        self._frames = Allowance(bounds.FRAMES_PER_SECOND, bounds.FRAMES_AT_ONCE)
         self._bytes = Allowance(bounds.BYTES_PER_SECOND, bounds.BYTES_AT_ONCE)
         self._queued = 0
         """The characters of messages that the application has not received yet."""

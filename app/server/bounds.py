@@ -4,6 +4,7 @@ docs/live.md has the same figures in its table of bounds.
 """
 
 import logging
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -21,8 +22,8 @@ MAX_BODIES_BYTES = 134_217_728
 """The limit for all request bodies in the memory of a process together."""
 MAX_MESSAGES_BYTES = 67_108_864
 """The limit for all WebSocket messages that a process has not handled yet together."""
-MESSAGES_PER_SECOND = 100
-MESSAGES_AT_ONCE = 300
+FRAMES_PER_SECOND = 100
+FRAMES_AT_ONCE = 300
 BYTES_PER_SECOND = 131_072
 BYTES_AT_ONCE = 524_288
 """What one WebSocket may send: the process reads more of it only later."""
@@ -59,6 +60,8 @@ def cut(kind: str, reason: str) -> None:
 
 def connection_limit(open_files: int, maximum: int = MAX_OPEN_CONNECTIONS) -> int:
     """Return how many connections a process may have that may open ``open_files`` files."""
+    if open_files == resource.RLIM_INFINITY:
+        return maximum
     return max(1, min(maximum, open_files - min(RESERVED_FILES, open_files // 2)))
 
 

@@ -109,11 +109,11 @@ def test_frames_beyond_the_rate_are_not_read(sent):
 
         protocol = websocket(app)
         running = asyncio.create_task(protocol.run())
-        for _ in range(2 * bounds.MESSAGES_AT_ONCE):
+        for _ in range(2 * bounds.FRAMES_AT_ONCE):
             protocol.feed_data(sent)
             await settle()
-        assert len(protocol._buffer) > bounds.MESSAGES_AT_ONCE // 2
-        assert len(received) <= bounds.MESSAGES_AT_ONCE + 50
+        assert len(protocol._buffer) > bounds.FRAMES_AT_ONCE // 2
+        assert len(received) <= bounds.FRAMES_AT_ONCE + 50
         running.cancel()
 
     asyncio.run(scenario())
@@ -160,5 +160,5 @@ def test_nothing_is_written_to_a_client_that_has_left():
 
 
 def test_all_operations_of_a_connection_can_begin_and_end_at_once():
-    assert 2 * MAX_OPERATIONS < bounds.MESSAGES_AT_ONCE
+    assert 2 * MAX_OPERATIONS < bounds.FRAMES_AT_ONCE
     assert bounds.BYTES_AT_ONCE > 2 * LARGEST_MESSAGE
