@@ -8,24 +8,30 @@ import gc
 import logging
 import os
 import resource
-import shutil
 import socket
 import sys
-import tempfile
 from typing import Any
 
-# Must be set before prometheus_client is imported, which reads it once.
-if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="bookstall-metrics-")
-    # A reload reads this file again: only the process that made the folder removes it.
-    os.environ["BOOKSTALL_METRICS_MADE_BY"] = str(os.getpid())
+# SIGHUP reads this file again in the same process, whose workers inherit these modules: they must
+# be those of the new code too.
+for _module in [name for name in sys.modules if name.partition(".")[0] == "app"]:
+    del sys.modules[_module]
 
-from prometheus_client.multiprocess import mark_process_dead
-
+# ruff: noqa: E402  # these imports are to come after that
+from app import run_folder
 from app.config import THREADS, from_env, startup_warnings
+from app.logging import JsonFormatter, init_logging
+from app.server.addresses import announcement, check_addresses, is_port
+from app.server.arbiter_adapter import (
+    WorkerReplacement,
+    has_inherited_listeners,
+    listen,
+    listening_addresses,
+    prepare_upgrade,
+)
 from app.server.asgi_adapter import AsgiWorker, application_of
+from app.server.bounds import RESPONSE_TIMEOUT_SECONDS, RefusalFilter, connection_limit
 from app.server.shutdown import GracefulShutdown
-from app.logging import init_logging
 
 _settings = from_env()
 
@@ -38,7 +44,9 @@ if hasattr(socket, "TCP_USER_TIMEOUT"):
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 bind = f"{_host}:{_settings.port}"
 workers = _settings.web_concurrency
-worker_class = "gthread"
+worker_class = "app.server.wsgi_worker.BufferingWorker"
+# For wsgi.py; under asgi app/server/asgi_adapter.py sets the limit.
+worker_connections = connection_limit(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 1_000)
 # The asgi worker has a thread pool of its own and warns about this setting.
 threads = 1 if "asgi:app" in sys.argv else THREADS
 # A little longer than the 60 s after which common proxies close an idle connection.
@@ -60,11 +68,30 @@ loglevel = "warning"
 
 
 def on_starting(server: Any) -> None:
-    """Log warnings once, not in each worker; raise the limit of open files to its maximum."""
+    """Prepare what all workers share; exit with one line if the address is not free."""
     _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # macOS reports "unlimited" but rejects it
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
+    # The listeners of workers cannot share a path or an inherited socket: the master opens those.
+    inherited = has_inherited_listeners()
+    if "LISTEN_FDS" in os.environ or not all(map(is_port, server.cfg.address)):
+        server.cfg.set("reuse_port", False)
+    if not inherited:
+        check_addresses(server.cfg.address, reuse_port=server.cfg.reuse_port)
+    prepare_upgrade()
+    run_folder.create()
+    WorkerReplacement(server)
     init_logging(_settings)
+    for name in ("gunicorn.error", "gunicorn.access"):  # gunicorn's own lines are in text
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+        logging.getLogger(name).addFilter(RefusalFilter(logging.getLogger("app.server")))
+    if server.cfg.worker_class_str.startswith("app.") and not _settings.trusted_proxies:
+        message = (
+            "wsgi.py needs a buffering proxy before it (docs/bounds.md), and TRUSTED_PROXIES: each"
+            " client that does not read its response may occupy one of %d threads for %d s"
+        )
+        logging.getLogger("app").warning(message, threads, RESPONSE_TIMEOUT_SECONDS)
     for warning in startup_warnings(_settings):
         logging.getLogger("app").warning(warning)
 
@@ -74,8 +101,13 @@ def post_worker_init(worker: Any) -> None:
     # Loaded modules stay in memory: freeze them, so that full collections skip them.
     gc.collect()
     gc.freeze()
+    # Imported here, as below.
+    import app.server.metrics  # noqa: PLC0415
+
     app = application_of(worker)
     if app is None:
+        if worker.cfg.reuse_port:
+            listen(worker)
         return
     asgi_worker = AsgiWorker(worker)
     GracefulShutdown(asgi_worker, app.shut_down)
@@ -86,16 +118,18 @@ def post_worker_init(worker: Any) -> None:
 
 def child_exit(server: Any, worker: Any) -> None:
     """Stop counting the open connections of a worker that has exited."""
+    # Imported here: prometheus_client reads PROMETHEUS_MULTIPROC_DIR when it is imported.
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+
     mark_process_dead(worker.pid)
 
 
 def when_ready(server: Any) -> None:
     """Print the URL of the service."""
-    address = f"http://{bind}"
-    sys.stderr.write(f"Bookstall listens on {address}, its documentation is at {address}/docs\n")
-
-
-def on_exit(server: Any) -> None:
-    """Remove the folder of the metrics."""
-    if os.environ.get("BOOKSTALL_METRICS_MADE_BY") == str(os.getpid()):
-        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    scheme = "https" if server.cfg.is_ssl else "http"
+    line = announcement(listening_addresses(server), scheme)
+    if _settings.log_format == "json":
+        # Not logged: that would start a thread, which the workers would not inherit.
+        record = {"name": "app", "levelname": "INFO", "msg": line}
+        line = JsonFormatter().format(logging.makeLogRecord(record))
+    sys.stderr.write(f"{line}\n")
