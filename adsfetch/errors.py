@@ -32,10 +32,12 @@ MAX_REASON = 500  # characters
 
 def describe(error: BaseException) -> str:
     """Return an error in one line of bounded length, without control characters, never empty."""
-    name = one_line(type(error).__name__)
-    text = text_of(error)
-    if isinstance(error, BaseExceptionGroup) and error.exceptions:
-        text += f", the first: {describe(error.exceptions[0])}"
+    try:
+        name, text = one_line(type(error).__name__), text_of(error)
+        if isinstance(error, BaseExceptionGroup) and error.exceptions:
+            text += f", the first: {describe(error.exceptions[0])}"
+    except BaseException:  # noqa: BLE001 - an exception of a user may raise any other
+        return "an exception that cannot be read"
     return one_line(text if name in text else f"{name}: {text}" if text else name)
 
 
@@ -43,8 +45,8 @@ def text_of(error: BaseException) -> str:
     """Return the text of an error in one line; it is empty for an error without words."""
     try:
         return one_line(str(error))
-    except BaseException as other:  # noqa: BLE001 - an exception of a user may raise any other
-        return f"its text cannot be read ({one_line(type(other).__name__)})"
+    except BaseException:  # noqa: BLE001 - as above
+        return "its text cannot be read"
 
 
 def one_line(text: str) -> str:

@@ -53,15 +53,16 @@ def set_outcome(
 
 
 def as_exception(error: BaseException) -> Exception:
-    """Return the error itself, or a DayError for one that means something to Python or to us.
+    """Return the error itself, or a DayError for one that other threads cannot handle safely.
 
-    SystemExit would end the worker, StopIteration a loop of ours, Stopped the day without a word.
+    SystemExit would end the worker, StopIteration a loop of ours, Stopped the day without a word,
+    and an exception with a broken attribute whoever looks at it.
     """
-    if isinstance(error, Exception) and not isinstance(error, StopIteration | Stopped):
-        return error
-    failure = DayError(f"the source raised {describe(error)}")
-    failure.__cause__ = error
-    return failure
+    with suppress(BaseException):
+        _ = str(error), type(error).__name__, getattr(error, "cause", "")
+        if isinstance(error, Exception) and not isinstance(error, StopIteration | Stopped):
+            return error
+    return DayError(f"the source raised {describe(error)}")
 
 
 def read_rows(

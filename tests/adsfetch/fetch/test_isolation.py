@@ -25,6 +25,33 @@ class Unreadable(Exception):
     __repr__ = __str__
 
 
+class Unnamed(type):
+    @property
+    def __name__(cls):
+        raise SystemExit("no name")
+
+
+def without_name():
+    """Return an exception whose class has no name; pytest would read it in the module."""
+    return Unnamed("WithoutName", (Exception,), {})()
+
+
+class WithoutClass(Exception):
+    """An exception that does not say what it is."""
+
+    @property
+    def __class__(self):
+        raise SystemExit("no class")
+
+
+class WithoutCause(adsfetch.AdsError):
+    """One of our exceptions that does not say why."""
+
+    @property
+    def cause(self):
+        raise SystemExit("no cause")
+
+
 class NoRows:
     """An object that fails at whatever is asked of it."""
 
@@ -79,6 +106,18 @@ ERRORS = [
     RuntimeError("x" * 100_000),
     RuntimeError("two\r\nlines\x00\x07\u2028\ud800"),
 ]
+
+
+@pytest.mark.parametrize("kind", [without_name, WithoutClass, WithoutCause, Unreadable])
+def test_an_exception_that_cannot_be_read_costs_its_day_only(kind):
+    def source(day):
+        if day == DAYS[2]:
+            raise kind()
+        return one_row(day)
+
+    found = outcomes(source)
+    assert found[DAYS[2]].reason.startswith("DayError: the source raised ")
+    assert sum(isinstance(outcome, DayReport) for outcome in found.values()) == 4
 
 
 @pytest.mark.parametrize("number", range(len(ERRORS)))
