@@ -1,6 +1,7 @@
 """Everything that we use of strawberry beyond its documentation: its schema, its protocols."""
 
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
@@ -149,6 +150,9 @@ def _ignore(_: Any) -> None:
     """Stand for any number."""
 
 
+# A string without an end extends to the end of the text: each character is read once.
+TOKEN = re.compile(r'"(?:[^"\\]|\\.?)*(?:"|\Z)|[][{}]|[^][{}"]+', re.DOTALL)
+OPENING, CLOSING = frozenset("[{"), frozenset("]}")
 # Reads what ``decode`` rejects: objects are tuples of pairs, numbers are None.
 LENIENT = json.JSONDecoder(
     object_pairs_hook=tuple, parse_int=_ignore, parse_float=_ignore, parse_constant=_ignore
@@ -158,13 +162,32 @@ LENIENT = json.JSONDecoder(
 def _blame_operation(text: str | bytes, reason: InvalidJson) -> dict[str, Any]:
     """Return the ``subscribe`` message whose payload is not valid; raise JSONDecodeError."""
     try:
-        pairs = LENIENT.decode(text if isinstance(text, str) else text.decode())
-    except (ValueError, RecursionError):
+        pairs = _decode_leniently(text if isinstance(text, str) else text.decode())
+    except ValueError:
         pairs = None
     message = dict(pairs) if isinstance(pairs, tuple) else {}
     if message.get("type") != "subscribe" or pairs is None or len(message) != len(pairs):
         raise json.JSONDecodeError(str(reason), "", 0) from None
     return {**message, "payload": BadRequest(f"The payload is not JSON: {reason}.")}
+
+
+def _decode_leniently(text: str) -> Any:
+    try:
+        return LENIENT.decode(text)
+    except RecursionError:
+        return LENIENT.decode("".join(_outermost(text)))
+
+
+def _outermost(text: str) -> Iterator[str]:
+    """Yield an object with null in the place of the arrays and objects in it."""
+    depth = 0
+    for token in TOKEN.findall(text):
+        depth += token in OPENING
+        if depth <= 1:
+            yield token
+        elif depth == 2 and token in OPENING:  # noqa: PLR2004 - one in the outermost
+            yield "null"
+        depth -= token in CLOSING
 
 
 _SSE = SSETransport()

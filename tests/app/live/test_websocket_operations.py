@@ -129,6 +129,8 @@ def test_members_of_the_wrong_type_are_a_bad_request(live, websocket, payload):
         ('{"x": Infinity}', "BAD_REQUEST"),
         ('{"x": 1e999}', "BAD_REQUEST"),
         ('{"x": ' + "9" * 5_000 + "}", "BAD_REQUEST"),
+        ('{"x": ' + "[" * 5_000 + '"]}\\"' + '"' + "]" * 5_000 + "}", "BAD_REQUEST"),
+        ('{"x":' * 5_000 + "1" + "}" * 5_000, "BAD_REQUEST"),
         ("5", "BAD_REQUEST"),
     ],
     ids=lambda value: value[:30],
@@ -182,8 +184,12 @@ def test_an_invalid_member_of_the_payload_is_an_error_of_its_operation_alone(
         '{"type": "subscribe", "payload": {"query": NaN}}',
         '{"type": "subscribe", "id": "1", "payload": NaN}{}',
         '{"type": "ping", "payload": {"a": 1, "a": 2}}',
+        '{"type": "ping", "payload": ' + "[" * 5_000 + "]" * 5_000 + "}",
+        '{"id": "1", "type": "subscribe", "payload": ' + "[" * 5_000,
+        '{"id": ' + "[" * 5_000 + "]" * 5_000 + ', "type": "subscribe", "payload": {"query": 1}}',
         '\ufeff{"type": "ping"}',
     ],
+    ids=lambda message: message[:40],
 )
 def test_a_message_that_is_wrong_outside_a_payload_closes_with_4400(live, websocket, message):
     client = websocket(live).init()
