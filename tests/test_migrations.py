@@ -218,6 +218,30 @@ def test_a_run_that_was_broken_off_keeps_its_batches_and_the_next_one_does_the_r
     assert_no_difference()
 
 
+@pytest.mark.parametrize("migrating", ["postgresql"], indirect=True)
+def test_writers_go_on_while_rows_are_folded_and_nothing_is_lost(migrating):
+    """A row of the third batch is locked; those of the finished batches are written."""
+    upgrade(revision="0007")
+    fill_with_old_forms()
+    with db.engine.connect() as holder:
+        holder.execute(text(f"UPDATE product SET price = 7 WHERE id = {MANY}"))
+        fold_all = threading.Thread(target=in_context(migrating, upgrade))
+        fold_all.start()
+        wait_until(lambda: waits_for_a_lock("SELECT product.id%"))
+        with db.engine.begin() as writer:
+            writer.execute(text("SET LOCAL lock_timeout = '500ms'"))
+            writer.execute(text("UPDATE product SET price = 8 WHERE id = 1"))
+            writer.execute(text("UPDATE book SET review_count = 0 WHERE id = 1"))
+        assert fold_all.is_alive()
+        holder.commit()
+    fold_all.join(20)
+    assert not fold_all.is_alive()
+    assert old_forms("product") == old_forms("book") == []
+    with db.engine.connect() as connection:
+        prices = connection.scalars(text("SELECT price FROM product WHERE price > 1 ORDER BY id"))
+        assert prices.all() == [8, 7]
+
+
 POISON = {
     "sqlite": [
         "CREATE TRIGGER poison BEFORE UPDATE ON product WHEN old.id = :id "
@@ -259,12 +283,17 @@ def valid():
 
 
 def waits_for_the_holder():
+    return waits_for_a_lock("CREATE INDEX%")
+
+
+def waits_for_a_lock(statement):
     with db.engine.connect() as connection:
         return connection.scalar(
             text(
-                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' "
+                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE :statement "
                 "AND wait_event_type = 'Lock' AND datname = current_database()"
-            )
+            ),
+            {"statement": statement},
         )
 
 

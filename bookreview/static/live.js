@@ -22,10 +22,11 @@ function card(review, attributes = {}) {
   node.append(
     element("span", stars, { class: "stars", role: "img", "aria-label": `${review.rating} of 5` }),
     " ",
-    element("strong", review.reviewer),
+    // Isolated: marks of direction in one text would turn its neighbours around.
+    element("strong", review.reviewer, { dir: "auto" }),
     " ",
     element("time", created.toLocaleString(), { datetime: created.toISOString() }),
-    element("p", review.text),
+    element("p", review.text, { dir: "auto" }),
   );
   return node;
 }
@@ -39,7 +40,7 @@ const view = {
   },
 
   list({ book, reviews }) {
-    $("title").textContent = `${book.title}, by ${book.author}`;
+    $("title").replaceChildren(element("bdi", book.title), ", by ", element("bdi", book.author));
     $("add").hidden = false;
     $("reviews").setAttribute("aria-live", "off"); // screen readers announce only new reviews
     $("reviews").replaceChildren(...reviews.nodes.map((review) => card(review)));
