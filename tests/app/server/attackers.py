@@ -24,7 +24,11 @@ def connect(server: Any, sent: bytes = b"", receive_buffer: int | None = None) -
     if receive_buffer is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     connection.settimeout(30)
-    connection.connect(("127.0.0.1", server.port))
+    try:
+        connection.connect(("127.0.0.1", server.port))
+    except OSError:
+        connection.close()
+        raise
     with contextlib.suppress(OSError):  # the server may refuse it already
         connection.sendall(sent)
     return connection
