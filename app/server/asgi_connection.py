@@ -55,6 +55,8 @@ class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no typ
         self.opened_at = self.idle_since = time.monotonic()
         self.head_since: float | None = None
         """Since when a head is incomplete."""
+        self._held = 0
+        """The bytes of an incomplete head, or of what follows a complete request."""
         self._unread_since: float | None = None
         """Since when the write buffer is full, or waits to be emptied before the close."""
 
@@ -118,7 +120,7 @@ class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no typ
         self.idle_since = time.monotonic()
 
     def _feed_callback_parser(self, data: bytes) -> bool:
-        """Count the bytes of incomplete heads; respond 400 to what gunicorn's parser cannot bear.
+        """Count the bytes that wait for their request; respond 400 to what cannot be parsed.
 
         gunicorn would log a traceback, for example for a Content-Length of 5,000 digits.
         """
@@ -128,13 +130,22 @@ class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no typ
             _warn_unreadable(type(error).__name__)
             self.refuse(HTTPStatus.BAD_REQUEST, "The request cannot be parsed.")
             proceed = False
-        if proceed and self._current_request is None:
+        if not proceed:
+            self._hold(0)
+        elif self._current_request is None:
+            already = 0 if self.head_since is None else self._held
             self.head_since = self.head_since or time.monotonic()
-            self._connections.add_to_head(self, len(data))
-        elif self.head_since:
+            self._hold(already + len(data))
+        else:
             self.head_since = None
-            self._connections.forget_head(self)
+            # What follows a complete request waits until that is handled, or its stream ends.
+            self._hold(len(self._callback_parser.remaining()))
         return proceed and not self._closed
+
+    def _hold(self, size: int) -> None:
+        if size != self._held:
+            self._held = size
+            self._connections.hold(self, size)
 
     def _on_headers_complete(self) -> Any:
         headers = self._callback_parser.headers

@@ -46,9 +46,9 @@ class OpenConnections:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._open: dict[Connection, None] = {}
-        self._heads: dict[Connection, int] = {}
-        """The bytes of each incomplete head, the oldest first."""
-        self.head_bytes = 0
+        self._held: dict[Connection, int] = {}
+        """The bytes that wait for their request, the oldest first."""
+        self.held_bytes = 0
         self._full_until = 0.0
         self._warn_refused = RepeatedWarning(
             log, f"refused a connection: this process has reached its limit of {limit}"
@@ -66,23 +66,29 @@ class OpenConnections:
         self._open[connection] = None
 
     def discard(self, connection: Connection) -> None:
-        self.forget_head(connection)
+        self._release(connection)
         self._open.pop(connection, None)
 
-    def add_to_head(self, connection: Connection, size: int) -> None:
-        """Count bytes of an incomplete head; cut the oldest ones if all take too much memory."""
-        self._heads[connection] = self._heads.get(connection, 0) + size
-        self.head_bytes += size
-        if self._heads[connection] > bounds.MAX_HEAD_BYTES:
+    def hold(self, connection: Connection, size: int) -> None:
+        """Count the bytes that wait for their request; cut the oldest ones if all are too many."""
+        if size:
+            self.held_bytes += size - self._held.get(connection, 0)
+            self._held[connection] = size  # in its old place, if it has one
+        else:
+            self._release(connection)
+        if connection.head_since is not None and size > bounds.MAX_HEAD_BYTES:
             connection.refuse(431, "The head of the request is too large.")
-        while self.head_bytes > bounds.MAX_HEADS_BYTES:
-            oldest = next(iter(self._heads))
+        while self.held_bytes > bounds.MAX_HEADS_BYTES:
+            oldest = next(iter(self._held))
             cut("head", "memory")
-            oldest.refuse(503, "Too many large requests at once. Please try again.")
-            self.forget_head(oldest)
+            if oldest.head_since is None:  # a response is being sent
+                oldest.abort()
+            else:
+                oldest.refuse(503, "Too many large requests at once. Please try again.")
+            self._release(oldest)
 
-    def forget_head(self, connection: Connection) -> None:
-        self.head_bytes -= self._heads.pop(connection, 0)
+    def _release(self, connection: Connection) -> None:
+        self.held_bytes -= self._held.pop(connection, 0)
 
     def check(self, now: float) -> None:
         """Cut what has taken too long at the monotonic time ``now``."""
@@ -90,7 +96,7 @@ class OpenConnections:
             kind = connection.overdue(now)
             if kind == "head":
                 connection.refuse(408, "The head of the request took too long.")
-                self.forget_head(connection)
+                self._release(connection)
             elif kind == "connection":
                 connection.close()
             elif kind:
@@ -107,7 +113,9 @@ class OpenConnections:
         if now < self._full_until:
             return False
         idle = sorted((c for c in self._open if c.is_idle()), key=lambda c: c.idle_since)
-        chosen = (idle or list(self._heads))[: max(1, len(self._open) // EVICTED_SHARE)]
+        heads = [c for c in self._held if c.head_since is not None]
+        heads.sort(key=lambda c: c.head_since or now)
+        chosen = (idle or heads)[: max(1, len(self._open) // EVICTED_SHARE)]
         for connection in chosen:
             cut("connection" if idle else "head", "capacity")
             connection.abort()
