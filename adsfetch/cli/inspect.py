@@ -98,7 +98,9 @@ def verify(out: Path, dataset: str | None, lock_wait: float, as_json: bool) -> N
         record = {"dataset": store.folder.name, "days": days, "damaged": damaged}
     lines = [f"{day}  {problem}" for day, problem in damaged.items()]
     head = f"{record['dataset']}: {days} days are intact, {len(damaged)} are not"
-    print_result(record, "\n".join([head, *lines]), as_json=as_json)
+    print_result(record, head, as_json=as_json)
+    for line in lines:
+        print_note(line)
     click.get_current_context().exit(int(bool(damaged)))
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from adsfetch.errors import DayError, StuckError, describe
+from adsfetch.errors import AdsError, DayError, StuckError, describe
 from adsfetch.fetch.throttle import Stopped
 
 Result = TypeVar("Result")
@@ -59,10 +59,18 @@ def as_exception(error: BaseException) -> Exception:
     and an exception with a broken attribute whoever looks at it.
     """
     with suppress(BaseException):
+        error = first_of_ours(error)
         _ = str(error), type(error).__name__, getattr(error, "cause", "")
         if isinstance(error, Exception) and not isinstance(error, StopIteration | Stopped):
             return error
     return DayError(f"the source raised {describe(error)}")
+
+
+def first_of_ours(error: BaseException) -> BaseException:
+    """Return the first of our errors in a group, as TaskGroup raises it; else the error itself."""
+    while isinstance(error, BaseExceptionGroup) and (ours := error.subgroup(AdsError)):
+        error = ours.exceptions[0]
+    return error
 
 
 def read_rows(

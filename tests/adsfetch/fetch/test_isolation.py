@@ -10,6 +10,7 @@ import pytest
 
 import adsfetch
 from adsfetch import DayFailure, DayReport, fetch_days
+from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.storage.staging import Staging
 from tests.adsfetch.fetch.scenarios import DAYS, QUICK, one_row, outcomes
 
@@ -156,6 +157,21 @@ def test_whatever_a_source_returns_costs_its_day_only(tmp_path, rows):
     failed = [outcome for outcome in found.values() if isinstance(outcome, DayFailure)]
     assert [failure.day for failure in failed] == [DAYS[2]]
     assert 0 < len(failed[0].reason) <= 500
+
+
+def test_one_of_our_errors_in_a_group_means_what_it_means_alone():
+    calls = []
+
+    def source(day):
+        calls.append(day)
+        if len(calls) == 1:
+            inner = ExceptionGroup("inner", [adsfetch.RateLimitError("0.01")])
+            raise ExceptionGroup("outer", [ValueError("x"), inner])
+        return one_row(day)
+
+    metrics = CallMetrics()
+    assert isinstance(outcomes(source, DAYS[:1], metrics=metrics)[DAYS[0]], DayReport)
+    assert metrics.retries == {"rate limit": 1}
 
 
 def test_an_iterator_of_ones_own_may_raise_anything():

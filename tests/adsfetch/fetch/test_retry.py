@@ -9,6 +9,8 @@ import pytest
 import adsfetch
 from adsfetch import DayFailure, DayReport, Retry, fetch_days
 from adsfetch.fetch.metrics import CallMetrics
+from adsfetch.fetch.retry import RetriedCall
+from adsfetch.fetch.throttle import Throttle
 from tests.adsfetch.fetch.scenarios import DAYS, one_row, outcomes
 
 
@@ -73,3 +75,24 @@ def test_pauses_double_if_the_server_names_no_delay():
     assert isinstance(outcomes(source, DAYS[:1], retry=retry)[DAYS[0]], DayReport)
     waits = [later - sooner for sooner, later in pairwise(times)]
     assert all(wait >= minimum for wait, minimum in zip(waits, [0.05, 0.1, 0.2, 0.2], strict=True))
+
+
+def test_a_call_before_the_days_is_paused_by_a_rate_limit_too():
+    throttle, calls = Throttle(2), []
+
+    def call():
+        calls.append(time.monotonic())
+        if len(calls) == 1:
+            raise adsfetch.RateLimitError("0.2")
+        return "Europe/Berlin"
+
+    metrics = CallMetrics()
+    assert RetriedCall(Retry(), throttle, metrics)(call) == "Europe/Berlin"
+    assert calls[1] - calls[0] >= 0.2
+    assert metrics.retries == {"rate limit": 1}
+
+    def refuse():
+        raise adsfetch.RateLimitError(7200)
+
+    with pytest.raises(adsfetch.QuotaError, match=r"2\.0 hours"):
+        RetriedCall(Retry(), throttle, metrics)(refuse)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from adsfetch import OAuthError, RateLimitError, TransientError
 from tests.adsfetch.google.datasets import FETCH, days_in
 
 
@@ -231,3 +232,31 @@ def test_a_day_that_google_no_longer_has_is_unavailable_and_no_failure(
     ads.behave()
     assert google(*FETCH).code == 0
     assert ads.log()["days"] == []
+
+
+def test_what_the_authentication_library_raises_is_temporary_or_not():
+    auth = pytest.importorskip("google.auth.exceptions")
+    translate = pytest.importorskip("adsfetch.google.errors").translate
+    for temporary in (
+        auth.TransportError("no route"),
+        auth.TimeoutError("slow"),
+        auth.RefreshError("internal_failure", retryable=True),
+    ):
+        assert type(translate(temporary, "v26")) is TransientError
+    for permanent in (
+        auth.RefreshError("invalid_grant"),
+        auth.ReauthFailError("again"),
+        auth.DefaultCredentialsError("no file"),
+        auth.UserAccessTokenError("no token"),
+    ):
+        assert type(translate(permanent, "v26")) is OAuthError
+
+
+def test_a_rate_limit_without_a_quota_error_may_name_its_delay():
+    api = pytest.importorskip("google.api_core.exceptions")
+    retry_info = pytest.importorskip("google.rpc.error_details_pb2").RetryInfo()
+    retry_info.retry_delay.FromMilliseconds(1500)
+    translate = pytest.importorskip("adsfetch.google.errors").translate
+    found = translate(api.ResourceExhausted("busy", details=[retry_info]), "v26")
+    assert isinstance(found, RateLimitError)
+    assert found.retry_after == 1.5
