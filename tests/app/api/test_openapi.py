@@ -1,6 +1,7 @@
 """The OpenAPI document, /docs and `flask openapi`."""
 
 import json
+import re
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -88,6 +89,13 @@ def test_every_field_has_a_type(document):
     for name, schema in document["components"]["schemas"].items():
         for field, shape in schema["properties"].items():
             assert "type" in shape, (name, field)
+
+
+def test_every_pattern_rejects_what_nobody_can_see(document):
+    patterns = {node["pattern"] for node in nodes(document) if "pattern" in node}
+    assert len(patterns) >= 5
+    for invisible in ("\u3164", "\u2800", "\u180e", "\ufe0f", "\U000e0041", " \u00a0\u200b"):
+        assert [pattern for pattern in patterns if re.search(pattern, invisible)] == []
 
 
 def test_query_parameters_are_described_and_never_null(operations):
