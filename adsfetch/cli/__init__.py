@@ -1,6 +1,8 @@
 """The command group ``ads``, and the program ``adsfetch``, which is the same group."""
 
 import gc
+import sys
+from io import TextIOWrapper
 
 import click
 
@@ -32,4 +34,6 @@ def main() -> None:
     # Rows are many objects without cycles. Only the program, which has the process for itself,
     # makes collections rarer; it saves a sixth of the time of a fetch.
     gc.set_threshold(10_000)
+    if isinstance(sys.stdout, TextIOWrapper):  # a name may have letters that a terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     ads(prog_name="adsfetch")

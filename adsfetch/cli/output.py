@@ -40,13 +40,19 @@ def print_result(record: dict[str, Any], text: str, *, as_json: bool) -> None:
     Raise StoreError if it cannot be written; click ends quietly where nobody reads it.
     """
     try:
-        click.echo(json.dumps(record, indent=2, ensure_ascii=False) if as_json else text)
+        click.echo(json_of(record) if as_json else text)
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise
         # What is left in the buffer would fail again, with a traceback, when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise StoreError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def json_of(record: dict[str, Any]) -> str:
+    """Return a record as JSON, with escapes where standard output cannot have every letter."""
+    encoding = getattr(sys.stdout, "encoding", None) or ""
+    return json.dumps(record, indent=2, ensure_ascii=not encoding.lower().startswith("utf"))
 
 
 def print_note(note: str) -> None:

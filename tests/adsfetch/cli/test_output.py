@@ -1,6 +1,7 @@
 """Help texts, exit codes inside another group, and output that cannot be written."""
 
 import fcntl
+import os
 import re
 import subprocess
 import sys
@@ -54,6 +55,19 @@ def test_the_result_goes_to_standard_output_and_what_is_wrong_to_standard_error(
     assert as_json.json["days_held"] == 6
     assert as_json.json["file"] == str(shop.data / "all.csv")
     assert as_json.err == result.err
+
+
+def test_letters_that_standard_output_does_not_have_are_escaped(run_program, tmp_path):
+    (tmp_path / "odd.py").write_text("def fetch_data(day): raise ValueError('Müller 🎈')\n")
+    odd = (*WEEK, "--source", "odd:fetch_data", "--out", "data", "--attempts", "1")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONIOENCODING": "iso8859-5"}
+    as_json = run_program(*odd, "--dataset", "Müller", "--json", env=env)
+    assert as_json.code == 1
+    assert as_json.json["dataset"] == "Müller"
+    assert as_json.json["failed"][0]["reason"] == "ValueError: Müller 🎈"
+    as_text = run_program(*odd, "--dataset", "Müller", env=env)
+    assert as_text.code == 1
+    assert as_text.out.startswith("M\\xfcller: 2024-01-01 to 2024-01-07")
 
 
 def test_quiet_prints_only_what_is_wrong(run, shop):
