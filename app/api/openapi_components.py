@@ -95,11 +95,12 @@ IDEMPOTENCY_KEY = {
     "description": "If the same request is sent again with this key within 24 hours, the "
     "response to the first one is returned and nothing is written.",
 }
+TAG = '(W/)?"[!#-~]*"'
 IF_MATCH = {
     "in": "header",
     "name": "If-Match",
     "required": False,
-    "schema": {**TEXT, "examples": ['"3"']},
+    "schema": {**TEXT, "examples": ['"3"'], "pattern": rf"^(\*|{TAG}(, *{TAG})*)$"},
     "description": "The ETag of the product, with its quotes. If the product has another version "
     "by now, the response is 412 and nothing changes.",
 }

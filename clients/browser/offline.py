@@ -19,10 +19,24 @@ SCHEMA = "document.querySelector('.graphiql-doc-explorer').innerText.includes('S
 RUN = "document.querySelector('.graphiql-execute-button').click()"
 
 
+BODIES = ".opblock-post, .opblock-patch"
+"""The operations with a body."""
+CLICK_IN_BODIES = """
+[...document.querySelectorAll('%s')].map((block) => block.querySelector('%s').click()).length
+"""
+
+
 def check_docs(page: Page, service: Bookstall) -> None:
-    """Open Swagger UI and wait for its operations."""
+    """Open Swagger UI, and send the body that it proposes for each operation as it is."""
     page.open(f"{service.address}/docs")
     page.wait("document.querySelectorAll('.opblock').length > 5")
+    bodies = page.value(CLICK_IN_BODIES % (BODIES, ".opblock-summary-control"))
+    for button in (".try-out__btn", ".execute"):
+        page.wait(f"document.querySelectorAll('{button}').length === {bodies}")
+        page.value(CLICK_IN_BODIES % (BODIES, button))
+    # The first cell of the table of the response is its status.
+    statuses = "[...document.querySelectorAll('.live-responses-table tbody .response-col_status')]"
+    page.wait(f"{statuses}.filter((cell) => /^20[01]/.test(cell.innerText)).length === {bodies}")
     check_requests(page, service)
 
 

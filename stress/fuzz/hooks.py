@@ -10,7 +10,7 @@ from hypothesis import strategies
 from bookreview.isbn import with_check_digit
 
 KEY = "Idempotency-Key"
-VISIBLE = re.compile(r"[!-~]{1,255}")
+VISIBLE = re.compile(r"[!-+\--~]{1,255}")
 BODIES = strategies.integers(0, 10**9 - 1)
 schemathesis.openapi.format("isbn", BODIES.map(lambda number: with_check_digit(f"978{number:09d}")))
 
