@@ -8,23 +8,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 from limits import parse_many
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.parsers import (
+    host,
+    integer_between,
+    long_secret,
+    one_of,
+    origins,
+    redis_url,
+    utf8,
+    visible_ascii,
+)
+
 INSTANCE = Path(__file__).resolve().parent.parent / "instance"
 MAX_CACHE_TTL = 86_400
 MAX_RATE = 1_000_000_000
-MIN_SECRET_LENGTH = 16
+MAX_RATE_SECONDS = 10 * 366 * 86_400
 THREADS = 8
 """Concurrent requests of one process; each may need one database connection."""
 LIVE_THREADS = 2
 """Threads for live connections, under asgi.py only. One more reads the events."""
-_DIGITS = re.compile(r"[0-9]{1,18}")
-_ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
-_VISIBLE = re.compile(r"[!-~]+")
 _NO_TIME = re.compile(r"(per|/)\s*0+\s*[a-z]", re.IGNORECASE)
 T = TypeVar("T")
 
@@ -73,17 +80,17 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
         if not text:  # an empty value counts as unset
             return default
         try:
-            return parse(text)
+            return parse(utf8(text))
         except ValueError as error:
             raise InvalidSetting(name, str(error)) from None
 
     default_log_format = "text" if sys.stderr.isatty() else "json"
     return Settings(
-        database_url=read("DATABASE_URL", default_database_url(), database_url),
+        database_url=read("DATABASE_URL", default_database_url(), usable_database_url),
         redis_url=read("REDIS_URL", None, redis_url),
         secret_key=read("SECRET_KEY", None, long_secret)
         or load_or_create_secret(INSTANCE / "secret_key"),
-        host=read("HOST", "127.0.0.1", str),
+        host=read("HOST", "127.0.0.1", host),
         port=read("PORT", 8000, integer_between(1, 65_535)),
         web_concurrency=read("WEB_CONCURRENCY", 2, integer_between(1, 256)),
         require_api_key=read("REQUIRE_API_KEY", "false", one_of("true", "false")) == "true",
@@ -124,34 +131,19 @@ def database_url(text: str) -> str:
     raise ValueError("must start with sqlite:///, postgresql:// or postgres://")
 
 
-def redis_url(text: str) -> str:
-    """Accept the URLs that redis-py accepts."""
+def usable_database_url(text: str) -> str:
+    """Do as ``database_url``; make the folder of a SQLite file, and reject what is no file."""
+    url = database_url(text)
+    if not url.startswith("sqlite"):
+        return url
+    file = make_url(url).database
+    if not file or file == ":memory:" or Path(file).is_dir():
+        raise ValueError("must name a file, as in sqlite:////var/lib/bookstall/bookstall.db")
     try:
-        parts = urlsplit(text)
-        _ = parts.port  # raises ValueError
-    except ValueError:
-        raise ValueError("is not a Redis URL") from None
-    if parts.scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("must start with redis://, rediss:// or unix://")
-    return text
-
-
-def long_secret(text: str) -> str:
-    """Reject a key that could be guessed."""
-    if len(text) < MIN_SECRET_LENGTH:
-        raise ValueError(f"must have at least {MIN_SECRET_LENGTH} characters")
-    return text
-
-
-def integer_between(minimum: int, maximum: int) -> Callable[[str], int]:
-    """Make a parser of integers from ``minimum`` to ``maximum``."""
-
-    def parse(text: str) -> int:
-        if not (_DIGITS.fullmatch(text) and minimum <= int(text) <= maximum):
-            raise ValueError(f"must be an integer from {minimum} to {maximum}, not {text!r}")
-        return int(text)
-
-    return parse
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"names a folder that cannot be made: {error}") from None
+    return url
 
 
 def rate(text: str) -> Rate | None:
@@ -163,51 +155,22 @@ def rate(text: str) -> Rate | None:
         (item,) = parse_many(text)
     except ValueError:
         raise ValueError(message) from None
-    if not 1 <= item.amount <= MAX_RATE or _NO_TIME.search(text):
+    is_possible = 1 <= item.amount <= MAX_RATE and item.get_expiry() <= MAX_RATE_SECONDS
+    if not is_possible or _NO_TIME.search(text):
         raise ValueError(message)
     return Rate(item.amount, item.get_expiry())
 
 
-def origins(text: str) -> tuple[str, ...]:
-    """Parse the origins of other sites whose pages may call, as browsers write them; or ``*``."""
-    if text == "*":
-        return ("*",)
-    try:
-        return tuple(_origin(part.strip().lower()) for part in text.split(","))
-    except ValueError:
-        message = "must be origins such as https://shop.example, separated by commas, or *"
-        raise ValueError(f"{message}, not {text!r}") from None
-
-
-def _origin(text: str) -> str:
-    parts = urlsplit(text)
-    host = text.partition("://")[2].removesuffix(f":{parts.port}")
-    if not (_ORIGIN.fullmatch(text) and parts.hostname) or parts.port == 0:
-        raise ValueError
-    has_own_port = parts.port not in {None, {"http": 80, "https": 443}[parts.scheme]}
-    return f"{parts.scheme}://{host}:{parts.port}" if has_own_port else f"{parts.scheme}://{host}"
-
-
-def visible_ascii(text: str) -> str:
-    """Reject a token that a header cannot carry."""
-    if not _VISIBLE.fullmatch(text):
-        raise ValueError("must be visible ASCII characters without spaces")
-    return text
-
-
-def one_of(*words: str) -> Callable[[str], str]:
-    """Make a parser that accepts only ``words``."""
-
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"must be {' or '.join(words)}, not {text!r}")
-        return text
-
-    return parse
-
-
 def load_or_create_secret(path: Path) -> str:
     """Return the secret in the file at ``path``; create it, readable by its owner only."""
+    try:
+        return long_secret(_load_or_create(path).strip())
+    except (OSError, ValueError) as error:
+        reason = f"is not set, and cannot be kept in {path}: {error}"
+        raise InvalidSetting("SECRET_KEY", reason) from None
+
+
+def _load_or_create(path: Path) -> str:
     if path.exists():
         return path.read_text()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -30,10 +30,14 @@ def create() -> None:
     Set PROMETHEUS_MULTIPROC_DIR to it, unless an operator has set that.
     """
     _remove_abandoned()
-    folder = _create_locked()
     inherited = os.environ.get(VARIABLE)
-    if os.environ.get(METRICS_VARIABLE) in {None, "", inherited}:
-        os.environ[METRICS_VARIABLE] = str(folder)
+    try:
+        folder = _create_locked()
+        if os.environ.get(METRICS_VARIABLE) in {None, "", inherited}:
+            os.environ[METRICS_VARIABLE] = str(folder)
+        Path(os.environ[METRICS_VARIABLE]).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"bookstall: the folder of the metrics cannot be made: {error}") from None
     os.environ[VARIABLE] = str(folder)
     atexit.register(_remove, folder, os.getpid())
 

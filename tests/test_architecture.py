@@ -19,7 +19,8 @@ PACKAGES = ("app", "bookreview", "inventory", "adsfetch")
 TOOLS = ("stack", "stress", "bench", "clients")
 BLUEPRINTS = {"bookreview", "inventory"}
 LAYERS = """
-app.errors app.json app.text app.config app.extensions app.single_flight app.logging app.run_folder
+app.errors app.json app.text app.config app.parsers app.extensions app.single_flight app.logging
+app.run_folder
 app.db app.redis
 app.http app.events app.ratelimit
 app.auth app.cache

@@ -3,7 +3,6 @@
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVarTuple
 
 from flask import Flask, current_app
@@ -12,7 +11,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql import CompoundSelect, Select
 
-from app.config import LIVE_THREADS, THREADS, InvalidSetting
+from app.config import LIVE_THREADS, THREADS
 from app.db.timeouts import CONNECT_TIMEOUT, install_wait_timeout
 from app.extensions import db
 
@@ -57,7 +56,6 @@ def configure_engine(app: Flask) -> Engine:
         engine = db.engine
     event.listen(engine, "checkin", _record_use)
     if engine.dialect.name == "sqlite":
-        _make_folder(engine.url.database)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
@@ -82,15 +80,6 @@ def _make_autocommit_engine(engine: Engine) -> Engine:
 
 def _is_autocommit(connection: Connection) -> bool:
     return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-
-
-def _make_folder(file: str | None) -> None:
-    if file and file != ":memory:":
-        try:
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = f"names a folder that cannot be made: {error}"
-            raise InvalidSetting("DATABASE_URL", reason) from None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:

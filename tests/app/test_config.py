@@ -41,6 +41,41 @@ def test_every_setting_is_read_from_its_variable():
     assert settings.log_format == "text"
 
 
+@pytest.mark.parametrize(
+    "host", ["::", "::1", "fe80::1%eth0", "0.0.0.0", "localhost", "shop.example", "a_b-c.d"]
+)
+def test_a_name_or_an_address_is_a_host(host):
+    assert from_env({**SECRET, "HOST": host}).host == host
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "redis://host",
+        "redis://host/",
+        "rediss://:secret@host:6380/2",
+        "redis://host/0?socket_keepalive=true",
+        "unix:///run/redis.sock?db=1",
+    ],
+)
+def test_urls_of_redis(url):
+    assert from_env({**SECRET, "REDIS_URL": url}).redis_url == url
+
+
+@pytest.mark.parametrize("content", ["", "short", "\n", "\udc80" * 40])
+def test_a_secret_in_the_file_that_could_be_guessed_is_rejected(tmp_path, content):
+    path = tmp_path / "secret_key"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InvalidSetting, match=rf"^bookstall: SECRET_KEY .*{path}[^\n]*$"):
+        load_or_create_secret(path)
+
+
+def test_a_folder_in_which_no_secret_can_be_created_is_one_line():
+    with pytest.raises(InvalidSetting, match=r"^bookstall: SECRET_KEY [^\n]*$"):
+        load_or_create_secret(Path("/proc/none/secret_key"))
+
+
 @pytest.mark.parametrize("empty", ["", " "])
 def test_an_empty_setting_counts_as_unset(empty):
     assert from_env({**SECRET, "PORT": empty, "REDIS_URL": empty}) == from_env(SECRET)
@@ -73,6 +108,26 @@ def test_the_service_runs_with_either_scheme_of_postgresql(make_app, postgres_da
         ("REDIS_URL", "redis://host:port"),
         ("REDIS_URL", "redis://host:99999"),
         ("REDIS_URL", "redis://[::1"),
+        ("REDIS_URL", "redis://host/zero"),
+        ("REDIS_URL", "redis://host/0/1"),
+        ("REDIS_URL", "redis://host?socket_timeout=soon"),
+        ("REDIS_URL", "redis://host?nonsense=1"),
+        ("REDIS_URL", "redis://host?protocol=9"),
+        ("REDIS_URL", "unix:///run/redis.sock?db=one"),
+        ("DATABASE_URL", "sqlite://"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+        ("DATABASE_URL", "sqlite:////tmp"),
+        ("DATABASE_URL", "sqlite:////proc/none/shop.db"),
+        ("DATABASE_URL", "sqlite:////dev/null/shop.db"),
+        ("HOST", "127.0.0.1:8000"),
+        ("HOST", "http://127.0.0.1"),
+        ("HOST", "unix:/run/it.sock"),
+        ("HOST", "two hosts"),
+        ("HOST", "::1::2"),
+        ("HOST", "-b"),
+        ("SECRET_KEY", "long enough, but with a \udcff"),
+        ("HOST", "two\nlines"),
+        ("RATE_LIMIT_READ", "10 per 99999999999999999999 second"),
         ("SECRET_KEY", "too short"),
         ("PORT", "0"),
         ("PORT", "65536"),
@@ -113,6 +168,10 @@ def test_an_error_message_does_not_contain_the_password():
         ("flask db upgrade", "DATABASE_URL", "sqlite:////proc/none/shop.db"),
         ("gunicorn wsgi:app", "PORT", "eighty"),
         ("gunicorn wsgi:app", "REDIS_URL", "nonsense"),
+        ("gunicorn wsgi:app", "DATABASE_URL", "sqlite:////proc/none/shop.db"),
+        ("gunicorn -k asgi --reuse-port asgi:app", "HOST", "http://here"),
+        ("flask keys list", "REDIS_URL", "redis://host?nonsense=1"),
+        ("flask prepare", "WEB_CONCURRENCY", "many"),
     ],
 )
 def test_an_invalid_value_stops_the_start_with_one_line(command, name, value):

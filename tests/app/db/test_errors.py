@@ -15,6 +15,7 @@ from tests import databases
 
 ROOT = Path(__file__).parents[3]
 BOOK = {"title": "Emma", "author": "Jane Austen"}
+ROWS = "isbn,title,author,sku,name,price\n9780141439587,Emma,Jane,A-1,Lamp,1\n"
 REQUESTS = [
     ("GET", "/books", None),
     ("GET", "/books/1/reviews", None),
@@ -50,11 +51,14 @@ def warnings_of(caplog):
     return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
-@pytest.mark.parametrize("with_redis", [False, True])
+@pytest.fixture(params=["without Redis", "with Redis"])
+def settings(request, redis_url):
+    return {"redis_url": redis_url} if request.param == "with Redis" else {}
+
+
 def test_without_tables_every_request_is_a_503_and_one_line_says_make_migrate(
-    make_app, empty_database, redis_url, with_redis, caplog, monkeypatch
+    make_app, empty_database, settings, caplog, monkeypatch
 ):
-    settings = {"redis_url": redis_url} if with_redis else {}
     client = make_app(empty_database, **settings).test_client()
     monkeypatch.setattr(errors, "_logged_at", {})
     for method, path, body in REQUESTS:
@@ -73,11 +77,7 @@ def test_without_tables_every_request_is_a_503_and_one_line_says_make_migrate(
     assert client.get("/healthz").status_code == 200
 
 
-@pytest.mark.parametrize("with_redis", [False, True])
-def test_without_tables_readyz_blames_the_migrations_alone(
-    make_app, empty_database, redis_url, with_redis
-):
-    settings = {"redis_url": redis_url} if with_redis else {}
+def test_without_tables_readyz_blames_the_migrations_alone(make_app, empty_database, settings):
     response = make_app(empty_database, **settings).test_client().get("/readyz")
     assert response.status_code == 503
     checks = {"database": "ok", "migrations": "not at head", "cache": "unknown"}
@@ -159,9 +159,7 @@ def test_a_bug_in_a_statement_stays_a_500(app, client):
     "command", ["keys list", "keys create x", "books load FILE", "products load FILE"]
 )
 def test_a_command_ends_with_one_line_and_1(make_app, empty_database, command, tmp_path):
-    (tmp_path / "it.csv").write_text(
-        "isbn,title,author,sku,name,price\n9780141439587,Emma,Jane,A-1,Lamp,1\n"
-    )
+    (tmp_path / "it.csv").write_text(ROWS)
     arguments = command.replace("FILE", str(tmp_path / "it.csv")).split()
     result = make_app(empty_database).test_cli_runner().invoke(args=arguments)
     assert result.exit_code == 1
