@@ -4,7 +4,7 @@ import csv
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from itertools import chain, islice
@@ -22,6 +22,8 @@ FORMULA_CHARS = re.compile(r"[=+\-@\t\r]")
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*(e[+-]?\d+)?%?", re.IGNORECASE)
 ROWS_AT_ONCE = 1000
 
+Check = Callable[[Sequence[str], Sequence[Sequence[str]]], None]
+
 
 class RowEncoder:
     """Encode rows that have the same columns as lines of CSV."""
@@ -35,8 +37,10 @@ class RowEncoder:
     def header(self) -> bytes:
         return encode([[name] for name in self.columns])
 
-    def encode_rows(self, day: date, rows: Iterable[Row | Batch]) -> Iterator[tuple[int, bytes]]:
-        """Yield chunks: the number of rows, and their lines."""
+    def encode_rows(
+        self, day: date, rows: Iterable[Row | Batch], check: Check | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield chunks: the number of rows, and their lines; ``check`` sees their columns."""
         remaining = iter(rows)
         for first in remaining:
             if isinstance(first, Batch):
@@ -44,6 +48,8 @@ class RowEncoder:
             else:
                 chunk = chain([first], islice(remaining, ROWS_AT_ONCE - 1))
                 columns = list(zip(*[self._cells_of_row(day, row) for row in chunk], strict=True))
+            if check:
+                check(self.columns, columns)
             escaped = [escape_formulas(column) for column in columns] if self._escape else columns
             yield len(columns[0]), encode(escaped)
 

@@ -1,13 +1,11 @@
 """The dates in the rows of a day: a source is believed only if they are of the day asked for."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 
 from adsfetch.dates import readings_of_cell
-from adsfetch.errors import DayError
-from adsfetch.sources import Batch, Row
-from adsfetch.storage.csv import DATE_COLUMNS, as_text
+from adsfetch.storage.csv import DATE_COLUMNS
 
 ALSO_DATE = "day"
 """A column that is checked only where there is no other, and only where its text is a date."""
@@ -27,17 +25,6 @@ class RowDates:
         self.rows = self.wrong = 0
         self._example = ""
 
-    def check(self, rows: Iterable[Row | Batch]) -> Iterator[Row | Batch]:
-        """Yield the rows; at their end raise DayError if there are some of another day."""
-        for row in rows:
-            if isinstance(row, Batch):
-                self.add_columns(row.names, row.columns)
-            elif isinstance(row, dict | Mapping):
-                self._add_row(row)
-            yield row
-        if self.wrong:
-            raise DayError(self.problem)
-
     @property
     def problem(self) -> str:
         """Return how many rows are of another day; an empty string if none is."""
@@ -56,11 +43,6 @@ class RowDates:
         checks = [[self._is_right(name, text) for text in column] for name, column in cells]
         self.wrong += sum(not all(row) for row in zip(*checks, strict=True))
 
-    def _add_row(self, row: Row) -> None:
-        self.rows += 1
-        cells = ((name, as_text(row[name])) for name in date_columns(row))
-        self.wrong += not all(self._is_right(name, text) for name, text in cells)
-
     def _read(self, name: str, text: str) -> bool:
         days = readings_of_cell(text)
         right = self._day in days or (name == ALSO_DATE and not days)
@@ -69,7 +51,6 @@ class RowDates:
         return right
 
 
-def date_columns(names: Container[str]) -> list[str]:
+def date_columns(names: Sequence[str]) -> list[str]:
     """Return the names that are those of a date column."""
-    found = [name for name in MUST_BE_DATE if name in names]
-    return found or [name for name in (ALSO_DATE,) if name in names]
+    return [name for name in MUST_BE_DATE if name in names] or [ALSO_DATE]

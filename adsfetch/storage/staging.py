@@ -44,18 +44,20 @@ class Staging:
         target = self._folder / f"{day}.csv"
         if target.exists() and not target.is_file():
             raise DayError(f"{target} is not a file: move it away")
-        digest, count = hashlib.sha256(), 0
+        digest, count, dates = hashlib.sha256(), 0, RowDates(day)
         with atomic.temporary_file(target) as temp:
-            remaining = RowDates(day).check(rows)
+            remaining = iter(rows)
             first = list(islice(remaining, 1))
             encoder = self._encoder
             if first and not encoder:
                 encoder = self._new_encoder(columns_of(first[0]))
-            for number, lines in encode(encoder, day, chain(first, remaining)):
+            for number, lines in encode(encoder, day, chain(first, remaining), dates):
                 with atomic.disk_errors(target):
                     temp.write(lines)
                 digest.update(lines)
                 count += number
+            if dates.problem:
+                raise DayError(dates.problem)
             self._define_columns(encoder)
         columns = encoder.columns if encoder else ()
         return StagedDay(day, Path(temp.name), count, digest.hexdigest(), columns)
@@ -70,9 +72,9 @@ class Staging:
 
 
 def encode(
-    encoder: RowEncoder | None, day: date, rows: Iterable[Row | Batch]
+    encoder: RowEncoder | None, day: date, rows: Iterable[Row | Batch], dates: RowDates
 ) -> Iterator[tuple[int, bytes]]:
     """Yield the header and the lines of a day; nothing while no column is known."""
     if encoder:
         yield 0, encoder.header
-        yield from encoder.encode_rows(day, rows)
+        yield from encoder.encode_rows(day, rows, dates.add_columns)
