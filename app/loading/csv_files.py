@@ -23,6 +23,8 @@ UNDECODABLE_BYTES = "bookstall.bytes"
 """The name of our codec error handler."""
 _BYTE, _LAST_BYTE = 0xDC00, 0xDCFF
 _SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)
+_BLANKS = r"\t \u00a0\u1680\u2000-\u200f\u202f\u205f\u2060\u3000\ufeff"
+"""Spaces, and characters without width: marks of direction, and byte order marks within a file."""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -191,7 +193,7 @@ class QuotedCells:
 
     def __init__(self, delimiter: str) -> None:
         self._delimiter = delimiter
-        blanks = rf"(?:(?!{re.escape(delimiter)})[^\S\r\n])*+"
+        blanks = rf"(?:(?!{re.escape(delimiter)})[{_BLANKS}])*+"
         self._cell = re.compile(rf'{blanks}"((?:[^"]++|"")*+)("?){blanks}')
 
     def split(self, record: str) -> list[str]:

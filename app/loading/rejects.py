@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TextIO
 
 from app.loading.csv_files import UNDECODABLE_BYTES, Row
@@ -13,14 +14,15 @@ from app.loading.files import Input, Output
 ADDED_COLUMNS = (("line", "reason"), ("rejected line", "rejection reason"))
 """The two columns before those of the input: the first pair, unless the input has such a column."""
 _HEADER = re.compile(
-    rb'(sep=.\r?\n)?"?(?:line|rejected line)"?[^a-z"]{1,4}"?(?:reason|rejection reason)\b', re.IGNORECASE
+    r'((?i:sep)=.\r?\n)?"?(line|rejected line)"?[^a-z"]"?(reason|rejection reason)\b'
 )
 
 
-def is_rejects_file(head: bytes) -> bool:
-    """Return whether a file with these first bytes, in any encoding, was written by a load."""
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\xff\xfe").replace(b"\0", b"")
-    return _HEADER.match(text) is not None
+def is_rejects_file(head: bytes, encoding: str = "utf-8") -> bool:
+    """Return whether a load wrote a file with these first bytes, in this encoding or any usual."""
+    usual = head.lstrip(b"\xef\xbb\xbf\xff\xfe").replace(b"\0", b"").decode("latin-1")
+    texts = (usual, head.decode(encoding, "replace"))
+    return any(_HEADER.match(text) is not None for text in texts)
 
 
 def count_added_columns(names: Sequence[str], used: Collection[str]) -> int:
@@ -47,7 +49,7 @@ class RejectsFile:
     """A CSV file of rejected rows with line and reason; it appears at the end of the load."""
 
     def __init__(self, path: str, source: Input, form: CsvFormat) -> None:
-        self._output = Output(path, source, is_rejects_file)
+        self._output = Output(path, source, partial(is_rejects_file, encoding=form.encoding))
         self._form = form
         self._file: TextIO | None = None
 

@@ -116,6 +116,7 @@ def test_every_kind_of_line_end_is_read(load, line_end):
         'Emma,\t"Austen, Jane"\t,9780141439587',
         'Emma,\u00a0"Austen, Jane",\u3000"9780141439587"\u2009',
         'Emma, "Austen, Jane" ,"9780141439587"\r',
+        '\ufeff"Emma",\u200e"Austen, Jane",\u200b"9780141439587"',
     ],
 )
 def test_blanks_beside_quotes_are_no_data(client, load, row):

@@ -116,7 +116,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp037"])
 @pytest.mark.parametrize(("head", "row", "options"), CASES)
 def test_a_rejects_file_is_loaded_with_the_same_options(load_file, head, row, options, encoding):
     content = "".join(f"{line}\n" for line in (head, row.format("")) if line)
@@ -177,6 +177,8 @@ def test_the_added_columns_are_recognized(names, used, added):
         (b'"line","reason","sku"\r\n', True),
         (b"sep=;\nline;reason;sku", True),
         (b"rejected line\trejection reason\tline", True),
+        ("line→reason→sku".encode(), True),
+        (b"Line,Reason,sku", False),
         (b"line,reasonable", False),
         (b"lines,reason", False),
         (b"line", False),
