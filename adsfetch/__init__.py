@@ -1,7 +1,7 @@
 """Fetch Google Ads reports by date range, completely and without duplicates.
 
 To read the package, take the modules in this order: errors, sources; fetch/pool, retry and
-throttle; storage/store and manifest; plan, run; cli. google/ is the only part that uses the
+throttle; storage/states, store and manifest; plan, run; cli. google/ is the only part that uses the
 Google Ads client, and can be read last.
 """
 
