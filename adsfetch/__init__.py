@@ -1,6 +1,6 @@
 """Fetch Google Ads reports by date range, completely and without duplicates.
 
-To read the package, take the modules in this order: errors, sources; fetch/pool, retry and
+To read the package, take the modules in this order: errors, sources; fetch/pool, isolation, retry
 throttle; storage/states, store and manifest; plan, run; cli. google/ is the only part that uses the
 Google Ads client, and can be read last.
 """

@@ -9,6 +9,7 @@ import click
 from adsfetch.cli.options import Day, folder_of, run_options, settings_of, source_of, source_options
 from adsfetch.cli.output import examples, print_note, print_result
 from adsfetch.dates import RELATIVE, days_between, parse_day, today_in
+from adsfetch.errors import UsageError
 from adsfetch.plan import Plan, WantedRange, between, daily, last_years
 from adsfetch.run import Run
 
@@ -66,9 +67,13 @@ def update(**options: Any) -> None:
 
 def run_fetch(wanted: WantedRange, options: dict[str, Any]) -> None:
     """Run, print the summary, and exit with its code."""
-    source = source_of(options)
-    folder = folder_of(options["out"], options["dataset"], source.name)
-    run = Run(source, folder.absolute(), settings_of(options))  # a source may change the folder
+    try:
+        source = source_of(options)
+        folder = folder_of(options["out"], options["dataset"], source.name)
+        path = folder.absolute()  # a source may change the current folder
+    except FileNotFoundError:
+        raise UsageError("the current folder was deleted: change to another one") from None
+    run = Run(source, path, settings_of(options))
     if options["dry_run"]:
         print_plan(folder.name, run.preview(wanted), as_json=options["as_json"])
         return

@@ -1,5 +1,7 @@
 """Wrong options and arguments."""
 
+import subprocess
+import sys
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -59,6 +61,23 @@ def test_days_that_are_too_old_for_the_source_are_not_asked_for_and_no_failure(r
     again = run("update", *shop.options, "--today", "2024-03-31", "--json", "--lookback", "3")
     assert again.code == 0, again.err
     assert min(shop.calls) == "2024-03-26"
+
+
+def test_a_current_folder_that_was_deleted_is_named(tmp_path):
+    program = (
+        "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')\n"
+        "from adsfetch.cli import main; main()"
+    )
+    arguments = ["update", *EXAMPLE]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "Error: the current folder was deleted: change to another one\n"
 
 
 def test_a_missing_configuration_is_named(run):
