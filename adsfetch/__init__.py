@@ -1,8 +1,8 @@
 """Fetch Google Ads reports by date range, completely and without duplicates.
 
-To read the package, take the modules in this order: errors, sources; fetch/pool, isolation, retry
-throttle; storage/states, store and manifest; plan, run; cli. google/ is the only part that uses the
-Google Ads client, and can be read last.
+To read the package, take the modules in this order: errors, sources; fetch/pool, retry,
+throttle and isolation; storage/states, store and manifest; plan, run; cli. google/ is the only
+part that uses the Google Ads client, and can be read last.
 """
 
 from adsfetch.errors import (
