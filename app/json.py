@@ -8,9 +8,6 @@ from typing import Any, NoReturn
 
 import orjson
 
-MAX_DIGITS = 4_300
-"""Of an integer: Python's own limit, because longer ones take time to convert."""
-
 
 class InvalidJson(ValueError):
     """The text is not JSON, or not JSON that we accept; the message is the reason."""
@@ -29,32 +26,28 @@ def decode(text: str | bytes, decoder: json.JSONDecoder) -> Any:
         raise InvalidJson("it is not UTF-8") from None
     except RecursionError:
         raise InvalidJson("it is nested too deeply") from None
-    except ArithmeticError:
-        raise InvalidJson("it contains a number that is too large") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise InvalidJson(str(error)[:200]) from None
+    except InvalidJson:
+        raise
+    except (ArithmeticError, ValueError):  # int() accepts 4,300 digits, as more take long
+        raise InvalidJson("it contains a number that is too large") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("an object has a duplicate name")
+        raise InvalidJson("an object has a duplicate name")
     return members
 
 
 def _reject_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise OverflowError
-    return int(digits)
+    raise InvalidJson(f"{name} is not a JSON number")
 
 
 def _signed_integer(digits: str) -> int | Decimal:
     # As an int, -0 would be accepted as 0.
-    return _integer(digits) if digits != "-0" else Decimal(digits)
+    return int(digits) if digits != "-0" else Decimal(digits)
 
 
 def _float(digits: str) -> float:
@@ -75,7 +68,7 @@ def _decoder(fraction: Callable[[str], Any], integer: Callable[[str], Any]) -> j
 
 DECIMALS = _decoder(Decimal, _signed_integer)
 """Reads fractions as Decimal."""
-FLOATS = _decoder(_float, _integer)
+FLOATS = _decoder(_float, int)
 """Reads fractions as float; equally strict."""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from flask import Blueprint, Response, request, send_from_directory
 
 from app.errors import NotAcceptable
+from app.http.accept import HTML, negotiate
 
 bp = Blueprint("pages", __name__)
 STATIC = Path(__file__).parent / "static"
@@ -27,8 +28,7 @@ def live() -> Response:
 @bp.get("/graphql")
 def graphiql() -> Response:
     """Return the GraphiQL page; operations are sent by POST."""
-    accepted = request.accept_mimetypes
-    if accepted.provided and not accepted["text/html"]:
+    if negotiate(request.environ.get("HTTP_ACCEPT", ""), HTML) is None:
         raise NotAcceptable("GET returns a page as text/html only; send operations by POST.")
     page = _page("graphiql.html", GRAPHIQL_POLICY)
     page.headers["Vary"] = "Accept"

@@ -1,7 +1,7 @@
 """Everything that we use of strawberry beyond its documentation: its schema, its protocols."""
 
-import json
-import re
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
@@ -9,10 +9,14 @@ from typing import Any, cast
 import orjson
 import strawberry
 from graphql import GraphQLSchema
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnect, WebSocketState
 from starlette.websockets import WebSocketDisconnected as StarletteDisconnected
 from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
-from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.http.exceptions import (
+    NonJsonMessageReceived,
+    NonTextMessageReceived,
+    WebSocketDisconnected,
+)
 from strawberry.http.streaming import SSETransport, merge_stream_with_heartbeat
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
@@ -21,10 +25,11 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Messag
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
-from app.errors import ApiError, BadRequest, TooManyOperations
+from app.errors import ApiError, TooManyOperations
 from app.graphql.errors import from_failure
+from app.graphql.messages import decode_message
 from app.graphql.request import parse_request
-from app.json import FLOATS, InvalidJson, decode, escape_surrogates
+from app.json import InvalidJson, escape_surrogates
 
 HANDLER = "strawberry.subscriptions.protocols.graphql_transport_ws.handlers"
 PRIVATE_NAMES = (
@@ -33,8 +38,11 @@ PRIVATE_NAMES = (
     "strawberry.asgi:GraphQL.graphql_transport_ws_handler_class",
     "strawberry.asgi:GraphQL.websocket_adapter_class",
     "strawberry.asgi:GraphQL.schema",
+    "strawberry.asgi:ASGIWebSocketAdapter.iter_json",
     "strawberry.asgi:ASGIWebSocketAdapter.send_json",
     "strawberry.asgi:ASGIWebSocketAdapter.close",
+    "strawberry.http.exceptions:NonJsonMessageReceived",
+    "strawberry.http.exceptions:NonTextMessageReceived",
     "strawberry.http.exceptions:WebSocketDisconnected",
     "strawberry.http.streaming:SSETransport.encode_next",
     "strawberry.http.streaming:merge_stream_with_heartbeat",
@@ -48,6 +56,8 @@ PRIVATE_NAMES = (
     f"{HANDLER}:BaseGraphQLTransportWSHandler.connection_acknowledged",
     f"{HANDLER}:BaseGraphQLTransportWSHandler.context",
 )
+IN_LOOP_MAX = 4_096
+"""The characters of a longer message are read in a thread: 128 kB can take 50 ms."""
 MAX_OPERATIONS = 50
 MAX_ID_BYTES = 1_024
 """Of an operation: its id is kept as long as it runs, and sent with each event."""
@@ -68,6 +78,20 @@ def pre_execution_error(errors: Any) -> ExecutionResult:
 class WebSocketAdapter(ASGIWebSocketAdapter):
     """A WebSocket; reports a client that has disconnected by the exception of strawberry."""
 
+    async def iter_json(
+        self, *, ignore_parsing_errors: bool = False
+    ) -> AsyncGenerator[object, None]:
+        with contextlib.suppress(WebSocketDisconnect):
+            while self.ws.application_state != WebSocketState.DISCONNECTED:
+                try:
+                    text = await self.ws.receive_text()
+                except KeyError:
+                    raise NonTextMessageReceived from None
+                try:
+                    yield await _decode(text)
+                except InvalidJson:
+                    raise NonJsonMessageReceived from None
+
     async def send_json(self, message: Mapping[str, object]) -> None:
         with _translate_disconnect():
             await super().send_json(message)
@@ -77,6 +101,12 @@ class WebSocketAdapter(ASGIWebSocketAdapter):
         with _translate_disconnect():
             printable = escape_surrogates(reason).encode()[:MAX_REASON_BYTES]
             await super().close(code, printable.decode(errors="ignore"))
+
+
+async def _decode(text: str) -> object:
+    if len(text) < IN_LOOP_MAX:
+        return decode_message(text)
+    return await asyncio.to_thread(decode_message, text)
 
 
 @contextmanager
@@ -146,50 +176,6 @@ def _members(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _ignore(_: Any) -> None:
-    """Stand for any number."""
-
-
-# A string without an end extends to the end of the text: each character is read once.
-TOKEN = re.compile(r'"(?:[^"\\]|\\.?)*(?:"|\Z)|[][{}]|[^][{}"]+', re.DOTALL)
-OPENING, CLOSING = frozenset("[{"), frozenset("]}")
-# Reads what ``decode`` rejects: objects are tuples of pairs, numbers are None.
-LENIENT = json.JSONDecoder(
-    object_pairs_hook=tuple, parse_int=_ignore, parse_float=_ignore, parse_constant=_ignore
-)
-
-
-def _blame_operation(text: str | bytes, reason: InvalidJson) -> dict[str, Any]:
-    """Return the ``subscribe`` message whose payload is not valid; raise JSONDecodeError."""
-    try:
-        pairs = _decode_leniently(text if isinstance(text, str) else text.decode())
-    except ValueError:
-        pairs = None
-    message = dict(pairs) if isinstance(pairs, tuple) else {}
-    if message.get("type") != "subscribe" or pairs is None or len(message) != len(pairs):
-        raise json.JSONDecodeError(str(reason), "", 0) from None
-    return {**message, "payload": BadRequest(f"The payload is not JSON: {reason}.")}
-
-
-def _decode_leniently(text: str) -> Any:
-    try:
-        return LENIENT.decode(text)
-    except RecursionError:
-        return LENIENT.decode("".join(_outermost(text)))
-
-
-def _outermost(text: str) -> Iterator[str]:
-    """Yield an object with null in the place of the arrays and objects in it."""
-    depth = 0
-    for token in TOKEN.findall(text):
-        depth += token in OPENING
-        if depth <= 1:
-            yield token
-        elif depth == 2 and token in OPENING:  # noqa: PLR2004 - one in the outermost
-            yield "null"
-        depth -= token in CLOSING
-
-
 _SSE = SSETransport()
 STREAM_HEADERS = dict(_SSE.headers)
 
@@ -225,9 +211,3 @@ class ProtocolView(GraphQL[Any, None]):
 
     def encode_json(self, data: object) -> str:
         return _encode(data)
-
-    def decode_json(self, data: str | bytes) -> object:
-        try:
-            return decode(data, FLOATS)
-        except InvalidJson as reason:
-            return _blame_operation(data, reason)

@@ -5,6 +5,7 @@ from functools import lru_cache
 from werkzeug.http import parse_accept_header
 
 JSON = "application/json"
+HTML = "text/html"
 EVENT_STREAM = "text/event-stream"
 
 

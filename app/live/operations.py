@@ -4,11 +4,10 @@ A query or a mutation runs in a thread, as over HTTP. A subscription follows the
 """
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
-from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from flask import Flask
@@ -18,9 +17,8 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionResult
 
 from app.auth.policy import Client
-from app.db.errors import is_unavailable, unavailable
 from app.errors import ApiError, BadRequest
-from app.graphql.errors import RequestError, from_failure
+from app.graphql.errors import RequestError
 from app.graphql.execution import Caller, Prepared, execute, is_request_error, prepare
 from app.graphql.request import GraphQLRequest
 from app.graphql.strawberry_adapter import pre_execution_error
@@ -28,14 +26,20 @@ from app.live.connection import ClientConnection
 from app.live.hub import Hub, RunInThread
 from app.live.metrics import ACTIVE_SUBSCRIPTIONS
 from app.live.registry import ConnectionRegistry
+from app.live.results import (
+    RawResults,
+    Results,
+    failed_unless_limited,
+    once,
+    prepend,
+    report_failures,
+)
 from app.live.shared_execution import RootFactory, SharedExecutions
 from app.live.subscription_query import CURSOR_ARGUMENT, ParsedSubscription
 from app.services import services_of
 
 MAX_PARSED = 1_024
 """Subscription documents that stay parsed; one of them does not count against the read quota."""
-TEMPORARY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-Results = AsyncGenerator[ExecutionResult, None]
 
 
 class LiveSchema(NamedTuple):
@@ -98,22 +102,23 @@ class Operations:
         """Return the results of an operation on a WebSocket; a failure is a result too."""
         caller = self._caller(context_value)
         request = GraphQLRequest(query, operation_name, variable_values or {})
-        return _report_failures(self._results(request, caller), caller)
+        return report_failures(self._results(request, caller), caller)
 
     async def open_stream(
         self, request: GraphQLRequest, context: ConnectionContext, *, read_only: bool
     ) -> Results:
         """Begin an operation on an event stream, and return its results.
 
-        Raise the ApiErrors that tell the client to try again later; others are results.
+        A limit that it exceeds raises ApiError, so that the response is a 429. Other failures
+        are results, as they are of the operation and not of the request.
         """
         caller = self._caller(context)
         results = self._results(request, caller, read_only=read_only, is_counted=True)
         try:
             first = await anext(results)
         except (RequestError, ApiError, SQLAlchemyError) as failure:
-            return _once(_failed(_unless_temporary(failure), caller))
-        return _report_failures(_prepend(first, results), caller)
+            return once(failed_unless_limited(failure, caller))
+        return report_failures(prepend(first, results), caller)
 
     async def execute(
         self, request: GraphQLRequest, context: ConnectionContext, *, read_only: bool
@@ -127,7 +132,7 @@ class Operations:
             prepared = await self._prepare(request, caller, read_only=read_only, is_counted=True)
             return await self._single_result(prepared, request, caller)
         except (RequestError, ApiError, SQLAlchemyError) as failure:
-            return _failed(_unless_temporary(failure), caller)
+            return failed_unless_limited(failure, caller)
 
     async def _results(
         self,
@@ -136,7 +141,7 @@ class Operations:
         *,
         read_only: bool = False,
         is_counted: bool = False,
-    ) -> AsyncGenerator[ExecutionResult | None, None]:
+    ) -> RawResults:
         """Yield the results of an operation; of a subscription first None, once it has begun."""
         parsed = self._parsed.get((request.query, request.operation_name))
         if parsed is None:
@@ -173,7 +178,7 @@ class Operations:
 
         prepared: Prepared = await self._in_request_thread(count_and_prepare)
         if read_only and prepared.kind is OperationType.MUTATION:
-            raise BadRequest("Send a mutation by POST; a GET only reads.")
+            raise BadRequest("Send a mutation by POST, and with an Idempotency-Key to /graphql.")
         return prepared
 
     async def _parse(self, prepared: Prepared, request: GraphQLRequest) -> ParsedSubscription:
@@ -204,7 +209,7 @@ class Operations:
         caller: Caller,
         *,
         is_counted: bool,
-    ) -> AsyncGenerator[ExecutionResult | None, None]:
+    ) -> RawResults:
         client = caller.client
         subscription = parsed.bind(request.variables)
         arguments = subscription.arguments
@@ -228,43 +233,3 @@ class Operations:
             self._policy.count_read(client)
         with self._app.app_context():
             self._schema.check(arguments)
-
-
-async def _once(result: ExecutionResult) -> Results:
-    yield result
-
-
-async def _prepend(
-    first: ExecutionResult | None, others: AsyncGenerator[ExecutionResult | None, None]
-) -> AsyncGenerator[ExecutionResult | None, None]:
-    async with aclosing(others):
-        yield first
-        async for result in others:
-            yield result
-
-
-async def _report_failures(
-    results: AsyncGenerator[ExecutionResult | None, None], caller: Caller
-) -> Results:
-    try:
-        async with aclosing(results):
-            async for result in results:
-                if result is not None:
-                    yield result
-    except Exception as failure:  # noqa: BLE001 - a bug ends its operation, not the connection
-        yield _failed(failure, caller)
-
-
-def _unless_temporary(failure: Exception) -> Exception:
-    """Raise ``failure`` if another try may succeed: HTTP has statuses for that."""
-    if isinstance(failure, SQLAlchemyError) and is_unavailable(failure):
-        failure = unavailable(failure)
-    if isinstance(failure, ApiError) and failure.status in TEMPORARY:
-        raise failure
-    return failure
-
-
-def _failed(failure: Exception, caller: Caller) -> ExecutionResult:
-    if isinstance(failure, RequestError):
-        return pre_execution_error(failure.errors)
-    return pre_execution_error([from_failure(failure, caller.request_id)])

@@ -1,5 +1,6 @@
 """Event streams: graphql-sse, with the checks and headers that other requests have too."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, cast
@@ -16,6 +17,7 @@ from app.graphql.strawberry_adapter import STREAM_HEADERS, event_stream
 from app.http.accept import EVENT_STREAM, JSON, negotiate
 from app.http.cors import Cors
 from app.http.instrumentation import REQUEST_ID
+from app.http.preconditions import check_preconditions
 from app.http.problems import buffered_problem
 from app.http.request import check_content, read_json
 from app.http.response import NO_SNIFFING
@@ -43,6 +45,7 @@ class EventStreams:
             raise NotAcceptable(f"This resource is available as {EVENT_STREAM} or {JSON} only.")
         if method == "POST":
             check_content(connection.environ)
+            check_preconditions(connection.environ, evaluates_if_match=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond with a stream, or with JSON to a client that accepts only that; raise ApiError.
@@ -53,12 +56,16 @@ class EventStreams:
         if connection.environ["REQUEST_METHOD"] == "GET":
             sent = parse_query_string(scope["query_string"])
         else:
-            sent = parse_request(read_json(await Request(scope, receive).body(), FLOATS))
+            body = await Request(scope, receive).body()
+            # In a thread: a body of 1 MB can take a quarter of a second.
+            sent = parse_request(await asyncio.to_thread(read_json, body, FLOATS))
         await self._send(await self._execute(sent, connection), connection)
 
     async def _execute(self, sent: GraphQLRequest, connection: ClientConnection) -> Response:
         context = ConnectionContext(connection)
-        read_only = connection.environ["REQUEST_METHOD"] == "GET"
+        environ = connection.environ
+        # A mutation of a stream is not stored for its Idempotency-Key.
+        read_only = environ["REQUEST_METHOD"] == "GET" or "HTTP_IDEMPOTENCY_KEY" in environ
         if _media_type(connection) == JSON:
             result = await self._operations.execute(sent, context, read_only=read_only)
             return Response(encode(_document(result)), 200, NOT_STORED, JSON)
