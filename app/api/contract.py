@@ -162,7 +162,7 @@ def check_request() -> None:
     view = current_app.view_functions.get(request.endpoint or "")
     options = options_of(view)
     if view is not None and request.method not in READS:
-        check_preconditions(evaluates_if_match=options.evaluates_if_match)
+        check_preconditions(request.environ, evaluates_if_match=options.evaluates_if_match)
     if options.response is None:
         return
     if request.query_string and options.query is None:

@@ -12,10 +12,9 @@ from typing import Any
 from flask import Response, request
 
 from app.errors import BadRequest, PreconditionFailed
-from app.http.response import GZIP_ETAG_SUFFIX
+from app.http.response import GZIP_ETAG_SUFFIX, Environ
 from app.http.route_options import View, set_options
 
-IF_MATCH = "If-Match"
 # An element of the list, which may be empty. A WSGI server joins several header lines with commas.
 ELEMENT = re.compile(r'[ \t]*(?:(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,|\Z)')
 ANY = "*"
@@ -26,7 +25,7 @@ def if_match(view: Callable[..., Any]) -> View:
 
     @wraps(view)
     def with_versions(**arguments: Any) -> Response:
-        header = request.headers.get(IF_MATCH)
+        header = request.environ.get("HTTP_IF_MATCH")
         versions = None if header is None else parse_if_match(header)
         response: Response = view(**arguments, versions=versions)
         return response
@@ -56,14 +55,13 @@ def parse_if_match(header: str) -> frozenset[str] | None:
     return frozenset(versions)
 
 
-def check_preconditions(*, evaluates_if_match: bool) -> None:
+def check_preconditions(environ: Environ, *, evaluates_if_match: bool) -> None:
     """Reject a write whose preconditions the view does not evaluate."""
-    headers = request.headers
-    if "If-None-Match" in headers:
+    if "HTTP_IF_NONE_MATCH" in environ:
         raise PreconditionFailed("If-None-Match is evaluated for reads only.")
-    header = headers.get(IF_MATCH)
+    header = environ.get("HTTP_IF_MATCH")
     if header is None:
-        if "If-Unmodified-Since" in headers:
+        if "HTTP_IF_UNMODIFIED_SINCE" in environ:
             detail = "If-Unmodified-Since is not evaluated: nothing here has a Last-Modified date."
             raise PreconditionFailed(detail)
     elif not evaluates_if_match and parse_if_match(header) is not None:

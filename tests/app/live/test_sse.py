@@ -67,6 +67,32 @@ def test_a_mutation_by_get_is_rejected(live, stream, book, accept):
     assert json.loads(live.request("GET", f"/books/{one}")[2])["review_count"] == 0
 
 
+def test_a_mutation_with_an_idempotency_key_is_rejected(live, stream, book):
+    one = book(live)
+    headers = {"Idempotency-Key": "k"}
+    for _ in range(2):
+        response = stream(live, ADD, headers=headers, book=one)
+        assert "BAD_REQUEST" in response.response.read().decode()
+    assert json.loads(live.request("GET", f"/books/{one}")[2])["review_count"] == 0
+    assert stream(live, NAME, headers=headers).next()[1] == {"data": {"__typename": "Query"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("If-Match", ",", 400),
+        ("If-Match", '"1"', 412),
+        ("If-None-Match", "*", 412),
+        ("If-Unmodified-Since", "yesterday", 412),
+    ],
+)
+def test_a_precondition_of_a_post_is_never_ignored(live, stream, book, name, value, status):
+    one = book(live)
+    response = stream(live, ADD, headers={name: value}, book=one)
+    assert (response.status, response.header("Content-Type")) == (status, PROBLEM)
+    assert json.loads(live.request("GET", f"/books/{one}")[2])["review_count"] == 0
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [
