@@ -91,13 +91,15 @@ def fetch_days(
             while todo and len(running) < 2 * workers:
                 running.add(pool.submit(fetcher.fetch_day, todo.pop(streak.pick(len(todo)))))
             done, running = wait(running, return_when=FIRST_COMPLETED)
+            if any(map(ends_run, done)):
+                fetcher.stop()
+                done, running = done | wait(running).done, set()  # days that end just now count
             for outcome in outcomes(done):
                 streak.count(outcome)
                 yield outcome
             streak.check()
     finally:
-        fetcher.throttle.close()  # starts no more calls
-        fetcher.end_of_run.set_result(None)  # abandons the running ones
+        fetcher.stop()
         pool.shutdown(cancel_futures=True)
 
 
@@ -149,6 +151,12 @@ class DayFetcher(Generic[Kept]):
     throttle: Throttle
     end_of_run: Future[None] = field(default_factory=Future)
 
+    def stop(self) -> None:
+        """Start no more calls, and abandon the running ones."""
+        self.throttle.close()
+        if not self.end_of_run.done():
+            self.end_of_run.set_result(None)
+
     def fetch_day(self, day: date) -> Outcome[Kept]:
         """Try a day until it is fetched or has failed; raise only what ends the run."""
         call = RetriedCall(self.retry, self.throttle, self.metrics)
@@ -176,6 +184,12 @@ class DayFetcher(Generic[Kept]):
         if not isinstance(rows, Iterable):
             raise DayError(f"the source returned {type(rows).__name__}, not rows")
         return read_rows(rows, partial(self.keep, day), is_abandoned)
+
+
+def ends_run(future: Future[Any]) -> bool:
+    """Return whether a day has raised an error that ends the run."""
+    error = future.exception()
+    return error is not None and not isinstance(error, Stopped)
 
 
 def outcomes(done: Iterable[Future[Outcome[Kept]]]) -> Generator[Outcome[Kept], None, None]:
