@@ -24,6 +24,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\)[a-z ]*:.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 15
 
 run: $(VENV)/service ## migrate, then serve on 127.0.0.1:8000 (SQLite and sample data, unless DATABASE_URL is set)
+	@echo "Preparing the database: a few seconds"
 	@$(BIN)/flask prepare
 	@exec $(BIN)/gunicorn -k asgi --reuse-port asgi:app
 
@@ -80,15 +81,16 @@ clean: ## remove the environment and the caches; instance/ with its database sta
 	@rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 $(BIN)/pip:
+	@echo "Creating $(VENV): a few seconds"
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/service: $(BIN)/pip requirements.lock setup.cfg
-	@echo "Installing the service into $(VENV): about half a minute the first time"
+	@echo "Installing the service into $(VENV): one or two minutes the first time"
 	@$(LOCKED) requirements.lock
 	@$(THIS)
 	@touch $@
 
 $(VENV)/developer: $(VENV)/service requirements-dev.lock
-	@echo "Installing the developer tools into $(VENV): about a minute the first time"
+	@echo "Installing the developer tools into $(VENV): one to three minutes the first time"
 	@$(LOCKED) requirements-dev.lock
 	@touch $@

@@ -113,7 +113,8 @@ def post_worker_init(worker: Any) -> None:
     GracefulShutdown(asgi_worker, app.shut_down)
     for listener in asgi_worker.listeners:
         for option, value in LISTENER_OPTIONS.items():
-            listener.setsockopt(*option, value)
+            with contextlib.suppress(OSError):  # a Unix socket has none of TCP
+                listener.setsockopt(*option, value)
 
 
 def child_exit(server: Any, worker: Any) -> None:

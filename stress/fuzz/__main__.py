@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from stress.fuzz.run import DATABASES, fuzz
+from stress.fuzz.run import DATABASES, fuzz, log_of
 
 
 @click.command()
@@ -19,7 +19,8 @@ def main(databases: tuple[str, ...], seconds: int, seed: int | None) -> None:
     for database in databases or DATABASES:
         click.secho(f"\n## {database}, {seconds} s, seed {chosen}", bold=True)
         done = fuzz(database, seconds=seconds, seed=chosen)
-        click.echo(done.stdout + done.stderr)
+        click.echo(done.stdout)
+        click.echo(f"exit code {done.returncode}; this output is in {log_of(database, chosen)}")
         codes.append(done.returncode)
     sys.exit(1 if any(codes) else 0)
 

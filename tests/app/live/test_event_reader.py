@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.config import THREADS
 from app.live.hub import RING_SIZE
 from stack.servers import Postgres
 from tests.app.live.event_listener import (
@@ -51,7 +52,8 @@ def test_reviews_of_many_writers_arrive_once_and_in_order(app, client, listen):
         path = f"/books/{books[number % 4]}/reviews"
         return app.test_client().post(path, json=REVIEW).status_code
 
-    with ThreadPoolExecutor(20) as pool:
+    # As many as a process has: more would wait for a connection of the pool, and may get a 503.
+    with ThreadPoolExecutor(THREADS) as pool:
         assert set(pool.map(add, range(200))) == {201}
     listener.wait_for(200)
     assert listener.positions == list(range(1, 201))
