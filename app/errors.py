@@ -29,19 +29,17 @@ ApiError
     └── ShuttingDown             503  this process accepts no more live connections
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
-from app.json import escape_surrogates
+from app.json import json_pointers
 
 RETRY_AFTER_SECONDS = 2
 CHALLENGE = 'Bearer realm="bookstall"'  # as RFC 6750 specifies
 LISTED_ERRORS_MAX = 20
 """A response lists at most this many invalid fields, as a client can send very many of them."""
-POINTER_MAX = 200
-"""The characters of a JSON pointer that are reported: clients choose the names in it."""
 
 
 class ApiError(Exception):
@@ -180,7 +178,7 @@ class Unprocessable(ApiError):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
     def __init__(self, messages: Mapping[Any, Any], where: str) -> None:
-        leaves = _leaves(messages)  # of messages as marshmallow nests them
+        leaves = json_pointers(messages)  # of messages as marshmallow nests them
         self.listed = list(islice(leaves, LISTED_ERRORS_MAX))
         more = sum(1 for _ in leaves)
         omitted = f" {more} more error{'s are' if more > 1 else ' is'} not listed." if more else ""
@@ -249,18 +247,3 @@ class ShuttingDown(OverCapacity):
 
     close_code = 1012
     retry_after = 1
-
-
-def _leaves(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(messages, Mapping):
-        for key, below in messages.items():
-            # Cut first: a name can be as long as the body.
-            step = str(key)[: POINTER_MAX + 1].replace("~", "~0").replace("/", "~1")
-            yield from _leaves(below, path if key == "_schema" else f"{path}/{step}")
-    else:
-        yield from ((_printable(path), escape_surrogates(str(message))) for message in messages)
-
-
-def _printable(pointer: str) -> str:
-    cut = pointer if len(pointer) <= POINTER_MAX else f"{pointer[:POINTER_MAX]}…"
-    return escape_surrogates(cut)

@@ -2,11 +2,14 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NoReturn
 
 import orjson
+
+POINTER_MAX = 200
+"""The characters of a JSON pointer that are reported: clients choose the names in it."""
 
 
 class InvalidJson(ValueError):
@@ -80,3 +83,19 @@ def encode(document: Any) -> bytes:
 def escape_surrogates(text: str) -> str:
     """Write lone surrogates as escapes: clients can send them, and UTF-8 cannot encode them."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def json_pointers(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the JSON pointer (RFC 6901) and the text of each message in nested mappings."""
+    if isinstance(messages, Mapping):
+        for key, below in messages.items():
+            # Cut first: a name can be as long as the body.
+            step = str(key)[: POINTER_MAX + 1].replace("~", "~0").replace("/", "~1")
+            yield from json_pointers(below, path if key == "_schema" else f"{path}/{step}")
+    else:
+        yield from ((_printable(path), escape_surrogates(str(message))) for message in messages)
+
+
+def _printable(pointer: str) -> str:
+    cut = pointer if len(pointer) <= POINTER_MAX else f"{pointer[:POINTER_MAX]}…"
+    return escape_surrogates(cut)
