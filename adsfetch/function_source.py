@@ -18,6 +18,7 @@ from adsfetch.fetch.isolation import IsAbandoned, call_isolated
 from adsfetch.sources import FetchData, Row, Source
 
 SPEC = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+IMPORT_SECONDS = 30.0  # or the timeout of a call, if that is longer
 LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")})
 IMPORTING = (str(Path(__file__).parent), importlib.__file__, "<frozen")
 
@@ -54,12 +55,13 @@ class FunctionSource(Source):
 
     @cached_property
     def function(self) -> FetchData:
+        seconds = max(self.call_timeout, IMPORT_SECONDS)
         try:
-            return call_isolated(self._import, self.call_timeout, Future())
+            return call_isolated(self._import, seconds, Future())
         except StuckError:
             raise UsageError(
-                f"--source {self.identity}: its import does not end within "
-                f"{self.call_timeout:g} s (--timeout)"
+                f"--source {self.identity}: its import does not end within {seconds:g} s; a "
+                "longer --timeout allows more"
             ) from None
 
     def _import(self, _is_abandoned: IsAbandoned) -> FetchData:

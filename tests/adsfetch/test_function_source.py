@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from adsfetch import UsageError, function_source
+
 WEEK = ("fetch", "2024-01-01", "2024-01-03", "--out", "data")
 
 
@@ -45,11 +47,14 @@ def test_an_import_that_fails_is_one_line_with_file_and_line(run, tmp_path, code
     assert result.out == ""
 
 
-def test_an_import_that_does_not_end_is_given_up(run, tmp_path):
-    (tmp_path / "mine.py").write_text("import time\ntime.sleep(600)\n")
-    result = fetch(run, "mine:fetch_data", "--timeout", "0.3")
-    assert result.code == 2
-    assert "its import does not end within 0.3 s (--timeout)" in result.err
+def test_an_import_that_does_not_end_is_given_up(tmp_path, monkeypatch):
+    (tmp_path / "endless_import.py").write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(function_source, "IMPORT_SECONDS", 0.2)
+    source = function_source.FunctionSource("endless_import:fetch_data", 0.1)
+    with pytest.raises(UsageError, match=r"its import does not end within 0\.2 s"):
+        source.open()
+    source.close()
 
 
 @pytest.mark.parametrize(
@@ -151,11 +156,9 @@ def test_a_source_that_changes_the_folder_or_prints_does_no_harm(run, tmp_path):
 
 
 def test_the_path_of_imports_is_as_before_after_a_run(tmp_path, monkeypatch):
-    from adsfetch.function_source import FunctionSource  # noqa: PLC0415 - after the change of folder
-
     monkeypatch.chdir(tmp_path)
     before = list(sys.path)
-    source = FunctionSource("os:getcwd", 5.0)
+    source = function_source.FunctionSource("os:getcwd", 5.0)
     source.open()
     assert sys.path[0] == os.fspath(tmp_path)
     source.close()
