@@ -1,5 +1,6 @@
 """Files that are written completely or not at all, even after a power cut."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -62,8 +63,14 @@ def move_into_place(temp: Path, target: Path) -> None:
 
 
 def linked_file(path: Path) -> Path:
-    """Return the file to which a symbolic link leads; any other path unchanged."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    """Return the file to which a symbolic link leads; any other path unchanged.
+
+    Raise OSError for a device or a pipe, which is neither waited for nor replaced.
+    """
+    real = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if real.exists() and not (real.is_file() or real.is_dir()):
+        raise OSError(errno.EINVAL, "it is a device or a pipe")
+    return real
 
 
 def copy_attributes(source: Path, target: Path) -> None:
@@ -75,7 +82,7 @@ def copy_attributes(source: Path, target: Path) -> None:
                 os.chown(target, owner, group)
                 break
     with suppress(OSError):
-        target.chmod(stat.S_IMODE(old.st_mode))
+        target.chmod(stat.S_IMODE(old.st_mode) | stat.S_IRUSR)  # we read it again
     with suppress(OSError):
         for name in os.listxattr(source):
             os.setxattr(target, name, os.getxattr(source, name))
@@ -104,6 +111,13 @@ def disk_errors(target: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise StoreError(f"cannot write {target}: {reason}; its old content is intact") from error
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a small file; nothing if there is none."""
+    with read_errors(path):
+        real = linked_file(path)
+        return real.read_bytes() if real.exists() else b""
 
 
 @contextmanager

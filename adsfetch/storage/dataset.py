@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adsfetch.errors import StoreError, UsageError
-from adsfetch.storage.atomic import read_errors, write_file
+from adsfetch.storage.atomic import read_file, write_file
 
 Range = tuple[date, date]
 LOOKBACK = 30
@@ -84,9 +84,8 @@ class Dataset:
 def load(path: Path) -> Dataset:
     """Return the dataset that a file describes; without a file, a new dataset."""
     try:
-        with read_errors(path):
-            text = path.read_text(encoding="utf-8-sig") if path.exists() else "{}"
-        return parse(json.loads(text))
+        text = read_file(path).decode("utf-8-sig")
+        return parse(json.loads(text)) if path.exists() else Dataset()
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StoreError(
             f"{path} is damaged ({error}); delete this file, no day is lost"

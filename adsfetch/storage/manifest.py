@@ -16,9 +16,7 @@ TYPES = {"rows": int, "size": int, "sha256": str, "changed": int, "problem": str
 
 def load(path: Path) -> dict[date, Entry]:
     """Return the last entry of each day; incomplete and corrupt lines are ignored."""
-    with atomic.read_errors(path):
-        content = path.read_bytes() if path.exists() else b""
-    lines = content.decode("utf-8-sig", "replace").split("\n")
+    lines = atomic.read_file(path).decode("utf-8-sig", "replace").split("\n")
     return {entry.day: entry for line in lines if (entry := parse_line(line))}
 
 

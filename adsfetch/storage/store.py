@@ -67,7 +67,8 @@ class Store:
         """Write to the manifest what has changed since it was read; clean up after killed runs."""
         with atomic.disk_errors(self.days_folder):
             self.days_folder.mkdir(parents=True, exist_ok=True)
-            for path in (self.days_folder, self.folder, self.aggregate_path):
+        for path in (self.days_folder, self.folder, self.aggregate_path):
+            with atomic.disk_errors(path):
                 atomic.remove_leftovers(path)
         if self.entries != self._saved_entries:
             manifest.rewrite(self.manifest_path, self.entries.values())

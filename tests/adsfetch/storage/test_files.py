@@ -189,6 +189,29 @@ def test_what_is_no_file_is_no_day_and_is_not_waited_for(shop, fetch, run, speci
     assert run("verify", "--out", "data", timeout=20).code == 1
 
 
+@pytest.mark.parametrize("name", REPLACED)
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_in_the_place_of_a_file_is_neither_replaced_nor_waited_for(
+    shop, fetch, run, name, linked
+):
+    fetch(*WEEK)
+    file = shop.data / name
+    file.unlink()
+    pipe = shop.folder / "pipe" if linked else file
+    os.mkfifo(pipe)
+    if linked:
+        file.symlink_to(pipe)
+    assert f"{name}: it is a device or a pipe" in one_line(fetch(*MORE, timeout=20), 1)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert file.is_symlink() == linked
+
+
+def test_a_file_that_nobody_may_read_can_be_read_after_it_was_replaced(tmp_path):
+    (tmp_path / "file").touch(mode=0o000)
+    write_file(tmp_path / "file", b"x")
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o400
+
+
 @pytest.mark.parametrize("place", ["data", "data/fetch_data", "data/fetch_data/days"])
 def test_a_file_in_the_place_of_a_folder_is_named(shop, fetch, place):
     path = shop.folder / place
