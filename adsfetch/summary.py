@@ -147,8 +147,8 @@ class Summary:
     def problems(self) -> list[str]:
         """Return what is wrong, in lines for standard error."""
         lines = [f"failed {f.day}: {f.reason} (tries: {f.tries})" for f in self.failures_by_day()]
-        if len(lines) > MAX_FAILURES_SHOWN:
-            lines[MAX_FAILURES_SHOWN:] = [f"... and {len(lines) - MAX_FAILURES_SHOWN} more days"]
+        if (more := len(lines) - MAX_FAILURES_SHOWN) > 0:
+            lines[MAX_FAILURES_SHOWN:] = [f"... and {more} more days: adsfetch missing lists them"]
         left = f" ({self.not_tried} days were not tried)" if self.not_tried else ""
         return lines + ([f"stopped: {self.reason}{left}"] if self.stopped else [])
 
