@@ -9,7 +9,7 @@ from typing import Any, cast
 import orjson
 import strawberry
 from graphql import GraphQLSchema
-from starlette.websockets import WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from starlette.websockets import WebSocketDisconnected as StarletteDisconnected
 from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.http.exceptions import (
@@ -208,6 +208,13 @@ class ProtocolView(GraphQL[Any, None]):
 
     websocket_adapter_class = WebSocketAdapter
     graphql_transport_ws_handler_class = TransportWsHandler
+
+    def allows_handshake(self, request: WebSocket) -> bool:
+        """Return whether a page, or what is no browser, may open this WebSocket."""
+        raise NotImplementedError
+
+    def _check_websocket_origin(self, request: WebSocket) -> bool:
+        return self.allows_handshake(request)
 
     def encode_json(self, data: object) -> str:
         return _encode(data)

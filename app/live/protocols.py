@@ -46,7 +46,7 @@ class GraphQLProtocols(ProtocolView):
         self._in_thread = in_thread
         self._cors = cors
 
-    def _check_websocket_origin(self, request: WebSocket) -> bool:
+    def allows_handshake(self, request: WebSocket) -> bool:
         return self.is_allowed_origin(request.scope[SCOPE_KEY])
 
     def is_allowed_origin(self, connection: ClientConnection) -> bool:
