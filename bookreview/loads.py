@@ -37,7 +37,7 @@ class SpreadsheetIsbn(Isbn):
         except ValueError as error:
             raise ValueError(f"Not an ISBN: {error}") from None
         # The check digit decides whether the padded text is an ISBN.
-        text = re.sub(r"\.0*$", "", text.lstrip("='"))
+        text = re.sub(r"\.0*$", "", text.strip("='"))
         return text.zfill(10) if re.fullmatch(r"[0-9]{6,8}[0-9Xx]", text) else text
 
 

@@ -68,6 +68,8 @@ def _without_exponent(text: str) -> str:
 def parse_integer(cell: str) -> int | str:
     """Return an integer, also from ``2008.0`` as spreadsheets write it, else the text."""
     text = _unmarked(cell)
+    if _THOUSANDS.fullmatch(text):
+        raise ValueError("Not a whole number: its last three digits may be thousands or decimals.")
     match = _INTEGER.fullmatch(text)
     return int(match[1]) if match else text
 

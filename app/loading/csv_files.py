@@ -211,7 +211,7 @@ class QuotedCells:
                 if at < len(record) and record[at] != self._delimiter:
                     raise csv.Error(f"text after the closing quote of column {len(cells)}")
             else:
-                cell = record[start:].partition(self._delimiter)[0]
-                cells.append(cell)
-                at = start + len(cell)
+                end = record.find(self._delimiter, start)
+                at = len(record) if end < 0 else end
+                cells.append(record[start:at])
         return cells

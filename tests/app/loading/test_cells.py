@@ -43,6 +43,7 @@ ISBNS = [
     f'= "{EMMA}" ',
     f"'{EMMA}",
     f"={EMMA}",
+    f"='{EMMA}'",
     f"{EMMA}.0",
     f"{EMMA}.00",
     "9.780141439587E+12",
@@ -182,6 +183,14 @@ def test_the_export_of_a_library_site_is_loaded(client, load, path):
     result = load(rows, *maps, *KEY)
     assert result.stdout == "loaded 2, updated 0, unchanged 0, rejected 0\n", result.output
     assert [b["isbn"] for b in client.get("/books").json["items"]] == [EMMA, None]
+
+
+@pytest.mark.parametrize("written", ["1.000", "12,000", "=" + '"1.000"'])
+def test_a_whole_number_with_a_separator_of_thousands_is_rejected(app, path, written):
+    load = load_command(app, "products", path)
+    quoted = written.replace('"', '""')
+    assert load(f'sku,name,price,stock_level\nl1,Lamp,1,"{quoted}"\n').exit_code == 1
+    assert reasons(path)[0].startswith("stock_level: Not a whole number")
 
 
 @pytest.mark.parametrize("cell", ['="', '="a', "='", "'", "=", "#", '=""""', "E+", "1E+9999"])

@@ -67,18 +67,21 @@ def test_a_folder_cannot_be_loaded(app, tmp_path):
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
 
 
-def test_progress_is_shown_only_on_a_terminal(sqlite_database, path):
+@pytest.mark.parametrize("name", ["file", "pipe"])
+def test_progress_is_shown_only_on_a_terminal(sqlite_database, path, name):
     path.write_text(HEAD + EMMA)
+    name = str(path) if name == "file" else "-"
     reader, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     process = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "wsgi", "books", "load", str(path)],
+        [sys.executable, "-m", "flask", "--app", "wsgi", "books", "load", name],
         env={**os.environ, "DATABASE_URL": sqlite_database, "SECRET_KEY": SECRET},
+        input=path.read_bytes(),
         stdout=subprocess.PIPE,
         stderr=terminal,
         check=True,
     )
     os.close(terminal)
-    assert b"100%" in os.read(reader, 100_000)
+    assert (b"49.0B" if name == "-" else b"100%") in os.read(reader, 100_000)
     os.close(reader)
     assert process.stdout == b"loaded 1, updated 0, unchanged 0, rejected 0\n"
