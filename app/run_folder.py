@@ -15,13 +15,11 @@ from pathlib import Path
 
 PREFIX = "bookstall-metrics-"
 VARIABLE = "BOOKSTALL_RUN_FOLDER"
-LOCK = "lock"
-"""Locked while the folder is in use; it has the process id of the master."""
+OWNER = "pid"
+"""Has the process id of the master. The folder is locked while the master or a worker runs."""
 PATIENCE_SECONDS = 2.5
 """Workers whose master was killed notice it within a second, and end."""
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-_held: list[int] = []
-"""The open lock file: inherited by the workers, so it is locked as long as one of them runs."""
 
 
 def create() -> None:
@@ -33,13 +31,13 @@ def create() -> None:
     inherited = os.environ.get(VARIABLE)
     try:
         folder = _create_locked()
+        atexit.register(_remove, folder, os.getpid())
         if os.environ.get(METRICS_VARIABLE) in {None, "", inherited}:
             os.environ[METRICS_VARIABLE] = str(folder)
         Path(os.environ[METRICS_VARIABLE]).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SystemExit(f"bookstall: the folder of the metrics cannot be made: {error}") from None
     os.environ[VARIABLE] = str(folder)
-    atexit.register(_remove, folder, os.getpid())
 
 
 def current() -> Path | None:
@@ -49,16 +47,12 @@ def current() -> Path | None:
 
 
 def _create_locked() -> Path:
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        with suppress(BlockingIOError):  # else another start took it for an abandoned one
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if (folder / LOCK).exists():
-                os.write(lock, f"{os.getpid()}\n".encode())
-                _held.append(lock)
-                return folder
-        os.close(lock)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    # On the folder itself: systemd-tmpfiles, which removes old files, leaves locked folders alone.
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (folder / OWNER).write_text(str(os.getpid()))
+    return folder
 
 
 def _remove(folder: Path, owner: int) -> None:
@@ -78,10 +72,10 @@ def _remove_abandoned() -> None:
 
 
 def _remove_unlocked(folder: Path) -> bool:
-    """Remove ``folder`` unless it is locked; raise OSError if it is not a folder of this user."""
-    lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
+    """Remove ``folder`` unless it is locked; raise OSError if no master of this user made it."""
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        if os.fstat(lock).st_uid != os.geteuid():
+        if os.fstat(lock).st_uid != os.geteuid() or not (folder / OWNER).exists():
             raise PermissionError(folder)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -96,7 +90,7 @@ def _remove_unlocked(folder: Path) -> bool:
 def _owner_runs(folder: Path) -> bool:
     """Return whether the master that made ``folder`` runs; if not, its workers end soon."""
     try:
-        os.kill(int((folder / LOCK).read_text()), 0)
+        os.kill(int((folder / OWNER).read_text()), 0)
     except ProcessLookupError:
         return False
     return True

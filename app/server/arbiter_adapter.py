@@ -96,7 +96,8 @@ class WorkerReplacement:
         self._notice_changes()
         if len(server.WORKERS) > server.num_workers:
             self._wait_for_new_workers()
-        if len(server.WORKERS) >= server.num_workers or time.monotonic() >= self._retry_at:
+        is_pause = time.monotonic() < self._retry_at and self._any_serves()
+        if len(server.WORKERS) >= server.num_workers or not is_pause:
             self._manage()
 
     def _wait_for_new_workers(self) -> None:
@@ -110,18 +111,21 @@ class WorkerReplacement:
             self._server.reap_workers()
             self._notice_changes()
 
+    def _any_serves(self) -> bool:
+        return any(map(_is_serving, self._server.WORKERS.values()))
+
     def _notice_changes(self) -> None:
         """Forget the workers that serve by now, and those that ended without."""
         for pid, worker in list(self._starting.items()):
             if pid not in self._server.WORKERS:
                 del self._starting[pid]
                 self._retry_at = time.monotonic() + RETRY_SECONDS
-                log.error("worker %d could not start; the others go on", pid)
+                log.error("worker %d could not start", pid)
             elif _is_serving(worker):
                 del self._starting[pid]
 
     def _spawn_worker(self) -> Any:
-        others_serve = any(map(_is_serving, self._server.WORKERS.values()))
+        others_serve = self._any_serves()
         late = others_serve or self._server.master_pid != 0
         try:
             with _listening_later(late=late):
