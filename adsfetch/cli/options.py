@@ -57,7 +57,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as
 OUT = click.option("--out", type=FOLDER, required=True, metavar="DIR", help="Folder of the data.")
 LOOKBACK = click.option(
     "--lookback",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 10_000),
     help="Days until the numbers of a day are final; by default as in the last run, at first 30.",
 )
 EARLIEST = click.option(
