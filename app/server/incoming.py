@@ -1,6 +1,7 @@
 """A request that a wsgi worker is receiving, before a thread handles it."""
 
 import re
+import socket
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ EMPTY_LINE = b"\r\n"
 HAS_BODY = re.compile(rb"\n(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 EXPECT_CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+RECEIVED_AT_ONCE = 262_144
 MAX_FRAMING = 8
 """A body in chunks of single bytes takes 6 times as much."""
 PRIVATE_NAMES = (
@@ -105,3 +107,13 @@ class IncomingRequest:
 
     def _count_body(self, chunk: bytes) -> None:
         self._body_bytes += len(chunk)
+
+
+def received_from(connection: socket.socket) -> bytes | None:
+    """Return what has arrived: nothing at the end, None if there is nothing yet."""
+    try:
+        return connection.recv(RECEIVED_AT_ONCE)
+    except (BlockingIOError, InterruptedError):
+        return None
+    except OSError:
+        return b""

@@ -21,7 +21,7 @@ from app.config import from_env
 from app.server import bounds
 from app.server.bounds import RepeatedWarning, cut
 from app.server.early_response import early_response
-from app.server.incoming import IncomingRequest
+from app.server.incoming import IncomingRequest, received_from
 from app.server.open_connections import CHECK_SECONDS, EVICTED_SHARE
 
 WORKER = "gunicorn.workers.gthread:ThreadWorker"
@@ -42,7 +42,6 @@ PRIVATE_NAMES = (
     f"{WORKER}.set_accept_enabled",
     f"{WORKER}.worker_connections",
 )
-RECEIVED_AT_ONCE = 262_144
 LINGER_SECONDS = 2.0
 """How long a client may take to close its half: a reset could lose the response."""
 ACCEPT_PAUSE_SECONDS = 0.5
@@ -133,8 +132,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
                 self._forget(conn)
 
     def _time_out(self, conn: Any, request: IncomingRequest) -> None:
-        if self.alive or request.data:
-            cut(request.missing, "timeout")
+        cut(request.missing, "timeout")
         if request.data:
             self._refuse(conn, 408, f"The {request.missing} of the request took too long.")
         else:
@@ -148,20 +146,11 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
                 request.deadline = min(request.deadline, deadline)
 
     def _receive(self, conn: Any) -> None:
-        data = self._received(conn)
+        data = received_from(conn.sock)
         if data:
             self._take(conn, data)
         elif data is not None:
             self._forget(conn)
-
-    def _received(self, conn: Any) -> bytes | None:
-        """Return what has arrived: nothing at the end, None if there is nothing yet."""
-        try:
-            return bytes(conn.sock.recv(RECEIVED_AT_ONCE))
-        except (BlockingIOError, InterruptedError):
-            return None
-        except OSError:
-            return b""
 
     def _take(self, conn: Any, data: bytes) -> None:
         request = self._incoming[conn]
@@ -169,8 +158,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         answer = request.feed(data)
         self._received_bytes += request.received - before
         if answer:
-            with contextlib.suppress(OSError):
-                conn.sock.send(answer)
+            self._send(conn, answer)
         if request.has_large_head:
             cut("head", "size")
             self._refuse(conn, 431, "The head of the request is too large.")
@@ -207,9 +195,12 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
 
     def _refuse(self, conn: Any, status: int, detail: str) -> None:
         """Respond with an error and close the connection."""
-        with contextlib.suppress(OSError):
-            conn.sock.send(early_response(status, detail))
+        self._send(conn, early_response(status, detail))
         self._close(conn)
+
+    def _send(self, conn: Any, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # a client that does not read gets nothing
+            conn.sock.send(data)
 
     def _close(self, conn: Any) -> None:
         """Close our half of a connection, and the whole when the client has closed its half."""
@@ -226,7 +217,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
 
     def _drain(self, conn: Any) -> None:
         """Discard what still arrives; forget the connection at its end."""
-        if self._received(conn) == b"":
+        if received_from(conn.sock) == b"":
             self._forget(conn)
 
     def _forget(self, conn: Any) -> None:
