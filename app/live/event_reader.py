@@ -125,7 +125,9 @@ class EventReader:
             except SQLAlchemyError as error:
                 if not self._database_down:
                     self._database_down = True
-                    log.warning("events are not read: %s", describe(error))
+                    log.warning(
+                        "events are not read, the database is unavailable: %s", describe(error)
+                    )
                 self._stopping.wait(RETRY_SECONDS)
             except Exception:
                 log.exception("reading events failed; the reader tries again")

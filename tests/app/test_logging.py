@@ -41,7 +41,7 @@ def log_of(serve, sqlite_database):
             server.request(method, path, **headers)
         server.stop()
         lines = server.log.read_text().split("\n")
-        other = ("/healthz", "REQUIRE_API_KEY", "Bookstall listens")
+        other = ("/healthz", "REQUIRE_API_KEY", "Bookstall listens", "buffering proxy")
         return [line for line in lines if line and not any(part in line for part in other)]
 
     return run
