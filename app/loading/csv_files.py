@@ -214,4 +214,6 @@ class QuotedCells:
                 end = record.find(self._delimiter, start)
                 at = len(record) if end < 0 else end
                 cells.append(record[start:at])
+                if _LINE_END.search(cells[-1]):
+                    raise csv.Error(f"a line end outside of the quotes of column {len(cells)}")
         return cells

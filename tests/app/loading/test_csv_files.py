@@ -1,8 +1,12 @@
 """CSV files: encodings, malformed records and the file of rejected rows."""
 
-import pytest
+import io
 
-from app.loading.csv_files import MAX_RECORD_CHARACTERS
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.loading.csv_files import MAX_RECORD_CHARACTERS, CsvReader
 from tests.app.loading.csv_load import DRACULA, EMMA, HEAD, rejects, rejects_path
 
 
@@ -167,3 +171,13 @@ def test_unbalanced_quotes_reject_their_row_and_name_the_column(load, path, titl
 def test_a_quote_inside_an_unquoted_cell_is_data(load, titles, title):
     load(f"{HEAD}{title},A,9780141439587\n")
     assert titles() == [title]
+
+
+@given(st.lists(st.sampled_from(['"', ",", "\n", "\r", " ", "\t", "\xa0", "a", ', "', '" ,'])))
+@example(['\xa0"', "Emma", ', "', ",", "\n", '"', "A", '"'])
+def test_a_quote_after_a_blank_is_never_data(parts):
+    text = "".join(parts)
+    file = io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8", newline="")
+    rows = [row for row in CsvReader(file) if row.outcome is None and '""' not in text]
+    cells = [cell for row in rows for cell in row.cells]
+    assert [cell for cell in cells if cell.lstrip().startswith('"') and cell[:1] != '"'] == []
