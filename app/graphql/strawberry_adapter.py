@@ -144,7 +144,7 @@ class TransportWsHandler(BaseGraphQLTransportWSHandler[Any, None]):
             await super().handle_subscribe(message)
 
     def _check_operation(self, payload: Any) -> None:
-        if isinstance(payload, ApiError):  # from ``decode_json``
+        if isinstance(payload, ApiError):  # from ``decode_message``
             raise payload
         parse_request(payload)
         if len(self.operations) >= MAX_OPERATIONS:
