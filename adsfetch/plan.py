@@ -16,9 +16,9 @@ from adsfetch.storage.store import Store
 class Plan:
     """The wanted range, both ends included, and the days in it that must be fetched.
 
-    ``held`` is the number of days that are final, with or without rows.
-
-    ``dataset`` is the description of the dataset after the run: this range is requested too.
+    ``held`` is the number of days that are final, with or without rows. ``dataset`` is the
+    description of the dataset after the run: this range is requested too. ``warnings`` say what
+    is wrong, ``notes`` what is worth knowing.
     """
 
     first: date
@@ -26,6 +26,7 @@ class Plan:
     days: list[date]
     dataset: Dataset
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     held: int = 0
 
 
@@ -99,10 +100,11 @@ def make_plan(store: Store, wanted: WantedRange) -> Plan:
         notes.append(f"{len(too_old)} missing days before {earliest} are no longer available")
     if len(unavailable) > len(too_old) and not wanted.daily:
         notes.append(f"{len(unavailable) - len(too_old)} days are unavailable, says the source")
-    notes += [*notes_on_clock(store), *notes_on_gap(store, wanted, first, last)]
+    notes += notes_on_gap(store, wanted, first, last)
     days = [day for day, state in states.items() if state not in DONE and day >= earliest]
     held = sum(state in (State.FINAL, State.EMPTY) for state in states.values())
-    return Plan(first, last, days, requested(store, wanted, first, last), tuple(notes), held)
+    dataset, warnings = requested(store, wanted, first, last), tuple(notes_on_clock(store))
+    return Plan(first, last, days, dataset, tuple(notes), warnings, held)
 
 
 def requested(store: Store, wanted: WantedRange, first: date, last: date) -> Dataset:

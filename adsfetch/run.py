@@ -75,6 +75,7 @@ class Run:
             plan = self._prepare(wanted, notify)
             name, asked = self._store.folder.name, len(plan.days)
             summary = Summary(name, plan.first, plan.last, asked, metrics=self._metrics)
+            summary.warnings = plan.warnings
             summary.held = plan.held
             self._fetch_and_aggregate(plan.days, summary)
             summary.source = self._source.detail

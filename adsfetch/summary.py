@@ -26,6 +26,7 @@ class Summary:
     rows: int = 0
     failed: list[DayFailure] = field(default_factory=list)
     unavailable: list[DayFailure] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()
     stopped: FatalError | KeyboardInterrupt | None = None
     wall_seconds: float = 0.0
     fetch_seconds: float = 0.0
@@ -150,7 +151,8 @@ class Summary:
         if (more := len(lines) - MAX_FAILURES_SHOWN) > 0:
             lines[MAX_FAILURES_SHOWN:] = [f"... and {more} more days: adsfetch missing lists them"]
         left = f" ({self.not_tried} days were not tried)" if self.not_tried else ""
-        return lines + ([f"stopped: {self.reason}{left}"] if self.stopped else [])
+        stopped = [f"stopped: {self.reason}{left}"] if self.stopped else []
+        return [*self.warnings, *lines, *stopped]
 
 
 def ratio(part: float, whole: float) -> float:

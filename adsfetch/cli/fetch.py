@@ -98,7 +98,7 @@ def print_plan(dataset: str, plan: Plan, *, as_json: bool) -> None:
         "operations": len(days),
     }
     head = f"{dataset}: {plan.first} to {plan.last}, {len(days)} days to fetch"
-    for note in plan.notes:
+    for note in (*plan.notes, *plan.warnings):
         print_note(note)
     text = "\n".join([f"{head}, {len(days)} operations", *days])
     print_result(record, text, as_json=as_json)
