@@ -28,6 +28,7 @@ from app.server.arbiter_adapter import (
     listen,
     listening_addresses,
     prepare_upgrade,
+    repeat_command,
 )
 from app.server.asgi_adapter import AsgiWorker, application_of
 from app.server.bounds import RESPONSE_TIMEOUT_SECONDS, RefusalFilter, connection_limit
@@ -94,6 +95,11 @@ def on_starting(server: Any) -> None:
         logging.getLogger("app").warning(message, threads, RESPONSE_TIMEOUT_SECONDS)
     for warning in startup_warnings(_settings):
         logging.getLogger("app").warning(warning)
+
+
+def pre_exec(server: Any) -> None:
+    """Prepare the command of the master that takes over (SIGUSR2)."""
+    repeat_command(server)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -14,6 +14,7 @@ from gunicorn import sock, systemd, util
 
 PRIVATE_NAMES = (
     "gunicorn.arbiter:Arbiter.LISTENERS",
+    "gunicorn.arbiter:Arbiter.START_CTX",
     "gunicorn.arbiter:Arbiter.WORKERS",
     "gunicorn.arbiter:Arbiter.app",
     "gunicorn.arbiter:Arbiter.handle_hup",
@@ -55,6 +56,16 @@ def listening_addresses(server: Any) -> list[Any]:
 def has_inherited_listeners() -> bool:
     """Return whether systemd or an older master (SIGUSR2) holds the addresses for this one."""
     return "GUNICORN_PID" in os.environ or systemd.listen_fds(unset_environment=False) > 0
+
+
+def repeat_command(server: Any) -> None:
+    """Let the next master run as this one did, also after `python -m gunicorn`.
+
+    gunicorn would run its `__main__.py` as a script, whose folder hides modules of Python.
+    """
+    words = server.START_CTX["args"]
+    if words[1].endswith("__main__.py"):
+        words[1:2] = ["-m", "gunicorn"]
 
 
 def prepare_upgrade() -> None:
