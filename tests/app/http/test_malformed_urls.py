@@ -102,7 +102,7 @@ def test_an_unknown_path_is_a_404(shared_client, path, assert_problem):
         ("include_total=True", {"/include_total"}),
         ("include_total=", {"/include_total"}),
         ("limit=0&q=&page=2", {"/limit", "/q", "/page"}),
-        ("&".join(f"a{number}=1" for number in range(500)), {f"/a{n}" for n in range(500)}),
+        ("&".join(f"a{number}=1" for number in range(500)), {f"/a{n}" for n in range(20)}),
     ],
     ids=lambda value: ascii(sorted(value) if isinstance(value, set) else value)[:40],
 )
