@@ -23,6 +23,10 @@ PRIVATE_NAMES = (
     f"{WEBSOCKET}.run",
     f"{WEBSOCKET}.transport",
 )
+FIRST_CONTROL = 0x8
+"""The first opcode of control frames (RFC 6455, 5.5)."""
+FRAME_OVERHEAD = 6
+FRAMES_IN_A_ROW = 50
 STEPS = 20
 """Who has used up an allowance waits for this part of it, instead of for each message."""
 
@@ -35,7 +39,7 @@ class Allowance:
         self._left = float(at_once)
         self._updated_at = time.monotonic()
 
-    def use(self, amount: int) -> None:
+    def use(self, amount: float) -> None:
         """Use some of it, even what is not there yet."""
         now = time.monotonic()
         gained = (now - self._updated_at) * self._per_second
@@ -78,6 +82,7 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # gunicorn has
         super().__init__(*arguments, **options)
         self._frames = Allowance(bounds.FRAMES_PER_SECOND, bounds.FRAMES_AT_ONCE)
         self._bytes = Allowance(bounds.BYTES_PER_SECOND, bounds.BYTES_AT_ONCE)
+        self._read = 0
         self._queued = 0
         """The characters of messages that the application has not received yet."""
 
@@ -101,7 +106,12 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # gunicorn has
         if wait:
             cut("websocket", "rate")
             await asyncio.sleep(wait)
+        self._read += 1
+        if self._read % FRAMES_IN_A_ROW == 0:  # those in the buffer are read without a pause
+            await asyncio.sleep(0)
         frame = await super()._read_frame()
+        if frame is not None:
+            self._frames.use(1 if frame[0] < FIRST_CONTROL else bounds.CONTROL_FRAME_WEIGHT)
         self._count_memory()
         return frame
 
@@ -111,10 +121,9 @@ class BoundedWebSocket(WebSocketProtocol):  # type: ignore[misc]  # gunicorn has
             await super()._send_frame(opcode, payload)
 
     def _unmask(self, payload: bytes, masking_key: bytes) -> bytes:
-        """Count a frame, and unmask it by one operation instead of one for each byte."""
+        """Count the bytes of a frame, and unmask them by one operation for all."""
         size = len(payload)
-        self._frames.use(1)
-        self._bytes.use(size)
+        self._bytes.use(FRAME_OVERHEAD + size)
         mask = (masking_key * (size // 4 + 1))[:size]
         unmasked = int.from_bytes(payload) ^ int.from_bytes(mask)
         return unmasked.to_bytes(size)

@@ -24,8 +24,10 @@ MAX_MESSAGES_BYTES = 67_108_864
 """The limit for all WebSocket messages that a process has not handled yet together."""
 FRAMES_PER_SECOND = 100
 FRAMES_AT_ONCE = 300
-BYTES_PER_SECOND = 131_072
-BYTES_AT_ONCE = 524_288
+CONTROL_FRAME_WEIGHT = 0.05
+"""A ping or pong of the protocol below counts as so much of a frame."""
+BYTES_PER_SECOND = 262_144
+BYTES_AT_ONCE = 1_048_576
 """What one WebSocket may send: the process reads more of it only later."""
 MAX_OPEN_CONNECTIONS = 16_384
 RESERVED_FILES = 128
