@@ -24,10 +24,12 @@ PRIVATE_NAMES = (
     "gunicorn.arbiter:Arbiter.num_workers",
     "gunicorn.arbiter:Arbiter.reap_workers",
     "gunicorn.arbiter:Arbiter.spawn_worker",
+    "gunicorn.arbiter:Arbiter.worker_age",
     "gunicorn.app.base:BaseApplication.reload",
     "gunicorn.sock:BaseSocket._is_listening",
     "gunicorn.systemd:listen_fds",
     "gunicorn.util:is_ipv6",
+    "gunicorn.workers.base:Worker.age",
     "gunicorn.workers.workertmp:WorkerTmp.last_update",
 )
 BOOT_ERRORS = (3, 4)
@@ -107,6 +109,7 @@ class WorkerReplacement:
         self._notice_changes()
         if len(server.WORKERS) > server.num_workers:
             self._wait_for_new_workers()
+            self._count_as_new()
         is_pause = time.monotonic() < self._retry_at and self._any_serves()
         if len(server.WORKERS) >= server.num_workers or not is_pause:
             self._manage()
@@ -124,6 +127,14 @@ class WorkerReplacement:
 
     def _any_serves(self) -> bool:
         return any(map(_is_serving, self._server.WORKERS.values()))
+
+    def _count_as_new(self) -> None:
+        """Renumber the workers that stay: a reload waits 30 s for the end of all older ones."""
+        server = self._server
+        workers = sorted(server.WORKERS.values(), key=lambda worker: worker.age)
+        for worker in workers[-server.num_workers :]:
+            server.worker_age += 1
+            worker.age = server.worker_age
 
     def _notice_changes(self) -> None:
         """Forget the workers that serve by now, and those that ended without."""

@@ -148,6 +148,9 @@ def test_new_code_that_cannot_be_imported_leaves_the_old_workers(
             wait_until(lambda: set(service.workers()) > old)
             wait_until(lambda: set(service.workers()) == old)
         assert "could not start" in service.log.read_text()
+        killed = old.pop()
+        os.kill(killed, signal.SIGKILL)  # the master is not blocked: it notices
+        wait_until(lambda: killed not in service.workers(), seconds=15)
         module.write_text("from asgi import app" if kind is LiveService else "from wsgi import app")
         shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
         service.reload()
