@@ -105,14 +105,21 @@ def readings_of_cell(text: str) -> list[date]:
     return []
 
 
-def days_between(start: date, end: date) -> list[date]:
-    """Return every day from ``start`` to ``end``, both included.
-
-    Raise UsageError when ``end`` comes first: an empty range is always a typing error.
-    """
+def check_range(start: date, end: date) -> None:
+    """Raise UsageError when ``end`` comes first: an empty range is always a typing error."""
     if end < start:
         raise UsageError(f"the range ends ({end}) before it starts ({start})")
+
+
+def days_between(start: date, end: date) -> list[date]:
+    """Return every day from ``start`` to ``end``, both included; raise as ``check_range`` does."""
+    check_range(start, end)
     return [start + timedelta(number) for number in range((end - start).days + 1)]
+
+
+def days_before(day: date, days: int) -> date:
+    """Return the same day some days ago, at the earliest the first day that there is."""
+    return date.fromordinal(max(1, day.toordinal() - days))
 
 
 def years_before(day: date, years: float) -> date:

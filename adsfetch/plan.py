@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from shlex import quote
 
-from adsfetch.dates import days_between, parse_day, years_before
+from adsfetch.dates import check_range, days_before, days_between, parse_day, years_before
 from adsfetch.errors import UsageError
 from adsfetch.storage.dataset import Dataset
 from adsfetch.storage.states import DONE, State
@@ -74,32 +74,21 @@ def daily() -> WantedRange:
 
 def lookback_start(store: Store, today: date) -> date:
     """Return the first day of the lookback."""
-    return date.fromordinal(max(1, today.toordinal() - store.dataset.lookback))
+    return days_before(today, store.dataset.lookback)
 
 
 def make_plan(store: Store, wanted: WantedRange) -> Plan:
-    """Return the days to fetch; days in the future are left out, with a note.
-
-    Raise UsageError if a command names days that the source no longer has. They are skipped with
-    a note if an ``earliest_days`` says that this is meant, and in the daily run, which a gap that
-    can no longer be filled must not fail every day.
-    """
+    """Return the days to fetch; days in the future are left out, with a note."""
     today, earliest = store.today, store.dataset.earliest or date.min
     first, last = wanted.range(store, today)
-    days_between(first, last)  # raises if the last day comes first
+    check_range(first, last)
     if first > today:
         raise UsageError(f"{first} is in the future: for the account it is {today}")
     notes = [f"{last} is in the future: fetching up to today, {today}"] if last > today else []
     last = min(last, today)
     states = {day: store.state(day) for day in days_between(first, last)}
     unavailable = [day for day, state in states.items() if state is State.UNAVAILABLE]
-    too_old = [day for day in unavailable if day < earliest]
-    if too_old and not wanted.daily and store.dataset.earliest_days is None:
-        raise UsageError(f"daily reports are not available for days before {earliest}")
-    if too_old:
-        notes.append(f"{len(too_old)} missing days before {earliest} are no longer available")
-    if len(unavailable) > len(too_old) and not wanted.daily:
-        notes.append(f"{len(unavailable) - len(too_old)} days are unavailable, says the source")
+    notes += notes_on_unavailable(store, wanted, unavailable)
     notes += notes_on_gap(store, wanted, first, last)
     days = [day for day, state in states.items() if state not in DONE and day >= earliest]
     held = sum(state in (State.FINAL, State.EMPTY) for state in states.values())
@@ -113,6 +102,24 @@ def requested(store: Store, wanted: WantedRange, first: date, last: date) -> Dat
         return store.dataset.with_range(first, last)
     first = max(first, lookback_start(store, last))
     return replace(store.dataset.with_range(first, last), daily=True)
+
+
+def notes_on_unavailable(store: Store, wanted: WantedRange, unavailable: list[date]) -> list[str]:
+    """Return what to say about the unavailable days in the range.
+
+    Raise UsageError if a command names days that are too old for the source. They are skipped with
+    a note if an ``earliest_days`` says that this is meant, and in the daily run, which a gap that
+    can no longer be filled must not fail every day.
+    """
+    notes, earliest = [], store.dataset.earliest or date.min
+    too_old = sum(day < earliest for day in unavailable)
+    if too_old and not wanted.daily and store.dataset.earliest_days is None:
+        raise UsageError(f"daily reports are not available for days before {earliest}")
+    if too_old:
+        notes.append(f"{too_old} missing days before {earliest} are no longer available")
+    if len(unavailable) > too_old and not wanted.daily:
+        notes.append(f"{len(unavailable) - too_old} days are unavailable, says the source")
+    return notes
 
 
 def notes_on_clock(store: Store) -> list[str]:

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from adsfetch.dates import today_in, zone
+from adsfetch.dates import days_before, today_in, zone
 from adsfetch.errors import FatalError, StoreError, UnavailableError
 from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.fetch.pool import DayReport, Outcome, fetch_days
@@ -73,10 +73,15 @@ class Run:
         lock = exclusive_lock(self._store.folder / "lock", self._settings.lock_wait, notify)
         with closing(self._source), lock:
             plan = self._prepare(wanted, notify)
-            name, asked = self._store.folder.name, len(plan.days)
-            summary = Summary(name, plan.first, plan.last, asked, metrics=self._metrics)
-            summary.warnings = plan.warnings
-            summary.held = plan.held
+            summary = Summary(
+                self._store.folder.name,
+                plan.first,
+                plan.last,
+                asked=len(plan.days),
+                held=plan.held,
+                warnings=plan.warnings,
+                metrics=self._metrics,
+            )
             self._fetch_and_aggregate(plan.days, summary)
             summary.source = self._source.detail
         summary.wall_seconds = time.perf_counter() - start
@@ -110,19 +115,16 @@ class Run:
         """Set the account's today, and what depends on it and on the settings."""
         settings, source = self._settings, self._source
         today = settings.today or today_in(zone(time_zone))
-        kept = dataset.lookback, dataset.earliest_days
-        lookback = kept[0] if settings.lookback is None else settings.lookback
-        earliest_days = kept[1] if settings.earliest_days is None else settings.earliest_days
+        dataset = replace(dataset, time_zone=time_zone)
+        if settings.lookback is not None:
+            dataset = replace(dataset, lookback=settings.lookback)
+        if settings.earliest_days is not None:
+            dataset = replace(dataset, earliest_days=settings.earliest_days)
         limits = [source.earliest(today)]
-        if earliest_days is not None:
-            limits.append(date.fromordinal(max(1, today.toordinal() - earliest_days)))
-        self._store.set_today(today).dataset = replace(
-            dataset,
-            time_zone=time_zone,
-            lookback=lookback,
-            earliest_days=earliest_days,
-            earliest=max(filter(None, limits), default=None),
-        )
+        if dataset.earliest_days is not None:
+            limits.append(days_before(today, dataset.earliest_days))
+        earliest = max(filter(None, limits), default=None)
+        self._store.set_today(today).dataset = replace(dataset, earliest=earliest)
 
     def _with_retries(self, call: Callable[[], Result]) -> Result:
         return RetriedCall(self._settings.retry, self._throttle, self._metrics)(call)

@@ -8,7 +8,7 @@ import click
 
 from adsfetch.cli.options import Day, folder_of, run_options, settings_of, source_of, source_options
 from adsfetch.cli.output import examples, print_note, print_result
-from adsfetch.dates import RELATIVE, days_between, parse_day, today_in
+from adsfetch.dates import RELATIVE, check_range, parse_day, today_in
 from adsfetch.errors import UsageError
 from adsfetch.plan import Plan, WantedRange, between, daily, last_years
 from adsfetch.run import Run
@@ -32,7 +32,7 @@ def fetch(start: str, end: str, **options: Any) -> None:
     """
     if not {start.strip().lower(), end.strip().lower()} & RELATIVE.keys():
         today = today_in(None)  # it does not matter for other words
-        days_between(parse_day(start, today), parse_day(end, today))  # raises before any call
+        check_range(parse_day(start, today), parse_day(end, today))  # before any call
     run_fetch(between(start, end), options)
 
 

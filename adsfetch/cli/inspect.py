@@ -23,7 +23,7 @@ from adsfetch.cli.options import (
 )
 from adsfetch.cli.output import examples, print_note, print_result
 from adsfetch.cli.page import write_page
-from adsfetch.dates import days_between, parse_day, today_in, zone
+from adsfetch.dates import check_range, days_between, parse_day, today_in, zone
 from adsfetch.errors import UsageError
 from adsfetch.plan import notes_on_clock
 from adsfetch.storage.aggregate import write_aggregate
@@ -137,7 +137,7 @@ def forget(start: str, end: str, *, dry_run: bool, **options: Any) -> None:
     folder = folder_of(options["out"], options["dataset"])
     with open_dataset(folder, options["lock_wait"]) as store:
         first, last = parse_day(start, store.today), parse_day(end, store.today)
-        days_between(first, last)  # raises if the last day comes first
+        check_range(first, last)
         days = store.days_in(first, last)
         if not dry_run:
             store.forget(first, last)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
+from adsfetch.dates import days_before
+
 
 class Record(StrEnum):
     """What the manifest says about a day; NOTHING is a day that has no line."""
@@ -123,9 +125,7 @@ class Entry:
         return replace(self, record=record, problem="" if record in IN_AGGREGATE else problem)
 
 
-def state_of(
-    day: date, entry: Entry | None, *, today: date, lookback: int, earliest: date | None
-) -> State:
+def state_of(entry: Entry, *, today: date, lookback: int, earliest: date | None) -> State:
     """Return the state of a day for the account's ``today``.
 
     A day is final when it was fetched at least ``lookback`` days after it, because the numbers
@@ -133,20 +133,18 @@ def state_of(
     ``earliest``. What was said of a day before its end is never final, and a day in the future
     is missing, whatever a run whose clock was ahead has recorded.
     """
-    if day > today:
+    if entry.day > today:
         return State.MISSING
-    out_of_reach = earliest is not None and day < earliest
-    record, age = Record.NOTHING, 0
-    if entry:
-        record, age = entry.record, (entry.fetched_on - day).days
-    if entry and entry.is_held:
-        settled = age >= lookback or out_of_reach or record is Record.CLOSED
+    out_of_reach = earliest is not None and entry.day < earliest
+    age = (entry.fetched_on - entry.day).days
+    if entry.is_held:
+        settled = age >= lookback or out_of_reach or entry.record is Record.CLOSED
         if age < 1 or not settled:
             return State.PROVISIONAL
         return State.FINAL if entry.rows else State.EMPTY
-    if out_of_reach or (record is Record.UNAVAILABLE and age >= 1):
+    if out_of_reach or (entry.record is Record.UNAVAILABLE and age >= 1):
         return State.UNAVAILABLE
-    return State.FAILED if record is Record.FAILED else State.MISSING
+    return State.FAILED if entry.record is Record.FAILED else State.MISSING
 
 
 def set_clock(entries: Iterable[Entry], today: date) -> dict[date, Entry]:
@@ -166,7 +164,7 @@ def set_clock(entries: Iterable[Entry], today: date) -> dict[date, Entry]:
 
 def _clock_was_ahead(entry: Entry, days: int) -> Entry:
     moved = entry.after(Event.CLOCK, "the clock was ahead when it was said to be unavailable")
-    fetched_on = date.fromordinal(max(1, entry.fetched_on.toordinal() - days))
+    fetched_on = days_before(entry.fetched_on, days)
     if moved.record is not entry.record:  # when its rows were fetched is not known
         fetched_on = min(entry.day, fetched_on)
     return replace(moved, fetched_on=fetched_on)

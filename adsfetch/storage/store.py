@@ -156,8 +156,7 @@ class Store:
     def state(self, day: date, lookback: int | None = None) -> State:
         """Return the state of a day; ``lookback`` is by default that of the dataset."""
         return states.state_of(
-            day,
-            self.entries.get(day),
+            self._entry(day),
             today=self.today,
             lookback=self.dataset.lookback if lookback is None else lookback,
             earliest=self.dataset.earliest,

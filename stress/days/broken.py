@@ -23,9 +23,9 @@ def trust_dates_to_come(entries: Iterable[Entry], _today: date) -> dict[date, En
     return {entry.day: entry for entry in entries}
 
 
-def hold_days_to_come(day: date, entry: Entry | None, **more: Any) -> states.State:
+def hold_days_to_come(entry: Entry, **more: Any) -> states.State:
     """Show rows of days that are still to come."""
-    return state_of(day, entry, **{**more, "today": date.max})
+    return state_of(entry, **{**more, "today": date.max})
 
 
 def hold_a_day_twice(store: Store) -> list[Entry]:

@@ -33,7 +33,7 @@ def held(fetched_on, rows=1, **more):
 
 
 def state(entry, today, lookback=30, earliest=None):
-    return state_of(DAY, entry, today=today, lookback=lookback, earliest=earliest)
+    return state_of(entry, today=today, lookback=lookback, earliest=earliest)
 
 
 def states(run, *more):
@@ -96,7 +96,8 @@ def test_what_can_no_longer_be_fetched_is_as_final_as_it_will_ever_be(record):
     entry = held(after(2), record=record)
     assert state(entry, after(90), earliest=after(1)) == "final"
     assert state(held(DAY, record=record), after(90), earliest=after(1)) == "provisional"
-    assert state(None, after(90), earliest=after(1)) == "unavailable"
+    nothing = Entry(DAY, record=Record.NOTHING)
+    assert state(nothing, after(90), earliest=after(1)) == "unavailable"
 
 
 def test_what_a_source_says_of_a_day_before_its_end_does_not_last():
@@ -129,8 +130,8 @@ def test_what_a_run_with_a_clock_ahead_was_told_is_asked_again():
         Entry(after(1), 1, 1, "a", after(95), record=Record.CLOSED),
     ]
     first, second = set_clock(ahead, after(40)).values()
-    assert state_of(DAY, first, today=after(40), lookback=0, earliest=None) == "failed"
-    assert state_of(after(1), second, today=after(40), lookback=0, earliest=None) == "provisional"
+    assert state(first, after(40), lookback=0) == "failed"
+    assert state(second, after(40), lookback=0) == "provisional"
 
 
 @pytest.mark.parametrize("record", list(Record)[:-1])
