@@ -42,8 +42,7 @@ class FunctionSource(Source):
 
     def open(self) -> None:
         """Import the function; raise UsageError with the place in the user's code."""
-        function = self.function
-        if not callable(function):
+        if not callable(self.function):
             raise UsageError(f"--source {self.identity}: it cannot be called")
 
     def fetch_data(self, day: date) -> Iterable[Row]:
@@ -93,9 +92,8 @@ def advice(spec: str) -> str:
     path, _, function = spec.partition(":")
     if not (path.endswith(".py") or "/" in path or function.endswith("()")):
         return ""
-    file = Path(path.removesuffix(".py"))
-    inside = file.is_relative_to(Path.cwd()) or not file.is_absolute()
-    relative = file.relative_to(Path.cwd()) if file.is_absolute() and inside else file
+    file, folder = Path(path.removesuffix(".py")), Path.cwd()
+    relative = file.relative_to(folder) if file.is_relative_to(folder) else file
     function = function.removesuffix("()") or "fetch_data"
     module = ".".join(relative.parts)
     if SPEC.fullmatch(f"{module}:{function}"):

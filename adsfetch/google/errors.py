@@ -157,17 +157,11 @@ def by_problem(found: Sequence[Problem], status: str, *, retried: bool) -> AdsEr
         names.add(RETRIED_STATUS)
     text = "; ".join(map(str, found)) or status
     if "quota_error" in names and "ACCESS_PROHIBITED" not in names:
-        return rate_limit(found, text)
+        waits = [problem.retry_after for problem in found if problem.retry_after is not None]
+        return RateLimitError(max(waits, default=None), text)
     if SWITCHED_OFF.search(text) and NEW_VERSION not in text:
         text += f" ({NEW_VERSION})"
     return next((make(text) for known, make in PROBLEMS if names & known), DayError(text))
-
-
-def rate_limit(found: Sequence[Problem], default: str) -> RateLimitError:
-    """Return a rate limit with the longest delay of all problems."""
-    waits = [problem.retry_after for problem in found if problem.retry_after is not None]
-    message = "; ".join(map(str, found)) or default
-    return RateLimitError(max(waits, default=None), message)
 
 
 def trailing_problems(error: api.GoogleAPICallError, version: str) -> list[Problem]:

@@ -76,10 +76,10 @@ def linked_file(path: Path) -> Path:
 def copy_attributes(source: Path, target: Path) -> None:
     """Give a file the owner, the mode and the access list of another, as far as that is allowed."""
     old, new = source.stat(), target.stat()
-    for owner, group in ((old.st_uid, old.st_gid), (-1, old.st_gid)):
-        if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
-            with suppress(OSError):  # only root may give a file away
-                os.chown(target, owner, group)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        for owner in (old.st_uid, -1):  # only root may give a file away; -1 changes the group only
+            with suppress(OSError):
+                os.chown(target, owner, old.st_gid)
                 break
     with suppress(OSError):
         target.chmod(stat.S_IMODE(old.st_mode) | stat.S_IRUSR)  # we read it again
