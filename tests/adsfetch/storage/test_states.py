@@ -60,6 +60,16 @@ def test_the_table_of_the_document_is_that_of_the_code():
     assert not lines[start + len(TABLE) + 2].startswith("|")
 
 
+def test_a_record_is_shown_in_exactly_its_states_of_the_table():
+    shown = {
+        (record, state(held(after(age), rows, record=record), after(50)))
+        for record in Record
+        for rows in (0, 1)
+        for age in (1, 40)
+    }
+    assert shown == {(row.record, row.state) for row in TABLE}
+
+
 def test_every_event_is_defined_for_every_record():
     assert AFTER.keys() == set(Record)
     for record, events in AFTER.items():
