@@ -48,7 +48,11 @@ def encode_cursor(
 def decode_cursor(cursor: str, keys: Sequence[Key], list_name: str | None = None) -> list[Any]:
     """Return the values of ``keys`` in the cursor; raise BadRequest if it is not valid here."""
     try:
-        digest, *values = orjson.loads(base64_decode(_signer().unsign(cursor)))
+        payload = _signer().unsign(cursor)
+        # Decoding base64 ignores what does not belong to it.
+        if _signer().sign(payload) != cursor.encode():
+            raise BadRequest(FOREIGN)
+        digest, *values = orjson.loads(base64_decode(payload))
     except (BadData, ValueError):  # ValueError: a lone surrogate, which JSON strings can contain
         raise BadRequest(FOREIGN) from None
     if digest != _list_digest(list_name):

@@ -1,18 +1,19 @@
 """Fields with stricter rules than those of marshmallow: integers, amounts, flags, text, ids."""
 
 import re
-import unicodedata
 from decimal import Decimal
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 from werkzeug.routing import IntegerConverter
 
-from app.text import INVISIBLE, SPACES, find_hidden
+from app.text import INVISIBLE, SPACES, compose, find_hidden
 
 ID_MAX = 2**31 - 1
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _AMOUNT = re.compile(r"[0-9]+(\.[0-9]{1,2}0*)?")
+COMPOSED_MAX = 4
+"""NFC makes one character of at most so many; so a text that is longer still is not read on."""
 _EXCESSIVE = Decimal("1e20")
 """More than any field accepts."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -113,11 +114,14 @@ class CleanText(fields.String):
         kwargs["metadata"] = {**pattern, **kwargs.get("metadata", {})}
         super().__init__(validate=validate.Length(1, max_length), **kwargs)
         self._multiline = multiline
+        self._longest = COMPOSED_MAX * max_length
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         if self._multiline:
             text = text.replace("\r\n", "\n")
+        if len(text.strip()) > self._longest:
+            self._validate(text)  # which raises
         if _SURROGATE.search(text):
             raise ValidationError("Contains a lone surrogate (half a character).")
         # Before strip(), which also removes some control characters.
@@ -125,7 +129,7 @@ class CleanText(fields.String):
             raise ValidationError("Contains a control character.")
         if not _VISIBLE.search(text):
             raise ValidationError("Must not be blank.")
-        return unicodedata.normalize("NFC", text).strip()
+        return compose(text.strip()).strip()
 
 
 class KeyText(CleanText):

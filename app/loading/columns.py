@@ -74,7 +74,9 @@ def describe_columns(
 ) -> str:
     """Return the names of the columns that were found, and what a missing one may come from."""
     wanted = {*field_names, *mapped}
-    found = f"Columns found: {one_line(', '.join(columns))}."
+    # A name that contains the delimiter is shown in quotes: it is one column.
+    shown = (f'"{name}"' if delimiter in name else name for name in columns)
+    found = f"Columns found: {one_line(', '.join(shown))}."
     line = delimiter.join(columns)
     for other, option in DELIMITERS.items():
         parts = [part.strip(" \"'") for part in line.split(other)]

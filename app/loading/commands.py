@@ -131,11 +131,7 @@ def load_file(
         form = CsvFormat(encoding, rows.delimiter, rows.has_separator_line, names)
         output = RejectsFile(os.fspath(rejects or source.rejects_path), source, form)
         report = Load(spec, key, parser, output).run(source, data)
-        if rows.invalid_bytes:
-            report.hint = (
-                f"Bytes that are invalid in {encoding}: the first is in {rows.invalid_bytes}."
-                " If the file has another encoding, name it, as in --encoding cp1252."
-            )
+        report.hint = rows.encoding_hint
         return report
 
 
@@ -190,11 +186,8 @@ def _read_columns(
     if first is None:
         raise LoadError(f"{name} is empty: it has no header line.")
     if first.outcome:
-        where = f" ({rows.invalid_bytes})" if rows.invalid_bytes else ""
-        raise LoadError(
-            f"The first line of {name} does not name columns: {first.reason}{where}."
-            f" {describe(first.cells)}"
-        )
+        cause = rows.encoding_hint or describe(first.cells)
+        raise LoadError(f"The first line of {name} does not name columns: {first.reason}. {cause}")
     names = [_column_name(cell) for cell in first.cells]
     added = count_added_columns(names, used)
     return names[added:], _without_first_cells(added, rows)

@@ -131,7 +131,6 @@ class CsvReader(Iterator[Row]):
 
     An unclosed quote would include all following lines: these are read again as records.
     ``delimiter`` is the requested one, that of the first line (``sep=;``), or a comma.
-    ``invalid_bytes`` describes the first bytes that are invalid in the encoding.
     """
 
     def __init__(self, file: TextIO, requested_delimiter: str | None = None) -> None:
@@ -140,12 +139,20 @@ class CsvReader(Iterator[Row]):
         separator = self._lines.read_separator()
         self.has_separator_line = separator is not None
         self.delimiter = requested_delimiter or separator or DEFAULT_DELIMITER
-        self.invalid_bytes = ""
+        self._invalid_bytes = ""
         # It finds the end of each record, and the cells of records without quotes.
         self._reader = csv.reader(
             self._lines, delimiter=self.delimiter, skipinitialspace=self.delimiter != " "
         )
         self._split = QuotedCells(self.delimiter).split
+
+    @property
+    def encoding_hint(self) -> str:
+        """Where the first bytes that are invalid in the encoding are, and what to do; or ""."""
+        return self._invalid_bytes and (
+            f"Bytes that are invalid in {self._encoding}: the first is in {self._invalid_bytes}."
+            " If the file has another encoding, name it, as in --encoding cp1252."
+        )
 
     def __next__(self) -> Row:
         while True:
@@ -174,7 +181,7 @@ class CsvReader(Iterator[Row]):
             return
         if row.outcome is None:
             row.reject("bytes that are invalid in this encoding")
-        if not self.invalid_bytes:
+        if not self._invalid_bytes:
             at = next(at for at, c in enumerate(text) if has_undecodable_bytes(c))
             *lines, start = _LINE_END.split(text[:at])
             # Without the byte order mark that encoding would add.
@@ -182,7 +189,9 @@ class CsvReader(Iterator[Row]):
                 "".encode(self._encoding)
             )
             byte = ord(text[at]) - _BYTE
-            self.invalid_bytes = f"line {row.line + len(lines)}, byte {position + 1} (0x{byte:02X})"
+            self._invalid_bytes = (
+                f"line {row.line + len(lines)}, byte {position + 1} (0x{byte:02X})"
+            )
 
 
 class QuotedCells:

@@ -2,6 +2,8 @@
 
 import codecs
 import re
+import unicodedata
+from contextlib import suppress
 
 from app.loading.files import Input, LoadError
 
@@ -13,6 +15,9 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _WIDE = ("utf-16", "utf-32")
+_WIDE_ENCODINGS = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+_NO_TEXT = {"Cc", "Cn", "Cs"}  # controls, unassigned, surrogates
+_LINE_END = re.compile(r"[\r\n]")
 _UNPACK = "unpack it first; an unpacked file can also be piped into FILE `-`"
 _SAVE = "save it as CSV (UTF-8) in the spreadsheet program"
 _EXPORT = "export the table as CSV"
@@ -82,8 +87,16 @@ def _codec_name(encoding: str) -> str:
 
 
 def _wide_encoding(head: bytes) -> str | None:
-    """Return the encoding whose text has zero bytes in the places where ``head`` has them."""
-    size = len(head) // 4
-    places = ((head[at : size * 4 : 4].count(0), at) for at in range(4))
-    zeros = "".join(str(at) for count, at in places if count > size * 0.8)
-    return {"123": "utf-32-le", "012": "utf-32-be", "13": "utf-16-le", "02": "utf-16-be"}.get(zeros)
+    """Return the encoding of two or four bytes a character in which ``head`` is a text."""
+    if 0 in head:
+        for encoding in _WIDE_ENCODINGS:
+            with suppress(UnicodeDecodeError):
+                text = codecs.getincrementaldecoder(encoding)().decode(head)
+                if _is_text(text) and (text.isascii() or _LINE_END.search(text)):
+                    return encoding
+    return None
+
+
+def _is_text(text: str) -> bool:
+    """Return whether ``text`` has no character that tells of a wrong encoding."""
+    return all(c in "\t\r\n" or unicodedata.category(c) not in _NO_TEXT for c in text)

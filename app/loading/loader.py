@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import NoReturn
 
 from marshmallow import Schema
 from sqlalchemy.exc import SQLAlchemyError
@@ -153,11 +152,6 @@ class Load:
             commit(invalidate=list(tags))
         else:
             db.session.rollback()
-
-
-def _progress_bar(size: int | None) -> "tqdm[NoReturn]":
-    """Make a progress bar, which is shown on a terminal only; ``size`` is in bytes, if known."""
-    return tqdm(total=size, unit="B", unit_scale=True, file=sys.stderr, disable=None)
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -3,11 +3,12 @@
 import random
 import re
 import sys
+import time
 import unicodedata
 
 import pytest
 
-from app.text import IGNORABLE, INVISIBLE, SPACES, find_hidden, fold
+from app.text import DASHES, IGNORABLE, INVISIBLE, SPACES, compose, find_hidden, fold
 
 EVERY_CHARACTER = [chr(code) for code in range(sys.maxunicode + 1)]
 VISIBLE_FORMATS = re.compile(
@@ -45,6 +46,33 @@ def test_spaces_are_all_white_space_but_the_controls():
     assert all(character.isspace() for character in separators)
 
 
+def test_dashes_are_all_dash_punctuation_and_the_minus_signs():
+    punctuation = {c for c in EVERY_CHARACTER if unicodedata.category(c) == "Pd"}
+    others = {"\u2053", "\u207b", "\u208b", "\u2212"}
+    later_than_unicode_14 = {"\U00010d6e"}
+    assert matching(DASHES) == punctuation | others | later_than_unicode_14
+
+
+@pytest.mark.parametrize("size", [2, 999, 1_001, 1_500])
+def test_composing_is_nfc_in_any_order_of_marks(size):
+    choose = random.Random(14)
+    marks = [c for c in EVERY_CHARACTER if unicodedata.combining(c)]
+    letters = "aE\u01d5\u1100\u1161\u11a8\u0391\ufb2c\U0001d15e\U0001110b"
+    for _ in range(100):
+        text = "".join(
+            choose.choice(letters) + "".join(choose.choices(marks, k=choose.choice([0, 1, 9])))
+            for _ in range(size // 4)
+        )
+        assert compose(text) == unicodedata.normalize("NFC", text), ascii(text)
+
+
+def test_composing_a_long_run_of_marks_takes_linear_time():
+    run = "a" + "\u0301\u0323" * 200_000  # quadratic time would be minutes
+    start = time.process_time()
+    assert compose(run) == "\u1ea1" + "\u0323" * 199_999 + "\u0301" * 200_000
+    assert time.process_time() - start < 20
+
+
 @pytest.mark.parametrize(
     ("text", "hidden"),
     [("ZW-1", None), ("ZW 1", None), ("ZW-1\u200b", "U+200B"), ("ZW\u00a01", "U+00A0")],
@@ -72,6 +100,10 @@ def test_a_hidden_character_is_named(text, hidden):
         ("It\u2019s", "it's"),
         ("\u201cquoted\u201d", '"quoted"'),
         ("Catch\u201122", "catch-22"),
+        (
+            "\u30b8\u30e3\u30f3\u30a0\u30ea\u30e5\u30c3\u30af",
+            "\u30b8\u30e3\u30f3-\u30ea\u30e5\u30c3\u30af",
+        ),
         ("1914\u20131918", "1914-1918"),
         ("\u2764\ufe0f", "\u2764"),
         ("a\u2800b", "a b"),

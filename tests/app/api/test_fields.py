@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from marshmallow import Schema, ValidationError
 
-from app.api.fields import BoundedInteger, CleanText, KeyText, Price
+from app.api.fields import COMPOSED_MAX, BoundedInteger, CleanText, KeyText, Price
 
 LINE, LINES, KEY = CleanText(40), CleanText(40, multiline=True), KeyText(40)
 EVERY_CHARACTER = [chr(code) for code in range(sys.maxunicode + 1)]
@@ -88,6 +88,26 @@ def test_a_key_with_what_nobody_can_see_is_rejected_or_loses_it(hidden, around):
         assert KEY.deserialize(text) == "ZW-1"
     else:
         assert message(KEY, text) == f"Contains the invisible character U+{ord(hidden):04X}."
+
+
+@pytest.mark.parametrize("field", [LINE, LINES, KEY], ids=["line", "lines", "key"])
+def test_a_text_is_not_normalized_if_it_is_too_long_in_any_form(field):
+    start = time.process_time()
+    assert "Length must be between 1 and " in message(field, "a" + "\u0301\u0323" * 500_000)
+    assert time.process_time() - start < 20
+
+
+def test_nfc_makes_one_character_of_at_most_four():
+    everything = (unicodedata.normalize("NFD", chr(code)) for code in range(sys.maxunicode + 1))
+    assert max(map(len, everything)) == COMPOSED_MAX
+
+
+@pytest.mark.parametrize("letter", ["\u1f82", "\u01d7", "\uac01", "e\u0301"])
+def test_the_limit_counts_the_characters_of_nfc(letter):
+    decomposed = unicodedata.normalize("NFD", letter)
+    line = CleanText(7)
+    assert line.deserialize(f"  {decomposed * 7} ") == unicodedata.normalize("NFC", letter) * 7
+    assert message(line, decomposed * 8) == "Length must be between 1 and 7."
 
 
 AMOUNT = Price(Decimal("99999999.99"))

@@ -121,6 +121,34 @@ def test_a_wrong_encoding_is_reported_with_the_right_one(load, encoding, options
     assert message in result.stderr
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + "Война и мир,Лев Толстой,\n" * 40,
+        HEAD + "戦争と平和,トルストイ,\n" * 400,
+        "ключ;имя\r\n" + "Ж;Щ\r\n" * 9,
+        HEAD.rstrip(),
+    ],
+    ids=["Russian rows", "Japanese rows", "Russian header", "header only"],
+)
+def test_a_wide_encoding_is_found_in_any_script(load, text, encoding):
+    result = load(text.encode(encoding))
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert f"looks like --encoding {encoding}." in result.stderr
+
+
+@pytest.mark.parametrize("row", ["Em\0ma,A,", "\0,A,", "Em\0,A\0,", "a\0b\0c\0"])
+def test_a_zero_byte_in_a_row_rejects_that_row_only(load, path, row):
+    result = load(HEAD + EMMA + row + "\n")
+    assert "loaded 1, updated 0, unchanged 0, rejected 1" in result.stdout
+
+
+def test_a_header_in_one_pair_of_quotes_is_shown_as_one_column(load):
+    result = load('"title,author,isbn"\n"Emma,Jane Austen,"\n')
+    assert 'Columns found: "title,author,isbn".' in result.stderr
+
+
 def test_invalid_bytes_are_reported_with_their_place(load, path):
     content = (HEAD + EMMA + "Les Misérables,Hugo,\n").encode("cp1252")
     result = load(content)
@@ -130,6 +158,8 @@ def test_invalid_bytes_are_reported_with_their_place(load, path):
     header = load("titlé,author,isbn\n".encode("cp1252"))
     assert header.exit_code == 2
     assert "line 1, byte 5 (0xE9)" in header.stderr
+    assert "--encoding cp1252" in header.stderr
+    assert header.stderr.count("\n") == 1
     lines = HEAD + '"Les\r\nMisé","é",\n'
     assert "line 3, byte 4 (0xE9)" in load(lines.encode("cp1252")).stderr
 
