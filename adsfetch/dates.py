@@ -22,6 +22,7 @@ TIME_OF_DAY = re.compile(
     r"(?<=\d)(t\d{2}(\d{2}){0,2}([.,]\d+)?(z|[+-]\d{2}:?(\d{2})?)?|[t ,]+\d{1,2}:\d{2}.*)$",
     re.ASCII,
 )
+WEEKDAY = re.compile(r"^(mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6},? ")
 ORDINAL = re.compile(r"(\d{4})-?(\d{3})")
 RELATIVE = {"today": 0, "yesterday": 1}
 
@@ -34,11 +35,11 @@ def parse_day(text: str, today: date) -> date:
     slashes must be readable in one way only: 27/02/2024, but not 03/04/2024.
     """
     word = " ".join(text.lower().split())
-    if word in RELATIVE:
-        return today - timedelta(RELATIVE[word])
     try:
+        if word in RELATIVE:
+            return today - timedelta(RELATIVE[word])
         return parse_iso(word) or parse_written(word) or parse_slashes(word)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"{text!r} is not a day: {error}") from None
 
 
@@ -94,11 +95,11 @@ def readings_of_slashes(word: str) -> list[date]:
 
 
 def readings_of_cell(text: str) -> list[date]:
-    """Return the days that a cell of a date column can mean, whatever time of day follows.
+    """Return the days that a cell of a date column can mean, with any weekday and time of day.
 
     There are two for an ambiguous date, and none for a text that is not a date.
     """
-    word = TIME_OF_DAY.sub("", " ".join(text.lower().split()))
+    word = TIME_OF_DAY.sub("", WEEKDAY.sub("", " ".join(text.lower().split())))
     with suppress(ValueError, OverflowError):
         day = parse_iso(word) or parse_written(word)
         return [day] if day else readings_of_slashes(word)

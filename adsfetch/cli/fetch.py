@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from adsfetch.cli.options import Day, folder_of, run_options, settings_of, source_of, source_options
+from adsfetch.cli.options import (
+    Day,
+    Number,
+    folder_of,
+    run_options,
+    settings_of,
+    source_of,
+    source_options,
+)
 from adsfetch.cli.output import examples, print_note, print_result
 from adsfetch.dates import RELATIVE, check_range, parse_day, today_in
 from adsfetch.errors import UsageError
@@ -43,7 +51,7 @@ def fetch(start: str, end: str, **options: Any) -> None:
     )
 )
 @click.option(
-    "--years", type=click.FloatRange(0, min_open=True), default=2.0, help="Number of years."
+    "--years", type=Number(0, 10_000, min_open=True), default=2.0, help="Number of years."
 )
 @source_options
 @run_options

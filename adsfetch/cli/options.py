@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from math import isnan
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,6 @@ from adsfetch.run import Settings
 from adsfetch.sources import Source
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-SECONDS = click.FloatRange(min=0, min_open=True)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 CUSTOMER = re.compile(r"\d{3}-?\d{3}-?\d{4}", re.ASCII)
@@ -37,6 +37,19 @@ class Day(click.ParamType[str]):
         except UsageError as error:
             self.fail(str(error), param, ctx)
         return str(value)
+
+
+class Number(click.FloatRange):
+    """A number in a range; NaN, which is in none, compares as if it were in all."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        number = super().convert(value, param, ctx)
+        if isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
+
+
+SECONDS = Number(0, 1_000_000, min_open=True)
 
 
 def combine(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
@@ -70,7 +83,7 @@ TODAY = click.option(
 )
 LOCK = click.option(
     "--lock-wait",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=600.0,
     help="Seconds to wait for another run on the same dataset.",
 )

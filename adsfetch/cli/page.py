@@ -15,11 +15,12 @@ def write_page(path: Path, page: str, store: Store) -> None:
     """Replace a file by the page; write into what is no regular file, such as a pipe."""
     if belongs_to_dataset(path, store):
         raise UsageError(f"{path} is a file of a dataset: choose another name for the page")
+    content = page.encode(errors="replace")  # the name of a folder may be any bytes
     if is_stream(path):
-        with disk_errors(path), path.open("w", encoding="utf-8") as stream:
-            stream.write(page)
+        with disk_errors(path), path.open("wb") as stream:
+            stream.write(content)
     else:
-        write_file(path, page.encode())
+        write_file(path, content)
 
 
 def belongs_to_dataset(path: Path, store: Store) -> bool:

@@ -60,7 +60,7 @@ def as_exception(error: BaseException) -> Exception:
     """
     with suppress(BaseException):
         error = first_of_ours(error)
-        _ = str(error), type(error).__name__, getattr(error, "cause", "")
+        _ = str(error), type(error).__name__, str(getattr(error, "cause", ""))
         if isinstance(error, Exception) and not isinstance(error, StopIteration | Stopped):
             return error
     return DayError(f"the source raised {describe(error)}")

@@ -1,6 +1,7 @@
 """The retry policy: which error leads to another attempt, a pause, a failed day or the end."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -60,7 +61,9 @@ class Retry:
         is longer than a run waits.
         """
         doubled = min(self.wait_initial * 2 ** min(refusals, 30), self.wait_max)
-        named = parse_retry_after(error.retry_after)
+        named = None
+        with suppress(BaseException):  # code of a source: a property, or an object it has set
+            named = parse_retry_after(error.retry_after)
         seconds = doubled if named is None else named
         if seconds > self.longest_pause:
             raise QuotaError(

@@ -100,7 +100,7 @@ def parse(record: dict[str, Any]) -> Dataset:
         known["requested"] = [ends]
     known["requested"] = tuple(
         (date.fromisoformat(first), date.fromisoformat(last))
-        for first, last in known.get("requested", ())
+        for first, last in sorted(known.get("requested", ()))
     )
     if not isinstance(known.get("columns", []), list):
         raise TypeError("columns must be a list")
@@ -119,6 +119,7 @@ def check_types(dataset: Dataset) -> None:
         and all(isinstance(flag, bool) for flag in (dataset.escape_formulas, dataset.daily))
         and isinstance(dataset.lookback, int)
         and isinstance(dataset.earliest_days, int | None)
+        and min(dataset.lookback, dataset.earliest_days or 0) >= 0
         and isinstance(dataset.aggregate, dict)
         and all(first <= last for first, last in dataset.requested)
     )

@@ -8,7 +8,11 @@ from adsfetch.dates import readings_of_cell
 from adsfetch.storage.csv import DATE_COLUMNS
 
 ALSO_DATE = "day"
-"""A column that is checked only where there is no other, and only where its text is a date."""
+"""A column that is checked only where there is no other, and only where its text is a date.
+
+A name in capital letters, such as ``Date``, is that of another column beside the date, and is
+checked in the same way.
+"""
 MUST_BE_DATE = sorted(DATE_COLUMNS - {ALSO_DATE})
 
 
@@ -45,12 +49,13 @@ class RowDates:
 
     def _read(self, name: str, text: str) -> bool:
         days = readings_of_cell(text)
-        right = self._day in days or (name == ALSO_DATE and not days)
+        right = self._day in days or (name not in MUST_BE_DATE and not days)
         if not right and not self._example:
             self._example = f"{name} {text[:40]!r}"
         return right
 
 
 def date_columns(names: Sequence[str]) -> list[str]:
-    """Return the names that are those of a date column."""
-    return [name for name in MUST_BE_DATE if name in names] or [ALSO_DATE]
+    """Return the names that are those of a date column, also those in capital letters."""
+    capital = [name for name in names if name not in DATE_COLUMNS and name.lower() in DATE_COLUMNS]
+    return [*([name for name in MUST_BE_DATE if name in names] or [ALSO_DATE]), *capital]

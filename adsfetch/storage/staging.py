@@ -1,6 +1,7 @@
 """The staging area: many threads write days to temporary files, which are committed later."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from adsfetch.sources import Batch, Row
 from adsfetch.storage import atomic
 from adsfetch.storage.csv import RowEncoder, columns_of
 from adsfetch.storage.row_dates import RowDates
+from adsfetch.storage.verify import is_own_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,9 @@ class Staging:
     def write(self, day: date, rows: Iterable[Row | Batch]) -> StagedDay:
         """Write the rows of a day as they arrive, with at most one batch in memory."""
         target = self._folder / f"{day}.csv"
-        if target.exists() and not target.is_file():
-            raise DayError(f"{target} is not a file: move it away")
+        if os.path.lexists(target) and not is_own_file(target):
+            what = "a link to something else" if target.is_symlink() else "not a file"
+            raise DayError(f"{target} is {what}: move it away")
         digest, count, dates = hashlib.sha256(), 0, RowDates(day)
         with atomic.temporary_file(target) as temp:
             remaining = iter(rows)

@@ -50,8 +50,7 @@ class Store:
         }
         self._find_columns()
         listed = {day for day, entry in self.entries.items() if entry.sha256}
-        # An empty file is believed only if no other one shows what the columns are.
-        for day in sorted(files.keys() - listed, key=lambda day: (not files[day].st_size, day)):
+        for day in sorted(files.keys() - listed):
             self._recover(day)
         return self
 

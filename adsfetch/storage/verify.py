@@ -10,11 +10,12 @@ from itertools import islice
 from pathlib import Path
 
 from adsfetch.storage.atomic import read_errors
-from adsfetch.storage.csv import DATE_COLUMNS, read_rows
+from adsfetch.storage.csv import DATE_COLUMNS, RowEncoder, read_rows
 from adsfetch.storage.row_dates import RowDates
 from adsfetch.storage.states import Entry, Event, Record
 
 DELETED = "its file was deleted"
+NO_FILE = "there is something else in the place of its file"
 CHANGED = "its file was truncated or edited"
 ROWS_AT_ONCE = 1000
 
@@ -27,9 +28,20 @@ def day_files(folder: Path) -> dict[date, os.stat_result]:
     with read_errors(folder), os.scandir(folder) as files:
         for file in files:
             with suppress(FileNotFoundError):  # deleted a moment ago
-                if (day := day_of(file.name)) and file.is_file():
+                if (day := day_of(file.name)) and is_own_file(file):
                     found[day] = file.stat()
     return found
+
+
+def is_own_file(path: "os.PathLike[str]") -> bool:
+    """Return whether a path is a regular file, or a link to one with the same name.
+
+    A link to a file with another name may lead to that of another day.
+    """
+    if not os.path.islink(path):  # noqa: PTH114 - Path would make an object for every file
+        return os.path.isfile(path)  # noqa: PTH113
+    real = Path(os.path.realpath(path))
+    return real.is_file() and real.name == Path(path).name
 
 
 def day_of(name: str) -> date | None:
@@ -49,7 +61,7 @@ def check_entry(entry: Entry, path: Path, stat: os.stat_result | None, *, thorou
     if not entry.sha256:
         return entry
     if stat is None:
-        return entry.after(Event.LOST, DELETED)
+        return entry.after(Event.LOST, NO_FILE if os.path.lexists(path) else DELETED)
     unchanged = (stat.st_size, stat.st_mtime_ns) == (entry.size, entry.changed)
     if entry.is_held and unchanged and not thorough:
         return entry
@@ -79,12 +91,11 @@ def recover_entry(
 
     A file gets the name of its day only after it is complete on the disk. So one that parses
     with the columns of the dataset, and has the rows of its day, is a day whose entry was lost,
-    by a crash or by hand. Nothing proves an empty file, unless no column is known yet.
+    by a crash or by hand. Nothing proves an empty file: it may have been truncated.
     """
     try:
         stat, dates = path.stat(), read_day(path, day, columns)
-        unproved = columns and not stat.st_size
-        if dates is None or dates.wrong or unproved:
+        if dates is None or dates.wrong:
             return None
         fetched_on = datetime.fromtimestamp(stat.st_mtime, zone).date()
         return Entry(day, dates.rows, stat.st_size, sha256_of(path), fetched_on, stat.st_mtime_ns)
@@ -107,9 +118,7 @@ def read_header(path: Path) -> tuple[str, ...]:
 def read_day(path: Path, day: date, columns: tuple[str, ...]) -> RowDates | None:
     """Count the rows of a file and their dates; None for other columns or an incomplete file."""
     dates = RowDates(day)
-    if not path.stat().st_size:
-        return dates
-    if not columns or not ends_with_newline(path):
+    if not columns or not has_frame(path, RowEncoder(columns).header):
         return None
     try:
         lines = read_rows(path)
@@ -130,9 +139,14 @@ def problem_of_rows(path: Path, day: date) -> str:
     return dates.problem if dates else ""
 
 
-def ends_with_newline(path: Path) -> bool:
-    """Return whether the last line is complete."""
+def has_frame(path: Path, header: bytes) -> bool:
+    """Return whether a file starts with exactly this header, and its last line is complete.
+
+    A program that edits CSV may write the same names with other quotes or line ends.
+    """
     with path.open("rb") as file:
+        if file.read(len(header)) != header:
+            return False
         file.seek(-1, os.SEEK_END)
         return file.read(1) == b"\n"
 

@@ -47,17 +47,11 @@ class Folder:
     def proved(self) -> dict[date, bytes]:
         """Return the days whose file is the recorded one, or is complete and not recorded."""
         checksums, contents = self.checksums(), self.contents()
-        proved = {
+        return {
             day: content
             for day, content in contents.items()
             if is_proved(day, content, checksums.get(day, ""))
         }
-        if self._description_has_columns() or any(proved.values()):
-            # An empty file without a record may be a truncated one: it has no header.
-            proved = {
-                day: content for day, content in proved.items() if content or checksums.get(day)
-            }
-        return proved
 
     def changed_on(self, day: date) -> date:
         """Return the simulated date of the last change to a file."""
@@ -91,10 +85,6 @@ class Folder:
         path = self.path / "manifest.jsonl"
         yield from path.read_text().splitlines() if path.exists() else ()
 
-    def _description_has_columns(self) -> bool:
-        path = self.path / "dataset.json"
-        return path.exists() and bool(json.loads(path.read_text())["columns"])
-
 
 def is_proved(day: date, content: bytes, checksum: str) -> bool:
     """Return whether a file has the recorded checksum or, without one, is complete."""
@@ -104,9 +94,10 @@ def is_proved(day: date, content: bytes, checksum: str) -> bool:
 
 
 def is_complete(day: date, content: bytes) -> bool:
-    """Return whether a file has the header, whole lines, and only rows of its day."""
-    if not content:
-        return True
+    """Return whether a file has the header, whole lines, and only rows of its day.
+
+    An empty file may be a truncated one.
+    """
     lines = content[len(HEADER) :].splitlines(keepends=True)
     return content.startswith(HEADER) and all(
         line.startswith(f"{day},".encode()) and line.endswith(b"\n") and line.count(b",") == 1

@@ -84,3 +84,21 @@ def test_a_missing_configuration_is_named(run):
     result = run("update", "--customer-id", "1234567890", "--out", "d", "--config", "none.yaml")
     assert result.code == 2
     assert "none.yaml" in result.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("backfill", "--years", "nan"),
+        ("backfill", "--years", "inf"),
+        ("update", "--timeout", "nan"),
+        ("update", "--timeout", "inf"),
+        ("update", "--wait-max", "1e300"),
+        ("update", "--lock-wait", "nan"),
+        ("fetch", "yesterday", "yesterday", "--today", "0001-01-01"),
+    ],
+)
+def test_a_number_or_a_day_that_cannot_be_used_is_wrong_usage(run, arguments):
+    result = run(*arguments, *EXAMPLE)
+    assert result.code == 2
+    assert "Traceback" not in result.err

@@ -53,6 +53,34 @@ class WithoutCause(adsfetch.AdsError):
         raise SystemExit("no cause")
 
 
+class EndsTheProgram:
+    """A value that ends the program when it is read."""
+
+    def __str__(self):
+        raise SystemExit(0)
+
+    __float__ = __str__
+
+
+class UnreadableCause(adsfetch.AdsError):
+    cause = EndsTheProgram()
+
+
+class UnreadableDelay(adsfetch.RateLimitError):
+    def __init__(self):
+        Exception.__init__(self, "slow down")
+        self.retry_after = EndsTheProgram()
+
+
+class InterruptingDelay(adsfetch.RateLimitError):
+    def __init__(self):
+        Exception.__init__(self, "slow down")
+
+    @property
+    def retry_after(self):
+        raise KeyboardInterrupt
+
+
 class NoRows:
     """An object that fails at whatever is asked of it."""
 
@@ -109,7 +137,9 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize("kind", [without_name, WithoutClass, WithoutCause, Unreadable])
+@pytest.mark.parametrize(
+    "kind", [without_name, WithoutClass, WithoutCause, UnreadableCause, Unreadable]
+)
 def test_an_exception_that_cannot_be_read_costs_its_day_only(kind):
     def source(day):
         if day == DAYS[2]:
@@ -118,6 +148,18 @@ def test_an_exception_that_cannot_be_read_costs_its_day_only(kind):
 
     found = outcomes(source)
     assert found[DAYS[2]].reason.startswith("DayError: the source raised ")
+    assert sum(isinstance(outcome, DayReport) for outcome in found.values()) == 4
+
+
+@pytest.mark.parametrize("kind", [UnreadableDelay, InterruptingDelay])
+def test_a_delay_that_cannot_be_read_is_none(kind):
+    def source(day):
+        if day == DAYS[2]:
+            raise kind()
+        return one_row(day)
+
+    found = outcomes(source)
+    assert "slow down" in found[DAYS[2]].reason
     assert sum(isinstance(outcome, DayReport) for outcome in found.values()) == 4
 
 

@@ -5,12 +5,17 @@ import fcntl
 import json
 import os
 import stat
+from datetime import date
+from pathlib import Path
 
 import pytest
 
 from adsfetch import StoreError
 from adsfetch.storage.atomic import write_file
 from adsfetch.storage.lock import exclusive_lock
+from adsfetch.storage.states import Record
+from adsfetch.storage.store import Store
+from adsfetch.storage.verify import check_entry
 
 WEEK = ("fetch", "2024-01-01", "2024-01-03")
 MORE = ("fetch", "2024-01-01", "2024-01-04")
@@ -189,6 +194,40 @@ def test_what_is_no_file_is_no_day_and_is_not_waited_for(shop, fetch, run, speci
     assert run("verify", "--out", "data", timeout=20).code == 1
 
 
+@pytest.mark.parametrize(
+    "target", ["2024-01-01.csv", "../all.csv", "2024-01-02.csv", "nowhere/2024-01-02.csv"]
+)
+def test_a_link_to_something_else_costs_its_day_only_and_changes_nothing_else(
+    shop, fetch, run, target
+):
+    fetch(*WEEK)
+    file = shop.data / "days/2024-01-02.csv"
+    file.unlink()
+    file.symlink_to(target)
+    shop.configure(clicks=9)
+    result = fetch(*MORE)
+    assert result.code == 1
+    assert [failure["day"] for failure in result.json["failed"]] == ["2024-01-02"]
+    assert "is a link to something else: move it away" in result.json["failed"][0]["reason"]
+    assert sorted(shop.calls) == ["2024-01-02", "2024-01-04"]
+    assert [row["date"] for row in shop.all()] == ["2024-01-01", "2024-01-03", "2024-01-04"]
+    assert run("verify", "--out", "data").code == 0
+    file.unlink()
+    assert fetch(*MORE).code == 0
+
+
+def test_the_file_of_a_day_may_be_a_link_to_one_with_the_same_name(shop, fetch, run):
+    fetch(*WEEK)
+    file, real = shop.data / "days/2024-01-02.csv", shop.folder / "2024-01-02.csv"
+    file.rename(real)
+    file.symlink_to(real)
+    assert run("missing", "--out", "data", "--json").json["missing"] == []
+    real.write_text("")
+    assert fetch(*WEEK).code == 0
+    assert file.is_symlink()
+    assert len(shop.all()) == 3
+
+
 @pytest.mark.parametrize("name", REPLACED)
 @pytest.mark.parametrize("linked", [False, True])
 def test_a_pipe_in_the_place_of_a_file_is_neither_replaced_nor_waited_for(
@@ -243,13 +282,23 @@ def test_a_folder_in_which_nobody_may_write_is_named(run, folder):
 
 def test_a_day_that_cannot_be_read_is_missing(shop, fetch, run):
     fetch(*WEEK)
-    file = shop.data / "days/2024-01-02.csv"
-    content = file.read_bytes()
-    file.unlink()
-    file.symlink_to("/proc/self/mem")  # it is there, and reading it fails for root too
-    result = run("verify", "--out", "data", "--json")
-    assert result.code == 1
-    assert "cannot be read" in result.json["damaged"]["2024-01-02"]
-    file.unlink()
-    file.write_bytes(content)
-    assert run("verify", "--out", "data").code == 0
+    day = date(2024, 1, 2)
+    entry = Store(shop.data).load().entries[day]
+    file = Path("/proc/self/mem")  # it is there, and reading it fails for root too
+    damaged = check_entry(entry, file, file.stat(), thorough=True)
+    assert damaged.record is Record.DAMAGED
+    assert "cannot be read" in damaged.problem
+    assert check_entry(damaged, shop.data / f"days/{day}.csv", None, thorough=True) == damaged
+
+
+@pytest.mark.parametrize(
+    "command", [("aggregate",), ("verify",), ("forget", "2024-01-01", "2024-01-02")]
+)
+def test_a_folder_that_is_no_dataset_is_left_as_it_is(shop, fetch, run, command):
+    folder = shop.folder / "data/mine"
+    folder.mkdir(parents=True)
+    (folder / "all.csv").write_text("precious\n")
+    result = run(*command, "--out", "data", "--dataset", "mine")
+    assert one_line(result, 2) == "Error: there is no dataset data/mine"
+    assert [file.name for file in folder.iterdir()] == ["all.csv"]
+    assert (folder / "all.csv").read_text() == "precious\n"

@@ -31,6 +31,8 @@ RIGHT = [
     "2024-02-03 00:00:00 UTC",
     "20240203T101500",
     "3 Feb 2024, 1:45 PM",
+    "Saturday, February 3, 2024",
+    "Sat, 03 Feb 2024 00:00:00 GMT",
     "03/02/2024",  # can be read as 3 February
     "02/03/2024",
 ]
@@ -83,9 +85,16 @@ def test_both_date_columns_must_be_right(tmp_path):
         )
 
 
-@pytest.mark.parametrize("name", ["Date", "DATE", "date_", "segments.dates"])
+@pytest.mark.parametrize("name", ["date_", "segments.dates", "Update"])
 def test_a_column_of_another_name_is_not_the_date(tmp_path, name):
     assert stage(tmp_path, {name: "2020-01-01"}).columns == ("date", name)
+
+
+@pytest.mark.parametrize("name", ["Date", "DATE", "Day", "Segments.Date"])
+def test_a_date_in_a_column_with_capital_letters_must_be_right_too(tmp_path, name):
+    assert stage(tmp_path, {name: DAY}, {name: "Monday"}).columns == ("date", name)
+    with pytest.raises(DayError, match=f"1 of 2 rows .* such as {name} '2024-02-04'"):
+        stage(tmp_path, {name: DAY}, {name: "2024-02-04"})
 
 
 @pytest.mark.parametrize(("value", "right"), [("Monday", True), (3, True), ("2024-02-04", False)])
@@ -187,6 +196,8 @@ def write_as_recorded(folder, day, text):
         "date,clicks,note\n2024-01-03,1,x\n",
         'date,clicks,note\n2024-01-02,1,"x\n',
         "\ufeffdate,clicks,note\n2024-01-02,1,x\n",
+        "date,clicks,note\r\n2024-01-02,1,x\r\n",  # a spreadsheet wrote it
+        '"date","clicks","note"\n"2024-01-02","1","x"\n',
     ],
 )
 def test_a_file_without_an_entry_is_not_believed_unless_it_is_that_of_its_day(
@@ -194,8 +205,22 @@ def test_a_file_without_an_entry_is_not_believed_unless_it_is_that_of_its_day(
 ):
     fetch("fetch", "2024-01-01", "2024-01-03")
     (shop.data / "manifest.jsonl").unlink()
-    (shop.data / "days/2024-01-02.csv").write_text(text)
+    (shop.data / "days/2024-01-02.csv").write_text(text, newline="")
     assert run("missing", "--out", "data", "--json").json["missing"] == ["2024-01-02"]
+    assert run("aggregate", "--out", "data").code == 0
+    assert [row["date"] for row in shop.all()] == ["2024-01-01", "2024-01-03"]
+
+
+def test_empty_files_prove_nothing_even_if_nothing_else_is_left(shop, fetch, run):
+    fetch("fetch", "2024-01-01", "2024-01-03")
+    for name in ("manifest.jsonl", "dataset.json"):
+        (shop.data / name).unlink()
+    for file in (shop.data / "days").iterdir():
+        file.write_bytes(b"")
+    arguments = ("2024-01-01", "2024-01-03", "--out", "data", "--json")
+    assert len(run("missing", *arguments).json["missing"]) == 3
+    assert fetch("fetch", "2024-01-01", "2024-01-03").code == 0
+    assert len(shop.all()) == 3
 
 
 def test_a_day_without_rows_gets_its_header_as_soon_as_one_is_known(shop, fetch, run):
