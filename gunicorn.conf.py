@@ -61,6 +61,8 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH1
 control_socket_disable = True
 # The maximum of gunicorn: percent-encoded searches for long non-ASCII names are long.
 limit_request_line = 8190
+# A client of a proxy that passes these headers on must not set the path of the service.
+forwarder_headers = ""
 # Room for a review with the longest text.
 websocket_max_message_size = 131_072
 # The service writes its own access log.

@@ -52,6 +52,8 @@ def handle_http_exception(error: HTTPException) -> Response:
     """Write a failure of werkzeug (404, 405, 413, ...), with the headers that belong to it."""
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     headers = {name: value for name, value in error.get_headers() if name in FORWARDED_HEADERS}
+    if "Allow" in headers:  # werkzeug names the methods in another order in each process
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
     problem = ApiError(error.description or status.phrase, headers)
     problem.status = status
     return problem_response(problem)

@@ -10,12 +10,12 @@ from http import HTTPStatus
 from typing import Any
 
 from gunicorn.asgi import protocol
+from gunicorn.asgi.parser import LimitRequestHeaders
 from gunicorn.asgi.protocol import ASGIProtocol
-from gunicorn.http.errors import LimitRequestHeaders
 
 from app.server import bounds
 from app.server.bounds import RepeatedWarning, cut
-from app.server.early_response import early_response
+from app.server.early_response import TOO_LARGE, early_response
 from app.server.open_connections import OpenConnections
 
 CONNECTION = "gunicorn.asgi.protocol:ASGIProtocol"
@@ -38,7 +38,6 @@ PRIVATE_NAMES = (
 )
 LINE_OVERHEAD = 4
 """The bytes of a header line beside its name and value."""
-TOO_LARGE = {HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE}
 _warn_unreadable = RepeatedWarning(logging.getLogger(__name__), "a request cannot be parsed")
 # gunicorn writes "Unknown" for statuses that it does not list.
 protocol._REASON_PHRASES.update(  # noqa: SLF001  # see PRIVATE_NAMES

@@ -15,6 +15,8 @@ BODY_TIMEOUT_SECONDS = 30.0
 """From the head of a request to the last byte of its body."""
 RESPONSE_TIMEOUT_SECONDS = 60.0
 """How long a client may leave more of a response unread than the buffers hold."""
+LINGER_SECONDS = 2.0
+"""How long a client may take to close its half: a reset could lose the response."""
 MAX_HEAD_BYTES = 65_536
 MAX_HEADS_BYTES = 16_777_216
 """The limit for all incomplete heads in the memory of a process together."""

@@ -1,8 +1,15 @@
 """Responses that a server writes itself, before the application is asked."""
 
+import socket
 from http import HTTPStatus
 
+from gunicorn import util
+
 from app.json import encode
+from app.server.bounds import cut
+
+PRIVATE_NAMES = ("gunicorn.util:write_error", "gunicorn.util:write_nonblock")
+TOO_LARGE = {HTTPStatus.REQUEST_URI_TOO_LONG, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE}
 
 
 def early_response(status: int, detail: str, headers: str = "") -> bytes:
@@ -19,3 +26,13 @@ def early_response(status: int, detail: str, headers: str = "") -> bytes:
         "Connection: close\r\n\r\n"
     )
     return head.encode("latin-1") + body
+
+
+def write_problem(connection: socket.socket, status: int, reason: str, detail: str) -> None:
+    """Respond with a problem document where gunicorn's wsgi worker would write HTML."""
+    if status in TOO_LARGE:
+        cut("head", "size")
+    util.write_nonblock(connection, early_response(status, detail or reason))
+
+
+util.write_error = write_problem

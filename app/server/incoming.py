@@ -12,6 +12,7 @@ from app.server import bounds
 END_OF_HEAD = b"\r\n\r\n"
 EMPTY_LINE = b"\r\n"
 HAS_BODY = re.compile(rb"\n(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
+BARE_LF = re.compile(rb"(?<!\r)\n")
 EXPECT_CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 RECEIVED_AT_ONCE = 262_144
@@ -38,10 +39,13 @@ class IncomingRequest:
         self.is_complete = False
         self.is_hopeless = False
         """It will be rejected: the missing bytes do not matter."""
+        self.has_malformed_body = False
         self._max_body_bytes = max_body_bytes
         self._body_bytes = 0
         self._head_bytes = 0
+        self._head_is_valid = False
         self._parser = PythonProtocol(
+            on_headers_complete=self._accept_head,
             on_body=self._count_body,
             limit_request_line=cfg.limit_request_line,
             limit_request_fields=cfg.limit_request_fields,
@@ -73,6 +77,8 @@ class IncomingRequest:
             return b""
         end = self.data.find(END_OF_HEAD, searched)
         if end < 0:
+            # Its end would never be found.
+            self.is_hopeless = BARE_LF.search(self.data, searched) is not None
             return b""
         self._head_bytes = end + len(END_OF_HEAD)
         head = bytes(self.data[: self._head_bytes])
@@ -84,26 +90,32 @@ class IncomingRequest:
         return self._continue(head)
 
     def _continue(self, head: bytes) -> bytes:
-        """Return a 100 if the client waits for it; then gunicorn must not send another."""
-        if self.is_hopeless or head.partition(EMPTY_LINE)[0].endswith(b"HTTP/1.0"):
+        """Return a 100 if the client waits for a useful one; gunicorn must not send any."""
+        if head.partition(EMPTY_LINE)[0].endswith(b"HTTP/1.0"):
             return b""
         shorter, expected = EXPECT_CONTINUE.subn(b"", head)
         self.data[: self._head_bytes] = shorter
         self._head_bytes = len(shorter)
-        waits = expected and len(self.data) == self._head_bytes and not self.is_complete
+        is_decided = self.is_complete or self.is_hopeless
+        waits = expected and len(self.data) == self._head_bytes and not is_decided
         return CONTINUE if waits else b""
 
     def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed(data)
-        except Exception:  # noqa: BLE001  # whatever it is, gunicorn's other parser reports it
+        except Exception:  # noqa: BLE001  # gunicorn's other parser reports what is wrong in a head
             self.is_hopeless = True
+            self.has_malformed_body = self._head_is_valid
             return
         self.is_complete = self._parser.is_complete
         size = max(
             self._parser.content_length or 0, self._body_bytes, len(self.data) // MAX_FRAMING
         )
         self.is_hopeless = size > self._max_body_bytes and not self.is_complete
+
+    def _accept_head(self) -> bool:
+        self._head_is_valid = True
+        return False  # there may be a body
 
     def _count_body(self, chunk: bytes) -> None:
         self._body_bytes += len(chunk)

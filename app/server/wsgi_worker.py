@@ -1,8 +1,7 @@
 """gunicorn's worker with threads, which receives whole requests before a thread handles them.
 
-gunicorn gives a connection to a thread at its first byte, or before: a few clients that stop in
-the middle of a request would occupy all threads. Only a client that does not read its response
-still occupies a thread, for at most RESPONSE_TIMEOUT_SECONDS.
+gunicorn's threads wait for requests: clients that stop in the middle of one would occupy them all.
+A client that does not read its response still occupies one, for RESPONSE_TIMEOUT_SECONDS at most.
 """
 
 import contextlib
@@ -26,6 +25,7 @@ from app.server.open_connections import CHECK_SECONDS, EVICTED_SHARE
 
 WORKER = "gunicorn.workers.gthread:ThreadWorker"
 PRIVATE_NAMES = (
+    "gunicorn.http.message:Message.force_close",
     "gunicorn.http.unreader:Unreader.take_buffered",
     "gunicorn.http.unreader:Unreader.unread",
     "gunicorn.workers.gthread:TConn.data_ready",
@@ -42,8 +42,6 @@ PRIVATE_NAMES = (
     f"{WORKER}.set_accept_enabled",
     f"{WORKER}.worker_connections",
 )
-LINGER_SECONDS = 2.0
-"""How long a client may take to close its half: a reset could lose the response."""
 ACCEPT_PAUSE_SECONDS = 0.5
 """For how long no connection is accepted when there is no file handle for one."""
 RECEIVE_TIMEOUT = struct.pack("ll", 5, 0)
@@ -89,6 +87,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
             return
         if not conn.initialized:
             conn.init()
+            conn.is_last_request = False
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, RECEIVE_TIMEOUT)
         conn.sock.setblocking(False)
         self._incoming[conn] = IncomingRequest(self.cfg, self._max_body_bytes)
@@ -102,6 +101,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Handle a request in a thread; give up when its client does not read the response."""
         conn.sock.settimeout(bounds.RESPONSE_TIMEOUT_SECONDS)
+        if not self.cfg.is_ssl and conn.is_last_request:  # the rest of its body is no request
+            req.force_close()
         try:
             return bool(super().handle_request(req, conn))
         except TimeoutError:
@@ -162,6 +163,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         if request.has_large_head:
             cut("head", "size")
             self._refuse(conn, 431, "The head of the request is too large.")
+        elif request.has_malformed_body:
+            self._refuse(conn, 400, "The body of the request cannot be parsed.")
         elif request.is_complete or request.is_hopeless:
             self._dispatch(conn)
         elif self._received_bytes > bounds.MAX_BODIES_BYTES:
@@ -171,6 +174,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
     def _dispatch(self, conn: Any) -> None:
         request = self._stop_receiving(conn)
         if not request.is_complete:  # the thread must not wait for what is missing
+            conn.is_last_request = True
             with contextlib.suppress(OSError):
                 conn.sock.shutdown(socket.SHUT_RD)
         conn.parser.unreader.unread(bytes(request.data))
@@ -213,7 +217,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         except (OSError, ValueError, KeyError):
             self._forget(conn)
         else:
-            self._closing[conn] = time.monotonic() + LINGER_SECONDS
+            self._closing[conn] = time.monotonic() + bounds.LINGER_SECONDS
 
     def _drain(self, conn: Any) -> None:
         """Discard what still arrives; forget the connection at its end."""

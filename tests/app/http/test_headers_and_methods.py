@@ -102,4 +102,4 @@ def test_an_unsupported_method_is_a_405_with_allow(
 ):
     response = shared_client.open(path, method=method)
     assert_problem(response, 405)
-    assert set(response.headers["Allow"].split(", ")) == allowed
+    assert response.headers["Allow"] == ", ".join(sorted(allowed))

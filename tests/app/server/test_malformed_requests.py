@@ -38,6 +38,8 @@ def test_any_number_of_digits_in_a_content_length_gets_a_response(served, path, 
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\nHost: x\n\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\n\r\n",
         b"POST /books HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST /books HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         CHUNKED + b"xyz\r\n",
@@ -50,6 +52,55 @@ def test_a_malformed_request_is_refused_at_once(served, request_bytes):
         assert rest(client)[:9] in {b"HTTP/1.1 ", b""}
     assert served.request("GET", "/healthz")[0] == 200
     assert "Traceback" not in served.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"get / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\n <2>\r\n\r\n", 400),
+        (b"GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /?" + b"a" * 8_200 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nX-A: " + b"a" * 8_200 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\n" + b"X-A: 1\r\n" * 101 + b"\r\n", 431),
+        (head_of_lines(9) + b"\r\n", 431),
+        (b"POST /books HTTP/1.1\r\nTransfer-Encoding: xyz\r\n\r\n0\r\n\r\n", 501),
+        (CHUNKED + b"0x2\r\n{}\r\n0\r\n\r\n", 400),
+        (CHUNKED + b"2\r\n{}XX0\r\n\r\n", 400),
+        (CHUNKED + b"2\n{}\n0\n\n", 400),
+        (CHUNKED + b"2\r\n{}\r\n0\r\nContent-Length: 1\r\n\r\n", 400),
+    ],
+)
+def test_a_malformed_request_gets_one_problem_document(served, request_bytes, status):
+    with connect(served, request_bytes) as client:
+        head, _, body = rest(client).partition(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    assert lines[0].startswith(b"http/1.1 %d " % status)
+    assert b"content-type: application/problem+json" in lines
+    assert b"x-content-type-options: nosniff" in lines
+    assert b"connection: close" in lines
+    assert json.loads(body)["status"] == status  # a second response would be more than JSON
+
+
+def test_a_body_that_is_too_large_is_not_asked_for(served):
+    request = b"POST /books HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+    request += b"Content-Type: application/json\r\nContent-Length: 2000000\r\n\r\n"
+    assert status_of(served, request) == b"HTTP/1.1 413"
+
+
+def test_nothing_of_a_body_that_is_too_large_is_read_as_a_request(served):
+    request = b"POST /books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    request += b"Content-Length: 2000000\r\n\r\n"
+    with connect(served, request + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+        received = rest(client)
+    assert received.count(b"HTTP/1.1 ") == 1
+    assert b"\r\nconnection: keep-alive\r\n" not in received.lower()
+
+
+def test_a_client_does_not_choose_where_the_service_is_mounted(served):
+    request = b"GET /x/healthz HTTP/1.1\r\nSCRIPT_NAME: /x\r\nConnection: close\r\n\r\n"
+    assert status_of(served, request) == b"HTTP/1.1 404"
 
 
 def test_empty_lines_before_a_request_mean_nothing(served):
