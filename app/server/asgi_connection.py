@@ -3,6 +3,7 @@
 It also repairs what gunicorn leaves out of HTTP: see each method.
 """
 
+import asyncio
 import logging
 import select
 import time
@@ -26,10 +27,12 @@ PRIVATE_NAMES = (
     f"{CONNECTION}._build_websocket_scope",
     f"{CONNECTION}._callback_parser",
     f"{CONNECTION}._close_transport",
+    f"{CONNECTION}._closed",
     f"{CONNECTION}._current_request",
     f"{CONNECTION}._feed_callback_parser",
     f"{CONNECTION}._on_headers_complete",
     f"{CONNECTION}._request_ready",
+    f"{CONNECTION}._resume_reading",
     f"{CONNECTION}._safe_write",
     f"{CONNECTION}._send_error_response",
     f"{CONNECTION}._send_response_start",
@@ -58,6 +61,7 @@ class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no typ
         """The bytes of an incomplete head, or of what follows a complete request."""
         self._unread_since: float | None = None
         """Since when the write buffer is full, or waits to be emptied before the close."""
+        self._discards = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -68,6 +72,10 @@ class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no typ
             cut("response", "timeout")
         super().connection_lost(exc)
         self._connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._discards:
+            super().data_received(data)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -113,6 +121,19 @@ class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no typ
     def abort(self) -> None:
         """Drop the connection at once."""
         self.transport.abort()
+
+    def _close_transport(self) -> None:
+        """Close our half of a connection; discard what still arrives, until the client closes its.
+
+        To close the whole while the client sends would reset it, and could lose the response.
+        """
+        if self._closed or self.is_idle() or not self.transport.can_write_eof():
+            super()._close_transport()
+            return
+        self._closed = self._discards = True
+        self._resume_reading()
+        self.transport.write_eof()
+        asyncio.get_running_loop().call_later(bounds.LINGER_SECONDS, self.transport.close)
 
     def _arm_keepalive_timer(self) -> None:
         super()._arm_keepalive_timer()

@@ -59,10 +59,10 @@ def test_after_a_bug_the_service_continues(app, buggy):
     assert buggy.get("/healthz").status_code == 200
 
 
-def test_an_unexpected_table_is_a_500_without_details(broken):
+def test_a_missing_column_is_a_503_without_details(broken):
     response = broken.get("/books")
-    assert response.status_code == 500
-    assert "tytle" not in response.text
+    assert response.status_code == 503
+    assert "title" not in response.json["detail"]
     assert "SELECT" not in response.text
 
 

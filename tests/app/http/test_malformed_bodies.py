@@ -144,8 +144,6 @@ def test_text_in_any_script_is_stored(post, shared_client, text):
         "-0",
         "1e400",
         "-1e400",
-        "1e2",
-        "1.0",
         "1.5",
         "true",
         '"1815"',

@@ -257,6 +257,13 @@ def test_a_body_beyond_the_limit_is_a_413(live, stream):
     assert (response.status, response.header("Content-Type")) == (413, PROBLEM)
 
 
+def test_a_client_that_is_still_sending_receives_the_413(live, stream):
+    body = b"x" * 3_000_000  # more than the buffers of the kernel hold
+    for _ in range(20):
+        response = stream(live, body=body, headers={"Content-Type": "application/json"})
+        assert response.status == 413
+
+
 def test_variables_that_are_no_json_are_a_400(live, stream):
     for variables in ("nonsense", '{"a":1,"a":2}', "NaN", "[1]", '{"a":1e999}'):
         path = f"/graphql/stream?query={quote(NAME)}&variables={quote(variables)}"
