@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import click
@@ -100,10 +101,15 @@ def test_an_invalid_line_is_found(line):
         check_words(ads, line.split())
 
 
+@cache
+def help_of(module):
+    command = [sys.executable, "-m", module, "--help"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize(("document", "words"), command_lines("python -m (?:bench|stress)[.a-z]*"))
 def test_a_line_of_another_module_names_its_options(document, words):
-    command = [sys.executable, "-m", words[2], "--help"]
-    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = help_of(words[2])
     options = [word for word in words[3:] if word.startswith("--")]
     assert [option for option in options if option not in shown] == []
 
