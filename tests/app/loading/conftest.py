@@ -9,10 +9,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from app.extensions import db
-from tests.app.loading.csv_load import Load, load_command
-
-ROOT = Path(__file__).parents[3]
-SECRET = "a secret of the tests"
+from tests.app.loading.csv_load import ROOT, SECRET, Load, load_command
 
 
 @pytest.fixture

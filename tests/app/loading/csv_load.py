@@ -10,6 +10,8 @@ from flask import Flask
 HEAD = "title,author,isbn\n"
 EMMA = "Emma,Jane Austen,9780141439587\n"
 DRACULA = "Dracula,Bram Stoker,9780141439846\n"
+ROOT = Path(__file__).parents[3]
+SECRET = "a secret of the tests"
 Load = Callable[..., Result]
 
 

@@ -10,9 +10,7 @@ import termios
 
 import pytest
 
-from tests.app.loading.csv_load import EMMA, HEAD
-
-SECRET = "a secret of the tests"
+from tests.app.loading.csv_load import EMMA, HEAD, SECRET
 
 
 def test_columns_can_be_named_for_a_file_without_a_header(load, titles):

@@ -7,16 +7,11 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from app.loading.files import Input, LoadError
-from tests.app.loading.csv_load import EMMA, HEAD
-
-BAD = ",Nobody,9780141439846\n"
-ROOT = Path(__file__).parents[3]
-SECRET = "a secret of the tests"
+from tests.app.loading.csv_load import EMMA, HEAD, ROOT, SECRET
 
 
 @pytest.fixture

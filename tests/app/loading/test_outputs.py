@@ -10,8 +10,6 @@ import pytest
 from tests.app.loading.csv_load import DRACULA, EMMA, HEAD, reasons, rejects_path
 
 BAD = ",Nobody,9780141439846\n"
-ROOT = Path(__file__).parents[3]
-SECRET = "a secret of the tests"
 
 
 @pytest.fixture
@@ -103,6 +101,13 @@ def test_a_dash_is_no_name_of_a_rejects_file(load, path, monkeypatch):
     result = load(HEAD + EMMA + BAD, "--rejects", "-")
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert not Path("-").exists()
+
+
+def test_a_name_with_a_slash_at_its_end_is_no_name_of_a_rejects_file(load, tmp_path):
+    result = load(HEAD + EMMA + BAD, "--rejects", f"{tmp_path}/new/")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "new/: a file is required" in result.stderr
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("redirection", [">output 2>&1", ">output", "2>output", "| cat >output"])
