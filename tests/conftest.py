@@ -20,7 +20,6 @@ from app.api.openapi import openapi_json
 from app.config import Settings, database_url
 from app.factory import create_app
 from stack import process
-from stack.process import Server
 from stack.servers import Postgres, Redis
 from tests import databases
 from tests.servers import SECRET, Gunicorn, LiveGunicorn
@@ -46,20 +45,20 @@ def serve_live() -> Iterator[Callable[..., LiveGunicorn]]:
         yield lambda **settings: running.enter_context(LiveGunicorn(**settings))
 
 
-@pytest.fixture(scope="module", params=[Gunicorn, LiveGunicorn], ids=["wsgi", "asgi"])
-def served(
-    request: pytest.FixtureRequest, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    """One running service of each kind, with two workers, for all tests of a module."""
-    path = shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("served") / "bookstall.db")
-    with request.param(DATABASE_URL=f"sqlite:///{path}") as server:
-        yield server
-
-
 @pytest.fixture(scope="session")
 def live_service() -> type[LiveGunicorn]:
     """The class of services with subscriptions, for modules that start their own."""
     return LiveGunicorn
+
+
+@pytest.fixture(scope="session")
+def gunicorn_on_sqlite(
+    migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gunicorn]:
+    """One service without subscriptions for all tests, without Redis."""
+    path = shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("gunicorn") / "bookstall.db")
+    with Gunicorn(DATABASE_URL=f"sqlite:///{path}") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +69,12 @@ def live_on_sqlite(
     path = shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("live") / "bookstall.db")
     with LiveGunicorn(DATABASE_URL=f"sqlite:///{path}") as server:
         yield server
+
+
+@pytest.fixture(scope="module", params=["gunicorn", "live"], ids=["wsgi", "asgi"])
+def served(request: pytest.FixtureRequest) -> Any:
+    """A service under each kind of worker, with two of them."""
+    return request.getfixturevalue(f"{request.param}_on_sqlite")
 
 
 @pytest.fixture(scope="session")

@@ -5,27 +5,28 @@ import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
 import pytest
 
 from app.server import arbiter_adapter
+from stress import threads
 from stress.service import LiveService, Service
 from tests.app.private_names import check
 
 ROOT = Path(__file__).parents[3]
-SLOW = """
-import os, time
-ready = os.environ["READY"]
-if os.path.exists(ready):  # not at the first start
-    time.sleep(3)
-    {more}
-from {module} import app
+MODULE = """
+import time
+time.sleep({seconds})
+{more}
+from tests.app.server.small import {name} as app
 """
-IMPORT_SECONDS = 3
+IMPORT_SECONDS = 2
 RETRANSMISSION_SECONDS = 1.3
 """A client whose first packet meets a worker that stops listening sends it again after a second."""
+KINDS = pytest.mark.parametrize("kind", [Service, LiveService], ids=["wsgi", "asgi"])
 
 
 @pytest.mark.parametrize("name", arbiter_adapter.PRIVATE_NAMES)
@@ -33,39 +34,59 @@ def test_gunicorn_has_the_private_name(name):
     check(name, arbiter_adapter, "gunicorn")
 
 
-class Slow:
-    """A service whose application needs seconds to be imported, after the first start."""
+def wait_until(condition, seconds=40):
+    assert threads.wait_until(condition, seconds)
 
-    def __init__(self, kind, tmp_path, database, more="pass"):
-        module = "asgi" if kind is LiveService else "wsgi"
-        self.ready = tmp_path / "ready"
-        (tmp_path / "slow.py").write_text(SLOW.format(module=module, more=more))
+
+class Slow:
+    """Two workers, whose application can be made slow to import."""
+
+    def __init__(self, kind, folder):
+        self.name = "asgi" if kind is LiveService else "wsgi"
+        self.module = folder / "slow.py"
+        self.write(seconds=0)
         self.service = kind(
             "slow:app",
             2,
-            DATABASE_URL=database,
-            READY=str(self.ready),
-            PYTHONPATH=f"{tmp_path}:{ROOT}",
-            TMPDIR=str(tmp_path),
+            PYTHONPATH=f"{folder}:{ROOT}",
+            PYTHONDONTWRITEBYTECODE="1",
+            TMPDIR=str(folder),
         )
+
+    def write(self, seconds=IMPORT_SECONDS, more=""):
+        """Change the application that new workers import."""
+        self.module.write_text(MODULE.format(seconds=seconds, more=more, name=self.name))
 
     def __enter__(self):
         self.service.__enter__()
-        # Both workers serve before anything is replaced.
-        wait_until(lambda: len(self.service.workers()) == 2)
-        time.sleep(1)
-        self.ready.touch()
-        return self.service
+        wait_until(lambda: serving(self.service.pid) == 2)
+        return self
 
     def __exit__(self, *error):
         self.service.__exit__(*error)
 
 
-def wait_until(condition, seconds=40):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def serving(master):
+    """Return how many workers of a master have sent a heartbeat, which is the time of a file."""
+    count = 0
+    for file in Path(f"/proc/{master}/fd").iterdir():
+        with suppress(OSError):  # it may have been closed
+            if "wgunicorn-" in str(file.readlink()):
+                count += file.stat().st_mtime <= time.monotonic()
+    return count
+
+
+@pytest.fixture(scope="module", params=[Service, LiveService], ids=["wsgi", "asgi"])
+def shared_slow(request, tmp_path_factory):
+    with Slow(request.param, tmp_path_factory.mktemp("slow")) as slow:
+        yield slow
+
+
+@pytest.fixture
+def slow(shared_slow):
+    wait_until(lambda: serving(shared_slow.service.pid) == 2)
+    shared_slow.write()
+    return shared_slow
 
 
 class Polling:
@@ -84,7 +105,7 @@ class Polling:
             began = time.monotonic()
             assert self.service.is_ready()
             self.waits.append(time.monotonic() - began)
-            time.sleep(0.005)
+            time.sleep(0.02)
 
     def __exit__(self, *error):
         self.stopping.set()
@@ -93,9 +114,9 @@ class Polling:
         self.pool.shutdown()
 
 
-@pytest.mark.parametrize("kind", [Service, LiveService])
-def test_a_reload_lets_no_request_wait_for_an_import(kind, tmp_path, sqlite_database):
-    with Slow(kind, tmp_path, sqlite_database) as service, Polling(service) as polling:
+def test_a_reload_lets_no_request_wait_for_an_import(slow):
+    service = slow.service
+    with Polling(service) as polling:
         old = set(service.workers())
         service.reload()
         wait_until(lambda: len(service.workers()) == 4)
@@ -105,60 +126,52 @@ def test_a_reload_lets_no_request_wait_for_an_import(kind, tmp_path, sqlite_data
     assert max(polling.waits) < RETRANSMISSION_SECONDS < IMPORT_SECONDS
 
 
-@pytest.mark.parametrize("kind", [Service, LiveService])
-def test_while_a_killed_worker_is_replaced_the_others_serve(kind, tmp_path, sqlite_database):
-    with Slow(kind, tmp_path, sqlite_database) as service:
-        killed, other = service.workers()
-        os.kill(killed, signal.SIGKILL)
-        wait_until(lambda: killed not in service.workers())
-        with Polling(service) as polling:
-            wait_until(lambda: len(service.workers()) == 2)
-            time.sleep(IMPORT_SECONDS + 1)
-        assert other in service.workers()
+def test_while_a_killed_worker_is_replaced_the_others_serve(slow):
+    service = slow.service
+    killed, other = service.workers()
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: killed not in service.workers())
+    with Polling(service) as polling:
+        wait_until(lambda: len(service.workers()) == 2)
+        wait_until(lambda: serving(service.pid) == 2)
+    assert other in service.workers()
     assert max(polling.waits) < RETRANSMISSION_SECONDS
 
 
-@pytest.mark.parametrize("kind", [Service, LiveService])
-def test_another_worker_gets_requests_only_when_it_can_serve(kind, tmp_path, sqlite_database):
-    with Slow(kind, tmp_path, sqlite_database) as service, Polling(service) as polling:
+def test_another_worker_gets_requests_only_when_it_can_serve(slow):
+    service = slow.service
+    with Polling(service) as polling:
         service._master().send_signal(signal.SIGTTIN)
         wait_until(lambda: len(service.workers()) == 3)
-        time.sleep(IMPORT_SECONDS + 1)
+        wait_until(lambda: serving(service.pid) == 3)
+    service._master().send_signal(signal.SIGTTOU)
+    wait_until(lambda: len(service.workers()) == 2)
     assert max(polling.waits) < RETRANSMISSION_SECONDS
 
 
 @pytest.mark.parametrize(
-    ("kind", "more"),
-    [
-        (Service, "raise RuntimeError('broken')"),
-        (LiveService, "raise SystemExit('wrong')"),
-        (LiveService, "1 +"),
-    ],
+    "more", ["raise RuntimeError('broken')", "raise SystemExit('wrong')", "1 +"]
 )
-def test_new_code_that_cannot_be_imported_leaves_the_old_workers(
-    kind, more, tmp_path, sqlite_database
-):
-    with Slow(kind, tmp_path, sqlite_database, more="pass") as service:
-        old = set(service.workers())
-        module = tmp_path / "slow.py"
-        module.write_text(module.read_text().replace("pass", more).replace("sleep(3)", "sleep(1)"))
-        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
-        with Polling(service):
-            service.reload()
-            wait_until(lambda: set(service.workers()) > old)
-            wait_until(lambda: set(service.workers()) == old)
-        assert "could not start" in service.log.read_text()
-        killed = old.pop()
-        os.kill(killed, signal.SIGKILL)  # the master is not blocked: it notices
-        wait_until(lambda: killed not in service.workers(), seconds=15)
-        module.write_text("from asgi import app" if kind is LiveService else "from wsgi import app")
-        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+def test_new_code_that_cannot_be_imported_leaves_the_old_workers(more, slow):
+    service = slow.service
+    old = set(service.workers())
+    slow.write(seconds=1, more=more)
+    failures = service.log.read_text().count("could not start")
+    with Polling(service):
         service.reload()
-        wait_until(lambda: not old & set(service.workers()))
-        assert service.is_ready()
+        wait_until(lambda: set(service.workers()) > old)
+        wait_until(lambda: set(service.workers()) == old)
+    assert service.log.read_text().count("could not start") > failures
+    killed = old.pop()
+    os.kill(killed, signal.SIGKILL)  # the master is not blocked: it notices
+    wait_until(lambda: killed not in service.workers(), seconds=15)
+    slow.write(seconds=0)
+    service.reload()
+    wait_until(lambda: not old & set(service.workers()))
+    assert service.is_ready()
 
 
-def test_a_configuration_that_cannot_be_loaded_is_not_reloaded(tmp_path, sqlite_database):
+def test_a_configuration_that_cannot_be_loaded_is_not_reloaded(tmp_path):
     config = tmp_path / "gunicorn.conf.py"
     shutil.copy(ROOT / "gunicorn.conf.py", config)
 
@@ -166,7 +179,7 @@ def test_a_configuration_that_cannot_be_loaded_is_not_reloaded(tmp_path, sqlite_
         def command(self):
             return [str(config) if "gunicorn.conf" in word else word for word in super().command()]
 
-    with OwnConfig("asgi:app", 1, DATABASE_URL=sqlite_database, TMPDIR=str(tmp_path)) as service:
+    with OwnConfig("tests.app.server.small:asgi", 1, TMPDIR=str(tmp_path)) as service:
         old = service.workers()
         right = config.read_text()
         for wrong in ("1 +", "raise SystemExit('wrong')", "workers = 'many'"):
@@ -181,11 +194,11 @@ def test_a_configuration_that_cannot_be_loaded_is_not_reloaded(tmp_path, sqlite_
         wait_until(lambda: not set(old) & set(service.workers()))
 
 
-@pytest.mark.parametrize("kind", [Service, LiveService])
+@KINDS
 def test_a_reload_takes_the_new_code_of_every_module(kind, tmp_path, sqlite_database):
     """The master has imported some of them already, for its own settings."""
     copy = tmp_path / "code"
-    ignored = shutil.ignore_patterns(".*", "tests", "node_modules", "instance", "__pycache__")
+    ignored = shutil.ignore_patterns(".*", "tests", "node_modules", "instance")
     shutil.copytree(ROOT, copy, ignore=ignored)
 
     class OfCopy(kind):
@@ -200,26 +213,23 @@ def test_a_reload_takes_the_new_code_of_every_module(kind, tmp_path, sqlite_data
         config.write_text(config.read_text() + "\nNEW = 'of the new release'\n")
         new = "from app.config import NEW\nprint(NEW, flush=True)\n"
         factory.write_text(factory.read_text() + new)
-        for cached in copy.rglob("__pycache__"):
-            shutil.rmtree(cached)
         service.reload()
         wait_until(lambda: not set(old) & set(service.workers()))
         assert "of the new release" in service.log.read_text()
 
 
-@pytest.mark.parametrize("kind", [Service, LiveService])
-def test_an_upgrade_of_the_master_takes_over_the_address(kind, sqlite_database, tmp_path):
-    application = "asgi:app" if kind is LiveService else "wsgi:app"
-    with kind(application, 1, DATABASE_URL=sqlite_database, TMPDIR=str(tmp_path)) as service:
+@KINDS
+def test_an_upgrade_of_the_master_takes_over_the_address(kind, tmp_path):
+    with Slow(kind, tmp_path) as slow:
+        service = slow.service
         old = service.workers()
+        slow.write()
         with Polling(service) as polling:
             service._master().send_signal(signal.SIGUSR2)
             wait_until(lambda: len(service.workers()) > len(old))
             (new_master,) = set(service.workers()) - set(old)
-            children = Path(f"/proc/{new_master}/task/{new_master}/children")
-            wait_until(children.read_text)
-            wait_until(lambda: service.log.read_text().count("Bookstall listens on") == 2)
-            time.sleep(3)  # its worker imports the application
+            wait_until(lambda: serving(new_master) == 2)
+            assert service.log.read_text().count("Bookstall listens on") == 2
         assert max(polling.waits) < RETRANSMISSION_SECONDS
         assert len(list(tmp_path.glob("bookstall-metrics-*"))) == 2
         service.terminate()
@@ -231,7 +241,7 @@ def test_an_upgrade_of_the_master_takes_over_the_address(kind, sqlite_database, 
         wait_until(lambda: not list(tmp_path.glob("bookstall-metrics-*")))
 
 
-@pytest.mark.parametrize("kind", [Service, LiveService])
+@KINDS
 def test_a_first_start_whose_application_exits_does_not_repeat_for_ever(kind, tmp_path):
     (tmp_path / "wrong.py").write_text("raise SystemExit('bookstall: SETTING is wrong')")
     service = kind("wrong:app", 2, PYTHONPATH=f"{tmp_path}:{ROOT}", TMPDIR=str(tmp_path))

@@ -1,6 +1,7 @@
 """A service that may open few files goes on serving, whatever the number of clients."""
 
 import resource
+import shutil
 import time
 
 import pytest
@@ -43,36 +44,41 @@ def until_served(server):
             time.sleep(0.05)
 
 
-@pytest.fixture(params=[FewFilesWsgi, FewFilesAsgi], ids=["wsgi", "asgi"])
-def limited(request, sqlite_database):
-    with request.param(DATABASE_URL=sqlite_database) as server:
+@pytest.fixture(scope="module", params=[FewFilesWsgi, FewFilesAsgi], ids=["wsgi", "asgi"])
+def limited(request, migrated_sqlite, tmp_path_factory):
+    path = shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("limited") / "bookstall.db")
+    with request.param(DATABASE_URL=f"sqlite:///{path}", WEB_CONCURRENCY="1") as server:
         yield server
+
+
+def capacity_cuts(server):
+    return sum(value for (_, reason), value in cuts(server).items() if reason == "capacity")
 
 
 @pytest.mark.parametrize("sent", [b"", HEAD, REQUEST], ids=["silent", "heads", "idle"])
 def test_new_clients_are_served_however_many_stay(limited, sent):
-    began = limited.log.read_text().count("\n")
+    began, before = limited.log.read_text().count("\n"), capacity_cuts(limited)
     with many(limited, 3 * FILES, sent):
         for _ in range(5):
             assert until_served(limited) == 200
-        assert sum(value for (_, reason), value in cuts(limited).items() if reason == "capacity")
+        assert capacity_cuts(limited) > before
     requests = 3 * FILES if sent == REQUEST else 0
     assert limited.log.read_text().count("\n") - began < requests + 100
     assert "Traceback" not in limited.log.read_text()
 
 
-def test_a_request_in_progress_and_a_stream_are_not_cut_for_others(sqlite_database):
+@pytest.mark.parametrize("limited", [FewFilesAsgi], ids=["asgi"], indirect=True)
+def test_a_request_in_progress_and_a_stream_are_not_cut_for_others(limited):
     query = "subscription { reviewAdded { cursor } }"
     with (
-        FewFilesAsgi(DATABASE_URL=sqlite_database, WEB_CONCURRENCY="1") as server,
-        EventStreamClient(server, query) as stream,
-        connect(server, b"POST /books HTTP/1.1\r\nHost: x\r\n") as slow,
+        EventStreamClient(limited, query) as stream,
+        connect(limited, b"POST /books HTTP/1.1\r\nHost: x\r\n") as slow,
     ):
         body = b'{"title": "Emma", "author": "Jane Austen"}'
         slow.sendall(b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
         time.sleep(0.2)
-        with many(server, 3 * FILES, b""):
-            assert until_served(server) == 200
+        with many(limited, 3 * FILES, b""):
+            assert until_served(limited) == 200
             slow.sendall(body)
             assert slow.recv(12) == b"HTTP/1.1 201"
             assert next(stream.lines()).startswith(":")

@@ -81,11 +81,6 @@ def check_live(through, service):
 REVIEW = b'{"rating": 4, "reviewer": "Ana", "text": "Read in one night."}'
 
 
-def test_without_a_trusted_proxy_the_start_of_wsgi_says_what_one_is_needed_for(sqlite_database):
-    with Gunicorn(DATABASE_URL=sqlite_database) as service:
-        assert "wsgi.py needs a buffering proxy" in service.log.read_text()
-
-
 def test_the_configuration_is_valid(tmp_path):
     service = type("Service", (), {"port": 8000})()
     proxy = Nginx(service)

@@ -8,6 +8,7 @@ import pytest
 
 from app.server.bounds import CUTS
 from tests.app.server.attackers import STREAM, UNFINISHED, connect, cuts, many, rest
+from tests.servers import Gunicorn
 
 CLIENTS = 40
 """More than twice as many as there are threads in all workers."""
@@ -86,25 +87,34 @@ def test_a_client_that_does_not_close_its_half_delays_nobody(served):
     assert time.monotonic() - began < CLIENTS  # one after the other it would take twice as long
 
 
-def test_what_takes_too_long_is_cut_and_counted(served, live_service):
-    before, began = cuts(served), time.monotonic()
-    unfinished = dict(UNFINISHED)
-    if isinstance(served, live_service):
-        unfinished["stream"] = STREAM
-    clients = {what: connect(served, sent) for what, sent in unfinished.items()}
-    for what, client in clients.items():
+def test_what_takes_too_long_is_cut_and_counted(gunicorn_on_sqlite, live_on_sqlite):
+    # Of both servers at once, as this takes half a minute.
+    unfinished = {gunicorn_on_sqlite: UNFINISHED, live_on_sqlite: {**UNFINISHED, "stream": STREAM}}
+    before, began = {server: cuts(server) for server in unfinished}, time.monotonic()
+    clients = [
+        (server, what, connect(server, sent))
+        for server, requests in unfinished.items()
+        for what, sent in requests.items()
+    ]
+    for server, what, client in clients:
         client.settimeout(60)
         received = rest(client)
-        assert 25 < time.monotonic() - began < 50, what
+        assert 25 < time.monotonic() - began < 50, (server, what)
         assert received.startswith(b"HTTP/1.1 408" if what != "nothing" else b""), received
         assert (b"application/problem+json" in received) == (what != "nothing"), received
         client.close()
-    after = cuts(served)
-    new = {known: after[known] - before[known] for known in after if after[known] > before[known]}
-    assert new == {
-        ("connection", "timeout"): 1,
-        ("head", "timeout"): 1,
-        ("body", "timeout"): len(unfinished) - 2,
-    }
-    assert set(after) == {(kind, reason) for kind, reasons in CUTS.items() for reason in reasons}
-    assert "Traceback" not in served.log.read_text()
+    for server, requests in unfinished.items():
+        after = cuts(server)
+        new = {cut: after[cut] - before[server][cut] for cut in after}
+        assert {cut: count for cut, count in new.items() if count} == {
+            ("connection", "timeout"): 1,
+            ("head", "timeout"): 1,
+            ("body", "timeout"): len(requests) - 2,
+        }
+        assert set(after) == {(kind, reason) for kind in CUTS for reason in CUTS[kind]}
+        assert "Traceback" not in server.log.read_text()
+
+
+def test_without_a_trusted_proxy_the_start_of_wsgi_says_what_one_is_needed_for(served):
+    warned = "wsgi.py needs a buffering proxy" in served.log.read_text()
+    assert warned == isinstance(served, Gunicorn)
