@@ -153,7 +153,7 @@ class Output:
 
     def _check(self) -> os.stat_result | None:
         """Return the status of the file to replace, if any; raise ValueError if it must stay."""
-        if self.path == STANDARD_INPUT:
+        if self.path == STANDARD_INPUT or self.path.endswith("/"):
             raise ValueError("a file is required")
         file = Path(self.path)
         try:
