@@ -74,7 +74,7 @@ class RowEncoder:
         return [cell if type(cell) is str else as_text(cell) for cell in cells]
 
     def _different_fields(self, names: Iterable[str]) -> DayError:
-        odd = ", ".join(sorted({*map(str, names)} ^ {*self.columns}))
+        odd = ", ".join(sorted({*map(str, names)} ^ {*self.columns})) or "names that are no texts"
         return DayError(
             f"a row and this dataset differ in their fields ({odd}): give every row the same "
             "fields, and use another --dataset for rows of another kind"
@@ -108,7 +108,7 @@ def as_text(cell: Any) -> str:
     """Return the text of a value: lists and mappings as JSON, bytes in base64, NaN as nothing."""
     if isinstance(cell, bool):
         return str(cell).lower()
-    if isinstance(cell, dict | list | tuple | set | frozenset):
+    if isinstance(cell, Mapping | list | tuple | set | frozenset):
         return json.dumps(as_json(cell), ensure_ascii=False, allow_nan=False)
     value = as_json(cell)
     return "" if value is None else str(value)
@@ -116,7 +116,7 @@ def as_text(cell: Any) -> str:
 
 def as_json(value: Any) -> Any:
     """Return a value in the types of JSON; a set has the order of its texts."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(name): as_json(item) for name, item in value.items()}
     if isinstance(value, set | frozenset):
         return sorted((as_json(item) for item in value), key=str)

@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import math
+from collections import ChainMap
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -98,6 +100,7 @@ def test_a_value_is_the_text_that_other_programs_read(value, text):
             [None, "inf", "1.10", str(DAY), "/w=="],
         ),
         ([[], {}], [[], {}]),
+        (MappingProxyType({"a": ChainMap({"b": 1})}), {"a": {"b": 1}}),
     ],
 )
 def test_a_value_of_several_parts_is_valid_json(value, parsed):
@@ -106,6 +109,11 @@ def test_a_value_of_several_parts_is_valid_json(value, parsed):
 
     cell = read(written([{"date": "x", "value": value}]))[0]["value"]
     assert json.loads(cell, parse_constant=refuse) == parsed
+
+
+def test_names_that_are_no_texts_are_named_as_such():
+    with pytest.raises(DayError, match=r"in their fields \(names that are no texts\)"):
+        written([{"date": "x", 1: 2}])
 
 
 def test_rows_without_a_date_get_the_date_of_their_day():
