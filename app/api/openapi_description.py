@@ -10,6 +10,10 @@ Every error is a problem document (RFC 9457) with the media type `application/pr
 client can send its own. Status 422 lists the invalid fields in `errors`, each by a JSON pointer. An
 unknown field or query parameter is a 422 too.
 
+### Text and numbers
+Text is stored in NFC and without outer space; `maxLength` counts the characters of this form. A
+number has its exact value in any notation, so `5.0` is a whole number. -0 is a 422.
+
 ### Lists
 A list is a page of `items` with `next_cursor`, which is null on the last page. Send it as `cursor`,
 with the same filters and the same order, to get the next page; the header `Link` contains the same
