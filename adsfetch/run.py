@@ -70,7 +70,7 @@ class Run:
         An error that ends the run later is in the summary: what was fetched before is stored.
         """
         start = time.perf_counter()
-        lock = exclusive_lock(self._store.folder / "lock", self._settings.lock_wait, notify)
+        lock = exclusive_lock(self._store.lock_path, self._settings.lock_wait, notify)
         with closing(self._source), lock:
             plan = self._prepare(wanted, notify)
             summary = Summary(

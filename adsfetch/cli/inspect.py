@@ -27,12 +27,10 @@ from adsfetch.dates import check_range, days_between, parse_day, today_in, zone
 from adsfetch.errors import UsageError
 from adsfetch.plan import notes_on_clock
 from adsfetch.storage.aggregate import write_aggregate
-from adsfetch.storage.atomic import read_errors
 from adsfetch.storage.lock import exclusive_lock
 from adsfetch.storage.states import DONE, Record
 from adsfetch.storage.store import Store
 
-PARTS = ("days", "dataset.json", "manifest.jsonl")
 range_options = combine(
     click.argument("start", type=Day(), required=False),
     click.argument("end", type=Day(), required=False),
@@ -161,12 +159,11 @@ def forget(start: str, end: str, *, dry_run: bool, **options: Any) -> None:
 @contextmanager
 def open_dataset(folder: Path, lock_wait: float, *, thorough: bool = False) -> Iterator[Store]:
     """Lock and load an existing dataset, and update its manifest from its files."""
-    with read_errors(folder):  # any other folder may have an all.csv that is not ours
-        found = [name for name in PARTS if (folder / name).exists()]
-    if not found:
+    store = Store(folder)
+    if not store.exists():
         raise UsageError(f"there is no dataset {folder}")
-    with exclusive_lock(folder / "lock", lock_wait, print_note):
-        store = Store(folder).load(thorough=thorough)
+    with exclusive_lock(store.lock_path, lock_wait, print_note):
+        store.load(thorough=thorough)
         set_today(store, None)
         store.reconcile()
         store.save_description(store.dataset)

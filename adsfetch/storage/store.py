@@ -26,11 +26,19 @@ class Store:
         self.days_folder = folder / "days"
         self.aggregate_path = folder / "all.csv"
         self.manifest_path = folder / "manifest.jsonl"
+        self.lock_path = folder / "lock"
+        self._description_path = folder / "dataset.json"
         self.today = date.max
         self.clock_was_at: date | None = None
         self.dataset = self._saved_dataset = dataset.Dataset()
         self.entries: dict[date, Entry] = {}
         self._saved_entries: dict[date, Entry] = {}
+
+    def exists(self) -> bool:
+        """Return whether the folder is that of a dataset; any other one may have an all.csv too."""
+        parts = (self.days_folder, self._description_path, self.manifest_path)
+        with atomic.read_errors(self.folder):
+            return any(part.exists() for part in parts)
 
     def day_path(self, day: date) -> Path:
         return self.days_folder / f"{day}.csv"
@@ -41,7 +49,7 @@ class Store:
         A file whose size or time has changed is read (``thorough``: every file), and the entry
         of a file that the manifest does not list is recovered.
         """
-        self.dataset = self._saved_dataset = dataset.load(self.folder / "dataset.json")
+        self.dataset = self._saved_dataset = dataset.load(self._description_path)
         self._saved_entries = manifest.load(self.manifest_path)
         files = verify.day_files(self.days_folder)
         self.entries = {
@@ -76,7 +84,7 @@ class Store:
     def save_description(self, description: dataset.Dataset) -> None:
         """Change the description of the dataset, in memory and on the disk."""
         if description != self._saved_dataset:
-            dataset.save(self.folder / "dataset.json", description)
+            dataset.save(self._description_path, description)
         self.dataset = self._saved_dataset = description
 
     def staging(self) -> Staging:
