@@ -52,8 +52,6 @@ def handle_http_exception(error: HTTPException) -> Response:
     """Write a failure of werkzeug (404, 405, 413, ...), with the headers that belong to it."""
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     headers = {name: value for name, value in error.get_headers() if name in FORWARDED_HEADERS}
-    if "Allow" in headers:  # werkzeug names the methods in another order in each process
-        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
     problem = ApiError(error.description or status.phrase, headers)
     problem.status = status
     return problem_response(problem)
@@ -73,8 +71,16 @@ def handle_bug(error: Exception) -> Response:
     return problem_response(InternalError())
 
 
+def sort_allow(response: Response) -> Response:
+    """Sort the methods of Allow: Flask names them in another order in each process."""
+    if "Allow" in response.headers:
+        response.headers["Allow"] = ", ".join(sorted(response.headers["Allow"].split(", ")))
+    return response
+
+
 def init_app(app: Flask) -> None:
     """Register the error handlers."""
+    app.after_request(sort_allow)
     app.register_error_handler(ApiError, problem_response)
     app.register_error_handler(HTTPException, handle_http_exception)
     app.register_error_handler(DBAPIError, handle_database_error)

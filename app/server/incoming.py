@@ -63,6 +63,11 @@ class IncomingRequest:
     def has_large_head(self) -> bool:
         return (self._head_bytes or len(self.data)) > bounds.MAX_HEAD_BYTES
 
+    @property
+    def takes_memory(self) -> bool:
+        """Return whether it is large, or may become so."""
+        return self.received > bounds.MAX_HEAD_BYTES or not (self.is_complete or self.is_hopeless)
+
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return what to send now: a 100 if the client waits for one."""
         if not self.data:

@@ -82,12 +82,12 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
 
     def enqueue_req(self, conn: Any) -> None:
         """Receive a request on a connection; a thread handles it when it is complete."""
+        conn.is_last_request, conn.held_bytes = False, 0
         if self.cfg.is_ssl:  # only the thread can decrypt what arrives
             super().enqueue_req(conn)
             return
         if not conn.initialized:
             conn.init()
-            conn.is_last_request = False
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, RECEIVE_TIMEOUT)
         conn.sock.setblocking(False)
         self._incoming[conn] = IncomingRequest(self.cfg, self._max_body_bytes)
@@ -101,7 +101,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Handle a request in a thread; give up when its client does not read the response."""
         conn.sock.settimeout(bounds.RESPONSE_TIMEOUT_SECONDS)
-        if not self.cfg.is_ssl and conn.is_last_request:  # the rest of its body is no request
+        if conn.is_last_request:  # the rest of its body is no request
             req.force_close()
         try:
             return bool(super().handle_request(req, conn))
@@ -111,6 +111,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Keep a connection or close it; gunicorn would wait in the loop for the other half."""
+        self._received_bytes -= conn.held_bytes
         if not fs.cancelled() and fs.exception() is None and fs.result():
             super().finish_request(conn, fs)
         else:
@@ -165,14 +166,16 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
             self._refuse(conn, 431, "The head of the request is too large.")
         elif request.has_malformed_body:
             self._refuse(conn, 400, "The body of the request cannot be parsed.")
-        elif request.is_complete or request.is_hopeless:
-            self._dispatch(conn)
-        elif self._received_bytes > bounds.MAX_BODIES_BYTES:
+        elif self._received_bytes > bounds.MAX_BODIES_BYTES and request.takes_memory:
             cut(request.missing, "memory")
             self._refuse(conn, 503, "Too many large requests at once. Please try again.")
+        elif request.is_complete or request.is_hopeless:
+            self._dispatch(conn)
 
     def _dispatch(self, conn: Any) -> None:
         request = self._stop_receiving(conn)
+        conn.held_bytes = request.received
+        self._received_bytes += conn.held_bytes
         if not request.is_complete:  # the thread must not wait for what is missing
             conn.is_last_request = True
             with contextlib.suppress(OSError):
@@ -214,10 +217,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
             conn.sock.setblocking(False)
             conn.sock.shutdown(socket.SHUT_WR)
             self._listen(conn, self._drain)
+            self._closing[conn] = time.monotonic() + bounds.LINGER_SECONDS
         except (OSError, ValueError, KeyError):
             self._forget(conn)
-        else:
-            self._closing[conn] = time.monotonic() + bounds.LINGER_SECONDS
 
     def _drain(self, conn: Any) -> None:
         """Discard what still arrives; forget the connection at its end."""

@@ -103,3 +103,5 @@ def test_an_unsupported_method_is_a_405_with_allow(
     response = shared_client.open(path, method=method)
     assert_problem(response, 405)
     assert response.headers["Allow"] == ", ".join(sorted(allowed))
+    options = shared_client.options(path)
+    assert options.headers["Allow"] == ", ".join(sorted(allowed))

@@ -1,10 +1,13 @@
 """Requests that no client should send: each gets one response, and no traceback is logged."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
-from tests.app.server.attackers import connect, cuts, many, memory, rest
+from stress.threads import wait_until
+from tests.app.server.attackers import JSON, connect, cuts, many, memory, rest
 
 MEBIBYTE = 1_048_576
 CHUNKED = b"POST /books HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -114,6 +117,7 @@ def test_large_heads_are_refused_before_they_take_memory(served):
     before, counted = memory(served), cuts(served)
     with many(served, 200, head_of_lines(94)):
         assert served.request("GET", "/healthz")[0] == 200
+        wait_until(lambda: cuts(served)["head", "size"] - counted["head", "size"] >= 200, 20)
         assert memory(served) - before < 100 * MEBIBYTE
     assert cuts(served)["head", "size"] - counted["head", "size"] == 200
 
@@ -123,6 +127,21 @@ def test_incomplete_heads_have_a_limit_together(served):
     with many(served, 600, head_of_lines(7)):
         assert served.request("GET", "/healthz")[0] == 200
         assert memory(served) - before < 160 * MEBIBYTE
+
+
+def test_bodies_that_wait_for_a_thread_have_a_limit_together(served):
+    book = b'{"title": "A title", "author": "An author"}'.rjust(1_000_000)
+    request = b"POST /books HTTP/1.1\r\nHost: x\r\n" + JSON
+    request += b"Content-Length: %d\r\n\r\n" % len(book) + book
+    database = served.environment["DATABASE_URL"].removeprefix("sqlite:///")
+    before = memory(served)
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")  # all threads wait
+        with many(served, 500, request):
+            assert memory(served) - before < 2 * 170 * MEBIBYTE
+            connection.execute("ROLLBACK")
+            assert served.request("GET", "/healthz")[0] == 200
+    assert cuts(served)["body", "memory"] > 0
 
 
 def test_a_client_of_http_1_0_is_told_that_its_connection_stays_open(served):
