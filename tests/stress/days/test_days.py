@@ -25,7 +25,7 @@ def test_a_planted_fault_is_found(fault, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "complete"),
     [
-        (b"", True),
+        (b"", False),
         (b"date,n\n", True),
         (b"date,n\n2024-03-10,1\n", True),
         (b"date,n\n2024-03-10,1", False),
