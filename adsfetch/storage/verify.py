@@ -121,9 +121,7 @@ def read_day(path: Path, day: date, columns: tuple[str, ...]) -> RowDates | None
     if not columns or not has_frame(path, RowEncoder(columns).header):
         return None
     try:
-        lines = read_rows(path)
-        if tuple(next(lines)) != columns:
-            return None
+        lines = islice(read_rows(path), 1, None)
         while chunk := list(islice(lines, ROWS_AT_ONCE)):
             if {*map(len, chunk)} != {len(columns)}:
                 return None
