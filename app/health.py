@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.auth.policy import bearer_token
 from app.db.engine import autocommit_engine
 from app.db.errors import unavailable
 from app.errors import Unauthorized
@@ -55,10 +56,9 @@ def metrics() -> Response:
 
 
 def _check_token(authorization: str | None, token: str) -> None:
-    scheme, _, sent = (authorization or "").partition(" ")
+    sent = bearer_token(authorization or "") or ""
     # In constant time, so that the time of a response does not tell how much of a token is right.
-    is_right = hmac.compare_digest(sent.strip().encode(), token.encode())
-    if scheme.lower() != "bearer" or not is_right:
+    if not hmac.compare_digest(sent.encode(), token.encode()):
         detail = "Send METRICS_TOKEN as Authorization: Bearer."
         raise Unauthorized(detail, presented=authorization is not None)
 

@@ -18,7 +18,7 @@ VARIABLE = "BOOKSTALL_RUN_FOLDER"
 OWNER = "pid"
 """Has the process id of the master. The folder is locked while the master or a worker runs."""
 PATIENCE_SECONDS = 2.5
-"""Workers whose master was killed notice it within a second, and end."""
+"""How long to wait for workers whose master was killed: they notice it within a second, and end."""
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 

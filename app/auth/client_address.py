@@ -25,11 +25,6 @@ def sent_address(environ: Mapping[str, Any], trusted_proxies: int) -> str:
     return forwarded if _parse(forwarded) else peer
 
 
-def client_address(environ: Mapping[str, Any], trusted_proxies: int) -> str:
-    """Return the normalized address of the client, by which it is counted."""
-    return normalize_address(sent_address(environ, trusted_proxies))
-
-
 # Cached, because parsing an address takes longer than the rest of identifying a client.
 @lru_cache(maxsize=4_096)
 def exact_address(text: str) -> str:

@@ -32,6 +32,12 @@ UNIDENTIFIED = Client("unidentified")
 """The client of a request that the guard does not check."""
 
 
+def bearer_token(authorization: str) -> str | None:
+    """Return the token of an ``Authorization`` header; None if its scheme is another one."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
 class AccessPolicy:
     """The access rules of one application. Every check raises an ApiError if it fails."""
 
@@ -47,11 +53,11 @@ class AccessPolicy:
         return Client(name, key, authorization is not None and key is None)
 
     def _find_key(self, authorization: str) -> ActiveKey | None:
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer":
+        token = bearer_token(authorization)
+        if token is None:
             return None
         try:
-            return self._api_keys.find(token.strip())
+            return self._api_keys.find(token)
         except SQLAlchemyError as error:
             raise unavailable(error) from error
 

@@ -8,10 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from app.run_folder import PATIENCE_SECONDS
 from app.server.arbiter_adapter import family_of
 
-PATIENCE_SECONDS = 2.5
-"""Workers whose master was killed notice it within a second, and stop listening."""
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared, not bound to
 
 

@@ -1,6 +1,6 @@
 """What clients can hold open in a process, for how long at most, and how much of it.
 
-docs/live.md has the same figures in its table of bounds.
+docs/bounds.md has the same figures in its tables.
 """
 
 import logging
