@@ -16,7 +16,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionResult
 
-from app.auth.policy import Client
 from app.errors import ApiError, BadRequest
 from app.graphql.errors import RequestError
 from app.graphql.execution import Caller, Prepared, execute, is_request_error, prepare
@@ -61,6 +60,16 @@ class ConnectionContext:
     connection_params: dict[str, object] | None = None
 
 
+class Operation(NamedTuple):
+    """An operation that a client requests."""
+
+    request: GraphQLRequest
+    caller: Caller
+    read_only: bool = False
+    is_counted: bool = False
+    """The request counts as a read already, as that of every event stream does."""
+
+
 class Operations:
     """Executes operations; implements what strawberry's protocols call of a schema.
 
@@ -102,7 +111,7 @@ class Operations:
         """Return the results of an operation on a WebSocket; a failure is a result too."""
         caller = self._caller(context_value)
         request = GraphQLRequest(query, operation_name, variable_values or {})
-        return report_failures(self._results(request, caller), caller)
+        return report_failures(self._results(Operation(request, caller)), caller)
 
     async def open_stream(
         self, request: GraphQLRequest, context: ConnectionContext, *, read_only: bool
@@ -113,7 +122,7 @@ class Operations:
         are results, as they are of the operation and not of the request.
         """
         caller = self._caller(context)
-        results = self._results(request, caller, read_only=read_only, is_counted=True)
+        results = self._results(Operation(request, caller, read_only, is_counted=True))
         try:
             first = await anext(results)
         except (RequestError, ApiError, SQLAlchemyError) as failure:
@@ -128,32 +137,23 @@ class Operations:
         Raise the same ApiErrors as ``open_stream``.
         """
         caller = self._caller(context)
+        operation = Operation(request, caller, read_only, is_counted=True)
         try:
-            prepared = await self._prepare(request, caller, read_only=read_only, is_counted=True)
-            return await self._single_result(prepared, request, caller)
+            return await self._single_result(await self._prepare(operation), operation)
         except (RequestError, ApiError, SQLAlchemyError) as failure:
             return failed_unless_limited(failure, caller)
 
-    async def _results(
-        self,
-        request: GraphQLRequest,
-        caller: Caller,
-        *,
-        read_only: bool = False,
-        is_counted: bool = False,
-    ) -> RawResults:
+    async def _results(self, operation: Operation) -> RawResults:
         """Yield the results of an operation; of a subscription first None, once it has begun."""
+        request = operation.request
         parsed = self._parsed.get((request.query, request.operation_name))
         if parsed is None:
-            prepared = await self._prepare(
-                request, caller, read_only=read_only, is_counted=is_counted
-            )
+            prepared = await self._prepare(operation)
             if prepared.kind is not OperationType.SUBSCRIPTION:
-                yield await self._single_result(prepared, request, caller)
+                yield await self._single_result(prepared, operation)
                 return
             parsed = await self._parse(prepared, request)
-        subscription = self._subscribe(parsed, request, caller, is_counted=is_counted)
-        async with aclosing(subscription) as results:
+        async with aclosing(self._subscribe(parsed, operation)) as results:
             async for result in results:
                 yield result
 
@@ -161,14 +161,12 @@ class Operations:
         connection = context.connection
         return Caller(connection.client, connection.request_id, self._policy)
 
-    async def _prepare(
-        self, request: GraphQLRequest, caller: Caller, *, read_only: bool, is_counted: bool
-    ) -> Prepared:
+    async def _prepare(self, operation: Operation) -> Prepared:
         """Count an operation as a read and prepare it, in a thread because that may take long."""
+        request, caller = operation.request, operation.caller
 
         def count_and_prepare() -> Prepared:
-            if not is_counted:
-                self._policy.count_read(caller.client)
+            self._count(operation)
             return prepare(
                 self._schema.graphql,
                 request.query,
@@ -177,7 +175,7 @@ class Operations:
             )
 
         prepared: Prepared = await self._in_request_thread(count_and_prepare)
-        if read_only and prepared.kind is OperationType.MUTATION:
+        if operation.read_only and prepared.kind is OperationType.MUTATION:
             raise BadRequest("Send a mutation by POST, and with an Idempotency-Key to /graphql.")
         return prepared
 
@@ -190,32 +188,24 @@ class Operations:
             self._parsed.popitem(last=False)
         return parsed
 
-    async def _single_result(
-        self, prepared: Prepared, request: GraphQLRequest, caller: Caller
-    ) -> ExecutionResult:
+    async def _single_result(self, prepared: Prepared, operation: Operation) -> ExecutionResult:
         def run() -> Any:
+            variables = operation.request.variables
             with self._app.app_context():
-                return execute(self._schema.graphql, prepared, request.variables, caller)
+                return execute(self._schema.graphql, prepared, variables, operation.caller)
 
         result = await self._in_request_thread(run)
         if is_request_error(result):
             return pre_execution_error(result.errors)
         return ExecutionResult(result.data, result.errors)
 
-    async def _subscribe(
-        self,
-        parsed: ParsedSubscription,
-        request: GraphQLRequest,
-        caller: Caller,
-        *,
-        is_counted: bool,
-    ) -> RawResults:
-        client = caller.client
-        subscription = parsed.bind(request.variables)
+    async def _subscribe(self, parsed: ParsedSubscription, operation: Operation) -> RawResults:
+        client = operation.caller.client
+        subscription = parsed.bind(operation.request.variables)
         arguments = subscription.arguments
         topic, after = self._schema.topic(arguments), arguments.get(CURSOR_ARGUMENT)
         if topic is not None and not self._executions.has_topic(topic):
-            await self._in_live_thread(self._check, None if is_counted else client, arguments)
+            await self._in_live_thread(self._check, operation, arguments)
         with (
             self._registry.subscriptions.hold(client.name),
             self._executions.join(topic, subscription, client.name) as execution,
@@ -228,8 +218,11 @@ class Operations:
                 async for log, event in events:
                     yield execution.result(log, event)
 
-    def _check(self, client: Client | None, arguments: Mapping[str, Any]) -> None:
-        if client is not None:
-            self._policy.count_read(client)
+    def _check(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
+        self._count(operation)
         with self._app.app_context():
             self._schema.check(arguments)
+
+    def _count(self, operation: Operation) -> None:
+        if not operation.is_counted:
+            self._policy.count_read(operation.caller.client)
