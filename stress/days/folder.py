@@ -31,7 +31,8 @@ class Folder:
 
     def contents(self) -> dict[date, bytes]:
         """Return the content of each day's file."""
-        return {day: c for day in UNIVERSE if (c := self.content(day)) is not None}
+        files = (self.path / "days").glob("*.csv")  # also of a clock that is far behind
+        return {date.fromisoformat(file.stem): file.read_bytes() for file in files}
 
     def checksums(self) -> dict[date, str]:
         """Return the checksum of the last line of each day in the manifest; it may be empty."""
