@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gunicorn import sock, systemd, util
+from gunicorn.errors import HaltServer
 
 PRIVATE_NAMES = (
     "gunicorn.arbiter:Arbiter.LISTENERS",
@@ -90,6 +91,20 @@ class WorkerReplacement:
         self._spawn, server.spawn_worker = server.spawn_worker, self._spawn_worker
         self._manage, server.manage_workers = server.manage_workers, self._manage_workers
         self._hup, server.handle_hup = server.handle_hup, self._handle_hup
+        self._reap, server.reap_workers = server.reap_workers, self._reap_workers
+        self._is_halting = False
+
+    def _reap_workers(self) -> None:
+        """Halt the server at the first worker that could not start.
+
+        A second one, while gunicorn waits for the others to end, would cause a traceback.
+        """
+        try:
+            self._reap()
+        except HaltServer:
+            if not self._is_halting:
+                self._is_halting = True
+                raise
 
     def _handle_hup(self) -> None:
         """Reload, unless the configuration cannot be loaded: gunicorn would exit."""

@@ -243,12 +243,15 @@ def test_an_upgrade_of_the_master_takes_over_the_address(kind, tmp_path):
 
 @KINDS
 def test_a_first_start_whose_application_exits_does_not_repeat_for_ever(kind, tmp_path):
-    (tmp_path / "wrong.py").write_text("raise SystemExit('bookstall: SETTING is wrong')")
-    service = kind("wrong:app", 2, PYTHONPATH=f"{tmp_path}:{ROOT}", TMPDIR=str(tmp_path))
+    # All workers end at the same time: at the next full second.
+    wait = "import time\ntime.sleep(1 - time.time() % 1)\n"
+    (tmp_path / "wrong.py").write_text(f"{wait}raise SystemExit('bookstall: SETTING is wrong')")
+    service = kind("wrong:app", 12, PYTHONPATH=f"{tmp_path}:{ROOT}", TMPDIR=str(tmp_path))
     try:
         with pytest.raises(Exception, match="bookstall: SETTING is wrong"):
             service.start()
         assert service.wait() != 0
+        assert "Traceback" not in service.log.read_text()
         assert not list(tmp_path.glob("bookstall-metrics-*"))
     finally:
         service.close()
