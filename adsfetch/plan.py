@@ -79,7 +79,7 @@ def lookback_start(store: Store, today: date) -> date:
 
 def make_plan(store: Store, wanted: WantedRange) -> Plan:
     """Return the days to fetch; days in the future are left out, with a note."""
-    today, earliest = store.today, store.dataset.earliest or date.min
+    today, earliest = store.today, store.earliest or date.min
     first, last = wanted.range(store, today)
     check_range(first, last)
     if first > today:
@@ -111,7 +111,7 @@ def notes_on_unavailable(store: Store, wanted: WantedRange, unavailable: list[da
     a note if an ``earliest_days`` says that this is meant, and in the daily run, which a gap that
     can no longer be filled must not fail every day.
     """
-    notes, earliest = [], store.dataset.earliest or date.min
+    notes, earliest = [], store.earliest or date.min
     too_old = sum(day < earliest for day in unavailable)
     if too_old and not wanted.daily and store.dataset.earliest_days is None:
         raise UsageError(f"daily reports are not available for days before {earliest}")

@@ -124,7 +124,8 @@ class Run:
         if dataset.earliest_days is not None:
             limits.append(days_before(today, dataset.earliest_days))
         earliest = max(filter(None, limits), default=None)
-        self._store.set_today(today).dataset = replace(dataset, earliest=earliest)
+        available = None if earliest is None else (today - earliest).days
+        self._store.set_today(today).dataset = replace(dataset, days_available=available)
 
     def _with_retries(self, call: Callable[[], Result]) -> Result:
         return RetriedCall(self._settings.retry, self._throttle, self._metrics)(call)

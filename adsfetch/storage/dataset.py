@@ -21,7 +21,7 @@ class Dataset:
 
     The fields are the keys of dataset.json. ``requested`` are the ranges that commands named,
     oldest first, both ends included, none of them adjacent. ``daily`` is whether ``update`` keeps
-    the dataset up to date. ``earliest`` is the oldest day that the last run could fetch.
+    the dataset up to date. ``days_available`` is how many days back the last run could fetch.
     """
 
     source: str = ""
@@ -32,7 +32,7 @@ class Dataset:
     daily: bool = False
     lookback: int = LOOKBACK
     earliest_days: int | None = None
-    earliest: date | None = None
+    days_available: int | None = None
     aggregate: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -105,8 +105,6 @@ def parse(record: dict[str, Any]) -> Dataset:
     if not isinstance(known.get("columns", []), list):
         raise TypeError("columns must be a list")
     known["columns"] = tuple(known.get("columns", ()))
-    if known.get("earliest"):
-        known["earliest"] = date.fromisoformat(known["earliest"])
     dataset = Dataset(**known)
     check_types(dataset)
     return dataset
@@ -114,12 +112,11 @@ def parse(record: dict[str, Any]) -> Dataset:
 
 def check_types(dataset: Dataset) -> None:
     """Raise TypeError for a value of a wrong type, which a program or a hand has written."""
+    numbers = dataset.lookback, dataset.earliest_days or 0, dataset.days_available or 0
     right = (
         all(isinstance(text, str) for text in (dataset.source, dataset.time_zone, *dataset.columns))
         and all(isinstance(flag, bool) for flag in (dataset.escape_formulas, dataset.daily))
-        and isinstance(dataset.lookback, int)
-        and isinstance(dataset.earliest_days, int | None)
-        and min(dataset.lookback, dataset.earliest_days or 0) >= 0
+        and all(isinstance(number, int) and number >= 0 for number in numbers)
         and isinstance(dataset.aggregate, dict)
         and all(first <= last for first, last in dataset.requested)
     )

@@ -5,7 +5,7 @@ from datetime import date
 from itertools import islice
 from pathlib import Path
 
-from adsfetch.dates import zone
+from adsfetch.dates import days_before, zone
 from adsfetch.storage import atomic, dataset, manifest, states, verify
 from adsfetch.storage.csv import read_rows
 from adsfetch.storage.staging import StagedDay, Staging
@@ -156,6 +156,12 @@ class Store:
         held = (e.fetched_on for e in self.entries.values() if e.record is Record.HELD)
         return max(held, default=None)
 
+    @property
+    def earliest(self) -> date | None:
+        """Return the oldest day that the source still has; None means no limit."""
+        available = self.dataset.days_available
+        return None if available is None else days_before(self.today, available)
+
     def days_to_come(self) -> list[date]:
         """Return the days after today of which there are rows: a clock was, or is, wrong."""
         return sorted(e.day for e in self.entries.values() if e.is_held and e.day > self.today)
@@ -166,7 +172,7 @@ class Store:
             self._entry(day),
             today=self.today,
             lookback=self.dataset.lookback if lookback is None else lookback,
-            earliest=self.dataset.earliest,
+            earliest=self.earliest,
         )
 
     def _entry(self, day: date) -> Entry:

@@ -213,6 +213,13 @@ def test_days_before_the_earliest_are_unavailable_in_all_commands(shop, fetch, r
     assert days_of_all(shop) == march(21, 31)
 
 
+def test_a_clock_that_was_ahead_moves_no_day_out_of_reach(fetch, run):
+    options = ("--earliest-days", "10", "--lookback", "0")
+    fetch("fetch", "2024-03-01", "2024-03-03", *options, "--today", "2024-09-01")
+    missing = run("missing", "--out", "data", "--today", "2024-03-05", "--json").json
+    assert missing["missing"] == march(1, 3)
+
+
 def test_a_failed_day_becomes_unavailable_with_time(shop, fetch, run):
     options = ("--earliest-days", "10", "--lookback", "0")
     shop.configure(fail=march(21, 21))

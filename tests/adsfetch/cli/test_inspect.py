@@ -165,7 +165,7 @@ def test_forget_waits_for_a_run(shop, fetch, run):
 def test_a_dataset_of_an_older_version_is_read(shop, fetch, run):
     fetch("fetch", "2024-01-01", "2024-01-03", "--lookback", "3")
     record = dataset(shop)
-    for name in ("requested", "daily", "lookback", "earliest_days", "earliest"):
+    for name in ("requested", "daily", "lookback", "earliest_days", "days_available"):
         del record[name]
     record["wanted_to"] = "2024-01-04"
     (shop.data / "dataset.json").write_text(json.dumps(record))

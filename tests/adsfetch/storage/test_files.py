@@ -132,7 +132,7 @@ def test_a_folder_in_the_place_of_a_file_is_named(shop, fetch, run, name, comman
         b'{"lookback": "30"}',
         b'{"aggregate": []}',
         b'{"time_zone": 5}',
-        b'{"earliest": "soon"}',
+        b'{"days_available": "soon"}',
     ],
 )
 def test_a_damaged_description_is_named_with_the_cure(shop, fetch, run, content):
