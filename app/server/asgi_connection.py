@@ -51,6 +51,8 @@ protocol._REASON_PHRASES.update(  # noqa: SLF001  # see PRIVATE_NAMES
 class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     """A connection; ``connections`` decides how long it may stay."""
 
+    _closed: bool
+
     def __init__(self, worker: Any, connections: OpenConnections) -> None:
         super().__init__(worker)
         self._connections = connections
