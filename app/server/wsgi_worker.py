@@ -26,6 +26,7 @@ from app.server.open_connections import CHECK_SECONDS, EVICTED_SHARE
 WORKER = "gunicorn.workers.gthread:ThreadWorker"
 PRIVATE_NAMES = (
     "gunicorn.http.message:Message.force_close",
+    "gunicorn.http.unreader:Unreader.chunk",
     "gunicorn.http.unreader:Unreader.take_buffered",
     "gunicorn.http.unreader:Unreader.unread",
     "gunicorn.workers.gthread:TConn.data_ready",
@@ -178,8 +179,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._received_bytes += conn.held_bytes
         if not request.is_complete:  # the thread must not wait for what is missing
             conn.is_last_request = True
-            with contextlib.suppress(OSError):
-                conn.sock.shutdown(socket.SHUT_RD)
+            conn.parser.unreader.chunk = lambda *_: b""
         conn.parser.unreader.unread(bytes(request.data))
         conn.data_ready = True
         super().enqueue_req(conn)

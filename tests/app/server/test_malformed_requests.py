@@ -92,6 +92,11 @@ def test_a_body_that_is_too_large_is_not_asked_for(served):
     assert status_of(served, request) == b"HTTP/1.1 413"
 
 
+def test_a_client_may_send_a_body_that_is_too_large_before_it_reads(served):
+    body = b"a" * 20_000_000
+    assert served.request("POST", "/books", body)[0] == 413
+
+
 def test_nothing_of_a_body_that_is_too_large_is_read_as_a_request(served):
     request = b"POST /books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     request += b"Content-Length: 2000000\r\n\r\n"
