@@ -61,11 +61,13 @@ def service():
 
 def check_words(command, words):
     """Check the words after ``command``; ``...`` is a value after an option, else any rest."""
+    parent = None
     while isinstance(command, click.Group):
+        parent = click.Context(command, parent=parent, **command.context_settings)
         if not words or words[0] == "...":
             return
         if words[0].startswith("-"):
-            known = command.get_params(click.Context(command))
+            known = command.get_params(parent)
             assert any(words[0] in parameter.opts for parameter in known), words
             return
         command, words = command.commands[words[0]], words[1:]
@@ -77,7 +79,7 @@ def check_words(command, words):
     assert "..." not in words
     if command.name in {"fetch", "backfill", "update"}:
         assert {"--source", "--customer-id"} & {*words}, "names no source"
-    command.make_context(str(command.name), words)
+    command.make_context(str(command.name), words, parent=parent)
 
 
 @pytest.mark.parametrize(("document", "words"), command_lines("flask"))

@@ -45,14 +45,17 @@ class RequestBodies:
 
         A body that is too long is read only until its length exceeds the limit, or not at all.
         """
-        chunks = bytearray()
+        chunks, size = bytearray(), 0
         try:
             if 0 < _declared_length(scope) <= self.max_bytes:
-                yield await self._read(receive, chunks)
+                body = await self._read(receive, chunks)
+                size = len(chunks)
+                chunks.clear()  # ``body`` has the only copy
+                yield body
             else:
                 yield BytesIO()  # if it is too long, Flask rejects it by its header
         finally:
-            self.buffered -= len(chunks)
+            self.buffered -= size + len(chunks)
 
     @asynccontextmanager
     async def replay(self, scope: Scope, receive: Receive) -> AsyncIterator[Receive]:
@@ -82,7 +85,7 @@ class RequestBodies:
                 pass
         except ApiError as error:
             return FailedBody(error)
-        return BytesIO(chunks)
+        return BytesIO(bytes(chunks))  # which is not copied again until it is written to
 
     def _add(self, chunks: bytearray, message: Message) -> bool:
         """Add the bytes of a message; return whether more are to come."""
