@@ -1,4 +1,4 @@
-"""Fold titles, authors and product names anew, in batches, each in its own transaction.
+"""Fold titles, authors and product names again, in batches, each in its own transaction.
 
 Revision: 0008, after 0007
 """
