@@ -75,20 +75,15 @@ def on_starting(server: Any) -> None:
     _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # macOS reports "unlimited" but rejects it
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
-    # The listeners of workers cannot share a path or an inherited socket: the master opens those.
     inherited = has_inherited_listeners()
-    if "LISTEN_FDS" in os.environ or not all(map(is_port, server.cfg.address)):
-        server.cfg.set("reuse_port", False)
+    adjust(server)
     if not inherited:
         check_addresses(server.cfg.address, reuse_port=server.cfg.reuse_port)
     prepare_upgrade()
     run_folder.create()
     WorkerReplacement(server)
     init_logging(_settings)
-    for name in ("gunicorn.error", "gunicorn.access"):  # gunicorn's own lines are in text
-        logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
-        logging.getLogger(name).addFilter(RefusalFilter(logging.getLogger("app.server")))
+    logging.getLogger("gunicorn.error").addFilter(RefusalFilter(logging.getLogger("app.server")))
     if server.cfg.worker_class_str.startswith("app.") and not _settings.trusted_proxies:
         message = (
             "wsgi.py needs a buffering proxy before it (docs/bounds.md), and TRUSTED_PROXIES: each"
@@ -97,6 +92,21 @@ def on_starting(server: Any) -> None:
         logging.getLogger("app").warning(message, threads, RESPONSE_TIMEOUT_SECONDS)
     for warning in startup_warnings(_settings):
         logging.getLogger("app").warning(warning)
+
+
+def on_reload(server: Any) -> None:
+    """Repeat what a reload of the configuration has undone."""
+    adjust(server)
+
+
+def adjust(server: Any) -> None:
+    """Change what gunicorn has set up."""
+    # The listeners of workers cannot share a path or an inherited socket: the master opens those.
+    if "LISTEN_FDS" in os.environ or not all(map(is_port, server.cfg.address)):
+        server.cfg.set("reuse_port", False)
+    for name in ("gunicorn.error", "gunicorn.access"):  # gunicorn's own lines are in text
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
 
 
 def pre_exec(server: Any) -> None:

@@ -126,6 +126,18 @@ def test_a_reload_lets_no_request_wait_for_an_import(slow):
     assert max(polling.waits) < RETRANSMISSION_SECONDS < IMPORT_SECONDS
 
 
+def test_each_line_of_the_log_is_json_after_a_reload_too(slow):
+    service = slow.service
+    old = set(service.workers())
+    service.reload()
+    wait_until(lambda: not old & set(service.workers()))
+    before = len(service.log.read_text().splitlines())
+    os.kill(service.workers()[0], signal.SIGKILL)
+    wait_until(lambda: "SIGKILL" in "".join(service.log.read_text().splitlines()[before:]))
+    lines = service.log.read_text().splitlines()[before:]
+    assert [line for line in lines if not line.startswith("{")] == []
+
+
 def test_while_a_killed_worker_is_replaced_the_others_serve(slow):
     service = slow.service
     killed, other = service.workers()
