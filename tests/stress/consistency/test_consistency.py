@@ -7,7 +7,7 @@ from stress.consistency.run import check_consistency
 
 # The fault that reveals what is broken, for so many seconds; the current fault always ends.
 REVEALING_RUNS = {
-    "forget": {"seconds": 2, "faults": False},
+    "forget": {"seconds": 5, "faults": False},
     "lease": {"seconds": 4, "only": ["Redis frozen"], "recovery": 0},
     "run-id": {"seconds": 1.2, "only": ["Redis restarted with old data, no writes"], "recovery": 0},
 }
