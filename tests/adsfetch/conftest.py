@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from adsserver.launch import CUSTOMER, AdsServer, ads_server
+
+from tests.waiting import PATIENCE, wait_until
 
 PROGRAM = [sys.executable, "-m", "adsfetch"]
 
@@ -64,7 +65,7 @@ def commands() -> Iterator[subprocess.Popen[str]]:
 def run(tmp_path: Path, commands: subprocess.Popen[str]) -> Command:
     """Run the command in a process of its own, in a folder of its own."""
 
-    def go(*arguments: str, env: dict[str, str] | None = None, timeout: int = 60) -> Result:
+    def go(*arguments: str, env: dict[str, str] | None = None, timeout: int = PATIENCE) -> Result:
         assert commands.stdin
         assert commands.stdout
         out, err = tmp_path / ".out", tmp_path / ".err"
@@ -87,7 +88,7 @@ def run(tmp_path: Path, commands: subprocess.Popen[str]) -> Command:
 def run_program(tmp_path: Path) -> Command:
     """Run the command as its user does: by a new Python, which imports everything itself."""
 
-    def go(*arguments: str, env: dict[str, str] | None = None, timeout: int = 60) -> Result:
+    def go(*arguments: str, env: dict[str, str] | None = None, timeout: int = PATIENCE) -> Result:
         done = subprocess.run(
             [*PROGRAM, *arguments],
             cwd=tmp_path,
@@ -127,7 +128,8 @@ def fetch_data(day):
         calls.write(f"{day}\n")
     settings = json.loads((HERE / "settings.json").read_text())
     time.sleep(settings.get("latency", 0))
-    if str(day) in settings.get("hang", []):
+    calls = len((HERE / "calls").read_text().split())
+    if str(day) in settings.get("hang", []) or calls > settings.get("calls", calls):
         time.sleep(600)
     while str(day) in settings.get("wait", []) and not (HERE / "go").exists():
         time.sleep(0.01)
@@ -175,10 +177,7 @@ class Shop:
 
     def wait_for_calls(self, number: int) -> None:
         """Wait for this number of calls."""
-        deadline = time.monotonic() + 30
-        while len(self.calls) < number:
-            assert time.monotonic() < deadline, f"only {len(self.calls)} calls"
-            time.sleep(0.002)
+        wait_until(lambda: len(self.calls) >= number)
 
     def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
         """Start the command without waiting for its end."""

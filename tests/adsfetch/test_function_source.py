@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from adsfetch import UsageError, function_source
+from tests.waiting import PATIENCE
 
 WEEK = ("fetch", "2024-01-01", "2024-01-03", "--out", "data")
 
@@ -116,7 +117,7 @@ def test_a_module_may_be_imported_when_the_function_is_called(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr + done.stdout
     assert "3 rows" in done.stdout

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from tests.waiting import PATIENCE
+
 CUSTOMER = "1234567890"
 
 
@@ -57,14 +59,14 @@ class AdsServer:
 
     def log(self) -> dict[str, Any]:
         """Return the log of the calls since the behaviour was set."""
-        with urllib.request.urlopen(f"{self._web}/log", timeout=10) as response:
+        with urllib.request.urlopen(f"{self._web}/log", timeout=PATIENCE) as response:
             record: dict[str, Any] = json.load(response)
         return record
 
     def _post(self, path: str, record: Any) -> None:
         body = json.dumps(record).encode()
         request = urllib.request.Request(self._web + path, body, method="POST")
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=PATIENCE).close()
 
 
 @contextmanager
@@ -82,7 +84,7 @@ def ads_server(folder: Path) -> Iterator[AdsServer]:
             yield AdsServer(folder, json.loads(process.stdout.readline()))
         finally:
             process.stdin.close()
-            process.wait(10)
+            process.wait(PATIENCE)
 
 
 def make_certificates(folder: Path, host: str = "localhost") -> None:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import termios
 
+from tests.waiting import PATIENCE
+
 EXAMPLE = ("--source", "adsfetch.example:fetch_data", "--out", "data")
 WEEK = ("fetch", "2024-02-27", "2024-03-04", *EXAMPLE)
 
@@ -75,7 +77,7 @@ def test_the_progress_bar_is_for_terminals_only(run, tmp_path):
         stdout=subprocess.PIPE,
         stderr=side,
     ) as process:
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=PATIENCE)
     os.close(side)
     assert b"31/31" in os.read(main, 10_000)
     os.close(main)

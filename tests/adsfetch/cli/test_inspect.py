@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 LOOKBACK = ("--lookback", "3")
 
 
@@ -158,7 +160,7 @@ def test_forget_waits_for_a_run(shop, fetch, run):
     impatient = run("forget", "2024-01-01", "2024-01-01", "--out", "data", "--lock-wait", "0.1")
     assert impatient.code == 1
     (shop.folder / "go").touch()
-    running.communicate(timeout=20)
+    running.communicate(timeout=PATIENCE)
     assert len(shop.all()) == 5
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 OWN = ["all.csv", "dataset.json", "manifest.jsonl", "lock", "days/2024-01-02.csv"]
 
 
@@ -93,7 +95,7 @@ def test_a_pipe_stays_and_gets_the_page(status, shop):
     reader = threading.Thread(target=lambda: received.append(pipe.read_text()))
     reader.start()
     assert status(pipe).code == 0
-    reader.join(20)
+    reader.join(PATIENCE)
     assert received[0].startswith("<!doctype html>")
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 

@@ -13,6 +13,7 @@ from adsfetch import DayFailure, DayReport, fetch_days
 from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.storage.staging import Staging
 from tests.adsfetch.fetch.scenarios import DAYS, QUICK, one_row, outcomes
+from tests.waiting import PATIENCE
 
 
 class Unreadable(Exception):
@@ -257,7 +258,7 @@ def test_a_hanging_call_is_abandoned_and_blocks_no_worker():
             stuck.wait()
         return one_row(day)
 
-    found = outcomes(source, timeout=0.2, workers=1)
+    found = outcomes(source, timeout=2, workers=1)
     stuck.set()
     assert isinstance(found[DAYS[2]].error, builtins.TimeoutError)
     assert isinstance(found[DAYS[2]].error, adsfetch.TimeoutError)
@@ -293,7 +294,7 @@ def test_endless_rows_are_not_read_any_more_when_the_call_is_abandoned():
 
     found = list(fetch_days(source, DAYS[:1], keep=keep, timeout=0.2, retry=QUICK))
     assert isinstance(found[0].error, adsfetch.TimeoutError)
-    assert ended.wait(10)
+    assert ended.wait(PATIENCE)
 
 
 def test_a_process_with_a_hanging_source_ends(tmp_path):
@@ -302,6 +303,10 @@ def test_a_process_with_a_hanging_source_ends(tmp_path):
         "print(list(fetch_days(lambda day: time.sleep(600), [date(2024, 1, 1)], timeout=0.2)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
     )
     assert "StuckError" in done.stdout

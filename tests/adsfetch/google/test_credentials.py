@@ -37,7 +37,7 @@ def test_a_grant_that_is_revoked_during_a_run_ends_it_after_one_token_request(go
     revoked = {"do": "invalid_grant", "on": "token", "times": 999, "after": 1}
     late = {"do": "expired", "times": 999, "after": 20}
     ads.behave(revoked, late, latency=0.05)
-    result = google("fetch", "2024-01-01", "2024-01-31", timeout=20)
+    result = google("fetch", "2024-01-01", "2024-01-31")
     assert result.code == 3
     assert "invalid_grant" in result.json["stopped"]
     assert result.json["days_fetched"] >= 1
@@ -47,7 +47,7 @@ def test_a_grant_that_is_revoked_during_a_run_ends_it_after_one_token_request(go
 def test_a_revoked_grant_ends_the_run_when_the_token_has_expired(google, ads):
     revoked = {"do": "invalid_grant", "on": "token", "times": 999, "after": 4}
     ads.behave(revoked, expires_in=1)
-    result = google("fetch", "2024-01-01", "2024-01-31", timeout=20)
+    result = google("fetch", "2024-01-01", "2024-01-31")
     assert result.code == 3
     assert "invalid_grant" in result.json["stopped"]
     assert ads.log()["tokens"] == 5

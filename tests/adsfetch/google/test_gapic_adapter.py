@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 gapic_adapter = pytest.importorskip("adsfetch.google.gapic_adapter")
 google_ads = pytest.importorskip("google.ads.googleads.client")
 
@@ -69,7 +71,7 @@ def test_without_a_private_name_a_run_fetches_the_same_rows(google, ads, tmp_pat
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("lacks an internal name") == 1
@@ -83,7 +85,7 @@ def test_a_call_has_the_headers_of_the_clients_own_method(google, ads):
     google("fetch", "2024-01-01", "2024-01-01")
     ours = ads.log()["headers"][0]
     arguments = [sys.executable, "-c", OWN_METHOD, str(ads.config)]
-    subprocess.run(arguments, env=ads.environment, check=True, timeout=60)
+    subprocess.run(arguments, env=ads.environment, check=True, timeout=PATIENCE)
     assert ours == {**ads.log()["headers"][0], "authorization": ours["authorization"]}
     assert "x-goog-request-params" in ours
 

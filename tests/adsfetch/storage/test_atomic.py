@@ -2,6 +2,8 @@
 
 import resource
 
+from tests.waiting import PATIENCE
+
 
 def test_a_full_disk_stops_the_run_and_leaves_the_old_aggregate_intact(shop, fetch):
     shop.configure(rows=200)
@@ -13,7 +15,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_old_aggregate_intact(shop, fet
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     process = shop.start("fetch", "2024-01-01", "2024-01-09", preexec_fn=little_space)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "data/fetch_data/all.csv: File too large" in err
     assert (shop.data / "all.csv").read_bytes() == before
@@ -31,7 +33,7 @@ def test_a_disk_too_full_for_one_day_stops_the_run_without_retries(shop):
         resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 
     process = shop.start("fetch", "2024-01-01", "2024-01-31", "--workers", "2", preexec_fn=no_space)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "File too large" in err
     assert len(shop.calls) <= 4

@@ -190,8 +190,8 @@ def test_what_is_no_file_is_no_day_and_is_not_waited_for(shop, fetch, run, speci
         os.mkfifo(file)
     else:
         file.symlink_to("nowhere")
-    assert run("missing", "--out", "data", "--json", timeout=20).json["missing"] == ["2024-01-02"]
-    assert run("verify", "--out", "data", timeout=20).code == 1
+    assert run("missing", "--out", "data", "--json").json["missing"] == ["2024-01-02"]
+    assert run("verify", "--out", "data").code == 1
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_pipe_in_the_place_of_a_file_is_neither_replaced_nor_waited_for(
     os.mkfifo(pipe)
     if linked:
         file.symlink_to(pipe)
-    assert f"{name}: it is a device or a pipe" in one_line(fetch(*MORE, timeout=20), 1)
+    assert f"{name}: it is a device or a pipe" in one_line(fetch(*MORE), 1)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert file.is_symlink() == linked
 

@@ -1,5 +1,7 @@
 """Two runs on one dataset."""
 
+from tests.waiting import PATIENCE
+
 
 def test_of_two_runs_one_waits_and_no_day_is_fetched_twice(shop, fetch):
     shop.configure(wait=["2024-01-03"])
@@ -12,7 +14,7 @@ def test_of_two_runs_one_waits_and_no_day_is_fetched_twice(shop, fetch):
     assert "waiting for it to end" in second.stderr.readline()
     (shop.folder / "go").touch()
     for process in (first, second):
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
     assert len(shop.calls) == 5
     assert len(shop.all()) == 5

@@ -1,0 +1,28 @@
+"""How long tests wait for what must happen."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+PATIENCE = 90
+"""Seconds after which a test gives up: only a hang exceeds them, however busy the machine is."""
+
+
+def wait_until(condition: Callable[[], Any]) -> Any:
+    """Wait until a condition holds, and return its value."""
+    deadline = time.monotonic() + PATIENCE
+    while not (value := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return value
+
+
+def shortest(measure: Callable[[], float], promised: float) -> float:
+    """Return the shortest of up to five durations; stop at the first that keeps the promise.
+
+    A busy machine makes some of them too long, a defect makes all of them too long.
+    """
+    durations: list[float] = []
+    while len(durations) < 5 and not (durations and durations[-1] <= promised):
+        durations.append(measure())
+    return min(durations)
