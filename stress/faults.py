@@ -41,8 +41,14 @@ class Schedule(NamedTuple):
 class FaultInjector(WorkerThreads):
     """Inject the faults of several schedules at the same time."""
 
-    def __init__(self, seed: int, schedules: Mapping[str, Schedule]) -> None:
+    def __init__(
+        self,
+        seed: int,
+        schedules: Mapping[str, Schedule],
+        announce: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.injected: list[Fault] = []
+        self._announce = announce
         super().__init__(
             *(
                 partial(self._inject, schedule, random.Random(f"{seed} {name}"))
@@ -55,9 +61,12 @@ class FaultInjector(WorkerThreads):
         for name in _shuffled(list(schedule.faults), rng):
             if self.stopping.wait(rng.uniform(*schedule.pause)):
                 return
+            self._announce(name)
             began = time.monotonic()
             schedule.faults[name](rng)
-            self.injected.append(Fault(name, began, time.monotonic()))
+            fault = Fault(name, began, time.monotonic())
+            self.injected.append(fault)
+            self._announce(f"{name}: over after {fault.ended - fault.began:.1f} s")
 
 
 def _shuffled(names: Sequence[str], rng: random.Random) -> Iterator[str]:

@@ -15,8 +15,17 @@ from stress.consistency.run import check_consistency
 @click.option("--workers", default=2, show_default=True, help="Workers of the service.")
 @click.option("--broken", type=click.Choice(list(BROKEN_CACHE)), help="Break the cache on purpose.")
 @click.option("--only", multiple=True, metavar="FAULT", help="Inject this fault, not all.")
+@click.option("--pause", type=float, help="Seconds between two faults of Redis.")
+@click.option("--watch", is_flag=True, help="Print what clients see in each second.")
 def main(
-    seconds: float, seed: int | None, workers: int, broken: str | None, only: tuple[str, ...]
+    *,
+    seconds: float,
+    seed: int | None,
+    workers: int,
+    broken: str | None,
+    only: tuple[str, ...],
+    pause: float | None,
+    watch: bool,
 ) -> None:
     """Check every response while Redis and workers fail; exit 1 if one was wrong."""
     result = check_consistency(
@@ -25,6 +34,8 @@ def main(
         workers=workers,
         broken=broken,
         only=only,
+        pause=pause,
+        watch=watch,
     )
     sys.exit(0 if result.passed else 1)
 

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 
 from stack.servers import Redis
@@ -22,7 +22,8 @@ CACHE_FILLED_SECONDS = 1.5
 class ConsistencyFaults(FaultInjector):
     """Inject one fault of Redis and one of the workers at a time.
 
-    ``only`` selects faults by name, and injects them with shorter pauses.
+    ``only`` selects faults by name, and injects them with shorter pauses; ``pause`` sets the
+    seconds between two faults of Redis. ``announce`` is told when a fault begins and ends.
     """
 
     def __init__(
@@ -31,18 +32,24 @@ class ConsistencyFaults(FaultInjector):
         service: Service,
         writing_allowed: threading.Event,
         seed: int,
+        *,
         only: Collection[str] = (),
+        pause: float | None = None,
+        announce: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._redis, self._service, self._writing_allowed = redis, service, writing_allowed
 
         def selected(all_faults: Faults) -> Faults:
             return {name: all_faults[name] for name in all_faults if not only or name in only}
 
+        pauses = (0.0, 1.0) if only else (1.0, 3.0)
+        if pause is not None:
+            pauses = (pause, pause)
         schedules = {
-            "redis": Schedule(selected(self._redis_faults()), (0.0, 1.0) if only else (1.0, 3.0)),
+            "redis": Schedule(selected(self._redis_faults()), pauses),
             "workers": Schedule(selected(self._worker_faults()), (1.5, 4.0)),
         }
-        super().__init__(seed, schedules)
+        super().__init__(seed, schedules, announce)
 
     def _redis_faults(self) -> Faults:
         redis = self._redis

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection
+from contextlib import nullcontext
 
 from stack.servers import Redis
 from stress.broken import application
@@ -9,6 +10,7 @@ from stress.consistency.checker import Result, check
 from stress.consistency.clients import Clients
 from stress.consistency.expected import read_state
 from stress.consistency.faults import ConsistencyFaults
+from stress.consistency.watch import Watch
 from stress.data import create_unpooled_engine, new_database
 from stress.service import Service
 
@@ -28,18 +30,31 @@ def check_consistency(
     only: Collection[str] = (),
     recovery: float = RECOVERY_SECONDS,
     postgres_url: str | None = None,
+    pause: float | None = None,
+    watch: bool = False,
 ) -> Result:
     """Run for so many seconds, and print and return the result.
 
-    ``broken`` breaks the service on purpose; ``only`` selects faults by name.
+    ``broken`` breaks the service on purpose; ``only`` selects faults by name, ``pause`` sets the
+    seconds between those of Redis. ``watch`` prints what clients see in each second.
     """
     print(f"consistency: {seconds:g} s, {workers} workers, seed {seed}", flush=True)
     with new_database(given=postgres_url) as url, Redis() as redis:
         settings = {"DATABASE_URL": url, "REDIS_URL": redis.url}
         with Service(application("wsgi", broken), workers, **settings) as service:
             clients = Clients(service.port, seed)
-            injector = ConsistencyFaults(redis, service, clients.writing_allowed, seed, only)
-            with clients:
+            watcher = Watch(clients, create_unpooled_engine(url)) if watch else None
+            announce = Watch.announce if watch else lambda _: None
+            injector = ConsistencyFaults(
+                redis,
+                service,
+                clients.writing_allowed,
+                seed,
+                only=only,
+                pause=pause,
+                announce=announce,
+            )
+            with clients, watcher or nullcontext():
                 if faults:
                     with injector:
                         time.sleep(seconds)

@@ -4,6 +4,7 @@ import pytest
 
 from stress.broken import BROKEN_CACHE
 from stress.consistency.run import check_consistency
+from stress.consistency.watch import HEADS
 
 # The fault that reveals what is broken, for so many seconds; the current fault always ends.
 REVEALING_RUNS = {
@@ -13,8 +14,22 @@ REVEALING_RUNS = {
 }
 
 
-def test_acknowledged_writes_are_visible_and_stored_while_redis_and_workers_fail(postgres_copy):
-    result = check_consistency(seconds=15, seed=20_240_101, postgres_url=postgres_copy)
+def watched(output: str) -> list[list[int]]:
+    """Return the figures of each second that was printed."""
+    lines = (line.replace("%", "").split() for line in output.splitlines())
+    return [[*map(int, line)] for line in lines if len(line) == len(HEADS) and line[0].isdigit()]
+
+
+def test_acknowledged_writes_are_visible_and_stored_while_redis_and_workers_fail(
+    postgres_copy, capsys
+):
+    result = check_consistency(seconds=15, seed=20_240_101, postgres_url=postgres_copy, watch=True)
+    output = capsys.readouterr().out
+    seconds = watched(output)
+    assert 300 < sum(second[1] for second in seconds) <= len(result.records.reads)
+    assert not any(second[4] for second in seconds)
+    for fault in result.faults:
+        assert f"--  {fault.name}: over after " in output
     assert result.passed, str(result)
     assert len(result.records.reads) > 300
     assert sum(write.acknowledged for write in result.records.writes) > 50
@@ -22,10 +37,17 @@ def test_acknowledged_writes_are_visible_and_stored_while_redis_and_workers_fail
 
 
 @pytest.mark.parametrize("broken", BROKEN_CACHE)
-def test_the_checker_finds_the_stale_reads_of_a_broken_cache(broken, postgres_copy):
+def test_the_checker_finds_the_stale_reads_of_a_broken_cache(broken, postgres_copy, capsys):
     result = check_consistency(
-        seed=1, workers=1, broken=broken, postgres_url=postgres_copy, **REVEALING_RUNS[broken]
+        seed=1,
+        workers=1,
+        broken=broken,
+        postgres_url=postgres_copy,
+        watch=True,
+        **REVEALING_RUNS[broken],
     )
+    if broken == "forget":
+        assert any(second[-1] for second in watched(capsys.readouterr().out))
     assert result.forbidden
     assert not result.lost
     if broken == "forget":

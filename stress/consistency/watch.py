@@ -1,0 +1,59 @@
+"""Print what clients saw in each second of a run, while it runs."""
+
+import time
+
+from sqlalchemy import Engine
+
+from stress.consistency.checker import EXPECTED_STATUSES, check
+from stress.consistency.clients import Clients
+from stress.consistency.expected import read_state
+from stress.consistency.records import Records
+from stress.threads import WorkerThreads
+
+HEADS = ("second", "reads", "hits", "writes", "errors", "broken", "stale")
+"""Errors are unexpected statuses, broken are connections that ended without a response."""
+
+
+class Watch(WorkerThreads):
+    """Print a line for each second, and faults between the lines.
+
+    The reads of a second are compared with all writes until then. A response that is being recorded
+    at that moment may be missed here: the final check is the complete one.
+    """
+
+    def __init__(self, clients: Clients, engine: Engine) -> None:
+        self._clients, self._engine = clients, engine
+        self._reads = self._writes = self._broken = 0
+        super().__init__(self._print_lines)
+
+    @staticmethod
+    def announce(event: str) -> None:
+        """Print an event between two lines."""
+        print(f"    --  {event}", flush=True)
+
+    def _print_lines(self) -> None:
+        print("".join(f"{head:>9}" for head in HEADS), flush=True)
+        began = time.monotonic()
+        second = 1
+        while not self.stopping.wait(max(0.0, began + second - time.monotonic())):
+            figures = (second, *self._figures())
+            print("".join(f"{figure:>9}" for figure in figures), flush=True)
+            second += 1
+
+    def _figures(self) -> tuple[object, ...]:
+        """Return the figures of the responses since the last call, in the order of HEADS."""
+        records = self._clients.records
+        reads, writes = records.reads[self._reads :], records.writes[:]
+        broken = len(records.broken) - self._broken
+        new_writes = writes[self._writes :]
+        self._reads += len(reads)
+        self._writes += len(new_writes)
+        self._broken += broken
+        state = read_state(self._engine, self._clients.resources)
+        stale = check(Records(reads, writes, []), (), state).stale
+        responses = [read.response for read in reads]
+        hits = sum(response.cache == "hit" for response in responses) / max(1, len(reads))
+        responses += [one.response for one in new_writes if one.response is not None]
+        errors = sum(response.status not in EXPECTED_STATUSES for response in responses)
+        acknowledged = sum(write.acknowledged for write in new_writes)
+        return len(reads), f"{hits:.0%}", acknowledged, errors, broken, len(stale)
