@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.auth.client_address import exact_address
 from app.auth.guard import RequestGuard
-from app.cache.tags import cache_key, code_fingerprint
+from app.cache.tags import FINE_TAGS, cache_key, code_fingerprint
 from app.errors import ApiError, InternalError
 from app.http.accept import accepts_json
 from app.http.cors import Cors
@@ -136,18 +136,20 @@ class HttpMiddleware:
         return self._urls.allowed_methods(path) or METHODS
 
     def _from_cache_or_flask(self, environ: Environ, route: Route) -> tuple[BufferedResponse, str]:
-        def call_view() -> BufferedResponse:
-            return compress_and_add_etag(self._call_flask(environ), environ)
+        def call_view() -> tuple[BufferedResponse, tuple[str, ...]]:
+            response = compress_and_add_etag(self._call_flask(environ), environ)
+            return response, environ.get(FINE_TAGS, ())
 
         templates = options_of(route.view).cache_tags
         is_get = environ["REQUEST_METHOD"] == "GET"  # OPTIONS matches the same view
         # Flask responds 406 to a client that does not accept JSON.
         if not (templates and is_get and accepts_json(environ.get("HTTP_ACCEPT", ""))):
-            return call_view(), NOT_CACHEABLE
+            return call_view()[0], NOT_CACHEABLE
         if self._cache is None:
-            return call_view(), "fwd=bypass; detail=no-redis"
+            return call_view()[0], "fwd=bypass; detail=no-redis"
         tags = [template.format(**route.arguments) for template in templates]
-        return self._cache.read(cache_key(environ, self._fingerprint), tags, call_view)
+        answer = self._cache.read(cache_key(environ, self._fingerprint), tags, call_view)
+        return answer.response, answer.status
 
     def _call_flask(self, environ: Environ) -> BufferedResponse:
         response = BufferedResponse("", [], b"")

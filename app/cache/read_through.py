@@ -6,6 +6,7 @@ versions (response_cache.py), the outbox (outbox.py) and the lease (lease.py).
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from flask import Flask
 from sqlalchemy import Engine
@@ -14,15 +15,23 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import extensions
 from app.cache import outbox
 from app.cache.lease import CacheLease
-from app.cache.response_cache import ResponseCache
+from app.cache.response_cache import CachedResponse, ResponseCache
 from app.config import Settings
 from app.http.response import OK, BufferedResponse
 from app.redis.client import Command, RedisClient, RedisUnavailable
 from app.single_flight import SingleFlight
 
-ResponseAndStatus = tuple[BufferedResponse, str]
-"""A response, and the parameters of its Cache-Status header."""
-CallView = Callable[[], BufferedResponse]
+CallView = Callable[[], tuple[BufferedResponse, Sequence[str]]]
+"""Calls the view; returns its response and the fine tags, none if it has declared none."""
+
+
+class Answer(NamedTuple):
+    """A response, and the parameters of its Cache-Status header."""
+
+    response: BufferedResponse
+    status: str
+    cached: CachedResponse | None = None
+    """What Redis had; None unless it was a hit."""
 
 
 class ReadThrough:
@@ -35,53 +44,53 @@ class ReadThrough:
         self._single_flight = SingleFlight()
         responses.client.on_lost = self._lease.revoke
 
-    def read(self, key: str, tags: Sequence[str], call_view: CallView) -> ResponseAndStatus:
+    def read(self, key: str, tags: Sequence[str], call_view: CallView) -> Answer:
         """Return the response of ``key``; call ``call_view`` if the cache has none."""
         if not self.responses.breaker.allow_request():
-            return call_view(), "fwd=bypass; detail=redis-unavailable"
+            return Answer(call_view()[0], "fwd=bypass; detail=redis-unavailable")
         try:
             self._lease.ensure()
             versions, found = self.responses.get(key, tags)
         except RedisUnavailable as reason:
-            return call_view(), f"fwd=bypass; detail=redis-{reason}"
+            return Answer(call_view()[0], f"fwd=bypass; detail=redis-{reason}")
         except SQLAlchemyError:
-            return call_view(), "fwd=bypass; detail=outbox-unavailable"
+            return Answer(call_view()[0], "fwd=bypass; detail=outbox-unavailable")
         if found is not None:
-            return found, "hit"
+            return Answer(found.response, "hit", found)
         if versions is None:
-            return call_view(), "fwd=miss; detail=redis-full"
+            return Answer(call_view()[0], "fwd=miss; detail=redis-full")
         return self._call_view_once(key, tags, versions, call_view)
 
     def _call_view_once(
         self, key: str, tags: Sequence[str], versions: bytes, call_view: CallView
-    ) -> ResponseAndStatus:
+    ) -> Answer:
         # The versions are part of the key: a reader joins a running query only if no write was
         # acknowledged between the start of that query and its own start.
-        (response, status), joined = self._single_flight.do(
+        answer, joined = self._single_flight.do(
             (key, versions), lambda: self._fill(key, tags, versions, call_view)
         )
         if not joined:
-            return response, status
-        if response.status != OK:  # an error contains the id of the request that it belongs to
-            return call_view(), "fwd=miss"
-        return response, "fwd=miss; collapsed"
+            return answer
+        # An error contains the id of the request that it belongs to.
+        if answer.response.status != OK:
+            return Answer(call_view()[0], "fwd=miss")
+        return Answer(answer.response, "fwd=miss; collapsed")
 
-    def _fill(
-        self, key: str, tags: Sequence[str], versions: bytes, call_view: CallView
-    ) -> ResponseAndStatus:
-        # Another thread may have stored the response since our lookup.
+    def _fill(self, key: str, tags: Sequence[str], versions: bytes, call_view: CallView) -> Answer:
+        # Another thread may have stored the response since our lookup. A reader that joins has
+        # read the same versions: before the lookup here, or since no guard has changed.
         with suppress(RedisUnavailable):
-            current, found = self.responses.get(key, tags)
-            if found is not None and current == versions:
-                return found, "hit"
-        response = call_view()
+            _, found = self.responses.get(key, tags)
+            if found is not None:
+                return Answer(found.response, "hit", found)
+        response, fine_tags = call_view()
         if response.status != OK:
-            return response, "fwd=miss"
+            return Answer(response, "fwd=miss")
         try:
-            stored = self.responses.set(key, versions, response)
+            outcome = self.responses.set(key, tags, versions, response, fine_tags)
         except RedisUnavailable as reason:
-            return response, f"fwd=miss; detail=redis-{reason}"
-        return response, "fwd=miss; stored" if stored else "fwd=miss; detail=redis-full"
+            outcome = f"detail=redis-{reason}"
+        return Answer(response, f"fwd=miss; {outcome}")
 
     def check(self) -> None:
         """Raise RedisUnavailable unless the cache can be used now."""

@@ -3,27 +3,54 @@
 Keys, below a prefix made of the server's ``run_id``:
 
     bookstall:<run_id>:t:<tag>    a random version of the tag, created by the first reader
-    bookstall:<run_id>:e:<key>    an entry: the versions of its tags as read before its query,
-                                  then the response
+    bookstall:<run_id>:e:<key>    an entry: a response, and versions of its tags (entry.py)
 
-An entry is valid only while each of its tags has the version that the entry contains. A tag is
-invalidated by deleting its version, which works on a full Redis too: the next reader creates one
-that never existed before, so a slow reader cannot store an old response again.
+A tag is invalidated by deleting its version, which works on a full Redis too: the next reader
+creates one that never existed before, so a slow reader cannot store an old response again.
 A Redis that restarts has a new ``run_id`` and so starts empty, even if it loads old data.
+
+The *guard tags* of a response are known before its query. An entry is valid while each of them
+has the version that was read before the query. The *fine tags*, if there are any, are known only
+after it. They are fewer reasons to change: an entry is also valid while each of them has the
+version in the entry. Those are read after the query, together with those of the guard tags. If
+a guard has changed by then, a write may have fallen between the query and its version, and the
+response is not stored.
 """
 
 import os
+import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from redis.exceptions import ResponseError
 
+from app.cache.entry import VERSION_BYTES, Entry, decode
 from app.cache.tags import ALL, collapse_tags
-from app.http.response import OK, BufferedResponse
+from app.http.response import BufferedResponse
 from app.redis.client import Command, Connection, RedisClient
 
-VERSION_BYTES = 8
-CACHED_HEADERS = ("ETag", "Content-Encoding", "Vary", "Link")
-"""What an entry stores besides the body. All other headers of a response follow from it."""
+Versions = bytes | None
+"""The versions of some tags, one after the other; None if one is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachedResponse:
+    """A response that was valid when it was read, and how to tell whether it still is.
+
+    It is valid until ``expires_at``, while all guard tags have ``guard_versions`` or all fine tags
+    have ``fine_versions``. Both end with the tag ALL, unless there are no fine tags.
+    """
+
+    response: BufferedResponse
+    guard_tags: tuple[str, ...]
+    guard_versions: Versions
+    """None if Redis is full: a guard has no version and cannot get one."""
+    fine_tags: tuple[str, ...]
+    fine_versions: bytes
+    expires_at: float
+    """By ``time.monotonic()``, not later than the entry in Redis ends."""
+    run_id: str
+    """The run of Redis that the versions belong to."""
 
 
 class ResponseCache:
@@ -34,36 +61,82 @@ class ResponseCache:
         self.breaker = client.breaker
         self._ttl = ttl
 
-    def get(self, key: str, tags: Sequence[str]) -> tuple[bytes | None, BufferedResponse | None]:
-        """Return the versions of the tags, and the response if a valid one is stored.
+    def get(self, key: str, tags: Sequence[str]) -> tuple[Versions, CachedResponse | None]:
+        """Return the versions of the guard tags, and the response if a valid one is stored.
 
         The versions are None if Redis is full: a tag has no version and cannot get one.
         """
-        connection = self.client.connection()
-        tag_keys = _tag_keys(connection, [*tags, ALL])
-        command = ["MGET", _entry_key(connection, key), *tag_keys]
-        entry, *found = self.client.execute(connection, command)
-        if None in found:
-            return self._create_versions(connection, tag_keys), None
-        versions = b"".join(found)
-        if entry is not None and entry.startswith(versions):
-            return versions, _unpack(entry[len(versions) :])
-        return versions, None
+        began, connection, guards = time.monotonic(), self.client.connection(), (*tags, ALL)
+        entry_key = _entry_key(connection, key)
+        # In this order, a new entry cannot give its longer life to the old one.
+        commands = [["PTTL", entry_key], ["MGET", entry_key, *_tag_keys(connection, guards)]]
+        milliseconds, values = map(self.client.accepted, self.client.send(connection, commands))
+        stored, *found = values
+        versions = _joined(found)
+        entry = None if stored is None else decode(stored, len(guards))
+        is_valid = entry is not None and entry.guard_versions == versions
+        if not is_valid:
+            fine_tags = entry.fine_tags if entry else ()
+            if fine_tags or versions is None:
+                missing = [tag for tag, version in zip(guards, found, strict=True) if not version]
+                found = self._create_and_get(connection, missing, [*guards, *fine_tags])
+                versions = _joined(found[: len(guards)])
+            if entry is not None and fine_tags:
+                is_valid = entry.fine_versions == _joined(found[len(guards) :])
+        if entry is None or not is_valid:
+            return versions, None
+        return versions, CachedResponse(
+            response=entry.response,
+            guard_tags=guards,
+            guard_versions=versions,
+            fine_tags=entry.fine_tags,
+            fine_versions=entry.fine_versions,
+            expires_at=began + milliseconds / 1000,
+            run_id=connection.run_id,
+        )
 
-    def _create_versions(self, connection: Connection, keys: Sequence[str]) -> bytes | None:
-        """Create the versions of tags that have none and return all; None if Redis is full."""
+    def _create_and_get(
+        self, connection: Connection, missing: Sequence[str], tags: Sequence[str]
+    ) -> list[Versions]:
+        """Create the versions of ``missing`` tags, if Redis has room; return those of ``tags``."""
         # Twice the lifetime of an entry: a version that expires too early only costs a miss.
         expiry = 2 * self._ttl
+        keys = _tag_keys(connection, missing)
         commands = [["SET", key, os.urandom(VERSION_BYTES), "EX", expiry, "NX"] for key in keys]
-        found = self.client.send(connection, [*commands, ["MGET", *keys]])[-1]
-        return None if None in found else b"".join(found)
+        commands.append(["MGET", *_tag_keys(connection, tags)])
+        versions: list[Versions] = self.client.accepted(self.client.send(connection, commands)[-1])
+        return versions
 
-    def set(self, key: str, versions: bytes, response: BufferedResponse) -> bool:
-        """Store a response under the versions read before its query; False if Redis refuses."""
-        connection = self.client.connection()
-        value = versions + _pack(response)
-        command = ["SET", _entry_key(connection, key), value, "EX", self._ttl]
-        return not isinstance(self.client.send(connection, [command])[0], ResponseError)
+    def set(
+        self,
+        key: str,
+        tags: Sequence[str],
+        versions: bytes,
+        response: BufferedResponse,
+        fine_tags: Sequence[str] = (),
+    ) -> str:
+        """Store a response under the ``versions`` of its guard tags read before its query.
+
+        Return a parameter of Cache-Status: ``stored``, or why it is not.
+        """
+        connection, entry = self.client.connection(), Entry(response, versions)
+        if fine_tags:
+            guards, names = (*tags, ALL), (*fine_tags, ALL)
+            found = self._get_or_create(connection, [*guards, *names])
+            if not is_unchanged(versions, _joined(found[: len(guards)])):
+                return "detail=concurrent-write"
+            fine_versions = _joined(found[len(guards) :])
+            if fine_versions is None:
+                return "detail=redis-full"
+            entry = Entry(response, versions, names, fine_versions)
+        command = ["SET", _entry_key(connection, key), entry.encode(), "EX", self._ttl]
+        refused = isinstance(self.client.send(connection, [command])[0], ResponseError)
+        return "detail=redis-full" if refused else "stored"
+
+    def _get_or_create(self, connection: Connection, tags: Sequence[str]) -> list[Versions]:
+        found = self._create_and_get(connection, (), tags)
+        missing = [tag for tag, version in zip(tags, found, strict=True) if not version]
+        return self._create_and_get(connection, missing, tags) if missing else found
 
     def invalidate(self, tags: Iterable[str], also: Sequence[Command] = ()) -> None:
         """Invalidate all entries that carry one of ``tags``.
@@ -79,26 +152,18 @@ class ResponseCache:
         self.client.with_retry(delete)
 
 
+def is_unchanged(before_query: bytes, after_query: Versions) -> bool:
+    """Return whether the guard tags have the same versions as before the query."""
+    return before_query == after_query
+
+
+def _joined(versions: Sequence[Versions]) -> Versions:
+    return None if None in versions else b"".join(filter(None, versions))
+
+
 def _entry_key(connection: Connection, key: str) -> str:
     return f"bookstall:{connection.run_id}:e:{key}"
 
 
 def _tag_keys(connection: Connection, tags: Sequence[str]) -> list[str]:
     return [f"bookstall:{connection.run_id}:t:{tag}" for tag in tags]
-
-
-def _pack(response: BufferedResponse) -> bytes:
-    """Encode a JSON response as plain bytes: no pickle, whose loading can run code."""
-    headers = [(response.get_header(name) or "").encode("latin-1") for name in CACHED_HEADERS]
-    return b"\n".join([*headers, response.body])
-
-
-def _unpack(packed: bytes) -> BufferedResponse | None:
-    """Decode what ``_pack`` encoded; return None for what another program stored."""
-    *values, body = packed.split(b"\n", len(CACHED_HEADERS))
-    if len(values) != len(CACHED_HEADERS):
-        return None
-    pairs = zip(CACHED_HEADERS, values, strict=True)
-    headers = [(name, value.decode("latin-1")) for name, value in pairs if value]
-    headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    return BufferedResponse(OK, headers, body)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from flask import Flask
+from flask import Flask, request
 
 from app.config import Settings
 from app.http.response import Environ, accepts_gzip
@@ -13,6 +13,8 @@ from app.http.route_options import View, set_options
 
 ALL = "*"
 """A tag of every entry."""
+FINE_TAGS = "bookstall.fine_tags"
+"""The key of the environ under which a view leaves the fine tags of its response, a tuple."""
 MAX_TAGS = 500
 """More tags are not deleted one by one: that would take longer than the Redis timeout."""
 
@@ -23,6 +25,15 @@ def cached(*tags: str) -> Callable[[View], View]:
     A tag may contain path arguments: ``book:{book_id}:reviews``.
     """
     return lambda view: set_options(view, cache_tags=tags)
+
+
+def set_fine_tags(tags: Iterable[str]) -> None:
+    """Declare, after the query of a view, that its response depends on these tags only.
+
+    Then a write that invalidates a tag of ``@cached`` but none of these leaves the response
+    valid. Every write that invalidates one of these must invalidate a tag of ``@cached`` too.
+    """
+    request.environ[FINE_TAGS] = tuple(tags)
 
 
 def collapse_tags(tags: Iterable[str]) -> list[str]:

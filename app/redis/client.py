@@ -102,6 +102,10 @@ class RedisClient:
         for refusal in others:
             if isinstance(refusal, ResponseError):
                 log.debug("refused by Redis: %s", refusal)
+        return self.accepted(response)
+
+    def accepted(self, response: Any) -> Any:
+        """Return a response of ``send``; raise RedisUnavailable if it is a refusal."""
         if isinstance(response, ResponseError):
             raise self._unavailable("refused")
         return response
