@@ -23,12 +23,17 @@ from stack import process
 from stack.servers import Postgres, Redis
 from tests import databases
 from tests.servers import SECRET, Gunicorn, LiveGunicorn
+from tests.waiting import PATIENCE
 
 
 def pytest_configure() -> None:
-    """Give each worker of pytest-xdist its own ports, free or not: a server may be down for now."""
+    """Give each worker of pytest-xdist its own ports, free or not: a server may be down for now.
+
+    And give servers more time to start, and to stop, than their users want to wait.
+    """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     process.PORTS = process.PORTS[worker :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+    process.Server.timeout = PATIENCE
 
 
 @pytest.fixture
@@ -108,13 +113,16 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A Redis that no test stops: TEST_REDIS_URL, else the suite's own."""
+    """A Redis that no test stops: TEST_REDIS_URL, else the suite's own.
+
+    The service waits longer for it than for others: a busy machine may delay a response by 0.1 s.
+    """
     given = os.environ.get("TEST_REDIS_URL")
     if given:
         yield given
         return
     with Redis() as server:
-        yield server.url
+        yield f"{server.url}?socket_timeout={PATIENCE}&socket_connect_timeout={PATIENCE}"
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 
 from stack.process import Server
 from stress.service import ROOT, LiveService, Service
+from tests.waiting import PATIENCE
 
 SECRET = "a secret of the tests"
 
@@ -42,7 +43,7 @@ class _Requests(Server):
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
         """Return status, headers and body of one request on its own connection."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None:
             named.setdefault("Content-Type", "application/json")

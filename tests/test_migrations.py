@@ -3,7 +3,6 @@
 import re
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from sqlalchemy.exc import DatabaseError
 
 from app.extensions import db
 from app.text import fold
+from tests.waiting import PATIENCE, wait_until
 
 INDEX = "ix_review_newest_of_book"
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
@@ -118,11 +118,11 @@ def test_a_writer_goes_on_while_the_index_is_built(migrating):
         build.start()
         wait_until(waits_for_the_holder)
         with db.engine.begin() as writer:
-            writer.execute(text("SET LOCAL lock_timeout = '500ms'"))
+            writer.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE}s'"))
             writer.execute(text(REVIEW))
         assert build.is_alive()
         holder.rollback()
-    build.join(20)
+    build.join(PATIENCE)
     assert not build.is_alive()
     assert valid()
 
@@ -144,7 +144,7 @@ def test_a_build_that_was_broken_off_for_real_is_made_good_by_the_next_run(migra
                     "WHERE query LIKE 'CREATE INDEX%' AND datname = current_database()"
                 )
             )
-        build.join(20)
+        build.join(PATIENCE)
         holder.rollback()
     assert failed
     assert has_index()
@@ -229,12 +229,12 @@ def test_writers_go_on_while_rows_are_folded_and_nothing_is_lost(migrating):
         fold_all.start()
         wait_until(lambda: waits_for_a_lock("SELECT product.id%"))
         with db.engine.begin() as writer:
-            writer.execute(text("SET LOCAL lock_timeout = '500ms'"))
+            writer.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE}s'"))
             writer.execute(text("UPDATE product SET price = 8 WHERE id = 1"))
             writer.execute(text("UPDATE book SET review_count = 0 WHERE id = 1"))
         assert fold_all.is_alive()
         holder.commit()
-    fold_all.join(20)
+    fold_all.join(PATIENCE)
     assert not fold_all.is_alive()
     assert old_forms("product") == old_forms("book") == []
     with db.engine.connect() as connection:
@@ -295,13 +295,6 @@ def waits_for_a_lock(statement):
             ),
             {"statement": statement},
         )
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def in_context(app, work, failed=None):

@@ -8,9 +8,9 @@ PATIENCE = 90
 """Seconds after which a test gives up: only a hang exceeds them, however busy the machine is."""
 
 
-def wait_until(condition: Callable[[], Any]) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Wait until a condition holds, and return its value."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from stack.postgres import identifier
 from stack.servers import CouldNotStartError, Postgres, Redis
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
 NO_RETRY = Retry(NoBackoff(), retries=0)
@@ -33,7 +33,7 @@ def postgres():
         yield server
 
 
-def execute(server, command, *arguments, timeout=5.0):
+def execute(server, command, *arguments, timeout=PATIENCE):
     with redis.Redis.from_url(
         server.url, decode_responses=True, socket_timeout=timeout, retry=NO_RETRY
     ) as client:
@@ -45,13 +45,6 @@ def select(url, statement):
     with engine.begin() as connection:
         result = connection.execute(text(statement))
         return result.scalar() if result.returns_rows else None
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def is_listening(port):

@@ -4,10 +4,11 @@ import contextlib
 import json
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from tests.waiting import PATIENCE, wait_until
 
 HEAD = b"POST /books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -17,7 +18,7 @@ BOOK = b'{"title": "T", "author": "A"}'
 
 @contextlib.contextmanager
 def connected(server):
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
         yield connection
 
 
@@ -181,7 +182,7 @@ def test_no_response_is_cut_short_when_the_service_stops_under_load(serve, sqlit
     threads = [threading.Thread(target=load) for _ in range(4)]
     for thread in threads:
         thread.start()
-    assert enough.wait(20)
+    assert enough.wait(PATIENCE)
     assert not broken
     server.terminate()
     assert server.wait() == 0
@@ -195,10 +196,7 @@ def test_sighup_replaces_the_workers_and_a_stop_removes_the_metrics_folder(serve
     server = serve(DATABASE_URL=f"sqlite:///{tmp_path / 'it.db'}", TMPDIR=str(tmp_path))
     before = set(server.workers())
     server.reload()
-    deadline = time.monotonic() + 20
-    while len(server.workers()) < 2 or before & set(server.workers()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: len(server.workers()) == 2 and not before & set(server.workers()))
     assert server.request("GET", "/healthz")[0] == 200
     assert list(tmp_path.glob("bookstall-metrics-*"))
     server.terminate()

@@ -5,13 +5,15 @@ import json
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 BOOK = {"title": "Emma", "author": "Jane Austen"}
 LAMP = {"sku": "L-1", "name": "Lamp", "price": "19.99"}
 
 
 def send(server, method, path, body, *lines):
     """Send a request with these header lines, each as it is."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     content = b"" if body is None else json.dumps(body).encode()
     try:
         connection.putrequest(method, path)

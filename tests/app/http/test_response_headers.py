@@ -7,6 +7,8 @@ from http import HTTPStatus
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 REQUESTS = [
     ("GET", "/books", {}, 200),
     ("HEAD", "/books", {}, 200),
@@ -34,7 +36,7 @@ def exchange(server, method, path, headers, body=b""):
     """Return the status line and the headers as they were sent."""
     lines = [f"{method} {path} HTTP/1.1", "Host: x", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
         received = b""
         while b"\r\n\r\n" not in received:

@@ -10,6 +10,7 @@ import pytest
 
 from app.server import bounds
 from app.server.bounds import RefusalFilter, RepeatedWarning, connection_limit
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs/bounds.md").read_text()
@@ -80,18 +81,11 @@ def log(caplog, monkeypatch):
     return logging.getLogger("tests.bounds")
 
 
-def until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_a_warning_that_is_repeated_is_logged_at_once_and_then_with_a_count(log, caplog):
     warn = RepeatedWarning(log, "refused")
     for number in range(100):
         warn(f"client {number}")
-    until(lambda: len(caplog.messages) == 2)
+    wait_until(lambda: len(caplog.messages) == 2)
     assert caplog.messages == ["refused: client 0", "refused: client 99 (99 times)"]
 
 
