@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # and stops at a release that came out after the lock was written.
 LOCKED = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r
 THIS = $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-CODE := app bookreview inventory adsfetch stack stress bench clients migrations tests asgi.py wsgi.py gunicorn.conf.py
+CODE := app bookreview inventory adsfetch stack stress bench clients film migrations tests asgi.py wsgi.py gunicorn.conf.py
 RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header setup.cfg
 TESTS ?= tests
@@ -18,7 +18,7 @@ PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile $(if $(COVERAGE),--cov)
 
 .DEFAULT_GOAL := help
 .PHONY: help run install migrate revision test check lint format typecheck bench consistency torture
-.PHONY: subscriptions storm fuzz clients browser stack lock clean
+.PHONY: subscriptions storm fuzz clients browser film stack lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\)[a-z ]*:.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 15
@@ -69,6 +69,9 @@ clients: $(VENV)/developer ## run the reference clients of GraphQL and generated
 
 browser: $(VENV)/developer ## test the pages in a headless browser; needs Chromium, on the PATH or named by CHROMIUM
 	@$(BIN)/python -m clients.browser
+
+film: $(VENV)/developer ## record docs/walkthrough.mp4: every command of it runs, a failed one stops it; needs Chromium, ffmpeg with flite
+	@$(BIN)/python -m film
 
 stack: $(VENV)/developer ## serve on a real PostgreSQL and Redis with several workers
 	@exec $(BIN)/python -m stack

@@ -16,7 +16,7 @@ from app.http.route_options import options_of
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "bookreview", "inventory", "adsfetch")
-TOOLS = ("stack", "stress", "bench", "clients")
+TOOLS = ("stack", "stress", "bench", "clients", "film")
 BLUEPRINTS = {"bookreview", "inventory"}
 LAYERS = """
 app.errors app.json app.text app.config app.parsers app.extensions app.single_flight app.logging
@@ -27,7 +27,7 @@ app.auth app.cache
 app.services
 app.unit_of_work
 app.api
-app.middleware app.graphql app.loading app.health app.commands
+app.middleware app.graphql app.loading app.health app.figures app.commands
 app.server
 app.live
 app.factory
@@ -53,8 +53,10 @@ INTERNALS = {
 """Library modules that only one adapter may import (or the modules of one package); ruff's SLF001
 holds for private names."""
 OPERATIONAL = {
+    "/",
     "/docs",
     "/docs/<path:name>",
+    "/favicon.ico",
     "/graphiql/<path:name>",
     "/graphql",
     "/healthz",
