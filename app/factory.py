@@ -4,7 +4,7 @@ from flask import Flask
 from flask_migrate import cli as migrate_cli
 
 from adsfetch.cli import ads
-from app import health
+from app import figures, health
 from app.api import contract, openapi
 from app.api.fields import IdConverter
 from app.auth.api_keys import ApiKeyCache
@@ -26,9 +26,11 @@ from app.redis.client import RedisClient
 from app.services import Services
 from bookreview.commands import books, reviews
 from bookreview.graphql_schema import schema
+from bookreview.models import Book, Review
 from bookreview.pages import bp as pages
 from bookreview.views import bp as bookreview
 from inventory.commands import products
+from inventory.models import Product
 from inventory.views import bp as inventory
 
 SAMPLES = (
@@ -58,7 +60,10 @@ def create_app(settings: Settings) -> Flask:
     problems.init_app(app)
     app.before_request(contract.check_request)
     graphql_bp = graphql.create_blueprint(schema)
-    for blueprint in (health.bp, openapi.bp, bookreview, pages, inventory, graphql_bp):
+    shop = figures.create_blueprint(
+        {"books": Book, "reviews": Review, "products": Product}, cache_tags=("books", "products")
+    )
+    for blueprint in (health.bp, openapi.bp, bookreview, pages, inventory, shop, graphql_bp):
         app.register_blueprint(blueprint)
     for command in (ads, books, reviews, products, keys, prepare_command(SAMPLES)):
         app.cli.add_command(command)

@@ -1,6 +1,7 @@
 """The GraphQL schema, over the same queries and services as REST."""
 
 from collections.abc import AsyncGenerator, Mapping
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +26,7 @@ from bookreview.graphql_types import (
     DateTime,
     GraphQLInfo,
     Review,
+    all_reviews_connection,
     book_connection,
     review_connection,
     review_list_name,
@@ -69,15 +71,27 @@ class Query:
         found = queries.books(page, **filters)
         return book_connection(found, page, lambda: queries.count_books(**filters))
 
-    @strawberry.field(description="The reviews of a book, newest first.")
+    @strawberry.field(
+        description="The reviews of a book, newest first; without `bookId` those of all books, "
+        "in the order in which they were added, the last one first."
+    )
     def reviews(
-        self, info: GraphQLInfo, book_id: ID, first: int | None = 20, after: str | None = UNSET
+        self,
+        info: GraphQLInfo,
+        book_id: ID | None = UNSET,
+        first: int | None = 20,
+        after: str | None = UNSET,
     ) -> Connection[Review]:
+        if book_id is None or book_id is UNSET:
+            page, _ = page_request(REVIEW_QUERY, "reviews", first, after)
+            info.context.charge_nodes(page.limit)
+            return all_reviews_connection(queries.all_reviews(page), page)
         parsed_id = parse_book_id(book_id)
         page, _ = page_request(REVIEW_QUERY, review_list_name(parsed_id), first, after)
         info.context.charge_nodes(page.limit)
         found = queries.reviews(parsed_id, page)
-        return review_connection(found, page, lambda: queries.count_reviews(parsed_id))
+        title = cache(lambda: queries.book(parsed_id).title)
+        return review_connection(found, page, lambda: queries.count_reviews(parsed_id), title)
 
     @strawberry.field(
         description="The cursor of the newest event: subscribe with it as `after` to get every "
@@ -102,7 +116,8 @@ class Mutation:
         with info.context.writing("reviews:write"):
             parsed_id = parse_book_id(book_id)
             fields = {"rating": rating, "reviewer": reviewer, "text": text}
-            return Review.of(services.add_review(parsed_id, **load_arguments(NEW_REVIEW, fields)))
+            added = services.add_review(parsed_id, **load_arguments(NEW_REVIEW, fields))
+            return Review.of(added, lambda: queries.book(parsed_id).title)
 
 
 @strawberry.type(description="A new review, with its position in the event log.")
@@ -131,7 +146,8 @@ class Subscription:
 
 def review_event(log: str, event: events.Event) -> ReviewEvent:
     """Return the root value of ``reviewAdded`` for an event of ``log``."""
-    review = Review.of(SimpleNamespace(**orjson.loads(event.payload)))
+    payload = orjson.loads(event.payload)
+    review = Review.of(SimpleNamespace(**payload), lambda: payload.get("book_title"))
     return ReviewEvent(cursor=events.format_cursor(log, event.position), review=review)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, NewType
 
 import orjson
@@ -25,6 +25,8 @@ BOOK_QUERY, REVIEW_QUERY = BookQuery(), PageQuery()
 
 GraphQLInfo = Info[Execution, Any]
 Count = Callable[[], int]
+Title = Callable[[], str | None]
+"""Returns the title of a book, with a statement of its own only if it is requested."""
 
 
 def to_datetime(value: Any) -> DateTime:
@@ -42,9 +44,16 @@ class Review:
     reviewer: str
     text: str
     created_at: DateTime
+    title: Private[Title]
+
+    @strawberry.field(
+        description="The title of the reviewed book; null in events that an older release wrote."
+    )
+    def book_title(self) -> str | None:
+        return self.title()
 
     @classmethod
-    def of(cls, row: Any) -> "Review":
+    def of(cls, row: Any, title: Title) -> "Review":
         """Create it from a row, or from the payload of an event."""
         return cls(
             id=ID(str(row.id)),
@@ -53,6 +62,7 @@ class Review:
             reviewer=row.reviewer,
             text=row.text,
             created_at=to_datetime(row.created_at),
+            title=title,
         )
 
 
@@ -102,7 +112,7 @@ class Book:
         book_id = int(self.id)
         page, _ = page_request(REVIEW_QUERY, review_list_name(book_id), first, after)
         found = self.batch.reviews(info.context, book_id, page)
-        return review_connection(found, page, lambda: self.review_count)
+        return review_connection(found, page, lambda: self.review_count, lambda: self.title)
 
     @classmethod
     def of(cls, row: Any, batch: BookBatch) -> "Book":
@@ -124,10 +134,21 @@ def review_list_name(book_id: int) -> str:
     return f"book {book_id} reviews"
 
 
-def review_connection(found: Page, page: PageRequest, count: Count) -> Connection[Review]:
-    """Return the connection for a page of reviews."""
+def review_connection(
+    found: Page, page: PageRequest, count: Count, title: Title
+) -> Connection[Review]:
+    """Return the connection for a page of one book's reviews."""
     result_page = ResultPage(found, queries.NEWEST_FIRST, page, cache(count))
-    return Connection(nodes=[Review.of(row) for row in found.items], page=result_page)
+    return Connection(nodes=[Review.of(row, title) for row in found.items], page=result_page)
+
+
+def all_reviews_connection(found: Page, page: PageRequest) -> Connection[Review]:
+    """Return the connection for a page of all reviews."""
+    count = cache(queries.count_all_reviews)
+    result_page = ResultPage(found, queries.LAST_ADDED_FIRST, page, count)
+    # partial, not a lambda: that would return the title of the last row for all.
+    nodes = [Review.of(row, partial(getattr, row, "book_title")) for row in found.items]
+    return Connection(nodes=nodes, page=result_page)
 
 
 def book_connection(found: Page, page: PageRequest, count: Count) -> Connection[Book]:

@@ -1,12 +1,17 @@
-"""The HTML pages: /live shows new reviews as they arrive, GET /graphql is GraphiQL."""
+"""The HTML pages.
 
+/ introduces the service, /live shows new reviews as they arrive, GET /graphql is GraphiQL.
+"""
+
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
 from flask import Blueprint, Response, request, send_from_directory
 
 from app.errors import NotAcceptable
-from app.http.accept import HTML, negotiate
+from app.http.accept import HTML, JSON, negotiate
+from app.json import encode
 
 bp = Blueprint("pages", __name__)
 STATIC = Path(__file__).parent / "static"
@@ -17,6 +22,41 @@ CONTENT_SECURITY_POLICY = (
 )
 # GraphiQL's style sheet contains its fonts as data URLs.
 GRAPHIQL_POLICY = f"{CONTENT_SECURITY_POLICY}; font-src data:"
+DAY = 86_400
+LINKS = {
+    "books": "/books",
+    "products": "/products",
+    "product_search": "/products/search",
+    "figures": "/figures",
+    "graphql": "/graphql",
+    "live": "/live",
+    "docs": "/docs",
+    "openapi": "/openapi.json",
+    "health": "/healthz",
+    "readiness": "/readyz",
+}
+"""Where to go from the landing page, as JSON."""
+
+
+@bp.get("/")
+def landing() -> Response:
+    """Return the landing page; its links to clients that do not name HTML."""
+    kind = negotiate(request.environ.get("HTTP_ACCEPT", ""), HTML, JSON)
+    if kind is None:
+        raise NotAcceptable(f"This resource is available as {HTML} or {JSON} only.")
+    if kind == HTML:
+        page = _page("landing.html", CONTENT_SECURITY_POLICY)
+    else:
+        document = {"name": "Bookstall", "version": version("bookstall"), "links": LINKS}
+        page = Response(encode(document), mimetype=JSON)
+    page.headers["Vary"] = "Accept"
+    return page
+
+
+@bp.get("/favicon.ico")
+def favicon() -> Response:
+    """Return the icon, for pages without a link to it and for browsers that show plain JSON."""
+    return send_from_directory(STATIC, "favicon.ico", max_age=DAY)
 
 
 @bp.get("/live")
@@ -45,7 +85,7 @@ def page_file(name: str) -> Response:
 def graphiql_file(name: str) -> Response:
     """Return a static file of the GraphiQL package."""
     package = "graphene_django_graphiql_static"
-    return send_from_directory(Path(str(files(package))) / "static" / package, name, max_age=86_400)
+    return send_from_directory(Path(str(files(package))) / "static" / package, name, max_age=DAY)
 
 
 def _page(name: str, policy: str) -> Response:

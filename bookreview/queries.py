@@ -35,8 +35,13 @@ REVIEW_COLUMNS = (
 BOOK_BY_ID = select(*BOOK_COLUMNS).where(Book.id == bindparam("book_id"))
 REVIEW_BY_ID = select(*REVIEW_COLUMNS).where(Review.id == bindparam("review_id"))
 REVIEWS_OF_A_BOOK = select(*REVIEW_COLUMNS).where(Review.book_id == bindparam("book_id"))
+ALL_REVIEWS = select(*REVIEW_COLUMNS, Book.title.label("book_title")).join(
+    Book, Book.id == Review.book_id
+)
+REVIEW_IDS = select(Review.id)
 BY_ID = SortOrder((Book.id,))
 NEWEST_FIRST = SortOrder((Review.created_at, Review.id), descending=True)
+LAST_ADDED_FIRST = SortOrder((Review.id,), descending=True)
 FILTERS = {
     "q": Book.folded.like(bindparam("q"), escape=LIKE_ESCAPE),
     # The author is on the second line of ``folded``, after a newline.
@@ -106,6 +111,16 @@ def review(review_id: int) -> AnyRow:
 def count_reviews(book_id: int) -> int:
     """Count a book's reviews."""
     return count(REVIEWS_OF_A_BOOK, {"book_id": book_id})
+
+
+def all_reviews(page: PageRequest) -> Page:
+    """Return a page of the reviews of all books with ``book_title``, the last added first."""
+    return paginate(ALL_REVIEWS, {}, LAST_ADDED_FIRST, page)
+
+
+def count_all_reviews() -> int:
+    """Count the reviews of all books."""
+    return count(REVIEW_IDS, {})
 
 
 def newest_reviews(book_ids: Sequence[int], limit: int) -> Mapping[int, list[AnyRow]]:

@@ -28,15 +28,17 @@ def add_book(title: str, author: str, **others: Any) -> Any:
 def add_review(book_id: int, rating: int, reviewer: str, text: str) -> Any:
     """Add a review and update the average of its book; raise NotFound for an unknown book."""
     # This locks the row of the book, which serializes simultaneous reviews of one book.
-    add_rating = add_ratings(Book.id == book_id, 1, rating).returning(Book.id)
-    if db.session.scalar(add_rating) is None:
+    add_rating = add_ratings(Book.id == book_id, 1, rating).returning(Book.title)
+    title = db.session.scalar(add_rating)
+    if title is None:
         db.session.rollback()
         raise queries.book_not_found(book_id)
     statement = insert(Review).values(book_id=book_id, rating=rating, reviewer=reviewer, text=text)
     review = db.session.execute(statement.returning(*queries.REVIEW_COLUMNS)).one()
     reviews = reviews_topic(book_id)
     tags = ["books", f"book:{book_id}", reviews]
-    commit(invalidate=tags, event=(reviews, review._asdict()))
+    # Subscribers to all books need the title, and must not query the database for each event.
+    commit(invalidate=tags, event=(reviews, {**review._asdict(), "book_title": title}))
     return review
 
 

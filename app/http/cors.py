@@ -5,7 +5,7 @@ The headers are added after the cache, so all sites share one entry.
 
 from collections.abc import Collection, Iterable
 
-from app.http.response import BufferedResponse, Environ, Headers
+from app.http.response import BufferedResponse, Environ, Headers, add_vary
 
 ALLOWED_HEADERS = (
     "Accept",
@@ -80,15 +80,7 @@ class Cors:
             headers += ((ALLOW_ORIGIN, "*"), EXPOSE)
         elif self._allowed:
             # On every response: a browser's cache must not hand one site's copy to another site.
-            _add_vary(headers, "Origin")
+            add_vary(headers, "Origin")
             origin = environ.get("HTTP_ORIGIN")
             if origin in self._allowed:
                 headers += ((ALLOW_ORIGIN, origin), CREDENTIALS, EXPOSE)
-
-
-def _add_vary(headers: Headers, name: str) -> None:
-    for index, (header, value) in enumerate(headers):
-        if header.lower() == "vary":
-            headers[index] = (header, f"{value}, {name}")
-            return
-    headers.append(("Vary", name))

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from werkzeug.http import parse_accept_header, parse_etags
@@ -21,6 +22,15 @@ GZIP_TYPES = (
 )
 ENTITY_HEADERS = frozenset({"content-type", "content-length", "content-encoding"})
 """Headers about the body, which a 304 does not have."""
+HEADER_ORDER = (
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "etag",
+    "link",
+    "vary",
+)
+"""The first headers of every response: so a hit is like the response that was stored."""
 OK = "200 OK"
 
 Environ = dict[str, Any]
@@ -50,9 +60,22 @@ class BufferedResponse:
         self.headers.append((name, value))
 
 
+def add_vary(headers: Headers, name: str) -> None:
+    """Add ``name`` to the request headers on which the response depends."""
+    for index, (header, value) in enumerate(headers):
+        if header.lower() == "vary":
+            headers[index] = (header, f"{value}, {name}")
+            return
+    headers.append(("Vary", name))
+
+
 def accepts_gzip(environ: Environ) -> bool:
     """Return whether the client accepts gzip."""
-    accepted = environ.get("HTTP_ACCEPT_ENCODING", "").lower()
+    return _allows_gzip(environ.get("HTTP_ACCEPT_ENCODING", "").lower())
+
+
+@lru_cache(maxsize=256)
+def _allows_gzip(accepted: str) -> bool:
     if "gzip" not in accepted and "*" not in accepted:
         return False
     return parse_accept_header(accepted)["gzip"] > 0
@@ -61,14 +84,20 @@ def accepts_gzip(environ: Environ) -> bool:
 def compress_and_add_etag(response: BufferedResponse, environ: Environ) -> BufferedResponse:
     """Compress a text that is long enough, if the client accepts it; add an ETag to a 200."""
     if len(response.body) >= GZIP_MIN_BYTES and _is_compressible(response):
-        response.set_header("Vary", "Accept-Encoding")
+        add_vary(response.headers, "Accept-Encoding")
         if accepts_gzip(environ):
             _compress(response)
     is_read = response.status == OK and environ["REQUEST_METHOD"] == "GET"
     if is_read and response.get_header("ETag") is None:
         digest = hashlib.blake2b(response.body, digest_size=12).hexdigest()
         response.headers.append(("ETag", f'"{digest}"'))
+    response.headers.sort(key=_rank)
     return response
+
+
+def _rank(header: tuple[str, str]) -> int:
+    name = header[0].lower()
+    return HEADER_ORDER.index(name) if name in HEADER_ORDER else len(HEADER_ORDER)
 
 
 def _is_compressible(response: BufferedResponse) -> bool:
@@ -88,13 +117,16 @@ def _compress(response: BufferedResponse) -> None:
         response.set_header("ETag", f'{etag[:-1]}{GZIP_ETAG_SUFFIX}"')
 
 
+_etags = lru_cache(maxsize=256)(parse_etags)
+
+
 def apply_if_none_match(response: BufferedResponse, environ: Environ) -> BufferedResponse:
     """Return a 304 without a body if If-None-Match names the ETag of ``response``."""
     header = environ.get("HTTP_IF_NONE_MATCH")
     if not header or response.status != OK or environ["REQUEST_METHOD"] != "GET":
         return response
     etag = response.get_header("ETag")
-    if etag is None or not parse_etags(header).contains_weak(etag.removeprefix("W/").strip('"')):
+    if etag is None or not _etags(header).contains_weak(etag.removeprefix("W/").strip('"')):
         return response
     headers = [pair for pair in response.headers if pair[0].lower() not in ENTITY_HEADERS]
     return BufferedResponse("304 NOT MODIFIED", headers, b"")

@@ -1,4 +1,4 @@
-// The reviews of one book: first a list, then each new one, across any number of lost connections.
+// The reviews of one book or of all: first a list, then each new one, across any number of lost connections.
 //
 // The list is loaded together with the event cursor from before it was read, and the subscription starts after that
 // cursor, so no review is missed. A review that arrives twice, in the list and as an event, has the same id.
@@ -8,10 +8,17 @@ import { subscribe } from "./websocket.js";
 const LIST_QUERY = `query ($book: ID!) {
   eventCursor
   book(id: $book) { id title author }
-  reviews(bookId: $book, first: 50) { nodes { id bookId rating reviewer text createdAt } }
+  reviews(bookId: $book, first: 50) { nodes { id bookId bookTitle rating reviewer text createdAt } }
+}`;
+const LIST_OF_ALL_QUERY = `{
+  eventCursor
+  reviews(first: 50) { nodes { id bookId bookTitle rating reviewer text createdAt } }
 }`;
 const SUBSCRIPTION = `subscription ($book: ID, $after: String) {
-  reviewAdded(bookId: $book, after: $after) { cursor review { id bookId rating reviewer text createdAt } }
+  reviewAdded(bookId: $book, after: $after) {
+    cursor
+    review { id bookId bookTitle rating reviewer text createdAt }
+  }
 }`;
 const MAX_BACKOFF = 10_000; // ms
 const CAUGHT_UP_AFTER = 400; // ms without an event: all missed events have arrived
@@ -26,7 +33,7 @@ const NO_WEBSOCKET =
   "or a proxy or ALLOWED_ORIGINS rejects this page. Trying again";
 
 export class Feed {
-  // `view` has `list(data)`, `review(review)` (returns false for a known review), `nothing(reason)`, which replaces both,
+  // `book` is null for all books. `view` has `list(data)`, `review(review)` (returns false for a known review), `nothing(reason)`, which replaces both,
   // and `state(name, text, until)`.
   constructor(book, key, view) {
     Object.assign(this, { book, key, view, tries: 0, rejections: 0, missed: null, unsubscribe: () => {} });
@@ -48,7 +55,8 @@ export class Feed {
     this.view.state("connecting", `${prefix}Connecting …`);
     let response;
     try {
-      response = await query(this.key, LIST_QUERY, { book: this.book });
+      const one = this.book !== null;
+      response = await query(this.key, one ? LIST_QUERY : LIST_OF_ALL_QUERY, one ? { book: this.book } : {});
     } catch (error) {
       return this.handleError(error);
     }

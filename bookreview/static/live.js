@@ -6,6 +6,7 @@ const MAX_REVIEWS = 200; // on the page
 const TIMEOUT = 15_000; // ms for a response
 const $ = (id) => document.getElementById(id);
 const key = () => $("key").value.trim();
+const chosenBook = () => new URLSearchParams(location.search).get("book") || null; // null: all books
 let feed = null;
 
 function element(name, text, attributes = {}) {
@@ -15,8 +16,8 @@ function element(name, text, attributes = {}) {
   return node;
 }
 
-function card(review, attributes = {}) {
-  const node = element("li", "", { id: `review-${review.id}`, ...attributes });
+function card(review, isNew = false) {
+  const node = element("li", "", { id: `review-${review.id}`, class: isNew ? "card new" : "card" });
   const stars = "★".repeat(review.rating) + "☆".repeat(5 - review.rating);
   const created = new Date(review.createdAt);
   node.append(
@@ -28,11 +29,25 @@ function card(review, attributes = {}) {
     element("time", created.toLocaleString(), { datetime: created.toISOString() }),
     element("p", review.text, { dir: "auto" }),
   );
+  if (feed.book === null) node.prepend(bookLink(review));
   return node;
 }
 
+// A link, so that it can also be opened in another tab.
+function bookLink({ bookId, bookTitle }) {
+  const link = element("a", bookTitle ?? `Book ${bookId}`, { class: "book", href: `?book=${bookId}`, dir: "auto" });
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    choose(bookId);
+  });
+  const line = element("div", "");
+  line.append(link);
+  return line;
+}
+
 const view = {
-  // Replaces the book, so that no review is added to one that is not visible.
+  // Replaces the books, so that no review is added to one that is not visible.
   nothing(reason) {
     $("title").textContent = reason;
     $("add").hidden = $("none").hidden = true;
@@ -40,8 +55,10 @@ const view = {
   },
 
   list({ book, reviews }) {
-    $("title").replaceChildren(element("bdi", book.title), ", by ", element("bdi", book.author));
-    $("add").hidden = false;
+    if (book) {
+      $("title").replaceChildren(element("bdi", book.title), ", by ", element("bdi", book.author));
+      $("add").hidden = false;
+    }
     $("reviews").setAttribute("aria-live", "off"); // screen readers announce only new reviews
     $("reviews").replaceChildren(...reviews.nodes.map((review) => card(review)));
     $("none").hidden = reviews.nodes.length > 0;
@@ -50,7 +67,7 @@ const view = {
 
   review(review) {
     if ($(`review-${review.id}`)) return false;
-    $("reviews").prepend(card(review, { class: "new" }));
+    $("reviews").prepend(card(review, true));
     if ($("reviews").children.length > MAX_REVIEWS) $("reviews").lastElementChild.remove();
     $("none").hidden = true;
     return true;
@@ -69,18 +86,23 @@ const view = {
   },
 };
 
+// Follows one book, or all of them for null.
 function watch(id) {
   feed?.stop();
-  $("book").hidden = false;
-  view.nothing(`Book ${id}`);
+  view.nothing(id === null ? "All books" : `Book ${id}`);
   $("added").textContent = "";
-  history.replaceState(null, "", `?book=${encodeURIComponent(id)}`);
-  for (const button of $("books").querySelectorAll("button")) mark(button, id);
+  history.replaceState(null, "", id === null ? location.pathname : `?book=${encodeURIComponent(id)}`);
+  for (const button of $("choose-books").querySelectorAll("button")) mark(button);
   feed = new Feed(id, key(), view);
 }
 
-function mark(button, id) {
-  if (button.dataset.book === id) button.setAttribute("aria-current", "true");
+function choose(id) {
+  watch(id);
+  $("title").focus();
+}
+
+function mark(button) {
+  if ((button.dataset.book ?? null) === chosenBook()) button.setAttribute("aria-current", "true");
   else button.removeAttribute("aria-current");
 }
 
@@ -103,11 +125,8 @@ function listBooks(books) {
 function bookItem(book) {
   const button = element("button", book.title, { type: "button", "data-book": book.id });
   button.append(" ", element("span", book.author, { class: "author" }));
-  button.addEventListener("click", () => {
-    watch(String(book.id));
-    $("title").focus();
-  });
-  mark(button, new URLSearchParams(location.search).get("book"));
+  button.addEventListener("click", () => choose(String(book.id)));
+  mark(button);
   const item = element("li", "");
   item.append(button);
   return item;
@@ -149,10 +168,10 @@ $("search").addEventListener("submit", (event) => {
 $("retry").addEventListener("click", () => feed.retryNow());
 $("key").addEventListener("change", () => {
   findBooks();
-  if (feed) watch(feed.book);
+  watch(feed.book);
 });
+$("all").addEventListener("click", () => choose(null));
 $("add").addEventListener("submit", addReview);
 
-const initial = new URLSearchParams(location.search).get("book");
-if (initial) watch(initial);
+watch(chosenBook());
 findBooks();

@@ -129,7 +129,7 @@ def test_the_docs_page_loads_nothing_from_other_hosts(shared_client):
     [
         ("/docs/swagger-ui.css", "text/css"),
         ("/docs/swagger-ui-bundle.js", "text/javascript"),
-        ("/docs/favicon-32x32.png", "image/png"),
+        ("/pages/icon.svg", "image/svg+xml"),
         ("/static/docs.js", "text/javascript"),
     ],
 )

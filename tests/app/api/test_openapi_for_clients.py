@@ -24,6 +24,7 @@ GROUPS = {
         "POST /products/{product_id}/stock-adjustments",
         "GET /products/{product_id}/stock-adjustments/{adjustment_id}",
     },
+    "Shop": {"GET /figures"},
 }
 METHODS = ("get", "post", "put", "patch", "delete")
 
