@@ -65,6 +65,7 @@ class Settings:
     rate_limit_read: Rate | None = None
     rate_limit_write: Rate | None = None
     cache_ttl: int = 300
+    cache_memory_mib: int = 64
     max_body_bytes: int = 1_048_576
     allowed_origins: tuple[str, ...] = ()
     metrics_token: str | None = None
@@ -98,6 +99,7 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
         rate_limit_read=read("RATE_LIMIT_READ", rate("600/minute"), rate),
         rate_limit_write=read("RATE_LIMIT_WRITE", rate("60/minute"), rate),
         cache_ttl=read("CACHE_TTL", 300, integer_between(1, MAX_CACHE_TTL)),
+        cache_memory_mib=read("CACHE_MEMORY_MIB", 64, integer_between(0, 1_048_576)),
         max_body_bytes=read("MAX_BODY_BYTES", 1_048_576, integer_between(1_024, 1_073_741_824)),
         allowed_origins=read("ALLOWED_ORIGINS", (), origins),
         metrics_token=read("METRICS_TOKEN", None, visible_ascii),

@@ -10,6 +10,7 @@ from app.api.fields import IdConverter
 from app.auth.api_keys import ApiKeyCache
 from app.auth.commands import keys
 from app.auth.policy import AccessPolicy
+from app.cache.local_cache import make_local_cache
 from app.cache.outbox import OutboxPurger
 from app.cache.read_through import make_cache
 from app.commands import SampleFile, prepare_command, report_unavailable_database
@@ -87,6 +88,7 @@ def _make_services(app: Flask, settings: Settings) -> Services:
         outbox_purger=OutboxPurger(engine),
         redis=redis,
         cache=make_cache(app, settings, redis, engine),
+        local_cache=None if redis else make_local_cache(settings, engine),
         api_keys=api_keys,
         rate_limits=rate_limits,
         access_policy=AccessPolicy(api_keys, rate_limits, key_required=settings.require_api_key),

@@ -14,7 +14,10 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from app.auth.client_address import exact_address
-from app.auth.guard import RequestGuard
+from app.auth.guard import ClientContext, RequestGuard
+from app.cache.local_cache import NO_REDIS
+from app.cache.memory import MemoryEntry, ResponseMemory
+from app.cache.response_cache import CachedResponse
 from app.cache.tags import FINE_TAGS, cache_key, code_fingerprint
 from app.errors import ApiError, InternalError
 from app.http.accept import accepts_json
@@ -57,6 +60,17 @@ class Route(NamedTuple):
 UNMATCHED_ROUTE = Route(UNMATCHED, None, {})
 
 
+class Request(NamedTuple):
+    """A request that the middleware has begun to handle."""
+
+    environ: Environ
+    method: str
+    """As sent: the environ of a HEAD says GET."""
+    id: str
+    context: ClientContext
+    began: float
+
+
 class HttpMiddleware:
     """A WSGI application around ``app``."""
 
@@ -65,42 +79,61 @@ class HttpMiddleware:
         self._views = app.view_functions
         self._urls = app.url_map.bind("")
         self._cache = services.cache
+        self._local_cache = services.local_cache
+        self.memory: ResponseMemory[CachedResponse] | None = None
+        """Receives the hits from Redis, if somebody can answer with them."""
         self._fingerprint = code_fingerprint(app, services.settings)
         proxies = services.settings.trusted_proxies
-        self._guard = RequestGuard(services.access_policy, app.view_functions, proxies)
+        self.guard = RequestGuard(services.access_policy, app.view_functions, proxies)
         self._cors = Cors(services.settings.allowed_origins)
 
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
-        began = time.perf_counter()
-        request_id, method = assign_request_id(environ), environ["REQUEST_METHOD"]
-        context, ranges = self._guard.begin(environ), take_range(environ)
+        request, ranges = self.begin(environ), take_range(environ)
+        route = self._match(environ)
+        response, cache_status = self._respond(environ, route, ranges, request.id)
+        finished = self.finish(request, route.rule, response, cache_status)
+        start_response(finished.status, finished.headers)
+        return [finished.body]
+
+    def begin(self, environ: Environ) -> Request:
+        """Give a request its id and the context of its client."""
+        began, request_id = time.perf_counter(), assign_request_id(environ)
+        method = environ["REQUEST_METHOD"]
         if method == "HEAD":  # handled as GET, the cache included, but for the body
             environ["REQUEST_METHOD"] = "GET"
-        route = self._match(environ)
-        response, cache_status = self._respond(environ, route, ranges, request_id)
+        return Request(environ, method, request_id, self.guard.begin(environ), began)
+
+    def finish(
+        self, request: Request, route: str, response: BufferedResponse, cache_status: str
+    ) -> BufferedResponse:
+        """Return what is sent: with the headers that all responses have. Record the request."""
+        context = request.context
         # A new list: requests that waited for the same response share the list of its headers.
         headers = [
             *response.headers,
             *context.rate_limit_headers,
             ("Cache-Status", f"bookstall; {cache_status}"),
-            (REQUEST_ID, request_id),
+            (REQUEST_ID, request.id),
             NO_SNIFFING,
         ]
-        self._cors.add_headers(headers, environ)
-        body = [] if method == "HEAD" else [response.body]
+        self._cors.add_headers(headers, request.environ)
+        body = b"" if request.method == "HEAD" else response.body
         record_request(
-            environ,
-            method,
-            route.rule,
+            request.environ,
+            request.method,
+            route,
             status=response.status[:3],
             cache=cache_status,
-            seconds=time.perf_counter() - began,
+            seconds=time.perf_counter() - request.began,
             client=exact_address(context.sent_address),
             key=context.client.key.public if context.client.key else None,
-            size=sum(map(len, body)),
+            size=len(body),
         )
-        start_response(response.status, headers)
-        return body
+        return BufferedResponse(response.status, headers, body)
+
+    def cache_key(self, environ: Environ) -> str:
+        """Return the key of the response to a GET."""
+        return cache_key(environ, self._fingerprint)
 
     def _match(self, environ: Environ) -> Route:
         try:
@@ -117,7 +150,7 @@ class HttpMiddleware:
         try:
             if self._cors.is_preflight(environ):  # without the key that the page will send
                 return self._cors.preflight(environ, self._methods(environ)), NOT_CACHEABLE
-            self._guard.check(environ, route.view)
+            self.guard.check(environ, route.view)
             response, cache_status = self._from_cache_or_flask(environ, route)
             response = apply_if_none_match(response, environ)
             return apply_range(response, ranges) if ranges else response, cache_status
@@ -145,10 +178,17 @@ class HttpMiddleware:
         # Flask responds 406 to a client that does not accept JSON.
         if not (templates and is_get and accepts_json(environ.get("HTTP_ACCEPT", ""))):
             return call_view()[0], NOT_CACHEABLE
-        if self._cache is None:
-            return call_view()[0], "fwd=bypass; detail=no-redis"
         tags = [template.format(**route.arguments) for template in templates]
-        answer = self._cache.read(cache_key(environ, self._fingerprint), tags, call_view)
+        key = self.cache_key(environ)
+        if self._local_cache is not None:
+            return self._local_cache.read(key, route.rule, tags, call_view)
+        if self._cache is None:
+            return call_view()[0], NO_REDIS
+        answer = self._cache.read(key, tags, call_view)
+        if (cached := answer.cached) is not None and self.memory is not None:
+            all_tags = (*cached.guard_tags, *cached.fine_tags)
+            entry = MemoryEntry(cached.response, route.rule, all_tags, cached.expires_at, cached)
+            self.memory.put(key, entry)
         return answer.response, answer.status
 
     def _call_flask(self, environ: Environ) -> BufferedResponse:

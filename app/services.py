@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from app.auth.api_keys import ApiKeyCache
 from app.auth.policy import AccessPolicy
+from app.cache.local_cache import LocalCache
 from app.cache.outbox import OutboxPurger
 from app.cache.read_through import ReadThrough
 from app.config import Settings
@@ -25,6 +26,8 @@ class Services:
     redis: RedisClient | None
     cache: ReadThrough | None
     """The read-through cache; None without Redis."""
+    local_cache: LocalCache | None
+    """The cache in the memory of the process; None with Redis, without SQLite, or if it is off."""
     api_keys: ApiKeyCache
     rate_limits: RateLimits
     access_policy: AccessPolicy

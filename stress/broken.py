@@ -63,7 +63,7 @@ BROKEN_CACHE: Mapping[str, Callable[[], None]] = {
     # The outbox is not read before the cache is used.
     "lease": lambda: replace(CacheLease, "ensure", _do_nothing),
     # Data of a Redis that restarted with an old snapshot is trusted.
-    "run-id": lambda: replace(client, "_run_id", _constant_run_id),
+    "run-id": lambda: replace(client, "run_id_of", _constant_run_id),
 }
 BROKEN_SUBSCRIPTIONS: Mapping[str, Callable[[], None]] = {
     # The cursor to resume from is ignored.

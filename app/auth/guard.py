@@ -68,6 +68,22 @@ class RequestGuard:
         except SQLAlchemyError as error:
             raise unavailable(error) from error
 
+    def address_client(self, environ: Environ) -> Client:
+        """Return the client of a request that sends no API key."""
+        return self._policy.identify(None, normalize_address(client_context(environ).sent_address))
+
+    def try_admit(self, environ: Environ, client: Client) -> bool:
+        """Count the read of a client without a key, but do not wait for Redis.
+
+        If it returns False, nothing is counted, and ``check`` has to decide.
+        """
+        headers = self._policy.try_count_read(client)
+        if headers is None:
+            return False
+        context = client_context(environ)
+        context.client, context.rate_limit_headers = client, headers
+        return True
+
     def _check(self, environ: Environ, view: View | None, context: ClientContext) -> None:
         def store_headers(headers: Headers) -> None:
             context.rate_limit_headers = headers

@@ -64,6 +64,20 @@ class AccessPolicy:
     def count_read(self, client: Client, on_headers: OnHeaders | None = None) -> None:
         self._count(client, self._limits.read, on_headers)
 
+    def try_count_read(self, client: Client) -> Headers | None:
+        """Count a read, but do not wait for Redis; return the rate limit headers.
+
+        None means that only ``count_read`` can decide, and that nothing is counted yet.
+        """
+        if self._limits.read is None:
+            return ()
+        admission = self._limits.read.try_admit(client.name)
+        return None if admission is None else admission.headers
+
+    @property
+    def read_limiter(self) -> Limiter | None:
+        return self._limits.read
+
     def count_write(self, client: Client, on_headers: OnHeaders | None = None) -> None:
         self._count(client, self._limits.write, on_headers)
 

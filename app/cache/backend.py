@@ -12,7 +12,7 @@ from flask import Flask
 from flask_caching.backends.base import BaseCache
 from redis.exceptions import ResponseError
 
-from app.redis.client import Connection, RedisClient, RedisUnavailable
+from app.redis.client import Connection, RedisClient, RedisUnavailable, full_key
 
 Timeout = int | timedelta | None
 SCAN_COUNT = 1_000
@@ -103,7 +103,7 @@ class RedisCache(BaseCache):
 
 
 def _key(connection: Connection, key: str) -> str:
-    return f"bookstall:{connection.run_id}:c:{key}"
+    return full_key(connection.run_id, f"c:{key}")
 
 
 def _encode(value: Any) -> bytes:

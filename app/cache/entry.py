@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from app.http.response import OK, BufferedResponse
 
 VERSION_BYTES = 8
-CACHED_HEADERS = ("ETag", "Content-Encoding", "Vary", "Link")
-"""What an entry stores besides the body. All other headers of a response follow from it."""
+CACHED_HEADERS = ("Content-Encoding", "ETag", "Link", "Vary")
+"""What an entry stores besides the body, in the order of HEADER_ORDER. All other headers of a
+response follow from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,6 @@ def decode(stored: bytes, guards: int) -> Entry | None:
     if len(values) != len(CACHED_HEADERS):
         return None
     pairs = zip(CACHED_HEADERS, values, strict=True)
-    headers = [(name, value.decode("latin-1")) for name, value in pairs if value]
-    headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    headers += [(name, value.decode("latin-1")) for name, value in pairs if value]
     return Entry(BufferedResponse(OK, headers, body), stored[:end], fine_tags, rest[:size])

@@ -12,9 +12,11 @@ has passed: by then every writer reaches Redis again.
 """
 
 import time
+from contextlib import suppress
 from threading import Lock
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.cache import outbox
 from app.cache.response_cache import ResponseCache
@@ -36,6 +38,7 @@ class CacheLease:
         self._responses = responses
         self._engine = engine
         self._until = 0.0
+        self._verified_run_id = ""
         self._refused_until = 0.0
         self._revocations = 0
         self._failures = 0
@@ -61,6 +64,22 @@ class CacheLease:
         finally:
             self._lock.release()
 
+    def run_id(self) -> str | None:
+        """Return the run of Redis that may be used now; None if ``ensure`` has to decide."""
+        return self._verified_run_id if time.monotonic() < self._until else None
+
+    def is_half_over(self) -> bool:
+        return time.monotonic() > self._until - LEASE_SECONDS / 2
+
+    def renew_early(self) -> None:
+        """Renew the lease before it ends, unless another thread does."""
+        if self._lock.acquire(blocking=False):
+            try:
+                with suppress(RedisUnavailable, SQLAlchemyError):
+                    self._renew()
+            finally:
+                self._lock.release()
+
     def revoke(self) -> None:
         """End the lease now: Redis was out of reach, so invalidations may have been missed."""
         self._revocations += 1
@@ -71,15 +90,17 @@ class CacheLease:
         if began < self._refused_until:
             raise RedisUnavailable("recovering")
         try:
-            self._responses.client.verify_master()
+            run_id = self._responses.client.verify_master()
             self._deliver_all(began)
         except Exception:
             self._failures += 1
             raise
         if self._unreachable_since:
             self._refused_until = max(self._unreachable_since.values()) + UNREACHABLE_SECONDS
+            self._until = 0.0
             raise RedisUnavailable("recovering")
         if self._revocations == before:  # Redis was in reach all the time
+            self._verified_run_id = run_id
             self._until = began + LEASE_SECONDS
 
     def _deliver_all(self, now: float) -> None:

@@ -26,6 +26,8 @@ class Outbox(Base):
     """An invalidation that is not delivered yet."""
 
     __tablename__ = "outbox"
+    # For change_log.py: without it, SQLite would use the id of a removed row again.
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
 
     id: Mapped[int] = mapped_column(primary_key=True)
     tags: Mapped[list[str]] = mapped_column(JSON)

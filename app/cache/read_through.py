@@ -40,16 +40,16 @@ class ReadThrough:
     def __init__(self, responses: ResponseCache, engine: Engine) -> None:
         self.responses = responses
         self._engine = engine
-        self._lease = CacheLease(responses, engine)
+        self.lease = CacheLease(responses, engine)
         self._single_flight = SingleFlight()
-        responses.client.on_lost = self._lease.revoke
+        responses.client.on_lost = self.lease.revoke
 
     def read(self, key: str, tags: Sequence[str], call_view: CallView) -> Answer:
         """Return the response of ``key``; call ``call_view`` if the cache has none."""
         if not self.responses.breaker.allow_request():
             return Answer(call_view()[0], "fwd=bypass; detail=redis-unavailable")
         try:
-            self._lease.ensure()
+            self.lease.ensure()
             versions, found = self.responses.get(key, tags)
         except RedisUnavailable as reason:
             return Answer(call_view()[0], f"fwd=bypass; detail=redis-{reason}")
@@ -96,7 +96,7 @@ class ReadThrough:
         """Raise RedisUnavailable unless the cache can be used now."""
         if not self.responses.breaker.allow_request():
             raise RedisUnavailable("unavailable")
-        self._lease.ensure()
+        self.lease.ensure()
         self.responses.client.verify_master()
 
     def deliver(self, row_id: int, tags: Sequence[str], also: Sequence[Command] = ()) -> None:

@@ -19,15 +19,15 @@ response is not stored.
 
 import os
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from redis.exceptions import ResponseError
 
 from app.cache.entry import VERSION_BYTES, Entry, decode
 from app.cache.tags import ALL, collapse_tags
 from app.http.response import BufferedResponse
-from app.redis.client import Command, Connection, RedisClient
+from app.redis.client import Command, Connection, RedisClient, full_key
 
 Versions = bytes | None
 """The versions of some tags, one after the other; None if one is missing."""
@@ -51,6 +51,20 @@ class CachedResponse:
     """By ``time.monotonic()``, not later than the entry in Redis ends."""
     run_id: str
     """The run of Redis that the versions belong to."""
+
+    def recheck(self, versions: Mapping[str, Versions]) -> "CachedResponse | None":
+        """Return the response as valid under these versions of its tags; None if it is not.
+
+        Without the versions of the fine tags, only those of the guard tags can show it.
+        """
+        guard_versions = _joined([versions.get(tag) for tag in self.guard_tags])
+        if guard_versions is not None and guard_versions == self.guard_versions:
+            return self
+        if self.fine_tags and self.fine_versions == _joined(
+            [versions.get(tag) for tag in self.fine_tags]
+        ):
+            return replace(self, guard_versions=guard_versions or self.guard_versions)
+        return None
 
 
 class ResponseCache:
@@ -162,8 +176,13 @@ def _joined(versions: Sequence[Versions]) -> Versions:
 
 
 def _entry_key(connection: Connection, key: str) -> str:
-    return f"bookstall:{connection.run_id}:e:{key}"
+    return full_key(connection.run_id, f"e:{key}")
 
 
 def _tag_keys(connection: Connection, tags: Sequence[str]) -> list[str]:
-    return [f"bookstall:{connection.run_id}:t:{tag}" for tag in tags]
+    return [full_key(connection.run_id, key) for key in tag_keys(tags)]
+
+
+def tag_keys(tags: Iterable[str]) -> list[str]:
+    """Return the keys of the versions of ``tags``, within the run of Redis."""
+    return [f"t:{tag}" for tag in tags]

@@ -31,7 +31,12 @@ def environ_of(scope: Mapping[str, Any]) -> Environ:
     client = scope.get("client") or ("",)
     path = scope["path"].encode("utf-8", "surrogateescape").decode("latin-1")
     method = scope.get("method", "GET")  # a WebSocket has none
-    environ: Environ = {"REMOTE_ADDR": client[0], "PATH_INFO": path, "REQUEST_METHOD": method}
+    environ: Environ = {
+        "REMOTE_ADDR": client[0],
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+    }
     for name, value in scope["headers"]:
         key = name.decode("latin-1").upper().replace("-", "_")
         key, text = key if key in UNPREFIXED else f"HTTP_{key}", value.decode("latin-1")

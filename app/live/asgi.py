@@ -21,6 +21,7 @@ from app.http.request import environ_of
 from app.live.connection import ClientConnection
 from app.live.event_reader import EventReader
 from app.live.hub import Hub
+from app.live.memory_hits import make_memory_hits
 from app.live.metrics import EVENTS_DELIVERED, count_connection, log_connection
 from app.live.operations import LiveSchema, Operations
 from app.live.protocols import GraphQLProtocols
@@ -46,10 +47,11 @@ class AsgiApp:
         self._settings = services.settings
         self._cors = Cors(self._settings.allowed_origins)
         self._policy = services.access_policy
-        self._bridge = WsgiBridge(app, self._settings.max_body_bytes)
         # A pool of its own, so that slow requests cannot delay these calls.
         live_threads = ThreadPoolExecutor(LIVE_THREADS, thread_name_prefix="live")
         self._in_live_thread = partial(_run_in, live_threads)
+        hits = make_memory_hits(app, self._in_live_thread)
+        self._bridge = WsgiBridge(app, self._settings.max_body_bytes, hits)
         self._reader = EventReader(services, self._on_events, self._on_reset)
         self._hub = Hub(self._reader.catch_up, services.autocommit_engine, self._in_live_thread)
         self._registry = ConnectionRegistry(partial(self._in_live_thread, self._find_revoked))

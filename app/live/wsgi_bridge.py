@@ -12,9 +12,11 @@ from urllib.parse import quote_from_bytes, urlsplit
 
 from a2wsgi.wsgi import build_environ
 from flask import Flask
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.config import THREADS
+from app.http.response import BufferedResponse
+from app.live.memory_hits import MemoryHits
 from app.live.request_bodies import Body, FailedBody, RequestBodies
 
 PRIVATE_NAMES = ("a2wsgi.wsgi:build_environ",)
@@ -27,8 +29,9 @@ CONNECTION_CLOSE = (b"connection", b"close")
 class WsgiBridge:
     """An ASGI application that calls the Flask application ``app`` in threads."""
 
-    def __init__(self, app: Flask, max_body_bytes: int) -> None:
+    def __init__(self, app: Flask, max_body_bytes: int, hits: MemoryHits | None) -> None:
         self._app = app
+        self._hits = hits
         self.bodies = RequestBodies(max_body_bytes)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="requests")
         self._in_flight = 0
@@ -38,13 +41,22 @@ class WsgiBridge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._in_flight += 1
         try:
-            async with self.bodies.read(scope, receive) as body:
-                start, content = await self._call_flask(scope, body)
-            # What is missing of a body would be taken for the next request.
-            if self.shutting_down or isinstance(body, FailedBody):
-                start["headers"].append(CONNECTION_CLOSE)
-            await send(start)
-            await send(content)
+            response = await self._hits.respond(scope) if self._hits else None
+            close = self.shutting_down
+            if response is None:
+                async with self.bodies.read(scope, receive) as body:
+                    response = await self._call_flask(scope, body)
+                # What is missing of a body would be taken for the next request.
+                close = self.shutting_down or isinstance(body, FailedBody)
+            headers = [
+                (name.lower().encode("latin-1"), value.encode("latin-1"))
+                for name, value in response.headers
+            ]
+            if close:
+                headers.append(CONNECTION_CLOSE)
+            status = int(response.status[:3])
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": response.body})
         finally:
             self._in_flight -= 1
 
@@ -53,7 +65,7 @@ class WsgiBridge:
         while self._in_flight:
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _call_flask(self, scope: Scope, body: Body) -> tuple[Message, Message]:
+    async def _call_flask(self, scope: Scope, body: Body) -> BufferedResponse:
         query = quote_from_bytes(scope["query_string"], safe=ASCII).encode()
         wsgi_scope: Any = {**scope, "path": _path(scope), "query_string": query}
         environ: Any = build_environ(wsgi_scope, cast(Any, body))
@@ -62,17 +74,14 @@ class WsgiBridge:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.threads, self._run, environ)
 
-    def _run(self, environ: Any) -> tuple[Message, Message]:
-        start: Message = {"type": "http.response.start"}
+    def _run(self, environ: Any) -> BufferedResponse:
+        response = BufferedResponse("", [], b"")
 
-        def start_response(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:
-            start["status"] = int(status[:3])
-            start["headers"] = [
-                (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
-            ]
+        def start(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:
+            response.status, response.headers = status, headers
 
-        body = b"".join(self._app.wsgi_app(environ, start_response))
-        return start, {"type": "http.response.body", "body": body}
+        response.body = b"".join(self._app.wsgi_app(environ, start))
+        return response
 
 
 def _path(scope: Scope) -> str:

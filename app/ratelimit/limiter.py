@@ -6,17 +6,18 @@ the quota is never exceeded: docs/access.md, "Limits".
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from math import ceil
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app import run_folder
 from app.config import Rate, Settings
 from app.ratelimit.memory import MemoryStore
 from app.ratelimit.redis import RedisStore
 from app.ratelimit.window import Grant, UnusedTokens, Window
-from app.redis.client import RedisClient, RedisUnavailable
+from app.redis.client import Command, RedisClient, RedisUnavailable
 
 INITIAL_BATCH = 4
 MAX_BATCH = 1_000
@@ -65,6 +66,26 @@ class TokenLease:
         return UnusedTokens(self.grant.slice, unused)
 
 
+class LeaseRequest(NamedTuple):
+    """A command that takes a lease, for a caller that sends it to Redis with others."""
+
+    client: str
+    batch: int
+    command: Command
+    began: float
+
+
+def _next_batch(old: TokenLease | None) -> tuple[int, UnusedTokens | None]:
+    """Return how many tokens to take after ``old``, and those of it that can be returned."""
+    if old is None:
+        return INITIAL_BATCH, None
+    used_up_early = time.monotonic() < old.expires_at
+    unused = old.drain()
+    used = old.grant.tokens - unused.tokens
+    batch = min(MAX_BATCH, 2 * old.batch) if used_up_early else max(INITIAL_BATCH, used)
+    return batch, unused
+
+
 class Limiter:
     """Limits requests of one kind, such as reads, for each client."""
 
@@ -72,6 +93,7 @@ class Limiter:
         self._kind = kind
         self._window = window
         self._stores = stores
+        self._redis = stores[0] if isinstance(stores[0], RedisStore) else None
         self._leases: dict[str, TokenLease] = {}
         self._leases_lock = Lock()
         # Threads that need a new lease for the same client take one together.
@@ -87,6 +109,34 @@ class Limiter:
             lease = self._leases.get(client)
             return self._admit_from(lease) or self._admit_from_new_lease(client, lease)
 
+    def try_admit(self, client: str) -> Admission | None:
+        """Use a token of ``client``, but do not wait for Redis; None if ``admit`` has to decide."""
+        admission = self._admit_from(self._leases.get(client))
+        if admission is None and self._redis is None:
+            admission = self.admit(client)
+        return None if admission is None or admission.retry_after else admission
+
+    def request_lease(self, client: str) -> LeaseRequest | None:
+        """Prepare a lease that the caller takes from Redis; None if ``admit`` has to decide."""
+        old = self._leases.get(client)
+        if old is not None and time.monotonic() < old.expires_at:
+            return None
+        if self._redis is None or not self._redis.is_usable:
+            return None
+        batch, unused = _next_batch(old)
+        to_return = unused if old is not None and old.store is self._redis else None
+        command = self._redis.command(client, batch, to_return)
+        return LeaseRequest(client, batch, command, time.monotonic())
+
+    def accept_lease(self, request: LeaseRequest, response: Any) -> None:
+        """Store the lease that Redis has granted; ignore what is no grant."""
+        if self._redis is not None and not isinstance(response, Exception):
+            with suppress(RedisUnavailable):
+                grant = self._redis.grant(response, request.began)
+                seconds = self._window.lease_seconds
+                lease = TokenLease(self._redis, grant, request.batch, request.began, seconds)
+                self._store_lease(request.client, lease)
+
     def _admit_from(self, lease: TokenLease | None) -> Admission | None:
         if lease is None or time.monotonic() >= lease.expires_at:
             return None
@@ -98,20 +148,18 @@ class Limiter:
     def _admit_from_new_lease(self, client: str, old: TokenLease | None) -> Admission:
         lease = self._take_lease(client, old)
         left = lease.consume()  # before another thread can take the last token
+        self._store_lease(client, lease)
+        return self._admission(lease, left)
+
+    def _store_lease(self, client: str, lease: TokenLease) -> None:
         with self._leases_lock:
             self._leases.pop(client, None)  # in order of age: the oldest lease is evicted first
             self._leases[client] = lease
             if len(self._leases) > MAX_LEASES:
                 del self._leases[next(iter(self._leases))]
-        return self._admission(lease, left)
 
     def _take_lease(self, client: str, old: TokenLease | None) -> TokenLease:
-        batch, unused = INITIAL_BATCH, None
-        if old is not None:
-            used_up_early = time.monotonic() < old.expires_at
-            unused = old.drain()
-            used = old.grant.tokens - unused.tokens
-            batch = min(MAX_BATCH, 2 * old.batch) if used_up_early else max(INITIAL_BATCH, used)
+        batch, unused = _next_batch(old)
         for store in self._stores:
             to_return = unused if old is not None and old.store is store else None
             began = time.monotonic()

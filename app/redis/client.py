@@ -131,17 +131,18 @@ class RedisClient:
         self.breaker.record_success()
         return responses
 
-    def verify_master(self) -> None:
-        """Raise RedisUnavailable unless this is still the same run of the same master."""
+    def verify_master(self) -> str:
+        """Return the run id; raise RedisUnavailable unless it is still the same, of a master."""
         connection = self.connection()
         try:
-            unchanged = _run_id(self.send(connection, INFO_COMMANDS)) == connection.run_id
+            unchanged = run_id_of(self.send(connection, INFO_COMMANDS)) == connection.run_id
         except ResponseError as error:
             self._discard(connection.raw)
             raise self._unavailable("refused") from error
         if not unchanged:
             self._discard(connection.raw)
             raise RedisUnavailable("reconnecting")
+        return connection.run_id
 
     def close(self) -> None:
         """Close this thread's connection; call it before the thread ends."""
@@ -155,7 +156,7 @@ class RedisClient:
         try:
             raw.connect()
             raw.send_packed_command(raw.pack_commands(INFO_COMMANDS))
-            run_id = _run_id([_read_response(raw) for _ in INFO_COMMANDS])
+            run_id = run_id_of([_read_response(raw) for _ in INFO_COMMANDS])
         except (RedisError, OSError) as error:
             raw.disconnect()
             raise self._unavailable(_reason(error)) from error
@@ -185,7 +186,12 @@ def _read_response(raw: ConnectionInterface, timeout: float | None = None) -> An
         return refusal
 
 
-def _run_id(sections: Sequence[Any]) -> str:
+def full_key(run_id: str, name: str) -> str:
+    """Return the key of what is valid only within one run of Redis."""
+    return f"bookstall:{run_id}:{name}"
+
+
+def run_id_of(sections: Sequence[Any]) -> str:
     """Return a name for this run as a master: each restart and each promotion makes a new one."""
     info: dict[bytes, str] = {}
     for section in sections:

@@ -1,0 +1,175 @@
+"""Cache hits on the event loop: responses from the memory of the process, without a thread.
+
+Whatever is not a plain read of a response in memory that is certainly current, by a client that
+has certainly not used up its quota, is left to the middleware, which decides everything by itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, cast
+
+from flask import Flask
+
+from app.auth.policy import Client
+from app.cache.local_cache import HIT, LocalCache
+from app.cache.memory import MIB, MemoryEntry, ResponseMemory
+from app.cache.read_through import ReadThrough
+from app.cache.response_cache import CachedResponse, tag_keys
+from app.http.accept import accepts_json
+from app.http.request import environ_of
+from app.http.response import BufferedResponse, Environ, apply_if_none_match
+from app.middleware import HttpMiddleware
+from app.ratelimit.limiter import Limiter
+from app.redis.batched_client import BatchedClient, Call
+from app.redis.client import RedisUnavailable
+from app.services import services_of
+
+UNUSUAL_HEADERS = frozenset(
+    {
+        "CONTENT_LENGTH",
+        "HTTP_AUTHORIZATION",
+        "HTTP_EXPECT",
+        "HTTP_RANGE",
+        "HTTP_TRANSFER_ENCODING",
+        "HTTP_UPGRADE",
+    }
+)
+"""What makes a request one for the middleware."""
+log = logging.getLogger(__name__)
+
+
+class CurrentResponses(Protocol):
+    """Finds responses in the memory of this process."""
+
+    async def find(self, key: str, client: Client) -> MemoryEntry[Any] | None:
+        """Return a response that is current at a moment after the call; None if there is none."""
+
+
+class LocalResponses:
+    """Responses of SQLite without Redis."""
+
+    def __init__(self, cache: LocalCache) -> None:
+        self._cache = cache
+
+    async def find(self, key: str, _: Client) -> MemoryEntry[Any] | None:
+        return self._cache.find(key)
+
+
+class RedisResponses:
+    """Responses from Redis, kept in memory; Redis is only asked for the versions of their tags.
+
+    The lease of the process has to be valid, and its tags must have the same versions at a moment
+    after the request: for the same reasons as in app/cache/read_through.py the response is current.
+    """
+
+    def __init__(
+        self,
+        memory: ResponseMemory[CachedResponse],
+        cache: ReadThrough,
+        limiter: Limiter | None,
+        renew_in_thread: Callable[[], Awaitable[Any]],
+    ) -> None:
+        self._memory = memory
+        self._lease = cache.lease
+        self._redis = BatchedClient(cache.responses.client)
+        self._limiter = limiter
+        self._renew_in_thread = renew_in_thread
+        self._renewal: asyncio.Future[Any] | None = None
+
+    async def find(self, key: str, client: Client) -> MemoryEntry[Any] | None:
+        entry = self._memory.get(key)
+        if entry is None or not self._may_use(entry.validity.run_id):
+            return None
+        cached, calls = entry.validity, self._lease_calls(client)
+        try:
+            current = await self._recheck(cached, cached.guard_tags, calls)
+            if current is None and cached.fine_tags:
+                tags = (*cached.guard_tags, *cached.fine_tags)
+                current = await self._recheck(cached, tags, {})
+        except RedisUnavailable:
+            return None
+        if not self._may_use(cached.run_id):
+            return None
+        if current is None:
+            self._memory.discard(key, entry)
+            return None
+        entry.validity = current
+        return entry
+
+    async def _recheck(
+        self, cached: CachedResponse, tags: Sequence[str], calls: Mapping[str, Call]
+    ) -> CachedResponse | None:
+        values = await self._redis.get(tag_keys(tags), calls)
+        if values.run_id != cached.run_id:
+            return None
+        versions = [values.by_key[key] for key in tag_keys(tags)]
+        return cached.recheck(dict(zip(tags, versions, strict=True)))
+
+    def _lease_calls(self, client: Client) -> Mapping[str, Call]:
+        """Return the call that takes tokens for a client that has none here."""
+        request = self._limiter.request_lease(client.name) if self._limiter else None
+        if request is None or self._limiter is None:
+            return {}
+        return {client.name: Call(request.command, partial(self._limiter.accept_lease, request))}
+
+    def _may_use(self, run_id: str) -> bool:
+        """Return whether the lease is valid for this run of Redis; renew it before it ends."""
+        if self._lease.run_id() != run_id:
+            return False
+        if self._lease.is_half_over() and (self._renewal is None or self._renewal.done()):
+            self._renewal = asyncio.ensure_future(self._renew_in_thread())
+        return True
+
+
+class MemoryHits:
+    """Answers on the event loop in the place of ``middleware`` where it would answer the same."""
+
+    def __init__(self, middleware: HttpMiddleware, responses: CurrentResponses) -> None:
+        self._middleware = middleware
+        self._responses = responses
+
+    async def respond(self, scope: Mapping[str, Any]) -> BufferedResponse | None:
+        """Return the response to a request; None if the middleware has to respond."""
+        try:
+            return await self._respond(scope) if scope["method"] in {"GET", "HEAD"} else None
+        except Exception:
+            log.exception("error while a response in memory was looked for")
+            return None
+
+    async def _respond(self, scope: Mapping[str, Any]) -> BufferedResponse | None:
+        environ = environ_of(scope)
+        if not _is_plain(environ):
+            return None
+        middleware = self._middleware
+        request = middleware.begin(environ)
+        client = middleware.guard.address_client(environ)
+        entry = await self._responses.find(middleware.cache_key(environ), client)
+        if entry is None or not middleware.guard.try_admit(environ, client):
+            return None
+        response = apply_if_none_match(entry.response, environ)
+        return middleware.finish(request, entry.route, response, HIT)
+
+
+def _is_plain(environ: Environ) -> bool:
+    path: str = environ["PATH_INFO"]
+    return (
+        path.startswith("/")
+        and environ["QUERY_STRING"].isascii()
+        and UNUSUAL_HEADERS.isdisjoint(environ)
+        and accepts_json(environ.get("HTTP_ACCEPT", ""))
+    )
+
+
+def make_memory_hits(app: Flask, in_thread: Callable[..., Awaitable[Any]]) -> MemoryHits | None:
+    """Return what answers hits of ``app``; None if it keeps no responses in memory."""
+    services, middleware = services_of(app), cast(HttpMiddleware, app.wsgi_app)
+    if services.local_cache is not None:
+        return MemoryHits(middleware, LocalResponses(services.local_cache))
+    cache, mib = services.cache, services.settings.cache_memory_mib
+    if cache is None or not mib:
+        return None
+    memory = middleware.memory = ResponseMemory[CachedResponse](mib * MIB)
+    limiter, renew = services.rate_limits.read, partial(in_thread, cache.lease.renew_early)
+    return MemoryHits(middleware, RedisResponses(memory, cache, limiter, renew))
