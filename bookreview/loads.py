@@ -19,6 +19,7 @@ from app.loading.csv_files import Row
 from app.loading.files import LoadError
 from app.loading.loader import LoadSpec
 from app.loading.upsert import Change, upsert
+from bookreview import cache_tags
 from bookreview.isbn import Isbn
 from bookreview.models import SOURCE_ID_MAX, Book, Review, fold
 from bookreview.schemas import NewBookSchema, NewReviewSchema
@@ -61,8 +62,8 @@ class ReviewRowSchema(NewReviewSchema):
 def write_books(batch: Sequence[Row], key: str) -> set[str]:
     """Write books; return the cache tags to invalidate."""
     changes = upsert(Book, batch, key, _derive_book)
-    old = {f"book:{change.before['id']}" for change in changes if change.before is not None}
-    return {"books", *old} if changes else set()
+    old = {cache_tags.book_tag(c.before["id"]) for c in changes if c.before is not None}
+    return {cache_tags.BOOKS, cache_tags.MEMBERS, *old} if changes else set()
 
 
 def _derive_book(values: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -110,9 +111,10 @@ def write_reviews(batch: Sequence[Row], key: str) -> set[str]:
     """Write reviews and update their books; return the cache tags to invalidate."""
     changes = upsert(Review, batch, key, _derive_review)
     book_ids = _update_books(changes)
-    tags = {tag for book_id in book_ids for tag in (f"book:{book_id}", reviews_topic(book_id))}
+    tags = {cache_tags.book_tag(book_id) for book_id in book_ids}
+    tags |= {reviews_topic(book_id) for book_id in book_ids}
     tags |= {f"review:{change.before['id']}" for change in changes if change.before}
-    return {"books", *tags} if book_ids else set()
+    return {cache_tags.BOOKS, *tags} if book_ids else set()
 
 
 def _derive_review(values: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:

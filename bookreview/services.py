@@ -9,6 +9,7 @@ from app.errors import Conflict
 from app.extensions import db
 from app.unit_of_work import commit
 from bookreview import queries
+from bookreview.cache_tags import BOOKS, MEMBERS, book_tag
 from bookreview.models import Book, Review, fold
 
 
@@ -21,7 +22,7 @@ def add_book(title: str, author: str, **others: Any) -> Any:
     except IntegrityError:
         db.session.rollback()
         raise Conflict(f"A book with ISBN {others['isbn']} already exists.") from None
-    commit(invalidate=["books"])
+    commit(invalidate=[BOOKS, MEMBERS])
     return book
 
 
@@ -36,7 +37,7 @@ def add_review(book_id: int, rating: int, reviewer: str, text: str) -> Any:
     statement = insert(Review).values(book_id=book_id, rating=rating, reviewer=reviewer, text=text)
     review = db.session.execute(statement.returning(*queries.REVIEW_COLUMNS)).one()
     reviews = reviews_topic(book_id)
-    tags = ["books", f"book:{book_id}", reviews]
+    tags = [BOOKS, book_tag(book_id), reviews]
     # Subscribers to all books need the title, and must not query the database for each event.
     commit(invalidate=tags, event=(reviews, {**review._asdict(), "book_title": title}))
     return review

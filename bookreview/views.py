@@ -6,8 +6,8 @@ from app.api.blueprint import ApiBlueprint
 from app.api.contract import arguments, response
 from app.api.pagination import Page, PageQuery
 from app.auth.api_keys import scope
-from app.cache.tags import cached
-from bookreview import queries, services
+from app.cache.tags import cached, set_fine_tags
+from bookreview import cache_tags, queries, services
 from bookreview.schemas import (
     BookQuery,
     BookSchema,
@@ -28,12 +28,14 @@ bp = ApiBlueprint(
 
 
 @bp.get("/books", tag=BOOKS)
-@cached("books")
+@cached(cache_tags.BOOKS)
 @arguments(BookQuery)
 @response(200, BookSchema, paged=True)
 def list_books(query: dict[str, Any]) -> Page:
     """List books, by id."""
-    return queries.books(**query)
+    books = queries.books(**query)
+    set_fine_tags(cache_tags.fine_tags(books))
+    return books
 
 
 @bp.post("/books", tag=BOOKS)

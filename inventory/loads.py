@@ -13,6 +13,7 @@ from app.loading.csv_files import Row
 from app.loading.loader import LoadSpec
 from app.loading.upsert import Change, upsert
 from app.text import fold
+from inventory import cache_tags
 from inventory.models import NAME_MAX, PRICE_MAX, SKU_MAX, STOCK_MAX, Product, StockAdjustment
 from inventory.schemas import NewProductSchema
 from inventory.services import FIRST_STOCK
@@ -31,8 +32,8 @@ def write_products(batch: Sequence[Row], key: str) -> set[str]:
     """Write products and their stock adjustments; return the cache tags to invalidate."""
     changes = upsert(Product, batch, key, _derive, required=("name", "price"))
     _add_to_ledger(changes)
-    old = {f"product:{change.before['id']}" for change in changes if change.before is not None}
-    return {"products", *old} if changes else set()
+    old = {cache_tags.product_tag(c.before["id"]) for c in changes if c.before is not None}
+    return {*cache_tags.ALL_PRODUCTS, *old} if changes else set()
 
 
 def _derive(values: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from app.errors import ApiError, Conflict, PreconditionFailed
 from app.extensions import db
 from app.text import fold
 from app.unit_of_work import commit
+from inventory.cache_tags import MEMBERS, PRODUCTS, tags_of_change
 from inventory.models import STOCK_MAX, Product, StockAdjustment
 from inventory.queries import PRODUCT_WITH_VERSION, product_not_found
 
@@ -30,7 +31,7 @@ def add_product(sku: str, name: str, price: Decimal, stock_level: int) -> Any:
         db.session.rollback()
         raise Conflict(f"A product with SKU {sku} already exists.") from None
     _add_to_ledger(product, stock_level, FIRST_STOCK)
-    commit(invalidate=["products"])
+    commit(invalidate=[PRODUCTS, MEMBERS])
     return product
 
 
@@ -59,7 +60,7 @@ def update_product(
     statement = _update(product_id).values(price=price, stock_level=stock_level)
     product = db.session.execute(statement).one()
     _add_to_ledger(product, stock_level - current.stock_level, "stock level set")
-    commit(invalidate=["products", f"product:{product_id}"])
+    commit(invalidate=tags_of_change(product_id, price=price != current.price))
     return product
 
 
@@ -80,7 +81,7 @@ def adjust_stock(
     if product is None:
         raise _roll_back(_refusal(product_id, versions, delta))
     adjustment_id = _add_to_ledger(product, delta, reason)
-    commit(invalidate=["products", f"product:{product_id}"])
+    commit(invalidate=tags_of_change(product_id))
     return SimpleNamespace(**product._mapping, adjustment_id=adjustment_id)
 
 

@@ -6,9 +6,9 @@ from app.api.blueprint import ApiBlueprint
 from app.api.contract import arguments, response
 from app.api.pagination import Page, PageQuery
 from app.auth.api_keys import scope
-from app.cache.tags import cached
+from app.cache.tags import cached, set_fine_tags
 from app.http.preconditions import if_match
-from inventory import queries, search, services
+from inventory import cache_tags, queries, search, services
 from inventory.schemas import (
     AdjustmentSchema,
     NewAdjustmentSchema,
@@ -33,16 +33,16 @@ bp = ApiBlueprint(
 
 
 @bp.get("/products", tag=PRODUCTS)
-@cached("products")
+@cached(cache_tags.PRODUCTS)
 @arguments(ProductQuery)
 @response(200, ProductSchema, paged=True)
 def list_products(query: dict[str, Any]) -> Page:
     """List all products."""
-    return queries.products(**query)
+    return _with_fine_tags(queries.products(**query), query)
 
 
 @bp.get("/products/search", tag=PRODUCTS)
-@cached("products")
+@cached(cache_tags.PRODUCTS)
 @arguments(ProductSearchQuery)
 @response(200, ProductSchema, paged=True)
 def search_products(query: dict[str, Any]) -> Page:
@@ -51,7 +51,12 @@ def search_products(query: dict[str, Any]) -> Page:
     A page may have fewer items than `limit` and still a next page: for a name without three
     consecutive letters or digits, each page searches a bounded number of products.
     """
-    return search.products(**query)
+    return _with_fine_tags(search.products(**query), query)
+
+
+def _with_fine_tags(products: Page, query: dict[str, Any]) -> Page:
+    set_fine_tags(cache_tags.fine_tags(products, query))
+    return products
 
 
 @bp.post("/products", tag=PRODUCTS)
