@@ -50,6 +50,8 @@ worker_class = "app.server.wsgi_worker.BufferingWorker"
 worker_connections = connection_limit(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 1_000)
 # The asgi worker has a thread pool of its own and warns about this setting.
 threads = 1 if "asgi:app" in sys.argv else THREADS
+# gunicorn would take it by itself, but say nothing if it were missing.
+asgi_loop = "uvloop"
 # A little longer than the 60 s after which common proxies close an idle connection.
 keepalive = 65
 # A worker that is blocked for this long is replaced.

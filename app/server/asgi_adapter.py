@@ -1,7 +1,7 @@
 """What the configuration, the shutdown and live connections use of gunicorn's ASGI worker."""
 
-import asyncio
 import logging
+import os
 import resource
 import signal
 import socket
@@ -25,10 +25,6 @@ PRIVATE_NAMES = (
 )
 """In addition, ASGIWorker._serve opens its listeners with ``loop.create_server``, and
 ASGIProtocol._handle_websocket looks WebSocketProtocol up in its module."""
-ACCEPTED_AT_ONCE = 16
-"""Connections that the event loop accepts before it serves others."""
-OUT_OF_FILES = "socket.accept() out of system resource"
-"""What asyncio reports, once for each connection that it could not accept."""
 log = logging.getLogger(__name__)
 
 
@@ -51,7 +47,6 @@ class AsgiWorker:
         self._connections = OpenConnections(connection_limit(open_files))
         self._warn_out_of_files = RepeatedWarning(log, "no file handle is left to accept a client")
         worker.loop.create_server = self._bounded(worker.loop.create_server)
-        worker.loop.set_exception_handler(self._handle_exception)
         worker.loop.call_later(CHECK_SECONDS, self._check)
         websocket.WebSocketProtocol = BoundedWebSocket
 
@@ -74,6 +69,9 @@ class AsgiWorker:
     def _check(self) -> None:
         loop = self._worker.loop
         self._connections.check(time.monotonic())
+        if not self._can_open_files():
+            self._connections.close_idle()
+            self._warn_out_of_files()
         loop.call_later(CHECK_SECONDS, self._check)
 
     def _bounded(self, create_server: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,16 +79,14 @@ class AsgiWorker:
             def connection() -> HttpConnection:
                 return HttpConnection(self._worker, self._connections)
 
-            server = await create_server(connection, backlog=ACCEPTED_AT_ONCE, **options)
-            for listener in self.listeners:  # asyncio has set the same number for the kernel
-                listener.listen(self._worker.cfg.backlog)
-            return server
+            return await create_server(connection, backlog=self._worker.cfg.backlog, **options)
 
         return create
 
-    def _handle_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if context["message"] == OUT_OF_FILES:
-            self._connections.close_idle()
-            self._warn_out_of_files()
-        else:
-            loop.default_exception_handler(context)
+    def _can_open_files(self) -> bool:
+        """Return whether a connection could be accepted: uvloop closes those that cannot be."""
+        try:
+            os.close(os.dup(self.listeners[0].fileno()))
+        except OSError:
+            return False
+        return True
