@@ -1,4 +1,4 @@
-"""A load generator in a process of its own: a few connections, one request at a time on each.
+"""A load generator in a process of its own: some connections, one request at a time on each.
 
 It prints what it costs for each request, so that a reader can see that it is not the bottleneck.
 """
@@ -8,17 +8,43 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from ipaddress import ip_address
+from itertools import cycle, repeat
 
 from stress.http_client import HttpConnection, get
 from stress.service import ROOT
 from stress.stats import percentile
+
+CLIENTS = 1_000
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is requested, and for how many seconds."""
+
+    port: int
+    path: str
+    seconds: float
+    connections: int
+    first_client: str = ""
+    """If given, the requests come by turns from CLIENTS addresses, which begin with this one."""
+
+    def messages(self) -> Iterator[bytes]:
+        """Return the requests, without end."""
+        if not self.first_client:
+            return repeat(get(self.path))
+        first = ip_address(self.first_client)
+        addresses = (str(first + number) for number in range(CLIENTS))
+        return cycle([get(self.path, X_Forwarded_For=address) for address in addresses])
 
 
 @dataclass
 class Rate:
     """The result of one round, with times in milliseconds."""
 
+    requests: int
     per_second: float
     p50: float
     p99: float
@@ -29,20 +55,19 @@ class Rate:
     failed: int
 
 
-def measure(port: int, path: str, seconds: float, connections: int) -> Rate:
-    """Load one path of a service from another process."""
-    arguments = [str(port), path, str(seconds), str(connections)]
-    command = [sys.executable, "-m", "bench.load", *arguments]
+def measure(load: Load) -> Rate:
+    """Load a server from another process."""
+    command = [sys.executable, "-m", "bench.load", json.dumps(asdict(load))]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return Rate(**json.loads(done.stdout))
 
 
-def generate_load(port: int, path: str, seconds: float, connections: int) -> Rate:
-    """Request ``path`` for so many seconds, and count the responses."""
-    message = get(path)
+def generate(load: Load) -> Rate:
+    """Send the requests, and count the responses."""
+    messages = load.messages()
     by_fd = {
         connection.socket.fileno(): connection
-        for connection in (HttpConnection(port) for _ in range(connections))
+        for connection in (HttpConnection(load.port) for _ in range(load.connections))
     }
     began: dict[int, float] = {}
     poll = select.epoll()
@@ -51,11 +76,11 @@ def generate_load(port: int, path: str, seconds: float, connections: int) -> Rat
     clock = time.perf_counter
     own_cpu = time.process_time()
     start = clock()
-    stop = start + seconds
+    stop = start + load.seconds
     for fd, connection in by_fd.items():
         poll.register(fd, select.EPOLLIN)
         began[fd] = clock()
-        connection.send(message)
+        connection.send(next(messages))
     while clock() < stop:
         for fd, _ in poll.poll(1.0):
             connection = by_fd[fd]
@@ -65,16 +90,15 @@ def generate_load(port: int, path: str, seconds: float, connections: int) -> Rat
             failed += connection.status != 200
             hits += b"; hit" in connection.head
             began[fd] = clock()
-            connection.send(message)
+            connection.send(next(messages))
     elapsed = clock() - start
     own_cpu = (time.process_time() - own_cpu) / len(times)
     for connection in by_fd.values():
         connection.close()
     times.sort()
     p50, p99 = (percentile(times, percent) * 1000 for percent in (50, 99))
-    return Rate(len(times) / elapsed, p50, p99, own_cpu, hits / len(times), failed)
+    return Rate(len(times), len(times) / elapsed, p50, p99, own_cpu, hits / len(times), failed)
 
 
 if __name__ == "__main__":
-    port, path, seconds, connections = sys.argv[1:]
-    print(json.dumps(asdict(generate_load(int(port), path, float(seconds), int(connections)))))
+    print(json.dumps(asdict(generate(Load(**json.loads(sys.argv[1]))))))
