@@ -23,7 +23,7 @@ from stack import process
 from stack.servers import Postgres, Redis
 from tests import databases
 from tests.servers import SECRET, Gunicorn, LiveGunicorn
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, patient
 
 
 def pytest_configure() -> None:
@@ -113,16 +113,13 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A Redis that no test stops: TEST_REDIS_URL, else the suite's own.
-
-    The service waits longer for it than for others: a busy machine may delay a response by 0.1 s.
-    """
+    """A Redis that no test stops: TEST_REDIS_URL, else the suite's own."""
     given = os.environ.get("TEST_REDIS_URL")
     if given:
         yield given
         return
     with Redis() as server:
-        yield f"{server.url}?socket_timeout={PATIENCE}&socket_connect_timeout={PATIENCE}"
+        yield patient(server.url)
 
 
 @pytest.fixture(scope="session")

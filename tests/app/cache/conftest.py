@@ -7,6 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from stack.servers import Redis
+from tests.waiting import patient
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def make_worker(
     make_app: Callable[..., Flask], database: str, server: Redis
 ) -> Callable[[], Flask]:
     """A factory of applications on one database and one Redis, like the workers of a service."""
-    return lambda: make_app(database, redis_url=server.url)
+    return lambda: make_app(database, redis_url=patient(server.url))
 
 
 @pytest.fixture

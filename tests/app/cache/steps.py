@@ -14,6 +14,7 @@ from sqlalchemy import event
 from app.db.engine import autocommit_engine
 from app.extensions import db
 from stack.servers import Redis
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[3]
 HIT = "bookstall; hit"
@@ -42,12 +43,12 @@ def outbox_size(app: Flask) -> int:
         return int(connection.exec_driver_sql("SELECT count(*) FROM outbox").scalar_one())
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> float:
-    """Wait until ``condition`` is true; return the seconds that it took."""
+def stale_seconds(write: Callable[[], object], reader: FlaskClient, book: int) -> float:
+    """Let ``write`` add a review; return for how long the reader does not see it."""
+    expected = review_count(reader, book) + 1
+    write()
     began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds
-        time.sleep(0.01)
+    wait_until(lambda: review_count(reader, book) == expected)
     return time.monotonic() - began
 
 
@@ -67,7 +68,7 @@ def pause_first_read(app: Flask) -> tuple[Event, Event]:
     def pause(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if "FROM book" in statement and not paused.is_set():
             paused.set()
-            assert resume.wait(5)
+            assert resume.wait(PATIENCE)
 
     with app.app_context():
         event.listen(autocommit_engine(), "after_cursor_execute", pause)

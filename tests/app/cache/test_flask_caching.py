@@ -8,7 +8,8 @@ import pytest
 
 from app.extensions import cache
 from stack.servers import Redis
-from tests.app.cache.steps import HIT, STORED, cache_status, execute, wait_until
+from tests.app.cache.steps import HIT, STORED, cache_status, execute
+from tests.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -85,15 +86,15 @@ def test_clear_deletes_all_values_and_leaves_the_responses(context, server, make
 def test_each_key_has_a_timeout_of_its_own(context, server):
     cache.set("default", 1)
     cache.set("short", 1, timeout=1)
-    cache.set("minute", 1, timeout=timedelta(minutes=1))
+    cache.set("minutes", 1, timeout=timedelta(minutes=10))
     cache.set("unlimited", 1, timeout=0)
     (prefix,) = {key.rpartition(b":")[0] for key in execute(server, "KEYS", "*:c:*")}
-    names = ("default", "minute", "unlimited")
+    names = ("default", "minutes", "unlimited")
     lifetimes = [execute(server, "TTL", prefix + b":" + name.encode()) for name in names]
-    assert 295 < lifetimes[0] <= 300
-    assert 55 < lifetimes[1] <= 60
+    assert 300 - PATIENCE < lifetimes[0] <= 300
+    assert 600 - PATIENCE < lifetimes[1] <= 600
     assert lifetimes[2] == -1
-    assert wait_until(lambda: not cache.has("short")) < 2
+    wait_until(lambda: not cache.has("short"))
 
 
 def test_memoize_calls_the_function_once_for_each_argument(context):
@@ -133,21 +134,24 @@ def test_a_restarted_redis_begins_empty(context, server):
 
 
 @pytest.mark.parametrize("fault", [Redis.kill, Redis.freeze])
-def test_without_redis_reads_miss_writes_return_false_and_nothing_raises(context, server, fault):
-    cache.set("key", 1)
-    fault(server)
-    try:
-        for _ in range(3):
-            assert cache.get("key") is None
-            assert cache.set("key", 2) is False
-            assert cache.add("key", 2) is False
-            assert cache.delete("key") is False
-            assert cache.has("key") is False
-            assert cache.clear() is False
-            assert cache.get_many("key", "other") == [None, None]
-            assert cache.set_many({"key": 1}) == []
-    finally:
-        server.thaw()
+def test_without_redis_reads_miss_writes_return_false_and_nothing_raises(
+    make_app, database, server, fault
+):
+    with make_app(database, redis_url=server.url).app_context():
+        cache.set("key", 1)
+        fault(server)
+        try:
+            for _ in range(3):
+                assert cache.get("key") is None
+                assert cache.set("key", 2) is False
+                assert cache.add("key", 2) is False
+                assert cache.delete("key") is False
+                assert cache.has("key") is False
+                assert cache.clear() is False
+                assert cache.get_many("key", "other") == [None, None]
+                assert cache.set_many({"key": 1}) == []
+        finally:
+            server.thaw()
 
 
 def test_memoize_works_while_redis_is_dead(context, server):

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import event
 
+from app import single_flight
 from app.db.engine import autocommit_engine
 from app.extensions import db
 from tests.app.cache.steps import (
@@ -18,6 +19,7 @@ from tests.app.cache.steps import (
     pause_first_read,
     review_count,
 )
+from tests.waiting import PATIENCE
 
 
 def test_the_first_read_is_a_miss_that_fills_and_the_second_a_hit(client, book):
@@ -77,7 +79,7 @@ def test_a_slow_reader_cannot_store_the_old_response_again(worker, make_worker, 
     paused, resume = pause_first_read(slow)
     with ThreadPoolExecutor() as pool:
         old = pool.submit(review_count, slow.test_client(), emma)
-        assert paused.wait(5)
+        assert paused.wait(PATIENCE)
         add_review(worker.test_client(), emma)
         resume.set()
         assert old.result() == 0
@@ -93,7 +95,7 @@ def test_a_hundred_simultaneous_misses_cost_one_query(worker, book):
         if "FROM book" in statement:
             with lock:
                 statements.append(statement)
-            time.sleep(0.05)  # a query that takes long enough for all to arrive
+            time.sleep(1)  # a query that takes long enough for all to arrive
 
     with worker.app_context():
         event.listen(autocommit_engine(), "after_cursor_execute", count)
@@ -109,16 +111,17 @@ def test_a_hundred_simultaneous_misses_cost_one_query(worker, book):
     assert len(statements) == 1
 
 
-def test_a_read_after_a_write_does_not_join_a_query_from_before_it(worker, book):
+def test_a_read_after_a_write_does_not_join_a_query_from_before_it(worker, book, monkeypatch):
     """The second reader starts after the write, while the query of the first still runs."""
+    monkeypatch.setattr(single_flight, "WAIT_SECONDS", 2 * PATIENCE)
     emma = book()
     paused, resume = pause_first_read(worker)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(review_count, worker.test_client(), emma)
-        assert paused.wait(5)
+        assert paused.wait(PATIENCE)
         add_review(worker.test_client(), emma)
         second = pool.submit(review_count, worker.test_client(), emma)
-        assert second.result(5) == 1
+        assert second.result(PATIENCE) == 1
         resume.set()
         assert first.result() == 0
 

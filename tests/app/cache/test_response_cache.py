@@ -12,8 +12,8 @@ from tests.app.cache.steps import (
     execute,
     outbox_size,
     review_count,
-    wait_until,
 )
+from tests.waiting import wait_until
 
 
 def test_a_promoted_replica_begins_empty(server, worker, book):
@@ -24,7 +24,7 @@ def test_a_promoted_replica_begins_empty(server, worker, book):
         password = server.url.split(":")[2].split("@")[0]
         execute(other, "CONFIG", "SET", "masterauth", password)
         execute(other, "REPLICAOF", "127.0.0.1", server.port)
-        wait_until(lambda: len(execute(other, "KEYS", "*:e:*")) == 1, 20)
+        wait_until(lambda: len(execute(other, "KEYS", "*:e:*")) == 1)
         execute(other, "REPLICAOF", "NO", "ONE")
         connection = RedisClient(other.url).connection()
     assert connection.run_id != services_of(worker).redis.connection().run_id

@@ -23,6 +23,7 @@ from tests.app.events.steps import (
     read_all,
     write,
 )
+from tests.waiting import PATIENCE
 
 
 def test_the_payload_of_a_review_is_what_the_api_returns(app, book):
@@ -71,7 +72,7 @@ def test_the_second_writer_waits_and_gets_the_next_position(make_app, postgres_d
         assert second.is_alive()
         assert read_all(app) == []
         db.session.commit()
-    second.join(5)
+    second.join(PATIENCE)
     assert [(event.position, event.topic) for event in read_all(app)] == [
         (1, "first"),
         (2, "second"),
@@ -87,7 +88,7 @@ def test_a_write_that_is_rolled_back_leaves_no_gap(kind, request, make_app):
         second = Thread(target=write, args=(app, "second"))
         second.start()
         db.session.rollback()
-    second.join(10)
+    second.join(PATIENCE)
     assert [(event.position, event.topic) for event in read_all(app)] == [
         (1, "first"),
         (2, "second"),

@@ -8,6 +8,8 @@ from typing import Any
 
 import psutil
 
+from tests.waiting import PATIENCE
+
 JSON = b"Content-Type: application/json\r\n"
 HEAD = b"GET /books HTTP/1.1\r\nHost: x\r\nX-A: "
 BODY = b"POST /books HTTP/1.1\r\nHost: x\r\n" + JSON + b'Content-Length: 99\r\n\r\n{"ti'
@@ -23,7 +25,7 @@ def connect(server: Any, sent: bytes = b"", receive_buffer: int | None = None) -
     connection = socket.socket()
     if receive_buffer is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    connection.settimeout(30)
+    connection.settimeout(PATIENCE)
     try:
         connection.connect(("127.0.0.1", server.port))
     except OSError:

@@ -15,7 +15,7 @@ from app.server.addresses import announcement
 from stack.process import free_port
 from stress.http_client import HttpConnection, get
 from stress.service import LiveService, Service
-from stress.threads import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[3]
 WSGI = ("tests.app.server.small:wsgi",)
@@ -53,7 +53,7 @@ def start(sqlite_database, temporary):
             text=True,
             pass_fds=pass_fds,
         )
-        started.callback(process.communicate, timeout=60)
+        started.callback(process.communicate, timeout=PATIENCE)
         started.callback(process.terminate)
         return process
 
@@ -66,7 +66,7 @@ def assert_refused(temporary):
     def check(started):
         """Check the reasons of processes, which were started together as each waits for seconds."""
         for process, reason in started:
-            output, errors = process.communicate(timeout=60)
+            output, errors = process.communicate(timeout=PATIENCE)
             assert process.returncode != 0
             assert output == ""
             assert re.fullmatch(rf"bookstall: cannot listen on {reason}\n", errors), errors
@@ -152,9 +152,9 @@ def assert_serves(address):
     """Send a request to a port, or to the path of a Unix socket."""
     is_port = isinstance(address, int)
     with socket.socket(socket.AF_INET if is_port else socket.AF_UNIX) as client:
-        client.settimeout(30)
+        client.settimeout(PATIENCE)
         if is_port:
-            assert wait_until(lambda: client.connect_ex(("127.0.0.1", address)) == 0, 30)
+            wait_until(lambda: client.connect_ex(("127.0.0.1", address)) == 0)
         else:
             client.connect(str(address))
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -237,7 +237,7 @@ def test_what_a_master_leaves_is_removed_by_the_next_start(temporary, sqlite_dat
         of_killed, of_stopped = folder_of(killed), folder_of(stopped)
         for server, number in ((killed, signal.SIGKILL), (stopped, signal.SIGTERM)):
             server._master().send_signal(number)
-            server._master().wait(40)
+            server._master().wait(PATIENCE)
         assert of_killed.exists()
         assert not of_stopped.exists()
         with Service(WSGI[-1], 1, **settings):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from app.graphql.strawberry_adapter import MAX_OPERATIONS
 from app.server import asgi_websocket, bounds
 from app.server.asgi_websocket import Allowance, BoundedWebSocket, MessageMemory
+from tests.waiting import PATIENCE
 
 TEXT, CONTINUATION, PING = 0x1, 0x0, 0x9
 LARGEST_MESSAGE = 131_072
@@ -155,7 +156,7 @@ def test_nothing_is_written_to_a_client_that_has_left():
         protocol.transport.abort()
         protocol.feed_data(frame(PING) * 5_000)
         protocol.feed_eof()
-        await asyncio.wait_for(protocol._receive_queue.get(), 5)
+        await asyncio.wait_for(protocol._receive_queue.get(), PATIENCE)
         await settle()
         assert protocol.transport.written == 0
         running.cancel()
