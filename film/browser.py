@@ -46,6 +46,7 @@ class PageWindow:
         metrics = {"width": self.size[0], "height": self.size[1], "mobile": False}
         scale = SCALE * zoom
         self.page.command("Emulation.setDeviceMetricsOverride", deviceScaleFactor=scale, **metrics)
+        self.page.command("Emulation.setScrollbarsHidden", hidden=True)
 
     def open(self, address: str, seconds: float) -> None:
         """Open an address, and wait until the page has loaded."""

@@ -56,9 +56,9 @@ class Stack(Server):
         return {name: url for name, _, url in pairs if name in {"DATABASE_URL", "REDIS_URL"}}
 
     def child(self, name: str) -> int:
-        """Return the process id of a server of the stack."""
-        children = psutil.Process(self.pid).children()
-        return next((child.pid for child in children if child.name() == name), 0)
+        """Return the process id of a server of the stack, or 0 if it does not run."""
+        servers = psutil.Process(self.pid).children() if self.running else []
+        return next((server.pid for server in servers if server.name() == name), 0)
 
 
 class Location:

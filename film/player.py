@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from clients.browser.chromium import Chromium, PageError
+from film import stage
 from film.browser import PageWindow
 from film.location import Location
 from film.recording import Picture, Take, Window
-from film.stage import GAP, TERMINAL_ROWS, VIEW_HEIGHT, VIEW_WIDTH
 from film.storyboard import PROMPT, Scene, Step
 from film.terminal import Terminal
 
@@ -80,7 +80,7 @@ class Performance:
         self._environment = location.environment(alone=scene.alone)
         self._windows: list[PageWindow] = []
         self._terminals = [self._new_terminal() for _ in range(scene.terminals)]
-        self._in_browser = not self._terminals
+        self._typing = bool(self._terminals)
         self._take = Take("", 0)
         self._began = 0.0
         self._badge = ""
@@ -97,7 +97,7 @@ class Performance:
         return self._take
 
     def _new_terminal(self) -> Terminal:
-        rows = TERMINAL_ROWS[self._scene.terminals]
+        rows = stage.rows(self._scene.terminals, together=self._scene.together)
         terminal = Terminal(self._location.clone, self._environment, rows)
         self._cleanup.callback(terminal.close)
         deadline = time.monotonic() + 20
@@ -124,11 +124,12 @@ class Performance:
     def _look(self) -> None:
         """Record what the stage shows now, if it has changed."""
         moment = self._now()
-        windows = tuple(window.shot() for window in self._windows) if self._in_browser else ()
-        self._add(moment, windows)
+        shown = self._scene.together or not self._typing
+        self._add(moment, tuple(window.shot() for window in self._windows if shown))
 
     def _add(self, moment: float, windows: tuple[Window, ...]) -> None:
-        terminals = () if self._in_browser else tuple(t.lines() for t in self._terminals)
+        shown = self._scene.together or self._typing
+        terminals = tuple(terminal.lines() for terminal in self._terminals if shown)
         picture = Picture(self._scene.title, self._scene.decision, self._badge, terminals, windows)
         self._take.add(moment, picture)
 
@@ -151,7 +152,7 @@ class Performance:
     # Terminal
 
     def _type(self, text: str, step: Step) -> None:
-        self._in_browser = False
+        self._typing = True
         terminal = self._terminals[step.pane - 1]
         pause = min(KEYSTROKE, LONGEST_TYPING / len(text))
         for character in text.strip():
@@ -171,7 +172,7 @@ class Performance:
         self._take.lapsed = (begin, self._now())
 
     def _press(self, key: str, step: Step) -> None:
-        if self._in_browser:
+        if not self._typing:
             self._window(step).press(key)
             return
         command = Command(self._terminals[step.pane - 1], step, started=True)
@@ -208,7 +209,7 @@ class Performance:
         paths = [addresses] if isinstance(addresses, str) else addresses
         if len(self._windows) != len(paths):
             self._new_windows(self._browser, len(paths))
-        self._in_browser = True
+        self._typing = False
         base = self._location.placeholders().get("{service}", "")
         for window, path in zip(self._windows, paths, strict=True):
             window.open(base + path if path.startswith("/") else path, step.within)
@@ -218,11 +219,8 @@ class Performance:
         self._look()
 
     def _new_windows(self, browser: Chromium, count: int) -> None:
-        width = (VIEW_WIDTH - (count - 1) * (GAP + 2)) // count
-        zoom = 1.25 if count == 1 else 1.0
-        self._windows = [
-            PageWindow(browser, self._folder, width, VIEW_HEIGHT - 42, zoom) for _ in range(count)
-        ]
+        place = stage.place(count, together=self._scene.together)
+        self._windows = [PageWindow(browser, self._folder, *place) for _ in range(count)]
         for window in self._windows:
             self._cleanup.callback(window.close)
 

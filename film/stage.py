@@ -11,10 +11,33 @@ from film.browser import SCALE, open_window
 from film.recording import Cut, Picture
 
 WIDTH, HEIGHT = 1280, 720
-VIEW_WIDTH, VIEW_HEIGHT = 1198, 544
-"""The picture of a single window, in pixels of the stage."""
-TERMINAL_ROWS = {1: 19, 2: 9}
+SCREENS_WIDTH, SCREENS_HEIGHT = 1200, 586
 GAP = 12
+BORDER = 1
+ADDRESS_BAR = 40
+LINE = 29
+PADDING = 12
+ROWS_BELOW = 5
+"""Lines of a terminal below windows. All these are as in stage.html."""
+NARROW_ZOOM = 0.838
+"""How large pages are shown beside each other: /live has two columns from 704 pixels on."""
+ZOOM = 1.25
+
+
+def rows(terminals: int, *, together: bool) -> int:
+    """Return how many lines each terminal has; ``together``, below windows."""
+    if together:
+        return ROWS_BELOW
+    height = (SCREENS_HEIGHT - (terminals - 1) * GAP) / terminals
+    return int((height - 2 * PADDING) // LINE)
+
+
+def place(windows: int, *, together: bool) -> tuple[int, int, float]:
+    """Return the width and the height of a page on the stage, and how it is enlarged."""
+    below = GAP + ROWS_BELOW * LINE + 2 * PADDING if together else 0
+    width = (SCREENS_WIDTH - (windows - 1) * GAP) // windows - 2 * BORDER
+    height = SCREENS_HEIGHT - below - ADDRESS_BAR - 2 * BORDER
+    return width, height, ZOOM if windows == 1 else NARROW_ZOOM
 
 
 def draw(browser: Chromium, cut: Cut, folder: Path) -> Iterator[Path]:

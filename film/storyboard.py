@@ -3,6 +3,7 @@
     - scene: Redis fails              # unique title, shown on the stage
       decision: "One sentence."       # optional: shown below the picture
       alone: true                     # optional: without the addresses of the running stack
+      together: true                  # optional: windows above a small terminal, not in turn
       poster: true                    # optional: its last picture becomes the poster
       steps:
         - say: "Spoken while the rest of the step runs."
@@ -34,7 +35,14 @@ import yaml
 
 PAGE_VERBS = ("open", "click", "fill", "press", "scroll", "see")
 VERBS = ("type", "run", *PAGE_VERBS)
-SCENE_KEYS = {"scene": str, "decision": str, "alone": bool, "poster": bool, "steps": list}
+SCENE_KEYS = {
+    "scene": str,
+    "decision": str,
+    "alone": bool,
+    "together": bool,
+    "poster": bool,
+    "steps": list,
+}
 STEP_KEYS = {
     "say": str,
     "type": str,
@@ -80,6 +88,7 @@ class Scene:
     steps: tuple[Step, ...]
     decision: str = ""
     alone: bool = False
+    together: bool = False
     poster: bool = False
 
     @property
@@ -130,6 +139,7 @@ def scene(number: int, entry: Any) -> Scene:
         steps=tuple(step(f"scene {title!r}", *item) for item in enumerate(entry["steps"], 1)),
         decision=entry.get("decision", ""),
         alone=entry.get("alone", False),
+        together=entry.get("together", False),
         poster=entry.get("poster", False),
     )
 

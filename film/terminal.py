@@ -18,7 +18,7 @@ from threading import Lock, Thread
 import pyte
 from pyte.screens import Char
 
-COLUMNS = 88
+COLUMNS = 90
 # The shell reports with invisible sequences when a command starts, and when the prompt is back.
 STARTED = "\x1b]133;C\a"
 ENDED = re.compile(r"\x1b\]133;D;(\d+)\a")
