@@ -28,8 +28,7 @@ ROWS = "SELECT id, tags FROM (SELECT id, tags FROM outbox WHERE id > ? ORDER BY 
 class ChangeLog:
     """The log as one process has read it; threads share it.
 
-    A position is the id of a row of the outbox. All methods raise sqlite3.Error if the database
-    cannot be read at once.
+    Its positions are numbers of this process, which only grow.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -37,14 +36,18 @@ class ChangeLog:
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
         self._data_version: int | None = None
+        self._last_row = 0
         self._position = 0
         self._complete_since = 0
         """The log knows all tags that were invalidated after this position."""
         self._last_change: dict[str, int] = {}
-        """The position of the last row with each tag."""
+        """The position at which each tag was invalidated last."""
 
     def catch_up(self) -> int:
-        """Read the rows that were committed before this call; return the position of the last."""
+        """Read the rows that were committed before this call; return the position after them.
+
+        Raise sqlite3.Error if the database cannot be read at once.
+        """
         with self._lock:
             try:
                 return self._catch_up()
@@ -71,16 +74,18 @@ class ChangeLog:
     def _read(self, connection: sqlite3.Connection) -> None:
         # One statement sees one state of the database.
         statement = f"{SEQUENCE} UNION ALL {ROWS}"
-        found = connection.execute(statement, (self._position, MAX_ROWS + 1)).fetchall()
-        last = next((number for number, tags in found if tags is None), 0)
-        rows = sorted((number, tags) for number, tags in found if tags is not None)
-        if len(rows) == last - self._position and len(self._last_change) < MAX_TAGS:
-            for number, tags in rows:
-                self._last_change |= dict.fromkeys(json.loads(tags), number)
+        found = connection.execute(statement, (self._last_row, MAX_ROWS + 1)).fetchall()
+        last = next((row for row, tags in found if tags is None), 0)
+        rows = sorted((row, tags) for row, tags in found if tags is not None)
+        if len(rows) == last - self._last_row and len(self._last_change) < MAX_TAGS:
+            for _, tags in rows:
+                self._position += 1
+                self._last_change |= dict.fromkeys(json.loads(tags), self._position)
         else:  # rows are missing, or the database was replaced: all responses may be stale
-            self._complete_since = last
+            self._position += 1
+            self._complete_since = self._position
             self._last_change = {}
-        self._position = last
+        self._last_row = last
 
     def _open(self) -> sqlite3.Connection:
         dialect = self._engine.dialect
