@@ -15,6 +15,7 @@ from app.db.engine import autocommit_engine
 from app.db.errors import unavailable
 from app.errors import Unauthorized
 from app.json import encode
+from app.logging import batching_handler
 from app.redis.client import RedisUnavailable
 from app.services import current_services
 
@@ -48,6 +49,9 @@ def metrics() -> Response:
     token = current_services().settings.metrics_token
     if token is not None:
         _check_token(request.environ.get("HTTP_AUTHORIZATION"), token)
+    handler = batching_handler()
+    if handler is not None:
+        handler.collect()  # this process's requests of the last moment
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()

@@ -82,7 +82,7 @@ def encode(document: Any) -> bytes:
 
 def escape_surrogates(text: str) -> str:
     """Write lone surrogates as escapes: clients can send them, and UTF-8 cannot encode them."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def json_pointers(messages: Any, path: str = "") -> Iterator[tuple[str, str]]:

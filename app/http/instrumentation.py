@@ -3,28 +3,69 @@
 import logging
 import random
 import re
+import time
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from prometheus_client import Counter, Histogram
 
 from app.http.response import Environ
+from app.logging import batching_handler, on_batch
+
+PRIVATE_NAMES = ("prometheus_client:Histogram._sum", "prometheus_client:Histogram._buckets")
+"""What this module uses of prometheus_client beyond its documentation."""
 
 REQUEST_ID = "X-Request-ID"
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 UNMATCHED = "unmatched"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""The upper limits in seconds; prometheus_client adds one without a limit."""
+
+
+class _Seconds(Histogram):
+    """A histogram that takes many observations at the cost of a few."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        self._sum.inc(sum(amounts))
+        for bucket, count in Tally(bisect_left(BUCKETS, amount) for amount in amounts).items():
+            self._buckets[bucket].inc(count)
+
+
 REQUESTS = Counter("bookstall_requests_total", "Requests", ["method", "route", "status", "cache"])
-SECONDS = Histogram(
-    "bookstall_request_seconds",
-    "Time to respond",
-    ["route"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-)
+SECONDS = _Seconds("bookstall_request_seconds", "Time to respond", ["route"], buckets=BUCKETS)
 # labels() costs more than inc().
 _counter = lru_cache(maxsize=None)(REQUESTS.labels)
 _timer = lru_cache(maxsize=None)(SECONDS.labels)
 log = logging.getLogger("bookstall.request")
+
+
+class RequestRecord(logging.LogRecord):
+    """The record of a request, with only what BatchingStreamHandler and the metrics read.
+
+    LogRecord's own constructor costs more than everything else here.
+    """
+
+    name, levelno, levelname = log.name, logging.INFO, "INFO"
+    args, exc_info = (), None
+    method: str
+    route: str
+    status: int
+    cache: str
+    seconds: float
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.__dict__ = fields
+
+    def complete(self) -> logging.LogRecord:
+        """Return a record for handlers that read other attributes as well."""
+        known = {"name": self.name, "levelno": self.levelno, "levelname": self.levelname}
+        return logging.makeLogRecord({**known, **self.__dict__})
 
 
 def assign_request_id(environ: Environ) -> str:
@@ -58,15 +99,11 @@ def record_request(
 
     ``size`` is in bytes, without the headers.
     """
-    label = method if method in METHODS else "other"
-    _counter(label, route, status, cache.partition(";")[0]).inc()
-    _timer(route).observe(seconds)
-    if log.isEnabledFor(logging.INFO):
-        # Not log.info(): to find the calling line would cost as much as everything else here.
-        record = {
-            "name": log.name,
-            "levelno": logging.INFO,
-            "levelname": "INFO",
+    now = time.time()
+    record = RequestRecord(
+        {
+            "created": now,
+            "msecs": int(now % 1 * 1000),
             "msg": f"{method} {path_of(environ)}",
             "request_id": environ["HTTP_X_REQUEST_ID"],
             "client": client,
@@ -75,7 +112,34 @@ def record_request(
             "route": route,
             "status": int(status),
             "bytes": size,
+            "seconds": seconds,
             "ms": round(seconds * 1000, 2),
             "cache": cache,
         }
-        log.handle(logging.makeLogRecord(record))
+    )
+    handler = batching_handler()
+    if handler is not None:
+        # Not log.handle(): its way through the loggers would cost as much as all this.
+        handler.handle(record)
+        return
+    _count([record])
+    if log.isEnabledFor(logging.INFO):
+        log.handle(record.complete())
+
+
+def _count(records: Iterable[logging.LogRecord]) -> None:
+    """Add the requests among ``records`` to the metrics."""
+    requests: Tally[tuple[str, str, int, str]] = Tally()
+    durations: defaultdict[str, list[float]] = defaultdict(list)
+    for record in records:
+        if isinstance(record, RequestRecord):
+            label = record.method if record.method in METHODS else "other"
+            requests[label, record.route, record.status, record.cache.partition(";")[0]] += 1
+            durations[record.route].append(record.seconds)
+    for labels, count in requests.items():
+        _counter(*labels).inc(count)
+    for route, seconds in durations.items():
+        _timer(route).observe_all(seconds)
+
+
+on_batch(_count)

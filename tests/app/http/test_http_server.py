@@ -122,12 +122,13 @@ def test_metrics_cover_all_workers(served):
             if line.startswith("bookstall_requests_total{") and 'route="/openapi.json"' in line
         )
 
+    wait_until(lambda: len({count() for _ in range(10)}) == 1)
     before = count()
     with ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(lambda _: served.request("GET", "/openapi.json")[0], range(40)))
     assert set(statuses) == {200}
-    # Every worker returns the same metrics.
-    assert {count() - before for _ in range(10)} == {40}
+    # Every worker returns the same metrics, as soon as the others have published theirs.
+    wait_until(lambda: {count() - before for _ in range(10)} == {40})
 
 
 def test_every_review_counts_when_several_processes_write_at_once(serve, database):
