@@ -19,6 +19,7 @@ from app.ratelimit.memory import LOCK_SECONDS, MemoryStore
 from app.ratelimit.window import Window
 from stress.http_client import HttpConnection, get
 from tests.app.ratelimit.steps import count_admitted
+from tests.waiting import PATIENCE
 
 PROCESSES = get_context("fork")
 
@@ -32,7 +33,7 @@ def test_without_a_master_a_process_has_the_whole_quota(make_limited):
 def test_one_connection_gets_the_whole_quota_and_all_workers_together_no_more(
     request, sqlite_database, worker
 ):
-    settings = {"WEB_CONCURRENCY": "2", "RATE_LIMIT_READ": "60/minute"}
+    settings = {"WEB_CONCURRENCY": "2", "RATE_LIMIT_READ": "60/hour"}
     service = request.getfixturevalue(worker)(DATABASE_URL=sqlite_database, **settings)
     with closing(HttpConnection(service.port)) as connection:
         received = [connection.request(get("/books")).status for _ in range(70)]
@@ -47,7 +48,7 @@ def admit(path: Path, rate: Rate, times: int) -> int:
 
 
 def test_processes_that_share_a_file_never_use_more_than_the_quota(tmp_path):
-    rate = Rate(1000, 60)
+    rate = Rate(1000, 600)
     with PROCESSES.Pool(4) as pool:
         admitted = pool.starmap(admit, [(tmp_path / "limit", rate, 1000)] * 4)
     assert 900 <= sum(admitted) <= 1000
@@ -71,7 +72,7 @@ def process_with_the_lock(path: Path) -> Iterator[Any]:
     ready = PROCESSES.Event()
     process = PROCESSES.Process(target=hold, args=(ready,))
     process.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE)
     try:
         yield process
     finally:

@@ -29,14 +29,14 @@ def test_two_workers_with_cache_hits_exceed_the_quota_in_no_window(
         WEB_CONCURRENCY="2",
         RATE_LIMIT_READ=rate,
     )
-    # On a very busy machine Redis may miss its timeout of 0.1 s. Then a worker counts alone for a
-    # while and the sum may exceed the quota, as documented; or the clients cannot use the quota.
+    # On a very busy machine Redis may respond after more than 0.1 s. Then a worker counts alone for
+    # a while and the sum may exceed the quota, as documented; or the clients cannot use the quota.
     # That is not what this test is about.
-    attempts = (send_requests(service) for _ in range(3))
+    attempts = (send_requests(service) for _ in range(10))
     used = (a for a in attempts if len(a[0]) >= 2.5 * quota)
     within = (a for a in used if most_in_any_window(a[0], WINDOW_SECONDS) <= quota)
     spans, hits = next(within, ([], []))
-    assert spans, "above the quota, or far below it, in three attempts"
+    assert spans, "above the quota, or far below it, in ten attempts"
     assert sum(hits) > 0.9 * len(hits)
 
 
