@@ -13,8 +13,9 @@ import click
 
 from clients.browser import chromium
 from film import narration, stage, storyboard, video
+from film.command import ExpectationError
 from film.location import ROOT, Location
-from film.player import ExpectationError, Player
+from film.player import Player
 from film.recording import Take, cut
 from stack.process import CouldNotStartError
 

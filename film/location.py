@@ -12,15 +12,11 @@ from typing import Any, Self
 
 import psutil
 
+from film.processes import MARK, end, marked
 from stack.process import Server, package
 from stress.service import CLEARED
 
 ROOT = Path(__file__).resolve().parent.parent
-MARK = "BOOKSTALL_FILM"
-"""The variable that all processes of a film inherit: so each can be found and ended."""
-PORT = 8000
-GRACE = 5
-"""Seconds for a process to end after SIGTERM."""
 
 
 class Stack(Server):
@@ -94,7 +90,7 @@ class Location:
         """End every process of the film, and remove the folder."""
         if self.stack is not None:
             self.stack.close()
-        end_marked(str(self.folder))
+        end(marked(str(self.folder)))
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def environment(self, *, alone: bool = False) -> dict[str, str]:
@@ -136,23 +132,3 @@ class Location:
             "{redis_pid}": str(self.stack.child("redis-server")),
             "{redis_port}": self.stack.urls()["REDIS_URL"].rpartition(":")[2].partition("/")[0],
         }
-
-
-def end_marked(mark: str) -> None:
-    """End all processes that inherited the mark, also those that left their session."""
-    marked = [process for process in psutil.process_iter() if mark_of(process) == mark]
-    for process in marked:
-        process.terminate()
-    _, alive = psutil.wait_procs(marked, GRACE)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, GRACE)
-
-
-def mark_of(process: psutil.Process) -> str | None:
-    """Return the mark in the environment of a process."""
-    try:
-        mark: str | None = process.environ().get(MARK)
-    except psutil.Error:
-        return None
-    return mark

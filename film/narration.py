@@ -3,7 +3,7 @@
 import re
 import subprocess
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,8 @@ BREATH = 0.25
 """Seconds between two sentences."""
 LONGEST_CAPTION = 84
 """Characters: two lines on a small screen."""
+Voice = Callable[[str], bytes]
+"""Returns the samples of a sentence."""
 SPOKEN = {
     r"\bPostgreSQL\b": "post gress Q L",
     r"\bGraphQL\b": "graph Q L",
@@ -79,26 +81,27 @@ def seconds(samples: bytes) -> float:
     return len(samples) / (RATE * WIDTH)
 
 
-def timed(line: Line) -> Iterator[tuple[float, str]]:
+def timed(line: Line, voice: Voice) -> Iterator[tuple[float, str]]:
     """Yield the sentences of a line, each with its start in seconds."""
     start = line.start
     for sentence in sentences(line.text):
         yield start, sentence
-        start += seconds(speak(sentence)) + BREATH
+        start += seconds(voice(sentence)) + BREATH
 
 
-def length(text: str) -> float:
+def length(text: str, voice: Voice = speak) -> float:
     """Return how long a text is spoken, in seconds."""
-    return max((start + seconds(speak(last)) for start, last in timed(Line(0, text))), default=0.0)
+    ends = [start + seconds(voice(part)) for start, part in timed(Line(0, text), voice)]
+    return max(ends, default=0.0)
 
 
-def track(lines: tuple[Line, ...], duration: float, path: Path) -> None:
+def track(lines: tuple[Line, ...], duration: float, path: Path, voice: Voice = speak) -> None:
     """Write the whole sound of the film, every sentence at its time."""
     samples = bytearray(WIDTH * round(duration * RATE))
     for line in lines:
-        for start, sentence in timed(line):
+        for start, sentence in timed(line, voice):
             first = WIDTH * round(start * RATE)
-            spoken = speak(sentence)
+            spoken = voice(sentence)
             samples[first : first + len(spoken)] = spoken
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
@@ -107,11 +110,11 @@ def track(lines: tuple[Line, ...], duration: float, path: Path) -> None:
         file.writeframes(samples)
 
 
-def captions(lines: tuple[Line, ...]) -> Iterator[Caption]:
+def captions(lines: tuple[Line, ...], voice: Voice = speak) -> Iterator[Caption]:
     """Yield a caption for each sentence, or for each part of a long one."""
     for line in lines:
-        for start, sentence in timed(line):
-            yield from divide(start, seconds(speak(sentence)), sentence)
+        for start, sentence in timed(line, voice):
+            yield from divide(start, seconds(voice(sentence)), sentence)
 
 
 def divide(start: float, duration: float, sentence: str) -> Iterator[Caption]:

@@ -1,19 +1,19 @@
 """Play scenes on real terminals and pages, and record them."""
 
-import re
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clients.browser.chromium import Chromium, PageError
 from film import stage
 from film.browser import PageWindow
+from film.command import Command, ExpectationError, failed, run_hidden
 from film.location import Location
 from film.recording import Picture, Take, Window
-from film.storyboard import PROMPT, Scene, Step
+from film.storyboard import Scene, Step
 from film.terminal import Terminal
 
 TICK = 0.04
@@ -22,41 +22,24 @@ KEYSTROKE = 0.055
 LONGEST_TYPING = 4.0
 """Seconds for a long command."""
 BEFORE_ENTER = 0.4
-TAIL = 10
-"""Lines of the end of the output in an error."""
 
 
-class ExpectationError(RuntimeError):
-    """A step did not do what the storyboard says."""
-
-
+@dataclass(frozen=True)
 class Player:
     """Play scenes one after the other."""
 
-    def __init__(
-        self,
-        location: Location,
-        browser: Chromium | None,
-        folder: Path,
-        speech: Callable[[str], float],
-    ) -> None:
-        self._location = location
-        self._browser = browser
-        self._folder = folder
-        self._speech = speech
+    location: Location
+    browser: Chromium | None
+    folder: Path
+    """Where pictures of pages are stored."""
+    speech: Callable[[str], float]
+    """Returns how long a text is spoken, in seconds."""
 
     def play(self, scene: Scene) -> list[Take]:
         """Play a scene, and end all that it started; raise ExpectationError."""
         with ExitStack() as cleanup:
-            performance = Performance(self._location, self._browser, self._folder, scene, cleanup)
-            takes = []
-            for step in scene.steps:
-                try:
-                    takes.append(performance.take(step, self._speech(step.say)))
-                except (ExpectationError, PageError, TimeoutError) as error:
-                    what = "; ".join(f"{verb} {value!r}" for verb, value in step.actions)
-                    message = f"scene {scene.title!r}, step {step.number} ({what}): {error}"
-                    raise ExpectationError(message) from error
+            performance = Performance(self, scene, cleanup)
+            takes = [performance.take(step) for step in scene.steps]
             takes[-1].poster = scene.poster
             return takes
 
@@ -64,20 +47,11 @@ class Player:
 class Performance:
     """One scene while it is played: its terminals and windows, and the take in progress."""
 
-    def __init__(
-        self,
-        location: Location,
-        browser: Chromium | None,
-        folder: Path,
-        scene: Scene,
-        cleanup: ExitStack,
-    ) -> None:
-        self._location = location
-        self._browser = browser
-        self._folder = folder
+    def __init__(self, player: Player, scene: Scene, cleanup: ExitStack) -> None:
+        self._player = player
         self._scene = scene
         self._cleanup = cleanup
-        self._environment = location.environment(alone=scene.alone)
+        self._environment = player.location.environment(alone=scene.alone)
         self._windows: list[PageWindow] = []
         self._terminals = [self._new_terminal() for _ in range(scene.terminals)]
         self._typing = bool(self._terminals)
@@ -85,8 +59,18 @@ class Performance:
         self._began = 0.0
         self._badge = ""
 
-    def take(self, step: Step, speech: float) -> Take:
-        """Run the actions of a step while its narration lasts."""
+    def take(self, step: Step) -> Take:
+        """Play a step; raise ExpectationError, which names it."""
+        try:
+            return self._take_of(step)
+        except (ExpectationError, PageError, TimeoutError) as error:
+            what = "; ".join(f"{verb} {value!r}" for verb, value in step.actions)
+            where = f"scene {self._scene.title!r}, step {step.number} ({what})"
+            raise ExpectationError(f"{where}: {error}") from error
+
+    def _take_of(self, step: Step) -> Take:
+        """Run the actions of a step, and wait until its narration has ended."""
+        speech = self._player.speech(step.say)
         self._take = Take(step.say, speech, lapse=step.lapse)
         self._began = time.monotonic()
         for verb, value in step.actions:
@@ -98,7 +82,7 @@ class Performance:
 
     def _new_terminal(self) -> Terminal:
         rows = stage.rows(self._scene.terminals, together=self._scene.together)
-        terminal = Terminal(self._location.clone, self._environment, rows)
+        terminal = Terminal(self._player.location.clone, self._environment, rows)
         self._cleanup.callback(terminal.close)
         deadline = time.monotonic() + 20
         while terminal.busy and time.monotonic() < deadline:
@@ -112,7 +96,7 @@ class Performance:
         if isinstance(value, list):
             return [self._filled(text) for text in value]
         if isinstance(value, str):
-            for name, text in self._location.placeholders().items():
+            for name, text in self._player.location.placeholders().items():
                 value = value.replace(name, text)
         return value
 
@@ -180,21 +164,7 @@ class Performance:
         self._follow(command, step)
 
     def _run(self, text: str, step: Step) -> None:
-        output = self._folder / "run.log"
-        with output.open("w") as log:
-            done = subprocess.run(  # noqa: S603  # the storyboard is code of the project
-                ["bash", "-c", text],  # noqa: S607
-                cwd=self._location.clone,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                timeout=step.within,
-                start_new_session=True,
-                check=False,
-            )
-        if done.returncode:
-            raise failed(f"exit code 0, not {done.returncode}", output.read_text())
+        run_hidden(text, step, self._player.location.clone, self._environment)
         if not self._take.pictures:
             self._began = time.monotonic()
 
@@ -204,13 +174,13 @@ class Performance:
         return self._windows[step.pane - 1]
 
     def _open(self, addresses: str | list[str], step: Step) -> None:
-        if self._browser is None:
+        if self._player.browser is None:
             raise ExpectationError("there is no browser")
         paths = [addresses] if isinstance(addresses, str) else addresses
         if len(self._windows) != len(paths):
-            self._new_windows(self._browser, len(paths))
+            self._new_windows(self._player.browser, len(paths))
         self._typing = False
-        base = self._location.placeholders().get("{service}", "")
+        base = self._player.location.placeholders().get("{service}", "")
         for window, path in zip(self._windows, paths, strict=True):
             window.open(base + path if path.startswith("/") else path, step.within)
             window.shot()
@@ -220,7 +190,7 @@ class Performance:
 
     def _new_windows(self, browser: Chromium, count: int) -> None:
         place = stage.place(count, together=self._scene.together)
-        self._windows = [PageWindow(browser, self._folder, *place) for _ in range(count)]
+        self._windows = [PageWindow(browser, self._player.folder, *place) for _ in range(count)]
         for window in self._windows:
             self._cleanup.callback(window.close)
 
@@ -265,57 +235,3 @@ class Performance:
             self._add(self._now(), tuple(window.last() for window in self._windows))
             time.sleep(TICK)
         self._pass(0.15)
-
-
-class Command:
-    """A command in a terminal, from the moment at which it is entered."""
-
-    def __init__(self, terminal: Terminal, step: Step, *, started: bool = False) -> None:
-        self._terminal = terminal
-        self._step = step
-        self._position = len(terminal.text)
-        self._commands = terminal.commands
-        # Input of a program that already runs, or a key, starts no command.
-        self._input = started or terminal.busy
-
-    @property
-    def expected(self) -> str:
-        """Return what the step waits for, in words."""
-        end = "the prompt" if self._step.until == PROMPT else repr(self._step.until)
-        return f"{self._step.expect!r} and then {end}" if self._step.expect else end
-
-    def output(self) -> str:
-        """Return what was printed since."""
-        start = self._position
-        if not self._input:
-            text = self._terminal.text
-            start = text.rfind("\x1b]133;C\a") if self._begun() else len(text)
-        return self._terminal.output(start)
-
-    def finished(self) -> bool:
-        """Return whether the step's end was reached; raise ExpectationError if it cannot be."""
-        if not self._begun():
-            return False
-        over = not self._terminal.busy
-        output = self.output()
-        matched = re.search(self._step.expect, output, re.MULTILINE) is not None
-        if self._step.until != PROMPT and re.search(self._step.until, output, re.MULTILINE):
-            return matched
-        if not over:
-            return False
-        if self._step.until != PROMPT or not matched:
-            raise failed(self.expected, output)
-        if not self._step.expect and not self._input and self._terminal.status:
-            raise failed(f"exit code 0, not {self._terminal.status}", output)
-        return True
-
-    def _begun(self) -> bool:
-        return self._input or self._terminal.commands > self._commands
-
-
-def failed(expected: str, seen: str) -> ExpectationError:
-    """Return an error with the end of what was seen."""
-    lines = [line for line in seen.splitlines() if line.strip()][-TAIL:]
-    return ExpectationError(
-        "\n    ".join([f"expected {expected}; the end of what was seen:", *lines])
-    )

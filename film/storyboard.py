@@ -158,6 +158,8 @@ def step(scene: str, number: int, entry: Any) -> Step:
         raise StoryboardError(f"{where}: `expect` and `until` need `type` or `press`")
     if not 1 <= entry.get("in", 1) <= 2:  # noqa: PLR2004  # there is room for two
         raise StoryboardError(f"{where}: `in` is 1 or 2")
+    if entry.get("lapse", 1) < 1:
+        raise StoryboardError(f"{where}: `lapse` is 1 or more")
     for expression in expressions(entry):
         check_expression(expression, where)
     return Step(

@@ -5,7 +5,6 @@ import html
 import os
 import re
 import select
-import signal
 import struct
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from threading import Lock, Thread
 
 import pyte
 from pyte.screens import Char
+
+from film.processes import end, of_session
 
 COLUMNS = 90
 # The shell reports with invisible sequences when a command starts, and when the prompt is back.
@@ -107,13 +108,10 @@ class Terminal:
             )
 
     def close(self) -> None:
-        """Hang up, as when a window is closed, and end the shell."""
-        self._shell.send_signal(signal.SIGHUP)
-        try:
-            self._shell.wait(5)
-        except subprocess.TimeoutExpired:
-            self._shell.kill()
-            self._shell.wait()
+        """End all that the shell runs, and the shell, which ignores SIGTERM."""
+        end(of_session(self._shell.pid))
+        self._shell.kill()
+        self._shell.wait()
 
     def _read(self) -> None:
         while self._shell.poll() is None:

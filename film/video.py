@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,11 @@ class VideoError(RuntimeError):
 def encode(
     pictures: Iterable[tuple[Shown, Path]], duration: float, sound: Path, film: Path
 ) -> None:
-    """Write the film; every picture starts at the frame nearest to its time."""
-    frames = {round(shown.start * RATE): path for shown, path in pictures}
-    starts = sorted(frames)
-    frames[0] = frames[starts[0]]  # something is shown from the start
-    starts[0] = 0
-    ends = [*starts[1:], round(duration * RATE)]
-    script = sound.with_name("pictures.txt")
-    lines = ["ffconcat version 1.0"]
-    for start, end in zip(starts, ends, strict=True):
-        lines += [f"file '{frames[start]}'", f"duration {(end - start) / RATE}"]
-    script.write_text("\n".join([*lines, f"file '{frames[starts[-1]]}'", ""]))
+    """Write the film: pictures, each from its time on, and the sound."""
+    playlist = sound.with_name("pictures.txt")
+    playlist.write_text(concatenation(pictures, duration))
     run(
-        *("ffmpeg", "-y", "-v", "error", "-f", "concat", "-safe", "0", "-i", str(script)),
+        *("ffmpeg", "-y", "-v", "error", "-f", "concat", "-safe", "0", "-i", str(playlist)),
         *("-i", str(sound), "-t", str(duration), "-r", str(RATE)),
         *("-vf", "scale=out_color_matrix=bt709,format=yuv420p"),
         *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
@@ -45,6 +38,19 @@ def encode(
         *("-af", LOUDNESS, "-c:a", "aac", "-b:a", "64k", "-ar", "48000"),
         *("-movflags", "+faststart", str(film)),
     )
+
+
+def concatenation(pictures: Iterable[tuple[Shown, Path]], duration: float) -> str:
+    """Return the script of ffmpeg that shows every picture from the frame nearest to its time."""
+    frames = {round(shown.start * RATE): path for shown, path in pictures}
+    starts = sorted(frames)
+    first, last = frames[starts[0]], frames[starts[-1]]
+    files = [first, *(frames[start] for start in starts[1:])]
+    edges = [0, *starts[1:], round(duration * RATE)]  # the first is there from the start
+    lines = ["ffconcat version 1.0"]
+    for path, (start, end) in zip(files, pairwise(edges), strict=True):
+        lines += [f"file '{path}'", f"duration {(end - start) / RATE}"]
+    return "\n".join([*lines, f"file '{last}'", ""])  # ffmpeg ignores the last duration
 
 
 def poster(picture: Path, path: Path) -> None:
