@@ -3,10 +3,12 @@
 gunicorn loads it as ``stress.broken:load('wsgi', 'forget')``.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from app.cache import response_cache
 from app.cache.lease import CacheLease
 from app.cache.response_cache import ResponseCache
 from app.live import hub
@@ -39,6 +41,17 @@ def _constant_run_id(_: Any) -> str:
     return "constant"
 
 
+def _forget_guards() -> None:
+    store = ResponseCache.set
+
+    def store_late(*arguments: Any) -> str:
+        time.sleep(0.05)  # a view that takes long after its query
+        return store(*arguments)
+
+    replace(ResponseCache, "set", store_late)
+    replace(response_cache, "is_unchanged", lambda *_: True)
+
+
 def _ignore_cursor(_: str, ring: RingBuffer) -> int:
     return ring.position
 
@@ -62,6 +75,8 @@ BROKEN_CACHE: Mapping[str, Callable[[], None]] = {
     "forget": lambda: replace(ResponseCache, "invalidate", _do_nothing),
     # The outbox is not read before the cache is used.
     "lease": lambda: replace(CacheLease, "ensure", _do_nothing),
+    # A write between a query and the reading of its fine versions goes unnoticed.
+    "fine": _forget_guards,
     # Data of a Redis that restarted with an old snapshot is trusted.
     "run-id": lambda: replace(client, "run_id_of", _constant_run_id),
 }

@@ -9,9 +9,12 @@ from stress.consistency.watch import HEADS
 # The fault that reveals what is broken, for so many seconds; the current fault always ends.
 REVEALING_RUNS = {
     "forget": {"seconds": 5, "faults": False},
+    "fine": {"seconds": 10, "faults": False},
     "lease": {"seconds": 4, "only": ["Redis frozen"], "recovery": 0},
     "run-id": {"seconds": 1.2, "only": ["Redis restarted with old data, no writes"], "recovery": 0},
 }
+DURATIONS = (15, 30, 60)
+"""Seconds. On a busy machine little happens in the first run; no run may find a fault."""
 
 
 def watched(output: str) -> list[list[int]]:
@@ -23,34 +26,44 @@ def watched(output: str) -> list[list[int]]:
 def test_acknowledged_writes_are_visible_and_stored_while_redis_and_workers_fail(
     postgres_copy, capsys
 ):
-    result = check_consistency(seconds=15, seed=20_240_101, postgres_url=postgres_copy, watch=True)
-    output = capsys.readouterr().out
-    seconds = watched(output)
-    assert 300 < sum(second[1] for second in seconds) <= len(result.records.reads)
-    assert not any(second[4] for second in seconds)
-    for fault in result.faults:
-        assert f"--  {fault.name}: over after " in output
-    assert result.passed, str(result)
-    assert len(result.records.reads) > 300
-    assert sum(write.acknowledged for write in result.records.writes) > 50
-    assert len({fault.name for fault in result.faults}) >= 5
+    def is_busy_enough(duration: float) -> bool:
+        result = check_consistency(
+            seconds=duration, seed=20_240_101, postgres_url=postgres_copy, watch=True
+        )
+        output = capsys.readouterr().out
+        seconds = watched(output)
+        reads = sum(second[1] for second in seconds)
+        assert 0 < reads <= len(result.records.reads)
+        assert not any(second[4] for second in seconds)
+        for fault in result.faults:
+            assert f"--  {fault.name}: over after " in output
+        assert result.passed, str(result)
+        writes = sum(write.acknowledged for write in result.records.writes)
+        return reads > 300 and writes > 50 and len({fault.name for fault in result.faults}) >= 5
+
+    assert any(is_busy_enough(duration) for duration in DURATIONS)
 
 
 @pytest.mark.parametrize("broken", BROKEN_CACHE)
 def test_the_checker_finds_the_stale_reads_of_a_broken_cache(broken, postgres_copy, capsys):
-    result = check_consistency(
-        seed=1,
-        workers=1,
-        broken=broken,
-        postgres_url=postgres_copy,
-        watch=True,
-        **REVEALING_RUNS[broken],
-    )
-    if broken == "forget":
-        assert any(second[-1] for second in watched(capsys.readouterr().out))
-    assert result.forbidden
-    assert not result.lost
-    if broken == "forget":
-        assert {stale.read.kind for stale in result.forbidden} >= {"product", "products", "ledger"}
-    if broken != "lease":  # without its look into the outbox, nothing delivers what is left there
-        assert not result.inconsistent
+    def is_found(longer: int) -> bool:
+        options = REVEALING_RUNS[broken]
+        result = check_consistency(
+            seed=1,
+            workers=1,
+            broken=broken,
+            postgres_url=postgres_copy,
+            watch=True,
+            **{**options, "seconds": longer * options["seconds"]},
+        )
+        output = capsys.readouterr().out
+        assert not result.lost
+        if broken != "lease":  # without its look into the outbox, nothing delivers what is left
+            assert not result.inconsistent
+        if broken != "forget":
+            return bool(result.forbidden)
+        kinds = {stale.read.kind for stale in result.forbidden}
+        seen = any(second[-1] for second in watched(output))
+        return seen and kinds >= {"product", "products", "ledger"}
+
+    assert any(is_found(longer) for longer in (1, 3, 9))
