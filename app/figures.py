@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from app.api.blueprint import ApiBlueprint
 from app.api.contract import response
 from app.cache.tags import cached
-from app.db.engine import fetch_all
+from app.db.reads import fetch_compiled
 from app.extensions import Base
 
 SHOP = "Shop"
@@ -36,7 +36,7 @@ def create_blueprint(
 
         They are exact, and all of the same moment.
         """
-        return fetch_all(statement)[0]
+        return fetch_compiled(statement)[0]
 
     return bp
 

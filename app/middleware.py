@@ -1,8 +1,9 @@
 """The WSGI middleware around Flask: what all responses have in common, in one place.
 
-It assigns the request id, checks access, reads the response from the cache or calls Flask,
+It assigns the request id, checks access, reads the response from the cache or calls the view,
 compresses it, adds the ETag, responds 304 where that matches, and records the request. It runs
-before Flask, so that a cache hit needs no request context.
+before Flask, so that a cache hit needs no request context. Views that read are called without
+Flask's dispatch, all others by Flask.
 """
 
 import logging
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from app.api.contract import call_read
 from app.auth.client_address import exact_address
 from app.auth.guard import ClientContext, RequestGuard
 from app.cache.local_cache import NO_REDIS
@@ -31,6 +33,7 @@ from app.http.instrumentation import (
 )
 from app.http.problems import buffered_problem
 from app.http.ranges import RangeRequest, apply_range, take_range
+from app.http.request import ENVIRON
 from app.http.response import (
     NO_SNIFFING,
     BufferedResponse,
@@ -76,6 +79,7 @@ class HttpMiddleware:
 
     def __init__(self, app: Flask, services: Services) -> None:
         self._flask = app.wsgi_app
+        self._app_context = app.app_context
         self._views = app.view_functions
         self._urls = app.url_map.bind("")
         self._cache = services.cache
@@ -170,7 +174,7 @@ class HttpMiddleware:
 
     def _from_cache_or_flask(self, environ: Environ, route: Route) -> tuple[BufferedResponse, str]:
         def call_view() -> tuple[BufferedResponse, tuple[str, ...]]:
-            response = compress_and_add_etag(self._call_flask(environ), environ)
+            response = compress_and_add_etag(self._call_view(environ, route), environ)
             return response, environ.get(FINE_TAGS, ())
 
         templates = options_of(route.view).cache_tags
@@ -190,6 +194,17 @@ class HttpMiddleware:
             entry = MemoryEntry(cached.response, route.rule, all_tags, cached.expires_at, cached)
             self.memory.put(key, entry)
         return answer.response, answer.status
+
+    def _call_view(self, environ: Environ, route: Route) -> BufferedResponse:
+        token = ENVIRON.set(environ)
+        try:
+            contract = options_of(route.view).response
+            if route.view is None or contract is None or environ["REQUEST_METHOD"] != "GET":
+                return self._call_flask(environ)
+            with self._app_context():
+                return call_read(route.view, route.arguments, environ)
+        finally:
+            ENVIRON.reset(token)
 
     def _call_flask(self, environ: Environ) -> BufferedResponse:
         response = BufferedResponse("", [], b"")

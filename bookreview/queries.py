@@ -4,16 +4,15 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Integer, Row, bindparam, select, union_all
+from sqlalchemy import CompoundSelect, Integer, bindparam, select, union_all
 
 from app.api.pagination import LIMIT, Page, PageRequest, SortOrder, Statement, count, paginate
-from app.db.engine import fetch_all
+from app.db.reads import Row, fetch_compiled
 from app.db.statements import LIKE_ESCAPE, escape_like
 from app.errors import NotFound
 from app.text import fold
 from bookreview.models import Book, Review
 
-AnyRow = Row[*tuple[Any, ...]]
 BOOK_COLUMNS = (
     Book.id,
     Book.title,
@@ -84,9 +83,9 @@ def _filtered(
     return select_books(frozenset(given)), given
 
 
-def book(book_id: int) -> AnyRow:
+def book(book_id: int) -> Row:
     """Return one book; raise NotFound."""
-    books = fetch_all(BOOK_BY_ID, {"book_id": book_id})
+    books = fetch_compiled(BOOK_BY_ID, {"book_id": book_id})
     if not books:
         raise book_not_found(book_id)
     return books[0]
@@ -100,9 +99,9 @@ def reviews(book_id: int, page: PageRequest) -> Page:
     return reviews
 
 
-def review(review_id: int) -> AnyRow:
+def review(review_id: int) -> Row:
     """Return one review; raise NotFound."""
-    reviews = fetch_all(REVIEW_BY_ID, {"review_id": review_id})
+    reviews = fetch_compiled(REVIEW_BY_ID, {"review_id": review_id})
     if not reviews:
         raise NotFound(f"There is no review {review_id}.")
     return reviews[0]
@@ -123,13 +122,13 @@ def count_all_reviews() -> int:
     return count(REVIEW_IDS, {})
 
 
-def newest_reviews(book_ids: Sequence[int], limit: int) -> Mapping[int, list[AnyRow]]:
+def newest_reviews(book_ids: Sequence[int], limit: int) -> Mapping[int, list[Row]]:
     """Return the newest ``limit`` reviews of each book, newest first, in one statement."""
     size = 1 << (len(book_ids) - 1).bit_length()
     padded = [*book_ids, *[0] * (size - len(book_ids))]  # no book has the id 0
     values = {f"book_{number}": book_id for number, book_id in enumerate(padded)}
-    rows = fetch_all(select_newest_reviews(size), {**values, LIMIT.key: limit})
-    reviews: dict[int, list[AnyRow]] = {book_id: [] for book_id in book_ids}
+    rows = fetch_compiled(select_newest_reviews(size), {**values, LIMIT.key: limit})
+    reviews: dict[int, list[Row]] = {book_id: [] for book_id in book_ids}
     # A UNION ALL guarantees no order.
     for row in sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True):
         reviews[row.book_id].append(row)

@@ -1,11 +1,9 @@
 """Queries for products and their stock: they return plain rows."""
 
-from typing import Any
-
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import bindparam, select
 
 from app.api.pagination import Page, PageRequest, SortOrder, paginate
-from app.db.engine import fetch_all
+from app.db.reads import Row, fetch_compiled
 from app.errors import NotFound
 from inventory.models import Product, StockAdjustment
 
@@ -44,9 +42,9 @@ def products(page: PageRequest, sort: str) -> Page:
     return paginate(ALL_PRODUCTS, {}, ORDERS[sort], page)
 
 
-def product(product_id: int) -> Row[*tuple[Any, ...]]:
+def product(product_id: int) -> Row:
     """Return one product with its version; raise NotFound."""
-    products = fetch_all(PRODUCT_BY_ID, {"product_id": product_id})
+    products = fetch_compiled(PRODUCT_BY_ID, {"product_id": product_id})
     if not products:
         raise product_not_found(product_id)
     return products[0]
@@ -60,10 +58,10 @@ def adjustments(product_id: int, page: PageRequest) -> Page:
     return adjustments
 
 
-def adjustment(product_id: int, adjustment_id: int) -> Row[*tuple[Any, ...]]:
+def adjustment(product_id: int, adjustment_id: int) -> Row:
     """Return one stock adjustment of a product; raise NotFound."""
     values = {"product_id": product_id, "adjustment_id": adjustment_id}
-    adjustments = fetch_all(ADJUSTMENT_BY_ID, values)
+    adjustments = fetch_compiled(ADJUSTMENT_BY_ID, values)
     if not adjustments:
         raise NotFound(f"There is no stock adjustment {adjustment_id} of product {product_id}.")
     return adjustments[0]

@@ -15,7 +15,9 @@ from app.auth.guard import READS
 from app.errors import NotAcceptable, Unprocessable
 from app.http.accept import JSON, accepts_json
 from app.http.preconditions import check_preconditions
-from app.http.request import read_body, read_query
+from app.http.problems import as_api_error, buffered_problem
+from app.http.request import ENVIRON, query_string, read_body, read_query
+from app.http.response import BufferedResponse, Environ
 from app.http.route_options import ResponseContract, View, options_of, set_options
 from app.json import encode
 
@@ -41,7 +43,7 @@ def arguments(schema: type[Schema]) -> Callable[[View], View]:
         return loader.load(read_query(query_string))
 
     def load() -> Any:
-        return dict(load_query(request.query_string)) if is_query else loader.load(read_body())
+        return dict(load_query(query_string())) if is_query else loader.load(read_body())
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -96,7 +98,7 @@ def response(
             document = _page(result, names) if paged else {n: getattr(result, n) for n in names}
             response = Response(encode(document), contract.status, mimetype=JSON)
             if paged and result.next_cursor:
-                url = _next_page(request.path, request.query_string) + result.next_cursor
+                url = _next_page(ENVIRON.get()["PATH_INFO"], query_string()) + result.next_cursor
                 response.headers["Link"] = f'<{url}>; rel="next"'
             if version_etag:
                 response.headers["ETag"] = f'"{result.version}"'
@@ -158,17 +160,37 @@ def _next_page(path: str, query: bytes) -> str:
 
 
 def check_request() -> None:
-    """Reject what the view does not declare: preconditions, query names, media types."""
+    """Reject what the view of the current request does not declare."""
     view = current_app.view_functions.get(request.endpoint or "")
+    if view is not None:
+        check(view, request.environ)
+
+
+def check(view: Callable[..., Any], environ: Environ) -> None:
+    """Reject what ``view`` does not declare: preconditions, query names, media types."""
     options = options_of(view)
-    if view is not None and request.method not in READS:
-        check_preconditions(request.environ, evaluates_if_match=options.evaluates_if_match)
+    if environ["REQUEST_METHOD"] not in READS:
+        check_preconditions(environ, evaluates_if_match=options.evaluates_if_match)
     if options.response is None:
         return
-    if request.query_string and options.query is None:
+    if options.query is None and (query := query_string()):
         message = "Unknown query parameter: this operation has none."
-        unknown = {name: [message] for name in read_query(request.query_string)}
+        unknown = {name: [message] for name in read_query(query)}
         if unknown:
             raise Unprocessable(unknown, "query")
-    if not accepts_json(request.environ.get("HTTP_ACCEPT", "")):
+    if not accepts_json(environ.get("HTTP_ACCEPT", "")):
         raise NotAcceptable(f"This resource is available as {JSON} only.")
+
+
+def call_read(view: View, arguments: Mapping[str, Any], environ: Environ) -> BufferedResponse:
+    """Return the response of a view that reads; needs only the application context of Flask.
+
+    Flask's own way to the view and back costs more than a short query.
+    """
+    try:
+        check(view, environ)
+        response = view(**arguments)
+    except Exception as error:  # noqa: BLE001 - as Flask: a bug is logged, and answered with 500
+        request_id = environ["HTTP_X_REQUEST_ID"]
+        return buffered_problem(as_api_error(error, request_id), request_id)
+    return BufferedResponse(response.status, list(response.headers), response.get_data())

@@ -14,14 +14,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import orjson
-from flask import request
 from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
-from sqlalchemy import Row
 from sqlalchemy.orm import InstrumentedAttribute
 
+from app.db.reads import Row
 from app.errors import BadRequest
-from app.http.request import read_query
+from app.http.request import ENVIRON, query_string, read_query
 from app.json import encode
 from app.services import current_services
 
@@ -37,11 +36,9 @@ ANOTHER_LIST = (
 PAGE_PARAMETERS = frozenset({"limit", "cursor", "include_total"})
 
 
-def encode_cursor(
-    row: Row[*tuple[Any, ...]], keys: Sequence[Key], list_name: str | None = None
-) -> str:
+def encode_cursor(row: Row, keys: Sequence[Key], list_name: str | None = None) -> str:
     """Return a cursor to the position of ``row`` in a list that is sorted by ``keys``."""
-    values = [row._mapping[key.key] for key in keys]
+    values = [getattr(row, key.key) for key in keys]
     return _signer().sign(base64_encode(encode([_list_digest(list_name), *values]))).decode()
 
 
@@ -68,12 +65,24 @@ def _from_json(key: Key, value: Any) -> Any:
 
 
 def _signer() -> Signer:
-    return Signer(current_services().settings.secret_key, salt="cursor of a list")
+    return _signer_with(current_services().settings.secret_key)
+
+
+@lru_cache(maxsize=8)
+def _signer_with(secret_key: str) -> Signer:
+    # Derived once: a Signer derives its key for each signature.
+    derived = Signer(secret_key, salt="cursor of a list").derive_key()
+    return Signer(derived, key_derivation="none")
 
 
 def _list_digest(list_name: str | None) -> str:
     # A name never equals a path, which begins with a slash.
-    identity = list_name or _list_of_request(request.path, request.query_string)
+    identity = list_name or _list_of_request(ENVIRON.get()["PATH_INFO"], query_string())
+    return _digest(identity)
+
+
+@lru_cache(maxsize=256)
+def _digest(identity: str) -> str:
     return hashlib.blake2b(identity.encode(), digest_size=12).hexdigest()
 
 

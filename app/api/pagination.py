@@ -10,7 +10,6 @@ from sqlalchemy import (
     ColumnCollection,
     ColumnElement,
     Integer,
-    Row,
     bindparam,
     func,
     select,
@@ -23,7 +22,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from app.api.cursors import PAGE_PARAMETERS, Key, decode_cursor, encode_cursor
 from app.api.fields import BoundedInteger, QuerySchema, StrictBoolean
-from app.db.engine import fetch_all
+from app.db.reads import Row, fetch_compiled
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
@@ -63,7 +62,7 @@ class PageQuery(QuerySchema):
         return {**loaded, "page": PageRequest(**parameters)}
 
 
-Rows = Sequence[Row[*tuple[Any, ...]]]
+Rows = Sequence[Row]
 
 
 @dataclass(frozen=True)
@@ -105,14 +104,14 @@ def paginate(
     built from it are cached, and with them their compiled SQL.
     """
     bounded = _bounded(statement, order, page.cursor is not None)
-    rows = fetch_all(bounded, _parameters(values, order, page))
+    rows = fetch_compiled(bounded, _parameters(values, order, page))
     total = count(statement, values) if page.include_total else None
     return _cut(rows, order, page, total=total)
 
 
 def count(statement: Statement, values: Mapping[str, Any]) -> int:
     """Return the number of rows on all pages of ``statement``."""
-    return int(fetch_all(_count(statement), values)[0][0])
+    return int(fetch_compiled(_count(statement), values)[0][0])
 
 
 def paginate_scanning(
@@ -129,16 +128,18 @@ def paginate_scanning(
     """
     continued, scanned = page.cursor is not None, MAX_SCANNED_ROWS
     parameters = _parameters(values, order, page)
-    rows = fetch_all(_scan(statement, row_filter, order, continued, scanned), parameters)
+    scan = _scan(statement, row_filter, order, continued, scanned)
+    rows = fetch_compiled(scan, parameters)
     if len(rows) > page.limit:
         return _cut(rows, order, page)
-    at_bound = _after_cursor(statement, order, continued).offset(scanned - 1).limit(1)
-    if not (last := fetch_all(at_bound, parameters)):
+    at_bound = _at_bound(statement, order, continued, scanned)
+    if not (last := fetch_compiled(at_bound, parameters)):
         return Page(rows, None)
     # Rows may have been inserted or deleted since the first scan. The second one ends exactly at
     # the row where the next page begins.
-    end = {_end_name(key): last[0]._mapping[key.key] for key in order.keys}
-    rows = fetch_all(_scan_to_end(statement, row_filter, order, continued), {**parameters, **end})
+    end = {_end_name(key): getattr(last[0], key.key) for key in order.keys}
+    scan = _scan_to_end(statement, row_filter, order, continued)
+    rows = fetch_compiled(scan, {**parameters, **end})
     return _cut(rows, order, page, last[0])
 
 
@@ -184,6 +185,11 @@ def _scan(
 ) -> Statement:
     window = _after_cursor(statement, order, continued).limit(scanned)
     return _filtered(window, row_filter, order)
+
+
+@lru_cache(maxsize=256)
+def _at_bound(statement: Statement, order: SortOrder, continued: bool, scanned: int) -> Statement:
+    return _after_cursor(statement, order, continued).offset(scanned - 1).limit(1)
 
 
 @lru_cache(maxsize=256)

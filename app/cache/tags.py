@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from flask import Flask, request
+from flask import Flask
 
 from app.config import Settings
+from app.http.request import ENVIRON
 from app.http.response import Environ, accepts_gzip
 from app.http.route_options import View, set_options
 
@@ -33,7 +34,7 @@ def set_fine_tags(tags: Iterable[str]) -> None:
     Then a write that invalidates a tag of ``@cached`` but none of these leaves the response
     valid. Every write that invalidates one of these must invalidate a tag of ``@cached`` too.
     """
-    request.environ[FINE_TAGS] = tuple(tags)
+    ENVIRON.get()[FINE_TAGS] = tuple(tags)
 
 
 def collapse_tags(tags: Iterable[str]) -> list[str]:

@@ -7,17 +7,16 @@ from urllib.parse import urlencode
 
 import strawberry
 from marshmallow import Schema, ValidationError
-from sqlalchemy import Row
 from strawberry import UNSET
 
 from app.api.cursors import encode_cursor
 from app.api.pagination import LIMIT_DEFAULT, Page, PageQuery, PageRequest, SortOrder
+from app.db.reads import Row
 from app.errors import Unprocessable
 
 ARGUMENT_NAMES = {"limit": "first", "cursor": "after"}
 """The names of the paging parameters in GraphQL."""
 
-AnyRow = Row[*tuple[Any, ...]]
 T = TypeVar("T")
 
 
@@ -41,7 +40,7 @@ class ResultPage:
     count: Callable[[], int]
     """Counts the items on all pages, with a statement of its own, only if it is requested."""
 
-    def cursor(self, row: AnyRow) -> str:
+    def cursor(self, row: Row) -> str:
         return encode_cursor(row, self.order.keys, self.request.list_name)
 
 
@@ -50,7 +49,7 @@ class Edge(Generic[T]):
     """An item of a list, with its cursor."""
 
     node: T
-    row: strawberry.Private[AnyRow]
+    row: strawberry.Private[Row]
     page: strawberry.Private[ResultPage]
 
     @strawberry.field(description="Pass it as `after` to get the items that follow this one.")

@@ -48,27 +48,29 @@ def buffered_problem(error: ApiError, request_id: str) -> BufferedResponse:
     return BufferedResponse(status, [*headers, *error.headers().items()], body)
 
 
-def handle_http_exception(error: HTTPException) -> Response:
-    """Write a failure of werkzeug (404, 405, 413, ...), with the headers that belong to it."""
-    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    headers = {name: value for name, value in error.get_headers() if name in FORWARDED_HEADERS}
-    problem = ApiError(error.description or status.phrase, headers)
-    problem.status = status
-    return problem_response(problem)
+def as_api_error(error: Exception, request_id: str | None) -> ApiError:
+    """Return what the client is told of ``error``; log what it is not told.
+
+    A failure of werkzeug (404, 405, 413, ...) keeps the headers that belong to it. A database that
+    is unavailable, too slow or not migrated is a 503, and any bug a 500 without details.
+    """
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, HTTPException):
+        status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+        headers = {name: value for name, value in error.get_headers() if name in FORWARDED_HEADERS}
+        problem = ApiError(error.description or status.phrase, headers)
+        problem.status = status
+        return problem
+    if isinstance(error, (DBAPIError, PoolTimeoutError)) and is_unavailable(error):
+        return unavailable(error)
+    log.error("unexpected failure", exc_info=error, extra={"request_id": request_id})
+    return InternalError()
 
 
-def handle_database_error(error: Exception) -> Response:
-    """Respond 503 when the database is unavailable, too slow or not migrated, else 500."""
-    if is_unavailable(error):
-        return problem_response(unavailable(error))
-    return handle_bug(error)
-
-
-def handle_bug(error: Exception) -> Response:
-    """Respond 500 without details, which go to the log."""
-    extra = {"request_id": request.headers.get(REQUEST_ID)}
-    log.error("unexpected failure", exc_info=error, extra=extra)
-    return problem_response(InternalError())
+def handle_error(error: Exception) -> Response:
+    """Write ``error`` as the response to the current request."""
+    return problem_response(as_api_error(error, request.headers.get(REQUEST_ID)))
 
 
 def sort_allow(response: Response) -> Response:
@@ -79,10 +81,6 @@ def sort_allow(response: Response) -> Response:
 
 
 def init_app(app: Flask) -> None:
-    """Register the error handlers."""
+    """Register the error handler."""
     app.after_request(sort_allow)
-    app.register_error_handler(ApiError, problem_response)
-    app.register_error_handler(HTTPException, handle_http_exception)
-    app.register_error_handler(DBAPIError, handle_database_error)
-    app.register_error_handler(PoolTimeoutError, handle_database_error)
-    app.register_error_handler(Exception, handle_bug)
+    app.register_error_handler(Exception, handle_error)

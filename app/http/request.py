@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -14,6 +15,8 @@ from app.http.accept import JSON
 from app.http.response import Environ
 from app.json import DECIMALS, InvalidJson, decode
 
+ENVIRON: ContextVar[Environ] = ContextVar("environ")
+"""The environ of the current request. app/middleware.py sets it, also where Flask is not called."""
 UNPREFIXED = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 READ_ERRORS: tuple[type[Exception], ...] = (OSError,)
 with suppress(ImportError):  # another server can run the application too
@@ -42,6 +45,12 @@ def environ_of(scope: Mapping[str, Any]) -> Environ:
         key, text = key if key in UNPREFIXED else f"HTTP_{key}", value.decode("latin-1")
         environ[key] = f"{environ[key]},{text}" if key in environ else text
     return environ
+
+
+def query_string() -> bytes:
+    """Return the query string of the current request, as it was sent."""
+    text: str = ENVIRON.get().get("QUERY_STRING", "")
+    return text.encode("latin-1")
 
 
 def check_content(environ: Environ) -> None:
