@@ -173,5 +173,7 @@ def _size(message: Message) -> int:
 
 def _transport_of(send: Send) -> asyncio.WriteTransport | None:
     """Return the transport of a WebSocket, which ASGI does not expose; else None."""
+    # uvloop's transports are no subclass of asyncio's.
+    transport: asyncio.WriteTransport | None
     transport = getattr(getattr(send, "__self__", None), "transport", None)
-    return transport if isinstance(transport, asyncio.WriteTransport) else None
+    return transport
