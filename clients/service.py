@@ -43,12 +43,21 @@ class Bookstall(Service):
 
     def post(self, path: str, body: dict[str, Any], key: str = "") -> dict[str, Any]:
         """Send JSON on a new connection, and return the created resource."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         headers = {"Content-Type": "application/json"}
         if key:
             headers["Authorization"] = f"Bearer {key}"
+        return self._request("POST", path, json.dumps(body), headers)
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Return a resource."""
+        return self._request("GET", path, None, {})
+
+    def _request(
+        self, method: str, path: str, body: str | None, headers: dict[str, str]
+    ) -> dict[str, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            connection.request("POST", path, json.dumps(body), headers)
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
             document: dict[str, Any] = json.loads(response.read())
         finally:

@@ -28,18 +28,25 @@ async function chooseBook() {
 }
 
 function offerCopy(button) {
-  const command = button.parentElement.querySelector("code");
+  const card = button.parentElement;
   button.hidden = false;
-  button.setAttribute("aria-label", `Copy the command: ${button.parentElement.querySelector("h3").textContent}`);
-  button.addEventListener("click", async () => {
+  button.setAttribute("aria-label", `Copy the command: ${card.querySelector("h3").textContent}`);
+  button.addEventListener("click", () => copy(card.querySelector("code")));
+}
+
+// Browsers offer the clipboard to pages over HTTPS and of this machine only, and users may deny it.
+async function copy(command) {
+  try {
     await navigator.clipboard.writeText(command.textContent);
     $("copied").textContent = "The command is in the clipboard.";
-  });
+  } catch {
+    getSelection().selectAllChildren(command);
+    $("copied").textContent = "The command is selected: copy it with the keyboard.";
+  }
 }
 
 const address = new URL(".", location.href).href.slice(0, -1);
 for (const node of document.querySelectorAll(".address")) node.textContent = address;
-// Browsers offer the clipboard to pages over HTTPS and of this machine only.
-if (navigator.clipboard) document.querySelectorAll(".copy").forEach(offerCopy);
+document.querySelectorAll(".copy").forEach(offerCopy);
 showFigures();
 chooseBook();

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from clients.browser import cross_origin, live, offline
+from clients.browser import cross_origin, landing, live, offline
 from clients.browser.chromium import Chromium, find
 from clients.service import WSGI, Bookstall, database, new_key
 
@@ -20,6 +20,7 @@ def main() -> int:
     with Chromium(program) as browser, database() as url, Bookstall(url, WSGI) as other:
         with Bookstall(url) as service:
             check_live(browser, service, other, url)
+            check_landing(browser, service)
             check_offline(browser, service)
         check_access(browser, url, other)
         check_cross_origin(browser, url, other)
@@ -42,6 +43,21 @@ def check_live(browser: Chromium, service: Bookstall, other: Bookstall, url: str
         live.check_reload(live_page, url)
         click.echo("/live with the keyboard only")
         live.check_keyboard(live_page)
+    with browser.page() as page:
+        click.echo("/live of all books over a restart, then of one of them")
+        live.check_all_books(page, service, other)
+
+
+def check_landing(browser: Chromium, service: Bookstall) -> None:
+    """Check the landing page, also while the database is unavailable."""
+    with browser.page() as page:
+        click.echo("/ shows the figures and commands for this service")
+        landing.check_landing(page, service, 1)
+        click.echo("the icons can be drawn")
+        landing.check_icons(page)
+    with Bookstall("postgresql://nobody@127.0.0.1:1/none", WSGI) as without, browser.page() as page:
+        click.echo("/ without a database")
+        landing.check_without_database(page, without)
 
 
 def check_offline(browser: Chromium, service: Bookstall) -> None:

@@ -1,4 +1,4 @@
-"""Checks of /live: each review appears within a second, exactly once."""
+"""Checks of /live: each review appears within a second, exactly once, and with all books first."""
 
 import json
 import statistics
@@ -15,6 +15,7 @@ from stress.data import create_unpooled_engine
 
 STATE = "document.getElementById('state').dataset.state"
 STATUS = "document.getElementById('status').textContent"
+TITLES = "[...document.querySelectorAll('#reviews > li .book')].map((link) => link.textContent)"
 SHOWN = "[...document.querySelectorAll('#reviews > li')].map((item) => Number(item.id.slice(7)))"
 # Records when each review appeared, by the clock that the poster uses too.
 RECORD_TIMES = """
@@ -121,11 +122,52 @@ def check_reload(live_page: LivePage, url: str) -> None:
     live_page.check_reviews()
 
 
+def check_all_books(page: Page, service: Bookstall, other: Bookstall) -> None:
+    """Follow all books over a restart, then one of them, then all again."""
+    titles = ["Emma <i>", "Persuasion"]
+    books = [other.post("/books", {"title": t, "author": "Jane Austen"})["id"] for t in titles]
+    posted: list[tuple[int, str]] = []
+
+    def post(target: Bookstall) -> None:
+        for book, title in zip(books, titles, strict=True):
+            path = f"/books/{book}/reviews"
+            posted.insert(0, (target.post(path, review(next(NUMBERS)))["id"], title))
+
+    def check(already: int) -> None:
+        expected = json.dumps([list(pair) for pair in zip(*posted, strict=True)])
+        shown = f"[{SHOWN}, {TITLES}].map((list) => list.slice(0, {len(posted)}))"
+        page.wait(f"JSON.stringify({shown}) === JSON.stringify({expected})")
+        news = "document.querySelectorAll('#reviews > li.new').length"
+        if page.value(news) != len(posted) - already:
+            raise PageError(f"{page.value(news)} new reviews, not {len(posted) - already}")
+
+    post(service)
+    page.open(f"{service.address}/live")
+    page.wait(f"{STATE} === 'live'")
+    check(len(posted))
+    post(service)
+    check(2)
+    service.stop()
+    page.wait(f"{STATE} === 'waiting'")
+    post(other)
+    service.start()
+    page.wait(f"{STATE} === 'live' && {STATUS}.includes('2 missed')", 40)
+    check(2)
+    page.value("document.querySelector('#reviews .book').click()")
+    page.wait(f"{STATE} === 'live' && location.search === '?book={books[1]}'")
+    of_one = [number for number, _ in posted[::2]]
+    page.wait(f"JSON.stringify({SHOWN}) === JSON.stringify({of_one})")
+    page.value("document.getElementById('all').click()")
+    page.wait(f"{STATE} === 'live' && location.search === ''")
+    check(len(posted))
+
+
 def check_keyboard(live_page: LivePage) -> None:
     """Find the book and add a review without a mouse."""
     live_page.page.open(f"{live_page.service.address}/live")
     live_page.page.wait("document.querySelectorAll('#books button').length")
-    live_page.page.press("Tab", 9)
+    while live_page.page.value("document.activeElement.id") != "q":
+        live_page.page.press("Tab", 9)
     live_page.page.type("tempest")
     live_page.page.wait("document.querySelectorAll('#books button').length === 1")
     live_page.page.press("Tab", 9)

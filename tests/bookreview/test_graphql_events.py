@@ -1,5 +1,6 @@
 """The event cursor, and an event as the root of a subscription."""
 
+import orjson
 from graphql import execute_sync, parse
 
 from app.db.engine import autocommit_engine
@@ -22,18 +23,30 @@ def test_the_event_cursor_is_before_all_later_events(app, client, book, review):
 
 
 def test_an_event_is_executed_without_database_or_request(app, client, book):
-    made = client.post(f"/books/{book()}/reviews", json=WORDS).json
+    made = client.post(f"/books/{book(title='Emma')}/reviews", json=WORDS).json
     with app.app_context():
         (happened,) = events.newest(autocommit_engine(), 1, 1)
     query = f"""subscription ($id: ID) {{
-        reviewAdded(bookId: $id) {{ cursor review {{ {REVIEW} }} }} }}"""
+        reviewAdded(bookId: $id) {{ cursor review {{ {REVIEW} bookTitle }} }} }}"""
     root = live.review_event("a", happened)
     plain = execute_sync(live.schema, parse(query), root, variable_values={"id": "1"})
     assert plain.errors is None
     assert plain.data["reviewAdded"]["cursor"] == events.format_cursor("a", 1)
-    assert as_rest(plain.data["reviewAdded"]["review"]) == made
+    assert as_rest(plain.data["reviewAdded"]["review"]) == {**made, "bookTitle": "Emma"}
     executor = EventExecutor(live.schema, parse(query), {"id": "1"})
     assert format_result(executor.execute(root)) == {"data": plain.data}
+
+
+def test_an_event_of_an_older_release_has_no_title(app, client, book):
+    client.post(f"/books/{book()}/reviews", json=WORDS)
+    with app.app_context():
+        (happened,) = events.newest(autocommit_engine(), 1, 1)
+    payload = orjson.loads(happened.payload)
+    del payload["book_title"]
+    root = live.review_event("a", happened._replace(payload=orjson.dumps(payload)))
+    query = "subscription { reviewAdded { review { text bookTitle } } }"
+    shown = execute_sync(live.schema, parse(query), root).data["reviewAdded"]["review"]
+    assert shown == {"text": WORDS["text"], "bookTitle": None}
 
 
 def test_a_subscription_by_post_is_rejected(client):

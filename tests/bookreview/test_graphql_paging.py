@@ -39,6 +39,18 @@ def test_paging_through_reviews_starts_with_the_newest(client, book, review):
     assert walk(client, query, "reviews", id=emma) == [ids[:2], ids[2:4], ids[4:]]
 
 
+def test_paging_through_the_reviews_of_all_books(client, book, review):
+    books = [book(), book()]
+    ids = [str(review(books[number % 2])) for number in range(5)][::-1]
+    query = f"""query ($after: String) {{
+        reviews(first: 2, after: $after) {{
+            nodes {{ id }} edges {{ cursor node {{ id }} }} {PAGE} }} }}"""
+    assert walk(client, query, "reviews") == [ids[:2], ids[2:4], ids[4:]]
+    of_all = data(client, query)["reviews"]["pageInfo"]["endCursor"]
+    of_one = "query ($after: String) { reviews(bookId: 1, after: $after) { nodes { id } } }"
+    assert code(client, of_one, after=of_all) == "BAD_REQUEST"
+
+
 def test_the_reviews_of_a_listed_book_continue_from_their_cursor(client, book, review):
     emma = book()
     ids = [str(review(emma)) for _ in range(5)][::-1]

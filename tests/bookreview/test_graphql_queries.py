@@ -41,6 +41,31 @@ def test_reviews_are_the_same_as_in_rest_in_every_field(client, book, review):
     assert [as_rest(review) for review in found["book"]["reviews"]["nodes"]] == rest
 
 
+def test_the_reviews_of_all_books_begin_with_the_last_added(client, book, review):
+    emma, dune = book(title="Emma"), book(title="Dune")
+    ids = [review(owner) for owner in (emma, dune, emma)]
+    for argument in ("", "(bookId: null)"):
+        query = f"{{ reviews{argument} {{ nodes {{ {REVIEW} bookTitle }} totalCount }} }}"
+        found = data(client, query)["reviews"]
+        assert [node.pop("bookTitle") for node in found["nodes"]] == ["Emma", "Dune", "Emma"]
+        rest = [client.get(f"/reviews/{review_id}").json for review_id in reversed(ids)]
+        assert [as_rest(node) for node in found["nodes"]] == rest
+        assert found["totalCount"] == 3
+
+
+def test_every_review_tells_the_title_of_its_book(client, book, review):
+    emma = book(title="Emma")
+    review(emma)
+    titles = "nodes { bookTitle } edges { node { bookTitle } }"
+    found = data(client, f"{{ reviews(bookId: {emma}) {{ {titles} }} }}")["reviews"]
+    assert found == {"nodes": [{"bookTitle": "Emma"}], "edges": [{"node": {"bookTitle": "Emma"}}]}
+    nested = data(client, f"{{ books {{ nodes {{ reviews {{ {titles} }} }} }} }}")["books"]
+    assert nested["nodes"] == [{"reviews": found}]
+    adding = ADD.replace("createdAt", "createdAt bookTitle")
+    added = data(client, adding, bookId=str(emma), **WORDS)["addReview"]
+    assert added["bookTitle"] == "Emma"
+
+
 def test_books_are_filtered_as_in_rest(client, book):
     book(title="Emma", author="Jane Austen", isbn="9780439023481")
     book(title="100% Dune", author="Frank Herbert")

@@ -1,11 +1,12 @@
 """How many SQL statements a GraphQL query costs."""
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, literal_column, text
 
 from app.db.engine import autocommit_engine
 from app.extensions import db
-from bookreview.queries import newest_reviews, select_newest_reviews
+from bookreview.models import Review
+from bookreview.queries import ALL_REVIEWS, newest_reviews, select_newest_reviews
 from tests.bookreview.graphql_client import data
 
 
@@ -66,6 +67,37 @@ def test_the_totals_of_listed_books_cost_no_statement(app, client, book, review)
         found = data(client, "{ books { nodes { reviews(first: 1) { totalCount } } } }")
     assert [shown["reviews"]["totalCount"] for shown in found["books"]["nodes"]] == [1, 0]
     assert len(sent) == 2
+
+
+def test_the_reviews_of_all_books_and_their_titles_cost_one_statement(app, client, book, review):
+    for _ in range(3):
+        review(book())
+    with Statements(app) as sent:
+        data(client, "{ reviews(first: 2) { nodes { bookTitle } } }")
+    assert len(sent) == 1
+
+
+def test_the_title_of_one_book_is_read_once_and_only_if_it_is_requested(app, client, book, review):
+    emma = book()
+    for _ in range(3):
+        review(emma)
+    for fields, statements in (("text", 1), ("bookTitle", 2)):
+        with Statements(app) as sent:
+            data(client, f"{{ reviews(bookId: {emma}) {{ nodes {{ {fields} }} }} }}")
+        assert len(sent) == statements
+
+
+def test_the_reviews_of_all_books_are_read_in_the_order_of_the_primary_key(app):
+    with app.app_context(), db.engine.connect() as connection:
+        postgres = db.engine.dialect.name == "postgresql"
+        if postgres:
+            connection.execute(text("SET enable_seqscan = off"))
+        statement = ALL_REVIEWS.order_by(Review.id.desc()).limit(literal_column("3"))
+        explain = "EXPLAIN " if postgres else "EXPLAIN QUERY PLAN "
+        plan = str(connection.exec_driver_sql(explain + literal(statement, db.engine)).all())
+    assert ("Index Scan Backward using pk_review" in plan) == postgres, plan
+    assert "Sort" not in plan
+    assert "TEMP B-TREE" not in plan
 
 
 def test_reviews_of_many_books_are_read_through_the_index(app, client, book, review):

@@ -5,7 +5,9 @@ import re
 import shlex
 
 import pytest
+from graphql import parse, validate
 
+from bookreview.graphql_schema import schema
 from bookreview.pages import LINKS
 
 PAGES = ("/", "/live", "/graphql")
@@ -73,6 +75,18 @@ def test_the_live_page_detects_an_unknown_book_by_its_code(client, book):
         # The list is non-null, so data is null, and the page looks at the first error.
         assert response["data"] is None
         assert {error["extensions"]["code"] for error in response["errors"]} == {code}
+
+
+def test_the_operations_of_the_live_page_are_valid(client, book, review):
+    review(book(title="Emma"))
+    with client.get("/pages/feed.js") as module:
+        operations = re.findall(r"^const (\w+) = `([^`]+)`;", module.text, re.MULTILINE)
+    assert len(operations) == 3
+    for _, operation in operations:
+        assert validate(schema, parse(operation)) == []
+    asked = {"query": dict(operations)["LIST_OF_ALL_QUERY"]}
+    [shown] = client.post("/graphql", json=asked).json["data"]["reviews"]["nodes"]
+    assert shown["bookTitle"] == "Emma"
 
 
 @pytest.mark.parametrize("name", ["landing.js", "live.js", "feed.js"])
