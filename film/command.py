@@ -35,7 +35,7 @@ class Command:
         return f"{self._step.expect!r} and then {end}" if self._step.expect else end
 
     def output(self) -> str:
-        """Return what was printed since."""
+        """Return what was printed since, without the prompt after it."""
         start = self._position
         if not self._input:
             text = self._terminal.text

@@ -86,8 +86,9 @@ class Terminal:
         return int(ENDED.findall(self.text)[-1])
 
     def output(self, start: int) -> str:
-        """Return what was printed from ``start`` in ``text``, without the control sequences."""
-        text = SEQUENCE.sub("", self.text[start:])
+        """Return what was printed from ``start`` in ``text`` until the prompt, as plain text."""
+        printed = ENDED.split(self.text[start:])[0]
+        text = SEQUENCE.sub("", printed)
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def send(self, text: str) -> None:
