@@ -17,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from app.http import instrumentation
 from app.http.instrumentation import BUCKETS, SECONDS, record_request
 from app.logging import BatchingStreamHandler, JsonFormatter
+from stress.service import ROOT
 from tests.app.private_names import check
 from tests.servers import Gunicorn, LiveGunicorn
 from tests.waiting import PATIENCE, wait_until
@@ -170,12 +171,24 @@ def logged(server):
     return server.log.read_text().count(f'"route":"{PATH}"')
 
 
-def test_a_stop_loses_neither_counts_nor_lines(start):
-    server = start()
-    get_often(server, 40)
-    server.terminate()
-    assert server.wait() == 0
-    assert (counted(server), logged(server)) == (40, 40)
+@pytest.mark.parametrize(("module", "service"), [("wsgi", Gunicorn), ("asgi", LiveGunicorn)])
+def test_a_stop_loses_neither_counts_nor_lines(module, service, sqlite_database, tmp_path):
+    # The writing thread waits for ten minutes: what is found was written at the end.
+    slow = f"import app.logging\napp.logging.BATCH_SECONDS = 600\nfrom {module} import app\n"
+    (tmp_path / "slow.py").write_text(slow)
+    server = service(
+        DATABASE_URL=sqlite_database,
+        PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "metrics"),
+        PYTHONPATH=f"{tmp_path}:{ROOT}",
+        WEB_CONCURRENCY="2",
+    )
+    server._application = "slow:app"
+    with server:
+        get_often(server, 40)
+        assert logged(server) == 0
+        server.terminate()
+        assert server.wait() == 0
+        assert (counted(server), logged(server)) == (40, 40)
 
 
 def test_a_worker_that_ends_after_its_requests_loses_neither_counts_nor_lines(start):
