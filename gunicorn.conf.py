@@ -52,6 +52,8 @@ worker_connections = connection_limit(resource.getrlimit(resource.RLIMIT_NOFILE)
 threads = 1 if "asgi:app" in sys.argv else THREADS
 # gunicorn would take it by itself, but say nothing if it were missing.
 asgi_loop = "uvloop"
+# gunicorn's parser in C, if the extra `fast` is installed. Under wsgi it reports other statuses.
+http_parser = "auto" if "asgi:app" in sys.argv else "python"
 # A little longer than the 60 s after which common proxies close an idle connection.
 keepalive = 65
 # A worker that is blocked for this long is replaced.
