@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+RATE = 25
+"""Pictures of the film a second."""
 PAUSE = 0.7
 """Seconds of silence after each step."""
 LONGEST_IDLE = 1.5
@@ -96,7 +98,9 @@ def cut(takes: list[Take]) -> Cut:
             pictures.append(Shown(last.start, last.picture, poster=True))
         last_moment = shown[-1][0] if shown else 0.0
         start += max(take.speech, last_moment) + PAUSE
-    return Cut(tuple(pictures), tuple(lines), start)
+    # Of two pictures in one frame, only the later can be seen.
+    frames = {round(shown.start * RATE): shown for shown in pictures}
+    return Cut(tuple(frames.values()), tuple(lines), start)
 
 
 def paced(take: Take) -> Iterator[tuple[float, Picture]]:

@@ -8,10 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from film.recording import Shown
+from film.recording import RATE, Shown
 
-RATE = 25
-"""Pictures a second."""
 LARGEST = 12_000_000
 """Bytes."""
 SHORTEST, LONGEST = 240, 360
@@ -42,15 +40,14 @@ def encode(
 
 def concatenation(pictures: Iterable[tuple[Shown, Path]], duration: float) -> str:
     """Return the script of ffmpeg that shows every picture from the frame nearest to its time."""
-    frames = {round(shown.start * RATE): path for shown, path in pictures}
-    starts = sorted(frames)
-    first, last = frames[starts[0]], frames[starts[-1]]
-    files = [first, *(frames[start] for start in starts[1:])]
+    starts, files = zip(
+        *((round(shown.start * RATE), path) for shown, path in pictures), strict=True
+    )
     edges = [0, *starts[1:], round(duration * RATE)]  # the first is there from the start
     lines = ["ffconcat version 1.0"]
     for path, (start, end) in zip(files, pairwise(edges), strict=True):
         lines += [f"file '{path}'", f"duration {(end - start) / RATE}"]
-    return "\n".join([*lines, f"file '{last}'", ""])  # ffmpeg ignores the last duration
+    return "\n".join([*lines, f"file '{files[-1]}'", ""])  # ffmpeg ignores the last duration
 
 
 def poster(picture: Path, path: Path) -> None:
