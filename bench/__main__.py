@@ -6,7 +6,7 @@ from importlib import import_module
 import click
 
 # Each is a module of this package with a function `run(quick: bool)`, which prints its figures.
-SECTIONS = ("http", "outages", "live", "ads")
+SECTIONS = ("http", "outages", "live", "ads", "hit-rate")
 
 
 @click.command()
@@ -17,7 +17,7 @@ def main(sections: tuple[str, ...], quick: bool) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     for name in sections or SECTIONS:
         click.secho(f"\n## {name}", bold=True)
-        import_module(f"bench.{name}").run(quick)
+        import_module(f"bench.{name.replace('-', '_')}").run(quick)
 
 
 if __name__ == "__main__":

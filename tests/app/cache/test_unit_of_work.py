@@ -31,7 +31,7 @@ def test_a_deferred_commit_happens_when_it_is_called(worker):
     client = worker.test_client()
     cache_status(client)
     with worker.app_context(), deferred_commit() as commit_all:
-        commit(invalidate=["books"])
+        commit(invalidate=["books", "books:members"])
         assert cache_status(client) == HIT
         commit_all()
     assert cache_status(client) == STORED
