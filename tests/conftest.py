@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -29,11 +30,16 @@ from tests.waiting import PATIENCE, patient
 def pytest_configure() -> None:
     """Give each worker of pytest-xdist its own ports, free or not: a server may be down for now.
 
-    And give servers more time to start, and to stop, than their users want to wait.
+    And give servers more time to start, and to stop, than their users want to wait, and any time
+    to examples of hypothesis: a busy machine needs it.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     process.PORTS = process.PORTS[worker :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
     process.Server.timeout = PATIENCE
+    hypothesis.settings.register_profile(
+        "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture

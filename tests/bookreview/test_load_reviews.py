@@ -1,11 +1,11 @@
 """Loads of reviews: the sums of books stay right, also after interruptions and other writes."""
 
 import csv
+import fcntl
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from app.extensions import db
 from tests.app.loading.csv_load import Load, load_command, map_options, reasons
+from tests.waiting import PATIENCE, wait_until
 
 DATA = Path(__file__).parent.parent / "data"
 HEAD = "book_id,rating,reviewer,text,source_id\n"
@@ -202,11 +203,13 @@ def start_load(database: str) -> Callable[[Path], subprocess.Popen[str]]:
 
 
 def wait_for_batch(app: Flask, process: subprocess.Popen[str]) -> None:
+    def has_rows() -> bool:
+        db.session.rollback()
+        assert process.poll() is None, process.communicate()
+        return bool(db.session.scalar(text("SELECT count(*) FROM review")))
+
     with app.app_context():
-        while not db.session.scalar(text("SELECT count(*) FROM review")):
-            db.session.rollback()
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.005)
+        wait_until(has_rows)
 
 
 @pytest.mark.parametrize("sent_signal", [signal.SIGINT, signal.SIGKILL])
@@ -216,10 +219,17 @@ def test_an_interrupted_load_leaves_whole_batches_and_can_be_run_again(
     for _ in range(7):
         book()
     path.write_text(HEAD + "".join(make_rows()))
-    process = start_load(path)
-    wait_for_batch(app, process)
-    process.send_signal(sent_signal)
-    out, err = process.communicate(timeout=60)
+    pipe = path.with_name("pipe")
+    os.mkfifo(pipe)
+    # Opened for both directions, it never ends, and so the load does not end before the signal.
+    with os.fdopen(os.open(pipe, os.O_RDWR), "w") as file:
+        fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, path.stat().st_size)
+        file.write(path.read_text().removesuffix("\n"))
+        file.flush()
+        process = start_load(pipe)
+        wait_for_batch(app, process)
+        process.send_signal(sent_signal)
+        out, err = process.communicate(timeout=PATIENCE)
     done = sum(count for count, _ in sums(app).values())
     assert done % 1_000 == 0
     assert 0 < done < ROWS

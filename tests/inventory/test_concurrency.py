@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 Send = Callable[[int], Any]
 
 
@@ -36,7 +38,7 @@ def simultaneously(send: Send, count: int) -> list[Any]:
     ready = threading.Barrier(count)
 
     def run(number: int) -> Any:
-        ready.wait(30)
+        ready.wait(PATIENCE)
         return send(number)
 
     with ThreadPoolExecutor(count) as pool:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from app.extensions import db
 from tests.app.loading.csv_load import ROOT, SECRET, Load, load_command
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def run(sqlite_database: str, tmp_path: Path) -> Callable[[str], subprocess.Comp
             capture_output=True,
             check=False,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
 
     return run

@@ -6,12 +6,12 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
 from app.loading.files import Input, LoadError
 from tests.app.loading.csv_load import EMMA, HEAD, ROOT, SECRET
+from tests.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -134,10 +134,9 @@ def test_an_interruption_ends_a_load_that_waits_for_its_input(app, sqlite_databa
         file.write("title,author,source_id\n")
         file.writelines(f"Emma,Jane Austen,e{n}\n" for n in range(1_500))
         file.flush()
-        while not titles():
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.01)
+        wait_until(lambda: titles() or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out[:12]) == (130, "loaded 1000,"), err
     assert "Interrupted after line 1001." in err
