@@ -62,7 +62,8 @@ def create_app(settings: Settings) -> Flask:
     app.before_request(contract.check_request)
     graphql_bp = graphql.create_blueprint(schema)
     shop = figures.create_blueprint(
-        {"books": Book, "reviews": Review, "products": Product}, cache_tags=("books", "products")
+        {"books": Book, "reviews": Review, "products": Product},
+        cache_tags=("books", "products:members"),
     )
     for blueprint in (health.bp, openapi.bp, bookreview, pages, inventory, shop, graphql_bp):
         app.register_blueprint(blueprint)
