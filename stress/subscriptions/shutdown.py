@@ -154,14 +154,19 @@ def measure_shutdown(
                 began = time.monotonic()
                 losses.exit_code = _signal(service, how)
                 losses.seconds = time.monotonic() - began
-                time.sleep(0.5)
+                wait_until(lambda: all(_ended(record, began) for record in records), TIMEOUT)
     losses.outcomes = load.outcomes
     for record in records:
-        ends = [end for end in record.closed if end[0] >= began]
+        ends = _ended(record, began)
         at, reason = ends[0] if ends else (began + TIMEOUT, "none")
         losses.closed[f"{record.protocol} {reason}"] += 1
         losses.notified_within = max(losses.notified_within, at - began)
     return losses
+
+
+def _ended(record: SubscriberRecord, began: float) -> list[tuple[float, str]]:
+    """Return when and how connections of a subscriber have ended since the signal."""
+    return [end for end in list(record.closed) if end[0] >= began]
 
 
 def _signal(service: LiveService, how: str) -> int | None:

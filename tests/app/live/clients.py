@@ -14,8 +14,10 @@ import psutil
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-TIMEOUT = 10.0
-"""Seconds after which an expected message counts as missing."""
+from tests.waiting import PATIENCE
+
+PINGS = PATIENCE // 15
+"""A stream without an event sends a comment every fifteen seconds: the event is missing then."""
 EVENT = "{ cursor review { id bookId rating reviewer text createdAt } }"
 SUBSCRIBE = f"""
 subscription($book: ID, $after: String) {{ reviewAdded(bookId: $book, after: $after) {EVENT} }}
@@ -35,7 +37,8 @@ class WebSocketClient:
             compression=None,
             proxy=None,
             ping_interval=None,
-            close_timeout=5,
+            open_timeout=PATIENCE,
+            close_timeout=30,
             max_size=None,
             legacy=True,
             **given,
@@ -57,13 +60,14 @@ class WebSocketClient:
         """Send any message."""
         self.connection.send(message)
 
-    def next(self, timeout: float = TIMEOUT) -> Any:
+    def next(self, timeout: float = PATIENCE) -> Any:
         """Return the next message that is not a ping."""
         if self._pending is not None:
             message, self._pending = self._pending, None
             return message
+        deadline = time.monotonic() + timeout
         while True:
-            message = json.loads(self.connection.recv(timeout))
+            message = json.loads(self.connection.recv(max(0.0, deadline - time.monotonic())))
             if message != {"type": "ping"}:
                 return message
             self.send(type="pong")
@@ -85,7 +89,7 @@ class WebSocketClient:
         self.start(query, name, **{"after": self._server.cursor(), **variables})
         return self
 
-    def event(self, name: str = "1", timeout: float = TIMEOUT) -> Any:
+    def event(self, name: str = "1", timeout: float = PATIENCE) -> Any:
         """Return the next message, which must be an event of this subscription."""
         message = self.next(timeout)
         assert (message["type"], message["id"]) == ("next", name), message
@@ -114,7 +118,7 @@ class WebSocketClient:
         assert self.next() == {"id": name, "type": "complete"}
         return message["payload"]
 
-    def wait_closed(self, timeout: float = TIMEOUT) -> tuple[int, str]:
+    def wait_closed(self, timeout: float = PATIENCE) -> tuple[int, str]:
         """Wait until the connection is closed; return the close code and the reason."""
         deadline = time.monotonic() + timeout
         with contextlib.suppress(ConnectionClosed):
@@ -167,7 +171,7 @@ class EventStreamClient:
         elif method == "GET" and "?" not in path:
             parameters = {"query": query, "variables": json.dumps(variables)}
             path += "?" + urlencode(parameters)
-        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
         self._connection.request(method, path, body, named)
         self._port = self._connection.sock.getsockname()[1]
         self._server = server
@@ -207,11 +211,15 @@ class EventStreamClient:
     def next(self) -> tuple[str, Any]:
         """Return the type and the data of the next event; comments are skipped."""
         found: dict[str, str] = {}
+        pings = 0
         for line in self.lines():
             if line and not line.startswith(":"):
                 name, _, value = line.partition(": ")
                 found[name.rstrip(":")] = value
-            elif not line and found:
+            elif line:
+                pings += 1
+                assert pings < PINGS, "no event"
+            elif found:
                 data = found.get("data")
                 return found["event"], json.loads(data) if data else None
         return "end", None

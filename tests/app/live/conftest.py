@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,9 +14,10 @@ import pytest
 from flask import Flask
 
 from stack.servers import Redis
-from tests.app.live.clients import TIMEOUT, EventStreamClient, WebSocketClient
+from tests.app.live.clients import EventStreamClient, WebSocketClient
 from tests.app.live.event_listener import Listener
 from tests.app.live.followed_log import FollowedLog
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[3]
 
@@ -91,14 +91,7 @@ def keys() -> Callable[..., str]:
 def until() -> Callable[[Callable[[], Any]], Any]:
     """Wait until a condition holds, and return its value."""
 
-    def wait(condition: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + TIMEOUT
-        while not (value := condition()):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        return value
-
-    return wait
+    return wait_until
 
 
 @pytest.fixture
@@ -116,11 +109,12 @@ def listen() -> Iterator[Callable[[Flask], Listener]]:
 
     yield start
     for listener in running:
-        began = time.monotonic()
         listener.reader.stop()
-        assert time.monotonic() - began < 1.4
     started = set(threading.enumerate()) - before
-    assert "events" not in {thread.name for thread in started}
+    for thread in started:
+        if thread.name == "events":
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
 
 
 @pytest.fixture

@@ -18,11 +18,10 @@ from app.extensions import db
 from app.live.event_reader import POLL_SECONDS, EventReader
 from app.services import services_of
 from stack.servers import Redis
+from tests.waiting import PATIENCE, wait_until
 
 BOOK = {"title": "Emma", "author": "Jane Austen"}
 REVIEW = {"rating": 4, "reviewer": "Ana", "text": "Read in one night."}
-STREAM_SECONDS = 0.4
-"""An event arrives through the stream within this time, even on a busy machine."""
 DATABASE_SECONDS = POLL_SECONDS + 1.0
 """An event that never reached Redis arrives within this time."""
 
@@ -55,14 +54,14 @@ class Listener:
     def positions(self) -> list[int]:
         return [event.position for event in self.events]
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 8.0) -> float:
+    def wait(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> float:
         """Wait until the condition holds; return the seconds that it took."""
         began = time.monotonic()
         with self.changed:
             assert self.changed.wait_for(condition, seconds), (self.positions, self.resets)
         return time.monotonic() - began
 
-    def wait_for(self, position: int, seconds: float = 8.0) -> float:
+    def wait_for(self, position: int, seconds: float = PATIENCE) -> float:
         return self.wait(
             lambda: bool(self.events) and self.events[-1].position >= position, seconds
         )
@@ -118,13 +117,6 @@ def record_queries(app: Flask, after_each: Callable[[], Any] = lambda: None) -> 
     with app.app_context():
         sqlalchemy_event.listen(autocommit_engine(), "after_cursor_execute", record)
     return queries
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 8.0) -> None:
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds
-        time.sleep(0.01)
 
 
 def wait_for_blocked(server: Redis, readers: int = 1) -> None:

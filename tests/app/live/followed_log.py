@@ -13,6 +13,7 @@ from app.extensions import db
 from app.live.event_reader import EventReader
 from app.live.hub import Hub
 from app.services import services_of
+from tests.waiting import PATIENCE
 
 TOPIC = "book:1:reviews"
 OTHER = "book:2:reviews"
@@ -64,11 +65,11 @@ class FollowedLog:
                 yield event
 
     async def positions(self, followed: Any, count: int) -> list[int]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             return [(await anext(followed)).position for _ in range(count)]
 
     async def waiting(self, count: int) -> None:
         """Wait until this number of followers waits for events."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while sum(map(len, self.hub.waiters.values())) != count:
                 await asyncio.sleep(0.005)

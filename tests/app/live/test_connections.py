@@ -18,6 +18,7 @@ from app.live.connection import (
     ClientConnection,
 )
 from app.live.registry import FORBIDDEN, SERVICE_RESTART, TRY_AGAIN_LATER, ConnectionRegistry
+from tests.waiting import PATIENCE
 
 KEY = ActiveKey("0123456789ab", b"", frozenset())
 EARLIEST_PING = PING_INTERVAL_SECONDS * (1 - PING_JITTER)
@@ -96,7 +97,7 @@ def test_a_silent_websocket_gets_a_ping_and_is_then_aborted():
             check_after(registry, connection, IDLE_TIMEOUT_SECONDS - 1)
             assert registry.connections.total == 1
             check_after(registry, connection, IDLE_TIMEOUT_SECONDS + 1)
-            await asyncio.wait([task], timeout=10)
+            await asyncio.wait([task], timeout=PATIENCE)
             assert task.done()
             assert connection.close_reason == "ping timeout"
             assert registry.connections.total == 0
@@ -147,7 +148,7 @@ def test_a_client_that_does_not_read_is_aborted(kind):
             await settle()
             assert not task.done()
             registry.check(connection.sent_at + WRITE_TIMEOUT_SECONDS + 1)
-            await asyncio.wait([task], timeout=10)
+            await asyncio.wait([task], timeout=PATIENCE)
             assert connection.close_reason == "slow reader"
             assert (peer.received, registry.connections.total) == ([], 0)
 
@@ -159,7 +160,7 @@ def test_shutdown_closes_all_connections_and_rejects_new_ones():
         peer, registry = Peer(), ConnectionRegistry(none_revoked)
         async with served(registry, peer.connect()) as task:
             registry.shut_down()
-            await asyncio.wait([task], timeout=10)
+            await asyncio.wait([task], timeout=PATIENCE)
             assert peer.received[-1] == {
                 "type": "websocket.close",
                 "code": SERVICE_RESTART,
@@ -244,7 +245,7 @@ def test_only_connections_of_a_revoked_key_are_closed():
             for connection in connections[:2]:
                 registry.reassign(connection, Client(f"key {connection.authorization}", KEY))
             await registry.close_revoked()
-            await asyncio.wait([tasks[1]], timeout=10)
+            await asyncio.wait([tasks[1]], timeout=PATIENCE)
             assert [task.done() for task in tasks] == [False, True, False]
             assert peers[1].received[-1]["code"] == FORBIDDEN
 

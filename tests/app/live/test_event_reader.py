@@ -1,5 +1,6 @@
 """The event reader without Redis: every event once, in order, from the database."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event as ThreadEvent
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import single_flight
 from app.config import THREADS
+from app.live.event_reader import JOIN_TIMEOUT_SECONDS
 from app.live.hub import RING_SIZE
 from stack.servers import Postgres
 from tests.app.live.event_listener import (
@@ -18,9 +21,9 @@ from tests.app.live.event_listener import (
     Listener,
     execute_sql,
     record_queries,
-    wait_until,
     write_event,
 )
+from tests.waiting import PATIENCE, shortest, wait_until
 
 
 def test_the_first_reset_has_the_newest_events(app, listen):
@@ -80,12 +83,13 @@ def test_catch_up_delivers_everything_committed_before_it(app, listen):
         assert listener.positions[-1] == number
 
 
-def test_a_hundred_simultaneous_catch_ups_cost_a_few_queries(app):
+def test_a_hundred_simultaneous_catch_ups_cost_a_few_queries(app, monkeypatch):
     """The first query is delayed until all have called; it began too early for the others."""
+    monkeypatch.setattr(single_flight, "WAIT_SECONDS", PATIENCE)
     listener = Listener(app)
     listener.reader.catch_up()
     here, all_here = Semaphore(0), ThreadEvent()
-    queries = record_queries(app, lambda: all_here.wait(5))
+    queries = record_queries(app, lambda: all_here.wait(PATIENCE))
 
     def catch_up(_: int) -> None:
         here.release()
@@ -94,11 +98,23 @@ def test_a_hundred_simultaneous_catch_ups_cost_a_few_queries(app):
     with ThreadPoolExecutor(100) as pool:
         done = [pool.submit(catch_up, n) for n in range(100)]
         for _ in done:
-            assert here.acquire(timeout=5)
+            assert here.acquire(timeout=PATIENCE)
         all_here.set()
         for each in done:
             each.result()
     assert 2 <= len(queries) <= 4
+
+
+def test_a_reader_ends_soon(app):
+    def seconds_to_stop() -> float:
+        listener = Listener(app)
+        listener.reader.start()
+        listener.wait(lambda: bool(listener.resets))
+        began = time.monotonic()
+        listener.reader.stop()
+        return time.monotonic() - began
+
+    assert shortest(seconds_to_stop, 1) < JOIN_TIMEOUT_SECONDS
 
 
 def test_a_log_with_another_name_causes_a_reset(app, listen):

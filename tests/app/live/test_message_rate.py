@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from tests.app.server.attackers import cuts
+from tests.waiting import PATIENCE
 
 LARGE = json.dumps({"type": "pong", "payload": {"text": "x" * 130_000}})
 SUBSCRIBE = {
@@ -53,14 +54,17 @@ def test_one_client_that_repeats_messages_takes_little_of_the_processor(
     client = websocket(live).init()
     process, connection = psutil.Process(client.worker), client.connection.socket
     repeated = b"".join(map(frame, REPEATED[what])) * 20
-    counted, used = cuts(live), processor_seconds(process)
-    until, waiting = time.monotonic() + ATTACK_SECONDS, repeated
-    while time.monotonic() < until:
+    counted, used = cuts(live)["websocket", "rate"], processor_seconds(process)
+    began, waiting = time.monotonic(), repeated
+    # On a busy machine it takes longer to exceed the rate.
+    while (seconds := time.monotonic() - began) < ATTACK_SECONDS or (
+        cuts(live)["websocket", "rate"] == counted and seconds < PATIENCE
+    ):
         try:
             waiting = waiting[connection.send(waiting, socket.MSG_DONTWAIT) :] or repeated
         except BlockingIOError:  # the server does not read
             time.sleep(0.01)
         assert live.request("GET", "/healthz")[0] == 200
-    assert processor_seconds(process) - used < ATTACK_SECONDS / 2
-    assert cuts(live)["websocket", "rate"] > counted["websocket", "rate"]
+    assert processor_seconds(process) - used < seconds / 2
+    assert cuts(live)["websocket", "rate"] > counted
     client.reset()

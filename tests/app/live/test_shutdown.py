@@ -6,6 +6,8 @@ from contextlib import closing, suppress
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 
 @pytest.mark.parametrize("requests", [0, 1])
 def test_an_idle_connection_does_not_delay_the_shutdown(
@@ -13,7 +15,7 @@ def test_an_idle_connection_does_not_delay_the_shutdown(
 ):
     path = shutil.copy(migrated_sqlite, tmp_path / "bookstall.db")
     server = serve_live(DATABASE_URL=f"sqlite:///{path}")
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as idle:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)) as idle:
         idle.connect()
         for _ in range(requests):
             idle.request("GET", "/healthz")
