@@ -1,5 +1,6 @@
 """What the configuration, the shutdown and live connections use of gunicorn's ASGI worker."""
 
+import errno
 import logging
 import os
 import resource
@@ -87,6 +88,6 @@ class AsgiWorker:
         """Return whether a connection could be accepted: uvloop closes those that cannot be."""
         try:
             os.close(os.dup(self.listeners[0].fileno()))
-        except OSError:
-            return False
+        except OSError as error:  # after stop() the listener is closed
+            return error.errno not in {errno.EMFILE, errno.ENFILE}
         return True

@@ -189,6 +189,8 @@ def test_a_stop_loses_neither_counts_nor_lines(module, service, sqlite_database,
         server.terminate()
         assert server.wait() == 0
         assert (counted(server), logged(server)) == (40, 40)
+        # Nor was it written because of a warning.
+        assert '"level":"warning","logger":"app.server' not in server.log.read_text()
 
 
 def test_a_worker_that_ends_after_its_requests_loses_neither_counts_nor_lines(start):
