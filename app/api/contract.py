@@ -16,7 +16,7 @@ from app.errors import NotAcceptable, Unprocessable
 from app.http.accept import JSON, accepts_json
 from app.http.preconditions import check_preconditions
 from app.http.problems import as_api_error, buffered_problem
-from app.http.request import ENVIRON, query_string, read_body, read_query
+from app.http.request import query_string, read_body, read_query, request_path
 from app.http.response import BufferedResponse, Environ
 from app.http.route_options import ResponseContract, View, options_of, set_options
 from app.json import encode
@@ -98,7 +98,7 @@ def response(
             document = _page(result, names) if paged else {n: getattr(result, n) for n in names}
             response = Response(encode(document), contract.status, mimetype=JSON)
             if paged and result.next_cursor:
-                url = _next_page(ENVIRON.get()["PATH_INFO"], query_string()) + result.next_cursor
+                url = _next_page(request_path(), query_string()) + result.next_cursor
                 response.headers["Link"] = f'<{url}>; rel="next"'
             if version_etag:
                 response.headers["ETag"] = f'"{result.version}"'
@@ -135,22 +135,18 @@ def _page(page: Any, names: list[str]) -> dict[str, Any]:
 
 
 def _items(page: Any, names: list[str]) -> list[dict[str, Any]]:
-    """Return the rows as objects with the fields ``names``.
+    """Return the rows as objects with the fields ``names``, which the query selects first.
 
     marshmallow would call each field of each row, which orjson does not need.
     """
     if not page.items:
         return []
-    wanted, columns = set(names), [str(name) for name in page.items[0]._fields]
-    if set(columns) == wanted:
-        return list(map(dict, map(zip, repeat(columns), page.items)))
-    if not wanted <= set(columns):
+    columns = page.items[0]._fields
+    shown = columns[: len(names)]
+    if set(shown) != set(names):
         raise TypeError(f"the query selects {columns}, but the schema has {sorted(names)}")
-    # Some queries also select sort keys that are not part of the schema.
-    return [
-        {column: value for column, value in zip(columns, row, strict=True) if column in wanted}
-        for row in page.items
-    ]
+    # zip() ends with ``shown``: some queries also select sort keys.
+    return list(map(dict, map(zip, repeat(shown), page.items)))
 
 
 @lru_cache(maxsize=1_024)

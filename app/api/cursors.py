@@ -20,7 +20,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db.reads import Row
 from app.errors import BadRequest
-from app.http.request import ENVIRON, query_string, read_query
+from app.http.request import query_string, read_query, request_path
 from app.json import encode
 from app.services import current_services
 
@@ -77,7 +77,7 @@ def _signer_with(secret_key: str) -> Signer:
 
 def _list_digest(list_name: str | None) -> str:
     # A name never equals a path, which begins with a slash.
-    identity = list_name or _list_of_request(ENVIRON.get()["PATH_INFO"], query_string())
+    identity = list_name or _list_of_request(request_path(), query_string())
     return _digest(identity)
 
 

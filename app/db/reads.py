@@ -13,13 +13,14 @@ from sqlalchemy import Dialect, Engine
 from sqlalchemy.sql import CompoundSelect, Select
 
 from app.db.engine import autocommit_engine
+from app.db.types import Money
 
 PRIVATE_NAMES = ("sqlalchemy:Connection._handle_dbapi_exception",)
 """What this module uses of SQLAlchemy beyond its documentation."""
 
 Statement = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 Row = Any
-"""A named tuple with the columns of its statement."""
+"""A named tuple with the columns of its statement; amounts of money are texts, as in JSON."""
 Process = Callable[[Any], Any]
 
 
@@ -83,7 +84,9 @@ class CompiledRead:
     def _describe(self, description: Sequence[Any]) -> _Columns:
         row_type = namedtuple("Row", [column[0] for column in description])  # type: ignore[misc]
         processors = [
-            kind.dialect_impl(self._dialect).result_processor(self._dialect, column[1])
+            kind.as_text
+            if isinstance(kind, Money)
+            else kind.dialect_impl(self._dialect).result_processor(self._dialect, column[1])
             for kind, column in zip(self._types, description, strict=True)
         ]
         found = [(index, each) for index, each in enumerate(processors) if each is not None]

@@ -47,6 +47,12 @@ def environ_of(scope: Mapping[str, Any]) -> Environ:
     return environ
 
 
+def request_path() -> str:
+    """Return the path of the current request, as the routes see it: with one slash in front."""
+    sent: str = ENVIRON.get()["PATH_INFO"]
+    return "/" + sent.encode("latin-1").decode(errors="replace").lstrip("/")
+
+
 def query_string() -> bytes:
     """Return the query string of the current request, as it was sent."""
     text: str = ENVIRON.get().get("QUERY_STRING", "")

@@ -135,3 +135,12 @@ def test_a_cursor_with_added_characters_is_rejected(client, cursor, added):
     for changed in (f"{cursor}{added}", f"{added}{cursor}", f"{cursor[:9]}{added}{cursor[9:]}"):
         response = client.get("/books", query_string={"cursor": changed})
         assert response.status_code == 400, changed
+
+
+def test_the_link_of_a_path_with_two_slashes_names_no_other_host(client, book):
+    for _ in range(2):
+        book()
+    response = client.get("/books?limit=1", environ_overrides={"PATH_INFO": "//books"})
+    assert response.headers["Link"].startswith("</books?limit=1&cursor=")
+    following = client.get(f"/books?cursor={response.json['next_cursor']}")
+    assert following.status_code == 200

@@ -1,5 +1,6 @@
 """The decorators of views: the options that they declare, and the schemas that they reject."""
 
+from collections import namedtuple
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ from marshmallow import Schema, fields
 
 from app.api.contract import arguments, response
 from app.api.fields import BoundedInteger, Price, QuerySchema
+from app.api.pagination import Page
 from app.auth.api_keys import checks_write_access_itself, scope
 from app.cache.tags import cached
 from app.http.route_options import DEFAULTS, ResponseContract, RouteOptions, options_of
@@ -99,3 +101,11 @@ def test_fields_that_are_encoded_without_dump_are_accepted():
             }
         ),
     )
+
+
+@pytest.mark.parametrize("columns", ["id", "id shelf name", "id shelf"])
+def test_a_query_that_does_not_select_the_fields_first_is_a_bug(columns):
+    row = namedtuple("Row", columns.split())(*range(len(columns.split())))
+    list_lamps = response(200, LampSchema, paged=True)(lambda: Page([row], None))
+    with pytest.raises(TypeError, match="the query selects"):
+        list_lamps()
