@@ -23,7 +23,7 @@ class Command:
     def __init__(self, terminal: Terminal, step: Step, *, started: bool = False) -> None:
         self._terminal = terminal
         self._step = step
-        self._position = len(terminal.text)
+        self._position = terminal.text.rfind(STARTED) if step.continues else len(terminal.text)
         self._commands = terminal.commands
         # Input of a program that already runs, or a key, starts no command.
         self._input = started or terminal.busy

@@ -75,6 +75,8 @@ class Performance:
         self._began = time.monotonic()
         for verb, value in step.actions:
             getattr(self, f"_{verb}")(self._filled(value), step)
+        if step.continues:
+            self._follow(Command(self._terminals[step.pane - 1], step, started=True), step)
         self._look()
         while self._take.film_time(self._now()) < speech:
             self._pass(TICK)

@@ -21,6 +21,8 @@
           in: 2                             # the window or terminal, if there are two
         - run: "redis-server ..."           # a command that is not shown; it must succeed
 
+With `expect` or `until` and no verb, a step follows the command that still runs; all of its output
+counts.
 A step needs none of these, but one. Verbs of a page run in the order in which they are written.
 A typed command without `expect` and `until` must exit with 0.
 """
@@ -78,6 +80,11 @@ class Step:
     within: float = 20
     lapse: float = 1
     pane: int = 1
+
+    @property
+    def continues(self) -> bool:
+        """Return whether it follows the command of an earlier step."""
+        return not self.actions and (bool(self.expect) or self.until != PROMPT)
 
 
 @dataclass(frozen=True)
@@ -150,11 +157,11 @@ def step(scene: str, number: int, entry: Any) -> Step:
     check_keys(entry, STEP_KEYS, where)
     actions = tuple((key, value) for key, value in entry.items() if key in VERBS)
     verbs = [verb for verb, _ in actions]
-    if not entry.get("say") and not actions:
+    if not actions and not any(entry.get(word) for word in ("say", "expect", "until")):
         raise StoryboardError(f"{where} does nothing")
     if "type" in verbs and len(verbs) > 1:
         raise StoryboardError(f"{where}: `type` needs a step of its own")
-    if {"expect", "until"} & entry.keys() and not {"type", "press"} & set(verbs):
+    if {"expect", "until"} & entry.keys() and verbs and not {"type", "press"} & set(verbs):
         raise StoryboardError(f"{where}: `expect` and `until` need `type` or `press`")
     if not 1 <= entry.get("in", 1) <= 2:  # noqa: PLR2004  # there is room for two
         raise StoryboardError(f"{where}: `in` is 1 or 2")

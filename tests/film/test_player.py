@@ -179,3 +179,11 @@ def test_what_left_its_session_ends_with_the_film(play, location):
     location.close()
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     assert not location.folder.exists()
+
+
+def test_a_step_without_a_verb_follows_the_command_that_still_runs(play):
+    command = "for i in 1 2; do echo line $i; sleep 0.3; done; echo the end"
+    steps = [{"type": command, "until": "line 1"}, {"until": "line 2"}]
+    takes = play(*steps, {"expect": r"line 1\n[\s\S]*^the end$"})
+    assert "the end" in screen(takes[-1])
+    assert "expected 'three' and then the prompt" in message(play, *steps, {"expect": "three"})
