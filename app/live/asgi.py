@@ -100,6 +100,7 @@ class AsgiApp:
         await asyncio.to_thread(self._reader.stop)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._bridge.drained(), DRAIN_SECONDS)
+        await self._bridge.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     def _on_events(self, events: Sequence[Event]) -> None:

@@ -46,6 +46,8 @@ class CurrentResponses(Protocol):
     async def find(self, key: str, client: Client) -> MemoryEntry[Any] | None:
         """Return a response that is current at a moment after the call; None if there is none."""
 
+    async def close(self) -> None: ...
+
 
 class LocalResponses:
     """Responses of SQLite without Redis."""
@@ -55,6 +57,9 @@ class LocalResponses:
 
     async def find(self, key: str, _: Client) -> MemoryEntry[Any] | None:
         return self._cache.find(key)
+
+    async def close(self) -> None:
+        pass
 
 
 class RedisResponses:
@@ -98,6 +103,9 @@ class RedisResponses:
         entry.validity = current
         return entry
 
+    async def close(self) -> None:
+        await self._redis.close()
+
     async def _recheck(
         self, cached: CachedResponse, tags: Sequence[str], calls: Mapping[str, Call]
     ) -> CachedResponse | None:
@@ -137,6 +145,10 @@ class MemoryHits:
         except Exception:
             log.exception("error while a response in memory was looked for")
             return None
+
+    async def close(self) -> None:
+        """Close what the responses hold open."""
+        await self._responses.close()
 
     async def _respond(self, scope: Mapping[str, Any]) -> BufferedResponse | None:
         environ = environ_of(scope)

@@ -60,6 +60,11 @@ class WsgiBridge:
         finally:
             self._in_flight -= 1
 
+    async def close(self) -> None:
+        """Close what only running requests need."""
+        if self._hits is not None:
+            await self._hits.close()
+
     async def drained(self) -> None:
         """Return when no request is in flight."""
         while self._in_flight:

@@ -66,7 +66,10 @@ class BatchedClient:
     def __init__(self, client: RedisClient) -> None:
         self._client = client
         pool = ConnectionPool.from_url(client.url, retry=Retry(NoBackoff(), 0), protocol=2)
-        self._new_connection = partial(pool.connection_class, **pool.connection_kwargs)
+        options = pool.connection_kwargs
+        # One timeout for the whole exchange is cheaper than one for each of its steps.
+        self._timeout = options.pop("socket_timeout", None) or TIMEOUT_SECONDS
+        self._new_connection = partial(pool.connection_class, **options)
         self._connection: AbstractConnection | None = None
         self._run_id = ""
         self._next = _Batch()
@@ -88,6 +91,13 @@ class BatchedClient:
             self._sender = loop.create_task(self._send_batches())
         return await waiter
 
+    async def close(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(RedisError, OSError):
+                await connection.disconnect(nowait=True)
+
     async def _send_batches(self) -> None:
         while self._next.waiters:
             batch, self._next = self._next, _Batch()
@@ -104,8 +114,10 @@ class BatchedClient:
         self._sender = None
 
     async def _exchange(self, batch: _Batch) -> Values:
+        if not self._client.breaker.closed:
+            raise RedisUnavailable("unavailable")
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._timeout):
                 connection = self._connection or await self._connect()
                 keys = [full_key(self._run_id, key) for key in batch.keys]
                 commands = [("MGET", *keys), *(call.command for call in batch.calls.values())]
@@ -133,10 +145,7 @@ class BatchedClient:
 
     async def _disconnect(self, reason: str) -> RedisUnavailable:
         """Drop the connection, as invalidations may have been missed; the next batch opens one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(RedisError, OSError):
-                await connection.disconnect(nowait=True)
+        await self.close()
         self._client.on_lost()
         return RedisUnavailable(reason)
 
