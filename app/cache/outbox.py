@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import JSON, ColumnElement, Engine, Row, delete, insert, select, update
+from sqlalchemy import JSON, ColumnElement, Engine, Row, delete, false, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.cache.tags import collapse_tags
@@ -33,6 +33,9 @@ class Outbox(Base):
     tags: Mapped[list[str]] = mapped_column(JSON)
     unreachable: Mapped[bool] = mapped_column("held", key="unreachable", default=False)
     """The writer could not reach Redis, and may skip it for up to a second: see lease.py."""
+    fine: Mapped[bool] = mapped_column(server_default=false())
+    """Whether the tags include the fine ones. After a row without this column, as an older release
+    writes it, a trigger adds one with the tag ALL."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
 
 
@@ -41,7 +44,7 @@ UNDELIVERED = select(Outbox.id, Outbox.tags, Outbox.unreachable).order_by(Outbox
 
 def add(tags: Sequence[str], *, unreachable: bool) -> int:
     """Add a row to the current transaction and return its id."""
-    values = {"tags": collapse_tags(tags), "unreachable": unreachable}
+    values = {"tags": collapse_tags(tags), "unreachable": unreachable, "fine": True}
     statement = insert(Outbox).values(values).returning(Outbox.id)
     return db.session.execute(statement).scalar_one()
 

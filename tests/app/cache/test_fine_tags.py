@@ -15,8 +15,8 @@ from tests.app.cache.steps import (
     cache_status,
     execute,
     review_count,
-    wait_until,
 )
+from tests.waiting import wait_until
 
 PATH = "/books?limit=1"
 

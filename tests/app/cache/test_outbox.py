@@ -4,11 +4,14 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from app.cache.lease import LEASE_SECONDS
 from app.extensions import db
 from app.services import services_of
 from tests.app.cache.steps import (
     BOOK,
+    HIT,
     ROOT,
     STORED,
     add_review,
@@ -16,7 +19,7 @@ from tests.app.cache.steps import (
     outbox_size,
     stale_seconds,
 )
-from tests.waiting import shortest
+from tests.waiting import patient, shortest, wait_until
 
 STALE_SECONDS = LEASE_SECONDS + 0.5
 
@@ -82,4 +85,33 @@ def test_without_redis_old_rows_are_removed(make_app, database):
         connection.exec_driver_sql("UPDATE outbox SET created_at = '2020-01-01 00:00:00'")
     services_of(app).outbox_purger.next_purge_at = 0.0
     client.post("/books", json=BOOK)
+    assert outbox_size(app) == 1
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_write_of_a_release_without_fine_tags_invalidates_all_lists(
+    kind, request, make_app, server
+):
+    """Its worker may run beside ours for a moment, and knows the guard tags only."""
+    app = make_app(request.getfixturevalue(f"{kind}_database"), redis_url=patient(server.url))
+    client = app.test_client()
+    client.post("/books", json=BOOK)
+    assert [cache_status(client) for _ in range(2)] == [STORED, HIT]
+    with app.app_context(), db.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO book (title, author, folded, review_count, rating_sum, created_at) "
+            "SELECT title, author, folded, 0, 0, created_at FROM book"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO outbox (tags, held, created_at) "
+            """SELECT '["books"]', false, created_at FROM book LIMIT 1"""
+        )
+    assert outbox_size(app) == 2
+    wait_until(lambda: len(client.get("/books").json["items"]) == 2)
+    assert outbox_size(app) == 0
+
+
+def test_a_write_of_this_release_adds_no_row_for_all_tags(make_app, database):
+    app = make_app(database)  # without Redis the rows stay
+    app.test_client().post("/books", json=BOOK)
     assert outbox_size(app) == 1
