@@ -26,12 +26,12 @@ from tests.app.events.steps import (
 from tests.waiting import PATIENCE
 
 
-def test_the_payload_of_a_review_is_what_the_api_returns(app, book):
-    emma = book()
+def test_the_payload_of_a_review_is_what_the_api_returns_and_the_title_of_its_book(app, book):
+    emma = book(title="Emma")
     review = post_review(app, emma).json
     (event,) = read_all(app)
     assert (event.position, event.topic) == (1, f"book:{emma}:reviews")
-    assert orjson.loads(event.payload) == review
+    assert orjson.loads(event.payload) == {**review, "book_title": "Emma"}
 
 
 def test_other_writes_and_rejected_ones_append_no_event(app, client, book):
