@@ -17,12 +17,16 @@ SCALE = 1.5
 FIND = """(what) => {
   if (/^[#.\\[]/.test(what)) return document.querySelector(what);
   const shown = (e) => e.getClientRects().length && (e.innerText || e.value || "").trim();
-  const all = [...document.querySelectorAll("body *")].filter(shown).reverse();
+  const all = [...document.querySelectorAll("body *")].filter(shown);
   const text = (e) => shown(e).replace(/\\s+/g, " ");
-  const can = "a, button, summary, select, option, label, input, [role=button], [role=tab]";
-  return all.find((e) => e.matches(can) && text(e) === what) || all.find((e) => text(e) === what)
-    || all.find((e) => e.matches(can) && text(e).includes(what))
-    || all.find((e) => text(e).includes(what));
+  const can = (e) => e.matches("a, button, summary, select, label, [role=button], [role=tab]");
+  const innermost = (test) => {
+    const found = all.filter(test);
+    return found.find((e) => !found.some((other) => other !== e && e.contains(other)));
+  };
+  return innermost((e) => can(e) && text(e) === what) || innermost((e) => text(e) === what)
+    || innermost((e) => can(e) && text(e).includes(what))
+    || innermost((e) => text(e).includes(what));
 }"""
 KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "Escape": (27, ""), "PageDown": (34, "")}
 SETTLE = 0.5
@@ -77,9 +81,11 @@ class PageWindow:
         pointer = (self._pointer[0] / width, self._pointer[1] / height) if self._moved else None
         return Window(self._address, self._image, pointer)
 
-    def shows(self, expression: str) -> bool:
-        """Return whether the text of the page matches."""
-        return re.search(expression, self.text()) is not None
+    def found(self, expression: str) -> str | None:
+        """Return the line of the page's text that matches first, or None."""
+        match = re.search(expression, self.text())
+        lines = match.group().strip().splitlines() if match else None
+        return lines[0] if lines else None
 
     def text(self) -> str:
         """Return the visible text of the page."""

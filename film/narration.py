@@ -32,7 +32,12 @@ SPOKEN = {
     r"\bHTTP\b": "H T T P",
     r"\bETag\b": "E tag",
     r"/(?=[a-z])": " slash ",
-    r"\b([2-5])([0-3])(\d)(?= |\.|,|$)": r"\1 \2 \3",  # a status of HTTP
+    r"\b([2-5])([0-2])(\d)\b(?! \w+s\b)": r"\1 \2 \3",  # a status of HTTP
+    r"\bJSON\b": "jason",
+    r"\bUI\b": "U I",
+    r"\bWebSocket": "web socket",
+    r"\bOAuth\b": "oh auth",
+    r"\bgunicorn\b": "G unicorn",
 }
 """How flite says right what the captions spell right."""
 

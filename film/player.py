@@ -107,11 +107,12 @@ class Performance:
     def _now(self) -> float:
         return time.monotonic() - self._began
 
-    def _look(self) -> None:
-        """Record what the stage shows now, if it has changed."""
+    def _look(self, *, at_pages: bool = True) -> None:
+        """Record what the stage shows now, if it has changed; a look at a page takes a while."""
         moment = self._now()
-        shown = self._scene.together or not self._typing
-        self._add(moment, tuple(window.shot() for window in self._windows if shown))
+        shown = self._windows if self._scene.together or not self._typing else []
+        look = PageWindow.shot if at_pages else PageWindow.last
+        self._add(moment, tuple(look(window) for window in shown))
 
     def _add(self, moment: float, windows: tuple[Window, ...]) -> None:
         shown = self._scene.together or self._typing
@@ -119,11 +120,11 @@ class Performance:
         picture = Picture(self._scene.title, self._scene.decision, self._badge, terminals, windows)
         self._take.add(moment, picture)
 
-    def _pass(self, seconds: float) -> None:
+    def _pass(self, seconds: float, *, at_pages: bool = True) -> None:
         """Let time pass, and record."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            self._look()
+            self._look(at_pages=at_pages)
             time.sleep(min(TICK, left))
 
     def _wait(
@@ -143,8 +144,8 @@ class Performance:
         pause = min(KEYSTROKE, LONGEST_TYPING / len(text))
         for character in text.strip():
             terminal.send("\r" if character == "\n" else character)
-            self._pass(pause)
-        self._pass(BEFORE_ENTER)
+            self._pass(pause, at_pages=False)
+        self._pass(BEFORE_ENTER, at_pages=False)
         command = Command(terminal, step)
         terminal.send("\r")
         self._follow(command, step)
@@ -219,21 +220,29 @@ class Performance:
 
     def _see(self, expression: str, step: Step) -> None:
         window = self._window(step)
-        self._wait(lambda: window.shows(expression), step, f"{expression!r}", window.text)
-        self._look()
+        self._wait(
+            lambda: window.found(expression) is not None, step, repr(expression), window.text
+        )
+        self._scroll_to(window, window.found(expression) or "")
 
     def _box(self, window: PageWindow, what: str, step: Step) -> tuple[float, float, float, float]:
         self._wait(lambda: window.box(what) is not None, step, f"{what!r}", window.text)
         return window.box(what) or (0, 0, 0, 0)
 
-    def _reach(self, window: PageWindow, what: str, step: Step) -> None:
-        """Move the pointer to an element, which is scrolled to if need be."""
-        _, top, _, height = self._box(window, what, step)
+    def _scroll_to(self, window: PageWindow, what: str) -> None:
+        """Bring an element into view, if it is not."""
+        _, top, _, height = window.box(what) or (0, 0, 0, 0)
         if top < 0 or top + height > window.size[1]:
             for _ in window.scroll_by(top - window.size[1] / 3):
                 self._look()
+        self._look()
+
+    def _reach(self, window: PageWindow, what: str, step: Step) -> None:
+        """Move the pointer to an element, which is scrolled to if need be."""
+        self._box(window, what, step)
+        self._scroll_to(window, what)
         left, top, width, height = self._box(window, what, step)
         for _ in window.steps_to(left + min(width / 2, 120), top + height / 2):
-            self._add(self._now(), tuple(window.last() for window in self._windows))
+            self._look(at_pages=False)
             time.sleep(TICK)
         self._pass(0.15)

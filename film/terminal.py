@@ -23,7 +23,10 @@ COLUMNS = 90
 # The shell reports with invisible sequences when a command starts, and when the prompt is back.
 STARTED = "\x1b]133;C\a"
 ENDED = re.compile(r"\x1b\]133;D;(\d+)\a")
-RC = r"""
+# The prompt starts on a line of its own: the spaces wrap, unless the cursor is on the left.
+FRESH_LINE = " " * (COLUMNS - 1) + "\r"
+RC = rf"""
+PROMPT_COMMAND='printf "%{COLUMNS - 1}s\\r"'
 PS0='\e]133;C\a'
 PS1='\[\e]133;D;$?\a\]$ '
 HISTFILE=
@@ -88,7 +91,7 @@ class Terminal:
     def output(self, start: int) -> str:
         """Return what was printed from ``start`` in ``text`` until the prompt, as plain text."""
         printed = ENDED.split(self.text[start:])[0]
-        text = SEQUENCE.sub("", printed)
+        text = SEQUENCE.sub("", printed).removesuffix(FRESH_LINE)
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def send(self, text: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from film.recording import RATE, Shown
 
+KEY_FRAMES = 10
+"""Seconds between two pictures to which a player can jump."""
 LARGEST = 12_000_000
 """Bytes."""
 SHORTEST, LONGEST = 240, 360
@@ -24,15 +26,19 @@ class VideoError(RuntimeError):
 def encode(
     pictures: Iterable[tuple[Shown, Path]], duration: float, sound: Path, film: Path
 ) -> None:
-    """Write the film: pictures, each from its time on, and the sound."""
+    """Write the film: pictures, each from its time on, and the sound.
+
+    A picture that stands still is one frame, however long: so the file is small, and soon encoded.
+    """
     playlist = sound.with_name("pictures.txt")
     playlist.write_text(concatenation(pictures, duration))
     run(
         *("ffmpeg", "-y", "-v", "error", "-f", "concat", "-safe", "0", "-i", str(playlist)),
-        *("-i", str(sound), "-t", str(duration), "-r", str(RATE)),
+        *("-i", str(sound), "-t", str(duration), "-fps_mode", "vfr"),
         *("-vf", "scale=out_color_matrix=bt709,format=yuv420p"),
         *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
-        *("-c:v", "libx264", "-preset", "slow", "-tune", "animation", "-crf", "24"),
+        *("-c:v", "libx264", "-tune", "animation", "-crf", "24"),
+        *("-force_key_frames", f"expr:gte(t,n_forced*{KEY_FRAMES})"),
         *("-af", LOUDNESS, "-c:a", "aac", "-b:a", "64k", "-ar", "48000"),
         *("-movflags", "+faststart", str(film)),
     )

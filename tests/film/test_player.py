@@ -187,3 +187,8 @@ def test_a_step_without_a_verb_follows_the_command_that_still_runs(play):
     takes = play(*steps, {"expect": r"line 1\n[\s\S]*^the end$"})
     assert "the end" in screen(takes[-1])
     assert "expected 'three' and then the prompt" in message(play, *steps, {"expect": "three"})
+
+
+def test_the_prompt_starts_on_a_line_of_its_own(play):
+    [take] = play({"type": "printf 'no newline'", "expect": r"\Ano newline\Z"})
+    assert screen(take).splitlines()[1:] == ["no newline", "$"]
