@@ -80,7 +80,7 @@ def test_every_named_test_exists(document):
 def test_every_named_file_of_the_code_exists(document):
     # Decisions and the changelog are about the past: they may name what was removed since.
     named = re.findall(
-        r"`((?:app|bookreview|inventory|adsfetch|migrations|stack|stress|bench|clients|tests)/[\w./]*)",
+        r"`((?:app|bookreview|inventory|adsfetch|migrations|stack|stress|bench|clients|film|tests)/[\w./]*)",
         document.read_text(),
     )
     assert [name for name in named if not (ROOT / name.rstrip(".")).exists()] == []
