@@ -26,6 +26,7 @@ PRIVATE_NAMES = (
     f"{CONNECTION}._awaiting_request",
     f"{CONNECTION}._build_websocket_scope",
     f"{CONNECTION}._callback_parser",
+    f"{CONNECTION}._check_h1c_protocol_available",
     f"{CONNECTION}._close_transport",
     f"{CONNECTION}._closed",
     f"{CONNECTION}._current_request",
@@ -46,6 +47,8 @@ _warn_unreadable = RepeatedWarning(logging.getLogger(__name__), "a request canno
 protocol._REASON_PHRASES.update(  # noqa: SLF001  # see PRIVATE_NAMES
     {s.value: s.phrase for s in HTTPStatus if s.value not in protocol._REASON_PHRASES}  # noqa: SLF001
 )
+# It stores what it finds in the class that asks, but reads a part of it from its own.
+ASGIProtocol._check_h1c_protocol_available()  # noqa: SLF001
 
 
 class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
