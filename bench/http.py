@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from statistics import median
 
-from bench.comparison import Ratio, Round, Scenario, measure_rounds, outcomes, print_results
-from bench.load import CLIENTS
+from bench.comparison import Ratio, Scenario, measure_rounds, outcomes, print_results
+from bench.load import CLIENTS, Rate
 from bench.servers import (
     ASGI,
     ASGI_H1C,
@@ -87,5 +87,5 @@ def _print_setting() -> None:
     print(f"{os.cpu_count()} cores, load average before the start {os.getloadavg()[0]:.1f}")
 
 
-def _generator_load(rounds: Iterable[Round]) -> float:
-    return median(each.rate.own_cpu * each.rate.per_second for each in rounds)
+def _generator_load(rates: Iterable[Rate]) -> float:
+    return median(rate.own_cpu * rate.per_second for rate in rates)

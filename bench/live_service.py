@@ -1,6 +1,5 @@
 """asgi.py with one worker, the resources that this worker uses, and a writer of reviews."""
 
-import os
 import re
 import time
 from pathlib import Path
@@ -8,10 +7,10 @@ from typing import Self
 
 import orjson
 
+from bench.load import cpu_seconds
 from stress.http_client import HttpConnection, get, post
 from stress.service import LiveService
 
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 BOOK = 1
 
 
@@ -20,18 +19,16 @@ class MeasuredService(LiveService):
 
     def cpu_seconds(self) -> float:
         """Return the seconds of CPU that the worker has used."""
-        fields = self._read_proc("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+        (worker,) = self.workers()
+        return cpu_seconds(worker)
 
     def memory_bytes(self) -> int:
         """Return the memory of the worker, with its part of the pages shared with the master."""
-        match = re.search(r"^Pss: +(\d+) kB", self._read_proc("smaps_rollup"), re.MULTILINE)
+        (worker,) = self.workers()
+        text = Path(f"/proc/{worker}/smaps_rollup").read_text()
+        match = re.search(r"^Pss: +(\d+) kB", text, re.MULTILINE)
         assert match
         return 1024 * int(match[1])
-
-    def _read_proc(self, name: str) -> str:
-        (worker,) = self.workers()
-        return Path(f"/proc/{worker}/{name}").read_text()
 
 
 class ReviewWriter:

@@ -1,7 +1,6 @@
-"""The servers of the section `http`, each in a session of its own, and the CPU that they use."""
+"""The servers of the section `http`, each in a session of its own."""
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -87,10 +86,3 @@ def body_of(server: Service, path: str) -> bytes:
     if response.status != 200 or response.body.count(b'"id":') != ITEMS[path]:
         raise SystemExit(f"{path}: {response.status}, {response.body[:200]!r}")
     return response.body
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process with all its threads and children, in seconds."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    clock = ~pid << 3 | 2  # as clock_getcpuclockid(3) computes it on Linux; exact, unlike stat
-    return time.clock_gettime(clock) + sum(map(cpu_seconds, map(int, children)))
