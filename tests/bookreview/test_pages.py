@@ -7,8 +7,10 @@ import shlex
 import pytest
 from graphql import parse, validate
 
+from app.config import Rate
 from bookreview.graphql_schema import schema
 from bookreview.pages import LINKS
+from tests.waiting import wait_until
 
 PAGES = ("/", "/live", "/graphql")
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
@@ -174,6 +176,30 @@ def test_the_pages_do_not_need_the_database(make_app):
         with without.get(path, headers=BROWSER) as page:
             assert page.status_code == 200
     assert without.get("/").json["links"] == LINKS
+
+
+def test_a_visit_counts_as_a_read(make_app, sqlite_database):
+    client = make_app(sqlite_database, rate_limit_read=Rate(1, 60)).test_client()
+    with client.get("/", headers=BROWSER) as page:
+        assert page.headers["RateLimit"].startswith('"read";r=0')
+    assert client.get("/", headers=BROWSER).status_code == 429
+
+
+def test_under_each_worker_the_landing_page_follows_the_conventions(served):
+    for accept, kind in ((BROWSER["Accept"], "text/html"), ("*/*", "application/json")):
+        headers = {"Accept": accept, "X-Request-ID": "landing"}
+        status, shown, body = served.request("GET", "/", **headers)
+        assert (status, shown.get_content_type()) == (200, kind)
+        assert shown["X-Request-ID"] == "landing"
+        status, head, nothing = served.request("HEAD", "/", **headers)
+        assert (status, nothing) == (200, b"")
+        assert (head["ETag"], head["Content-Length"]) == (shown["ETag"], str(len(body)))
+        status, _, nothing = served.request("GET", "/", **headers, If_None_Match=shown["ETag"])
+        assert (status, nothing) == (304, b"")
+    status, refused, _ = served.request("DELETE", "/")
+    assert (status, refused["Allow"]) == (405, "GET, HEAD, OPTIONS")
+    counted = b'route="/",status="200"'
+    wait_until(lambda: counted in served.request("GET", "/metrics")[2])
 
 
 @pytest.mark.parametrize("path", ["/favicon.ico", "/pages/icon.svg"])
