@@ -95,10 +95,15 @@ def play(
     with Location() as location:
         click.echo("Starting the service")
         location.start_stack()
+        # Before it is played: what runs on the stage must not wait for the voice.
+        for step in (step for scene in scenes for step in scene.steps):
+            narration.length(step.say)
         player = Player(location, browser, folder, narration.length)
         for number, scene in enumerate(scenes, 1):
-            click.echo(f"{number}/{len(scenes)} {scene.title}")
-            takes += player.play(scene)
+            click.echo(f"{number}/{len(scenes)} {scene.title}: ", nl=False)
+            played = player.play(scene)
+            click.echo(f"{cut(played).duration:.0f} s")
+            takes += played
     return takes
 
 
