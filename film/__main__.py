@@ -100,9 +100,9 @@ def play(
             narration.length(step.say)
         player = Player(location, browser, folder, narration.length)
         for number, scene in enumerate(scenes, 1):
-            click.echo(f"{number}/{len(scenes)} {scene.title}: ", nl=False)
+            click.echo(f"{number}/{len(scenes)} {scene.title}")
             played = player.play(scene)
-            click.echo(f"{cut(played).duration:.0f} s")
+            click.echo(f"    {cut(played).duration:.0f} s")
             takes += played
     return takes
 
