@@ -1,21 +1,29 @@
 """A short run of `make fuzz`: schemathesis finds no error."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import pytest
 
 from stress.fuzz.run import DATABASES, fuzz
 
-SECONDS = 25
+SECONDS = (25, 75)
+"""The second run is for a busy machine, on which the first one does not come to its last phase."""
 SEED = 20_240_101  # the same each time: `make fuzz` searches for new errors
+
+
+def run_all_phases(database):
+    for seconds in SECONDS:
+        run = fuzz(database, seconds=seconds, seed=SEED)
+        if run.returncode or "Stateful" in run.stdout:
+            break
+    return run
 
 
 @pytest.fixture(scope="module")
 def runs():
     """The runs on all databases, at the same time: each uses one core at most."""
     with ThreadPoolExecutor() as pool:
-        results = pool.map(partial(fuzz, seconds=SECONDS, seed=SEED), DATABASES)
+        results = pool.map(run_all_phases, DATABASES)
         return dict(zip(DATABASES, results, strict=True))
 
 

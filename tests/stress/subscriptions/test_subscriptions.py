@@ -18,20 +18,24 @@ ERRORS = {
 
 
 def test_each_subscriber_receives_each_review_once_while_workers_and_redis_fail(postgres_copy):
-    result = check_subscriptions(
-        seed=20_240_101, reviews=60, seconds=8, subscribers=16, database=postgres_copy
-    )
-    assert result.passed, str(result)
-    assert len(result.records.acknowledged) >= 60
-    assert sum(one.drops for one in result.records.subscribers) > 10
-    assert len(set(result.faults)) >= 4
+    def is_busy_enough(seconds):
+        result = check_subscriptions(
+            seed=20_240_101, reviews=60, seconds=seconds, subscribers=16, database=postgres_copy
+        )
+        assert result.passed, str(result)
+        assert len(result.records.acknowledged) >= 60
+        drops = sum(one.drops for one in result.records.subscribers)
+        return drops > 10 and len(set(result.faults)) >= 4
+
+    # On a busy machine little happens in the first run.
+    assert any(is_busy_enough(seconds) for seconds in (8, 16, 32))
 
 
 @pytest.fixture(scope="module")
 def broken_runs(migrated_sqlite, tmp_path_factory):
     """The results of all broken variants, which run at the same time: they mostly wait."""
     folder = tmp_path_factory.mktemp("broken")
-    options = {"reviews": 50, "seconds": 2, "subscribers": 16, "workers": 1, "timeout": 1}
+    options = {"reviews": 50, "seconds": 2, "subscribers": 16, "workers": 1, "timeout": 5}
 
     def run(name):
         path = shutil.copy(migrated_sqlite, folder / f"{name}.db")
