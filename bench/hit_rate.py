@@ -7,6 +7,7 @@ invalidates every list.
 import random
 import time
 from collections import Counter
+from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
 from importlib import import_module
@@ -32,6 +33,8 @@ LISTS = 20
 READERS, WRITERS = 8, 16
 RATES = (0, 1, 10, 100)
 """Changes of stock per second."""
+READS = 400
+"""Reads per second at most: the rate of hits depends on it."""
 TARGET = 0.9
 SERVICES = {"fine tags": "asgi:app", "one tag": f"{__name__}:without_fine_tags()"}
 
@@ -53,7 +56,8 @@ def run(quick: bool) -> None:
         _fill(url)
         for name, application in SERVICES.items():
             # The key makes the entries of each service its own.
-            settings = {"DATABASE_URL": url, "REDIS_URL": redis.url, "SECRET_KEY": name}
+            secret = f"for the measurement of {name}"
+            settings = {"DATABASE_URL": url, "REDIS_URL": redis.url, "SECRET_KEY": secret}
             with LiveService(application, 2, **settings) as service:
                 for rate in RATES:
                     with Clients(service.port, rate) as clients:
@@ -86,7 +90,7 @@ class Clients(WorkerThreads):
         connection = HttpConnection(self._port)
         messages = [get(path) for path in _lists()]
         weights = [*accumulate(1 / rank for rank in range(1, LISTS + 1))]
-        while not self.stopping.is_set():
+        for _ in self._pace(READS / READERS):
             response = connection.request(rng.choices(messages, cum_weights=weights)[0])
             if response.status != 200:
                 raise SystemExit(f"a list: {response.status}, {response.body[:200]!r}")
@@ -95,9 +99,8 @@ class Clients(WorkerThreads):
         connection.close()
 
     def _write(self, rng: random.Random) -> None:
-        connection, following = HttpConnection(self._port), time.monotonic()
-        while not self.stopping.wait(max(0.0, following - time.monotonic())):
-            following += WRITERS / self._rate
+        connection = HttpConnection(self._port)
+        for _ in self._pace(self._rate / WRITERS):
             product = rng.randint(1, PRODUCTS)
             response = connection.request(
                 post(f"/products/{product}/stock-adjustments", b'{"delta": 1}')
@@ -106,6 +109,13 @@ class Clients(WorkerThreads):
                 raise SystemExit(f"a change: {response.status}, {response.body[:200]!r}")
             self.changes += 1
         connection.close()
+
+    def _pace(self, rate: float) -> Iterator[None]:
+        """Yield so many times per second, or as soon as the last request has its response."""
+        following = time.monotonic() + random.uniform(0, 1 / rate)
+        while not self.stopping.wait(max(0.0, following - time.monotonic())):
+            following = max(following + 1 / rate, time.monotonic() - 1)
+            yield
 
     def part(self, status: str) -> float:
         """Return the part of the responses whose Cache-Status begins with ``status``."""
