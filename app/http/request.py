@@ -38,7 +38,7 @@ def environ_of(scope: Mapping[str, Any]) -> Environ:
         "REMOTE_ADDR": client[0],
         "REQUEST_METHOD": method,
         "PATH_INFO": path,
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "QUERY_STRING": scope.get("query_string", b"").decode("latin-1"),
     }
     for name, value in scope["headers"]:
         key = name.decode("latin-1").upper().replace("-", "_")
