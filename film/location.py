@@ -116,6 +116,8 @@ class Location:
             "PATH": os.pathsep.join([*map(str, folders), os.environ["PATH"]]),
             "PYTHONPATH": str(self.clone),
             "LANG": "C.UTF-8",
+            # No word of pip about the package indexes of this machine.
+            "PIP_QUIET": "1",
             MARK: str(self.folder),
             **({} if alone or self.stack is None else self.stack.urls()),
         }
