@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 
+from app.redis.circuit_breaker import CircuitBreaker
 from app.redis.client import (
     INFO_COMMANDS,
     TIMEOUT_SECONDS,
@@ -71,6 +72,8 @@ class BatchedClient:
         self._timeout = options.pop("socket_timeout", None) or TIMEOUT_SECONDS
         self._new_connection = partial(pool.connection_class, **options)
         self._connection: AbstractConnection | None = None
+        # A breaker of its own: threads may keep their connections where no new one is accepted.
+        self._breaker = CircuitBreaker()
         self._run_id = ""
         self._next = _Batch()
         self._sender: asyncio.Task[None] | None = None
@@ -114,7 +117,7 @@ class BatchedClient:
         self._sender = None
 
     async def _exchange(self, batch: _Batch) -> Values:
-        if not self._client.breaker.closed:
+        if not (self._client.breaker.closed and self._breaker.allow_request()):
             raise RedisUnavailable("unavailable")
         try:
             async with asyncio.timeout(self._timeout):
@@ -127,16 +130,20 @@ class BatchedClient:
             self._client.breaker.record_failure()
             raise await self._disconnect("timeout") from error
         except (RedisError, OSError) as error:
-            # Perhaps only this connection is lost: that of a thread decides about the breaker.
+            # Perhaps only this connection is lost: that of a thread decides about its breaker.
+            if not self._run_id:
+                self._breaker.record_failure()
             raise await self._disconnect("reconnecting") from error
         if isinstance(found, ResponseError):
             raise await self._disconnect("refused")
         self._client.breaker.record_success()
+        self._breaker.record_success()
         for call, response in zip(batch.calls.values(), responses, strict=True):
             call.on_response(response)
         return Values(self._run_id, dict(zip(batch.keys, found, strict=True)))
 
     async def _connect(self) -> AbstractConnection:
+        self._run_id = ""
         connection = self._connection = self._new_connection()
         await connection.connect()
         await connection.send_packed_command(connection.pack_commands(INFO_COMMANDS))

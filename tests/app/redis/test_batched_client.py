@@ -174,6 +174,21 @@ def test_a_restarted_server_gives_values_of_another_run(server, client):
     assert before.run_id != after.run_id
 
 
+def test_a_server_that_accepts_no_connection_is_left_alone_for_a_moment(server, client):
+    with redis.Redis.from_url(server.url) as other:
+        other.config_set("maxclients", 1)
+
+        async def ask():
+            batched = BatchedClient(client)
+            return [
+                str((await asyncio.gather(batched.get(["a"], {}), return_exceptions=True))[0])
+                for _ in range(3)
+            ]
+
+        assert asyncio.run(ask()) == ["reconnecting", "unavailable", "unavailable"]
+    assert client.breaker.closed
+
+
 def test_a_replica_is_refused(server, client):
     with redis.Redis.from_url(server.url) as other:
         other.execute_command("REPLICAOF", "127.0.0.1", "1")
