@@ -65,7 +65,7 @@ class Rate:
 def measure(load: Load) -> Rate:
     """Load a server from another process."""
     command = [sys.executable, "-m", "bench.load", json.dumps(asdict(load))]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return Rate(**json.loads(done.stdout))
 
 
@@ -91,7 +91,7 @@ def generate(load: Load) -> Rate:
         poll.register(fd, select.EPOLLIN)
         began[fd] = clock()
         connection.send(next(messages))
-    while clock() < stop:
+    while clock() < stop or not times:
         for fd, _ in poll.poll(1.0):
             connection = by_fd[fd]
             if not connection.receive():

@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import os
 import resource
 import signal
 import socket
@@ -70,7 +69,7 @@ class AsgiWorker:
     def _check(self) -> None:
         loop = self._worker.loop
         self._connections.check(time.monotonic())
-        if not self._can_open_files():
+        if not _can_open_files():
             self._connections.close_idle()
             self._warn_out_of_files()
         loop.call_later(CHECK_SECONDS, self._check)
@@ -84,10 +83,11 @@ class AsgiWorker:
 
         return create
 
-    def _can_open_files(self) -> bool:
-        """Return whether a connection could be accepted: uvloop closes those that cannot be."""
-        try:
-            os.close(os.dup(self.listeners[0].fileno()))
-        except OSError as error:  # after stop() the listener is closed
-            return error.errno not in {errno.EMFILE, errno.ENFILE}
-        return True
+
+def _can_open_files() -> bool:
+    """Return whether a connection could be accepted: uvloop closes those that cannot be."""
+    try:
+        socket.socket().close()
+    except OSError:
+        return False
+    return True
