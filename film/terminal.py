@@ -32,9 +32,11 @@ PS1='\[\e]133;D;$?\a\]$ '
 HISTFILE=
 bind 'set enable-bracketed-paste off'
 """
-# A new session has no terminal until a process of it claims one.
+# A new session has no terminal until a process of it claims one. Control+C works also if the film
+# itself runs in the background of a script, which ignores it.
 CLAIM = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "signal.signal(signal.SIGINT, signal.SIG_DFL);"
     "os.execvp('bash', ['bash', '--noprofile', '--rcfile', sys.argv[1], '-i'])"
 )
 SEQUENCE = re.compile(r"\x1b\][^\a]*\a|\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[()].|\x1b[=>78]")
