@@ -26,7 +26,7 @@ MISSING = 2
 
 
 @click.command()
-@click.option("--only", metavar="TITLE", help="Play only the scene with this title.")
+@click.option("--only", metavar="TITLE", help="Show only the scene with this title.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -102,8 +102,9 @@ def play(
         for number, scene in enumerate(scenes, 1):
             click.echo(f"{number}/{len(scenes)} {scene.title}")
             played = player.play(scene)
-            click.echo(f"    {cut(played).duration:.0f} s")
-            takes += played
+            if not all(step.hidden for step in scene.steps):
+                click.echo(f"    {cut(played).duration:.0f} s")
+                takes += played
     return takes
 
 

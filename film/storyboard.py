@@ -29,7 +29,7 @@ A typed command without `expect` and `until` must exit with 0.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,11 @@ class Step:
     pane: int = 1
 
     @property
+    def hidden(self) -> bool:
+        """Return whether it shows and says nothing."""
+        return not self.say and {verb for verb, _ in self.actions} == {"run"}
+
+    @property
     def continues(self) -> bool:
         """Return whether it follows the command of an earlier step."""
         return not self.actions and (bool(self.expect) or self.until != PROMPT)
@@ -115,12 +120,23 @@ def read(path: Path) -> tuple[Scene, ...]:
 
 
 def choose(scenes: tuple[Scene, ...], title: str | None) -> tuple[Scene, ...]:
-    """Return the scene with a title, or all; raise StoryboardError if there is none."""
-    chosen = tuple(scene for scene in scenes if title in {None, scene.title})
-    if not chosen:
-        titles = "; ".join(scene.title for scene in scenes)
-        raise StoryboardError(f"no scene has the title {title!r}; there are: {titles}")
-    return chosen
+    """Return all scenes, or that with a title and, before it, what prepares it off the stage.
+
+    Raise StoryboardError if no scene has the title.
+    """
+    if title is None:
+        return scenes
+    titles = [scene.title for scene in scenes]
+    if title not in titles:
+        raise StoryboardError(f"no scene has the title {title!r}; there are: {'; '.join(titles)}")
+    number = titles.index(title)
+    before = (hidden(scene) for scene in scenes[:number])
+    return (*(scene for scene in before if scene.steps), scenes[number])
+
+
+def hidden(scene: Scene) -> Scene:
+    """Return a scene without the steps that show or say something."""
+    return replace(scene, steps=tuple(step for step in scene.steps if step.hidden))
 
 
 def parse(document: Any) -> tuple[Scene, ...]:

@@ -113,3 +113,11 @@ def test_an_unknown_title_is_answered_with_those_that_exist():
     assert choose(scenes, None) == scenes
     with pytest.raises(StoryboardError, match="no scene has the title 'Other'; there are: Title;"):
         choose(scenes, "Other")
+
+
+def test_before_a_single_scene_the_hidden_commands_of_earlier_ones_run():
+    prepared = scene(steps=[{"run": "load"}, {"type": "ls"}, {"say": "Now.", "run": "date"}])
+    scenes = parse([prepared, scene(scene="Another"), scene(scene="The third")])
+    before, shown = choose(scenes, "The third")
+    assert [step.actions for step in before.steps] == [(("run", "load"),)]
+    assert shown == scenes[2]
