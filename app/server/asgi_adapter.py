@@ -1,6 +1,5 @@
 """What the configuration, the shutdown and live connections use of gunicorn's ASGI worker."""
 
-import errno
 import logging
 import resource
 import signal
