@@ -121,6 +121,30 @@ def test_a_write_invalidates_the_lists_that_it_can_change_and_no_others(
         assert client.get(path).headers["Cache-Status"] == HIT, path
 
 
+@pytest.mark.parametrize("name", WRITES)
+def test_without_redis_the_memory_of_a_process_depends_on_the_same_tags(
+    make_app, sqlite_database, name
+):
+    """Its log of changes is the outbox, of this and of all other processes."""
+    client, writer = (make_app(sqlite_database).test_client() for _ in range(2))
+    uncached = make_app(sqlite_database, cache_memory_mib=0).test_client()
+    fields = [("Lamp, red", "10.00"), ("Lamp, blue", "20.00"), ("Chair", "30.00")]
+    ids = [
+        writer.post("/products", json={"sku": title, "name": title, "price": price}).json["id"]
+        for title, price in fields
+    ]
+    write, changed = WRITES[name]
+    for path in LISTS.values():
+        client.get(path)
+        assert client.get(path).headers["Cache-Status"].startswith(HIT)
+    write(writer, ids)
+    for list_name, path in LISTS.items():
+        response = client.get(path)
+        assert response.json == uncached.get(path).json, path
+        is_hit = response.headers["Cache-Status"].startswith(HIT)
+        assert is_hit == (list_name not in changed), path
+
+
 @pytest.mark.parametrize(
     "line",
     ["sku-1,,,7", "sku-2,,950,", "sku-2,A lamp,,", "sku-3,Lamp,,", "new,Lamp,3,"],
