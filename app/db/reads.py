@@ -79,7 +79,7 @@ class CompiledRead:
         bound = {**self._constants, **values}
         for name, process in self._processors.items():
             bound[name] = process(bound[name])
-        return bound if self._names is None else [bound[name] for name in self._names]
+        return bound if self._names is None else tuple(bound[name] for name in self._names)
 
     def _describe(self, description: Sequence[Any]) -> _Columns:
         row_type = namedtuple("Row", [column[0] for column in description])  # type: ignore[misc]
