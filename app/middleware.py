@@ -92,7 +92,8 @@ class HttpMiddleware:
         self._cors = Cors(services.settings.allowed_origins)
 
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
-        request, ranges = self.begin(environ), take_range(environ)
+        ranges = take_range(environ)  # before a HEAD is handled as a GET: it has no ranges
+        request = self.begin(environ)
         route = self._match(environ)
         response, cache_status = self._respond(environ, route, ranges, request.id)
         finished = self.finish(request, route.rule, response, cache_status)
