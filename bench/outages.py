@@ -17,7 +17,7 @@ from stress.consistency.expected import read_state
 from stress.data import create_unpooled_engine, fill
 from stress.faults import fill_memory, freeze, freeze_repeatedly, restart, restart_empty
 from stress.http_client import Response
-from stress.service import Service
+from stress.service import LiveService, Service
 from stress.stats import percentile
 
 FIRST_SECONDS = 0.5
@@ -95,8 +95,9 @@ def run(quick: bool) -> None:
         with Service("wsgi:app", 2, DATABASE_URL=url, REDIS_URL=redis.url) as service:
             runs = [_inject(fault, service.port, url, redis, quick=quick) for fault in FAULTS]
             _print(runs, without_redis)
-            writer_crash.run(service.port, url, redis.url, 2 if quick else 10)
             stampede.run(service.port, postgres, url, redis)
+        with LiveService("asgi:app", 2, DATABASE_URL=url, REDIS_URL=redis.url) as live:
+            writer_crash.run(live.port, url, redis.url, 2 if quick else 30)
 
 
 def _inject(fault: RedisFault, port: int, url: str, redis: Redis, *, quick: bool) -> FaultRun:
@@ -166,5 +167,5 @@ def _format_reads(responses: Sequence[Response]) -> str:
     if not responses:
         return "-"
     times = [(one.ended - one.began) * 1000 for one in responses]
-    hits = sum(one.cache == "hit" for one in responses) / len(responses)
+    hits = sum(one.is_hit for one in responses) / len(responses)
     return f"{percentile(times, 50):.1f} / {percentile(times, 99):.1f}, {hits:.0%}"

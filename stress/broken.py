@@ -5,15 +5,23 @@ gunicorn loads it as ``stress.broken:load('wsgi', 'forget')``.
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
-from app.cache import response_cache
+from app.cache import outbox, response_cache
+from app.cache.change_log import ChangeLog
 from app.cache.lease import CacheLease
-from app.cache.response_cache import ResponseCache
+from app.cache.local_cache import LocalCache
+from app.cache.response_cache import CachedResponse, ResponseCache
 from app.live import hub
 from app.live.hub import RingBuffer
 from app.redis import client
+from app.services import current_services
+from app.unit_of_work import PendingWrite
+
+QUERY_SECONDS = 0.05
+"""How long a query or a commit takes here, so that others fall into it."""
 
 
 def application(module: str, broken: str | None) -> str:
@@ -37,6 +45,10 @@ def _do_nothing(*_: Any) -> None:
     pass
 
 
+def _return_itself(cached: CachedResponse, _: Any) -> CachedResponse:
+    return cached
+
+
 def _constant_run_id(_: Any) -> str:
     return "constant"
 
@@ -45,11 +57,66 @@ def _forget_guards() -> None:
     store = ResponseCache.set
 
     def store_late(*arguments: Any) -> str:
-        time.sleep(0.05)  # a view that takes long after its query
+        time.sleep(QUERY_SECONDS)
         return store(*arguments)
 
     replace(ResponseCache, "set", store_late)
     replace(response_cache, "is_unchanged", lambda *_: True)
+
+
+def _read_versions_late() -> None:
+    store = ResponseCache.set
+
+    def store_late(self: ResponseCache, key: str, tags: Any, _: bytes, *arguments: Any) -> str:
+        time.sleep(QUERY_SECONDS)
+        versions, _found = self.get(key, tags)
+        return store(self, key, tags, versions or b"", *arguments)
+
+    replace(ResponseCache, "set", store_late)
+
+
+def _read_position_late() -> None:
+    begin = LocalCache.__init__
+
+    def begin_late(self: LocalCache, memory: Any, log: ChangeLog, ttl: float) -> None:
+        store = memory.put
+
+        def store_late(key: str, entry: Any) -> None:
+            time.sleep(QUERY_SECONDS)
+            entry.validity = log.catch_up()
+            store(key, entry)
+
+        replace(memory, "put", store_late)
+        begin(self, memory, log, ttl)
+
+    replace(LocalCache, "__init__", begin_late)
+
+
+def _invalidate_before_commit() -> None:
+    invalidate, append_event = ResponseCache.invalidate, PendingWrite.append_event
+
+    def append_and_invalidate(write: Any) -> None:
+        append_event(write)
+        cache = current_services().cache
+        if cache is not None:
+            invalidate(cache.responses, write._tags)  # noqa: SLF001
+        time.sleep(QUERY_SECONDS)
+
+    replace(PendingWrite, "append_event", append_and_invalidate)
+    replace(ResponseCache, "invalidate", _do_nothing)
+
+
+def _ignore_missing_rows() -> None:
+    read = ChangeLog.catch_up
+
+    def read_without_gaps(log: Any) -> int:
+        position = read(log)
+        log._complete_since = 0  # noqa: SLF001
+        return position
+
+    replace(ChangeLog, "catch_up", read_without_gaps)
+    replace(outbox, "PURGE_EVERY_SECONDS", 0.0)
+    replace(outbox, "PURGE_AFTER", timedelta(0))
 
 
 def _ignore_cursor(_: str, ring: RingBuffer) -> int:
@@ -79,6 +146,16 @@ BROKEN_CACHE: Mapping[str, Callable[[], None]] = {
     "fine": _forget_guards,
     # Data of a Redis that restarted with an old snapshot is trusted.
     "run-id": lambda: replace(client, "run_id_of", _constant_run_id),
+    # The versions of tags are read after the query of a view, not before.
+    "versions": _read_versions_late,
+    # The position in the change log of SQLite is read after the query of a view, not before.
+    "position": _read_position_late,
+    # Responses are invalidated before the commit of a write, not after it.
+    "early": _invalidate_before_commit,
+    # Responses in memory are used while the lease is valid, whatever versions their tags have.
+    "memory": lambda: replace(CachedResponse, "recheck", _return_itself),
+    # Rows of the change log that another process has removed are taken for unchanged tags.
+    "removed": _ignore_missing_rows,
 }
 BROKEN_SUBSCRIPTIONS: Mapping[str, Callable[[], None]] = {
     # The cursor to resume from is ignored.

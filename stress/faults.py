@@ -14,7 +14,7 @@ import redis as redis_py
 
 from stack.servers import Redis
 from stress.service import Service
-from stress.threads import WorkerThreads
+from stress.threads import WorkerThreads, wait_until
 
 Faults = Mapping[str, Callable[[random.Random], None]]
 """Functions that inject a fault and repair it, by name."""
@@ -83,6 +83,12 @@ def signal_workers(
     for worker in rng.sample(workers, min(count, len(workers))):
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker, signal_number)
+
+
+def kill_workers(service: Service, rng: random.Random, count: int) -> None:
+    """Kill workers, and wait until one responds: without any, asgi has no socket that listens."""
+    signal_workers(service, rng, count)
+    wait_until(service.is_ready, service.timeout)
 
 
 def restart(redis: Redis, seconds: float) -> None:

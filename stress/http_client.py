@@ -8,6 +8,7 @@ from dataclasses import dataclass
 HEAD_END = b"\r\n\r\n"
 CONTENT_LENGTH = b"content-length: "
 NO_BODY = (204, 304)
+MEMORY_HIT = "hit; detail=memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,16 @@ class Response:
     """What Cache-Status says after the name of the cache, such as ``hit``."""
     etag: str
     body: bytes
+
+    @property
+    def is_hit(self) -> bool:
+        """Return whether the response came from the cache."""
+        return self.cache.partition(";")[0] == "hit"
+
+    @property
+    def is_memory_hit(self) -> bool:
+        """Return whether the response came from the memory of a process."""
+        return self.cache == MEMORY_HIT
 
 
 class HttpConnection:

@@ -6,12 +6,22 @@ import sys
 import click
 
 from stress.broken import BROKEN_CACHE
-from stress.consistency.run import check_consistency
+from stress.consistency.run import DATABASES, SERVERS, check_consistency
 
 
 @click.command()
 @click.option("--seconds", default=300.0, show_default=True, help="Duration of the faults.")
 @click.option("--seed", type=int, help="Repeat the choices of faults and requests of a run.")
+@click.option(
+    "--server", type=click.Choice(list(SERVERS)), default="asgi", show_default=True, help="Worker."
+)
+@click.option(
+    "--database",
+    type=click.Choice(DATABASES),
+    default=DATABASES[0],
+    show_default=True,
+    help="PostgreSQL with Redis, or SQLite without.",
+)
 @click.option("--workers", default=2, show_default=True, help="Workers of the service.")
 @click.option("--broken", type=click.Choice(list(BROKEN_CACHE)), help="Break the cache on purpose.")
 @click.option("--only", multiple=True, metavar="FAULT", help="Inject this fault, not all.")
@@ -21,6 +31,8 @@ def main(
     *,
     seconds: float,
     seed: int | None,
+    server: str,
+    database: str,
     workers: int,
     broken: str | None,
     only: tuple[str, ...],
@@ -31,6 +43,8 @@ def main(
     result = check_consistency(
         seconds=seconds,
         seed=random.randrange(2**32) if seed is None else seed,
+        server=server,
+        database=database,
         workers=workers,
         broken=broken,
         only=only,

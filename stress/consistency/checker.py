@@ -15,7 +15,7 @@ from stress.staleness import AcknowledgedWrites
 from stress.stats import format_counts
 
 EXPECTED_STATUSES = {200, 201, 304, 409, 412}
-AFTER_WORKERS_END = 3.0
+AFTER_WORKERS_END = 10.0
 """Seconds after a fault of workers in which their connections may break."""
 
 
@@ -152,10 +152,12 @@ def _in_partial_outage(since: float, until: float, faults: Sequence[Fault]) -> b
 
 def _lines(result: Result) -> Iterator[str]:
     records = result.records
-    hits = sum(read.response.cache == "hit" for read in records.reads)
+    hits = sum(read.response.is_hit for read in records.reads)
+    memory = sum(read.response.is_memory_hit for read in records.reads)
     kinds = Counter(read.kind for read in records.reads)
     reads = len(records.reads)
-    yield f"reads {reads} ({hits / max(1, reads):.0%} hits): {format_counts(kinds)}"
+    parts = f"{hits / max(1, reads):.0%} hits, {memory / max(1, reads):.0%} from memory"
+    yield f"reads {reads} ({parts}): {format_counts(kinds)}"
     done = sum(write.acknowledged for write in records.writes)
     unknown = sum(write.response is None for write in records.writes)
     rejected = len(records.writes) - done - unknown

@@ -1,19 +1,32 @@
 """Run servers, clients and faults, and check the responses."""
 
+import random
+import secrets
 import time
-from collections.abc import Collection
-from contextlib import nullcontext
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from functools import partial
 
+import orjson
+from sqlalchemy import Engine, select
+
+from bookreview.models import Review
 from stack.servers import Redis
 from stress.broken import application
 from stress.consistency.checker import Result, check
 from stress.consistency.clients import Clients
 from stress.consistency.expected import read_state
-from stress.consistency.faults import ConsistencyFaults
+from stress.consistency.faults import WRITER_KILLED, ConsistencyFaults
+from stress.consistency.records import Write
 from stress.consistency.watch import Watch
 from stress.data import create_unpooled_engine, new_database
-from stress.service import Service
+from stress.http_client import Response
+from stress.killed_writer import KilledWriter
+from stress.service import LiveService, Service
 
+SERVERS: Mapping[str, type[Service]] = {"asgi": LiveService, "wsgi": Service}
+"""By worker of gunicorn, which is also the module of the application."""
+DATABASES = ("postgresql", "sqlite")
 RECOVERY_SECONDS = 3.0
 """Longer than a circuit breaker stays open: after it, the cache is in use again."""
 READ_SECONDS = 1.0
@@ -24,46 +37,72 @@ def check_consistency(
     *,
     seconds: float,
     seed: int,
+    server: str = "asgi",
+    database: str = "postgresql",
     workers: int = 2,
     broken: str | None = None,
     faults: bool = True,
     only: Collection[str] = (),
     recovery: float = RECOVERY_SECONDS,
-    postgres_url: str | None = None,
+    url: str | None = None,
     pause: float | None = None,
     watch: bool = False,
 ) -> Result:
     """Run for so many seconds, and print and return the result.
 
+    PostgreSQL is used with Redis, SQLite without. ``url`` is that of a migrated database to use.
     ``broken`` breaks the service on purpose; ``only`` selects faults by name, ``pause`` sets the
     seconds between those of Redis. ``watch`` prints what clients see in each second.
     """
-    print(f"consistency: {seconds:g} s, {workers} workers, seed {seed}", flush=True)
-    with new_database(given=postgres_url) as url, Redis() as redis:
-        settings = {"DATABASE_URL": url, "REDIS_URL": redis.url}
-        with Service(application("wsgi", broken), workers, **settings) as service:
-            clients = Clients(service.port, seed)
-            watcher = Watch(clients, create_unpooled_engine(url)) if watch else None
-            announce = Watch.announce if watch else lambda _: None
-            injector = ConsistencyFaults(
-                redis,
-                service,
-                clients.writing_allowed,
-                seed,
-                only=only,
-                pause=pause,
-                announce=announce,
-            )
-            with clients, watcher or nullcontext():
-                if faults:
-                    with injector:
-                        time.sleep(seconds)
-                    time.sleep(recovery)
-                else:
+    what = f"{server}, {database}, {workers} workers, seed {seed}"
+    print(f"consistency: {seconds:g} s, {what}", flush=True)
+    with ExitStack() as stack:
+        url = stack.enter_context(new_database(sqlite=database == "sqlite", given=url))
+        settings = {"DATABASE_URL": url}
+        redis = stack.enter_context(Redis()) if database != "sqlite" else None
+        if redis is not None:
+            settings["REDIS_URL"] = redis.url
+        kills = redis is not None and faults and (not only or WRITER_KILLED in only)
+        writer = stack.enter_context(KilledWriter(**settings)) if kills else None
+        service = SERVERS[server](application(server, broken), workers, **settings)
+        stack.enter_context(service)
+        clients, engine = Clients(service.port, seed), create_unpooled_engine(url)
+        injector = ConsistencyFaults(
+            redis,
+            service,
+            clients.writing_allowed,
+            seed,
+            kill_writer=partial(_kill_writer, writer, clients, engine) if writer else None,
+            only=only,
+            pause=pause,
+            announce=Watch.announce if watch else lambda _: None,
+        )
+        with ExitStack() as load:
+            load.enter_context(clients)
+            if watch:
+                load.enter_context(Watch(clients, engine))
+            if faults:
+                with injector:
                     time.sleep(seconds)
-                clients.end_writing()
-                time.sleep(READ_SECONDS)
-        state = read_state(create_unpooled_engine(url), clients.resources)
-        result = check(clients.records, injector.injected, state)
+                time.sleep(recovery)
+            else:
+                time.sleep(seconds)
+            clients.end_writing()
+            time.sleep(READ_SECONDS)
+        result = check(clients.records, injector.injected, read_state(engine, clients.resources))
     print(result, flush=True)
     return result
+
+
+def _kill_writer(
+    writer: KilledWriter, clients: Clients, engine: Engine, rng: random.Random
+) -> None:
+    """Add a review whose writer is killed; record it as acknowledged when it was committed."""
+    clients.writing_allowed.wait()
+    book, text = rng.choice(clients.resources.books), secrets.token_hex(8)
+    began = time.monotonic()
+    committed = writer.add_review(book, text)
+    with engine.connect() as connection:
+        review = connection.scalar(select(Review.id).where(Review.text == text))
+    response = Response(began, committed, 201, "", "", orjson.dumps({"id": review}))
+    clients.records.writes.append(Write("review", book, text, response, {"text": text}))

@@ -10,8 +10,9 @@ from stress.consistency.expected import read_state
 from stress.consistency.records import Records
 from stress.threads import WorkerThreads
 
-HEADS = ("second", "reads", "hits", "writes", "errors", "broken", "stale")
-"""Errors are unexpected statuses, broken are connections that ended without a response."""
+HEADS = ("second", "reads", "hits", "memory", "writes", "errors", "broken", "stale")
+"""Memory is the part of the reads that are hits from the memory of a process. Errors are unexpected
+statuses, broken are connections that ended without a response."""
 
 
 class Watch(WorkerThreads):
@@ -52,8 +53,10 @@ class Watch(WorkerThreads):
         state = read_state(self._engine, self._clients.resources)
         stale = check(Records(reads, writes, []), (), state).stale
         responses = [read.response for read in reads]
-        hits = sum(response.cache == "hit" for response in responses) / max(1, len(reads))
+        hits = sum(response.is_hit for response in responses) / max(1, len(reads))
+        memory = sum(response.is_memory_hit for response in responses) / max(1, len(reads))
         responses += [one.response for one in new_writes if one.response is not None]
         errors = sum(response.status not in EXPECTED_STATUSES for response in responses)
         acknowledged = sum(write.acknowledged for write in new_writes)
-        return len(reads), f"{hits:.0%}", acknowledged, errors, broken, len(stale)
+        parts = f"{hits:.0%}", f"{memory:.0%}"
+        return len(reads), *parts, acknowledged, errors, broken, len(stale)

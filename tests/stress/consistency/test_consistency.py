@@ -3,6 +3,7 @@
 import pytest
 
 from stress.broken import BROKEN_CACHE
+from stress.consistency.faults import WRITER_KILLED
 from stress.consistency.run import check_consistency
 from stress.consistency.watch import HEADS
 
@@ -12,6 +13,11 @@ REVEALING_RUNS = {
     "fine": {"seconds": 10, "faults": False},
     "lease": {"seconds": 4, "only": ["Redis frozen"], "recovery": 0},
     "run-id": {"seconds": 1.2, "only": ["Redis restarted with old data, no writes"], "recovery": 0},
+    "versions": {"seconds": 3, "faults": False},
+    "position": {"seconds": 3, "faults": False, "database": "sqlite"},
+    "early": {"seconds": 3, "faults": False},
+    "memory": {"seconds": 2, "faults": False},
+    "removed": {"seconds": 2, "faults": False, "database": "sqlite"},
 }
 DURATIONS = (15, 30, 60)
 """Seconds. On a busy machine little happens in the first run; no run may find a fault."""
@@ -28,31 +34,56 @@ def test_acknowledged_writes_are_visible_and_stored_while_redis_and_workers_fail
 ):
     def is_busy_enough(duration: float) -> bool:
         result = check_consistency(
-            seconds=duration, seed=20_240_101, postgres_url=postgres_copy, watch=True
+            seconds=duration, seed=20_240_101, workers=3, url=postgres_copy, watch=True
         )
         output = capsys.readouterr().out
         seconds = watched(output)
         reads = sum(second[1] for second in seconds)
         assert 0 < reads <= len(result.records.reads)
-        assert not any(second[4] for second in seconds)
+        assert not any(second[HEADS.index("errors")] for second in seconds)
         for fault in result.faults:
             assert f"--  {fault.name}: over after " in output
         assert result.passed, str(result)
         writes = sum(write.acknowledged for write in result.records.writes)
-        return reads > 300 and writes > 50 and len({fault.name for fault in result.faults}) >= 5
+        memory = sum(read.response.is_memory_hit for read in result.records.reads)
+        names = {fault.name for fault in result.faults}
+        is_busy = reads > 300 and memory > 30 and writes > 50
+        return is_busy and WRITER_KILLED in names and len(names) >= 6
+
+    assert any(is_busy_enough(duration) for duration in DURATIONS)
+
+
+def test_on_sqlite_all_of_that_holds_without_redis(sqlite_database):
+    def is_busy_enough(duration: float) -> bool:
+        result = check_consistency(
+            seconds=duration,
+            seed=20_240_102,
+            database="sqlite",
+            workers=3,
+            only=["worker killed", "workers replaced (HUP)"],  # a busy machine starts all slowly
+            url=sqlite_database,
+        )
+        assert not result.stale
+        assert result.passed, str(result)
+        hits = sum(read.response.is_memory_hit for read in result.records.reads)
+        writes = sum(write.acknowledged for write in result.records.writes)
+        return hits > 150 and writes > 50 and len({fault.name for fault in result.faults}) == 2
 
     assert any(is_busy_enough(duration) for duration in DURATIONS)
 
 
 @pytest.mark.parametrize("broken", BROKEN_CACHE)
-def test_the_checker_finds_the_stale_reads_of_a_broken_cache(broken, postgres_copy, capsys):
+def test_the_checker_finds_the_stale_reads_of_a_broken_cache(broken, request, capsys):
+    options = REVEALING_RUNS[broken]
+    on_sqlite = options.get("database") == "sqlite"
+    url = request.getfixturevalue("sqlite_database" if on_sqlite else "postgres_copy")
+
     def is_found(longer: int) -> bool:
-        options = REVEALING_RUNS[broken]
         result = check_consistency(
             seed=1,
             workers=1,
             broken=broken,
-            postgres_url=postgres_copy,
+            url=url,
             watch=True,
             **{**options, "seconds": longer * options["seconds"]},
         )
