@@ -74,10 +74,6 @@ class AccessPolicy:
         admission = self._limits.read.try_admit(client.name)
         return None if admission is None else admission.headers
 
-    @property
-    def read_limiter(self) -> Limiter | None:
-        return self._limits.read
-
     def count_write(self, client: Client, on_headers: OnHeaders | None = None) -> None:
         self._count(client, self._limits.write, on_headers)
 
