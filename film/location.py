@@ -13,7 +13,7 @@ from typing import Any, Self
 import psutil
 
 from film.processes import MARK, end, marked
-from stack.process import Server, package
+from stack.process import CouldNotStartError, Server, package
 from stress.service import CLEARED
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,9 +70,7 @@ class Location:
 
     def __enter__(self) -> Self:
         try:
-            self.home.mkdir()
-            clone = ("git", "clone", "--quiet", str(ROOT), str(self.clone))
-            subprocess.run(clone, check=True)  # noqa: S603  # constant arguments only
+            self._clone()
         except BaseException:
             self.close()
             raise
@@ -92,6 +90,14 @@ class Location:
             self.stack.close()
         end(marked(str(self.folder)))
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _clone(self) -> None:
+        """Clone this repository: only what is committed is in the film."""
+        self.home.mkdir()
+        command = ("git", "clone", "--quiet", str(ROOT), str(self.clone))
+        done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+        if done.returncode:
+            raise CouldNotStartError(f"the film needs the git repository: {done.stderr.strip()}")
 
     def environment(self, *, alone: bool = False) -> dict[str, str]:
         """Return the environment of commands; ``alone``, without the addresses of the stack."""
