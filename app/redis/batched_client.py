@@ -76,17 +76,21 @@ class BatchedClient:
         self._breaker = CircuitBreaker()
         self._run_id = ""
         self._next = _Batch()
+        self._sent = self._next
+        """The batch of the current exchange; the next one while there is none."""
         self._sender: asyncio.Task[None] | None = None
 
     async def get(self, keys: Iterable[str], calls: Mapping[str, Call]) -> Values:
         """Return the values of ``keys`` at a moment after this call; raise RedisUnavailable.
 
         Keys are names within the run of Redis. ``calls`` are sent in the same round trip, but of
-        those with the same name only the first.
+        those with the same name only the first, until Redis has responded to it.
         """
         batch = self._next
         batch.keys |= dict.fromkeys(keys)
-        batch.calls = {**calls, **batch.calls}
+        for name, call in calls.items():
+            if name not in self._sent.calls:
+                batch.calls.setdefault(name, call)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Values] = loop.create_future()
         batch.waiters.append(waiter)
@@ -103,7 +107,8 @@ class BatchedClient:
 
     async def _send_batches(self) -> None:
         while self._next.waiters:
-            batch, self._next = self._next, _Batch()
+            batch = self._sent = self._next
+            self._next = _Batch()
             try:
                 values = await self._exchange(batch)
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
@@ -114,7 +119,7 @@ class BatchedClient:
                 for waiter in batch.waiters:
                     if not waiter.done():
                         waiter.set_result(values)
-        self._sender = None
+        self._sender, self._sent = None, self._next
 
     async def _exchange(self, batch: _Batch) -> Values:
         if not (self._client.breaker.closed and self._breaker.allow_request()):

@@ -104,6 +104,23 @@ def test_calls_are_sent_once_for_each_name_and_may_be_refused(client):
     assert client.breaker.closed
 
 
+def test_a_call_is_not_sent_again_before_its_response(client):
+    responses = []
+    calls = {"ping": Call(("PING",), responses.append)}
+
+    async def ask():
+        async with closing(BatchedClient(client)) as batched:
+            first = asyncio.create_task(batched.get(["a"], calls))
+            for _ in range(2):  # its task begins, and then the task that sends
+                await asyncio.sleep(0)
+            await asyncio.gather(first, batched.get(["a"], calls))
+            during = len(responses)
+            await batched.get(["a"], calls)
+            return during, len(responses)
+
+    assert asyncio.run(ask()) == (1, 2)
+
+
 def test_a_request_that_is_cancelled_leaves_the_others_waiting(client, store):
     store("a", "1")
 
