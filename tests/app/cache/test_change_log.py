@@ -30,7 +30,8 @@ def writer(path):
 def write(writer, *tags):
     """Commit what a write leaves in the outbox."""
     row = (json.dumps(tags), False, "2026-01-01")
-    writer.execute("INSERT INTO outbox (tags, held, created_at) VALUES (?, ?, ?)", row)
+    columns = "tags, held, created_at, fine"
+    writer.execute(f"INSERT INTO outbox ({columns}) VALUES (?, ?, ?, true)", row)
 
 
 def test_only_the_tags_of_later_writes_are_changed(log, writer):
