@@ -64,6 +64,9 @@ class LocalCache:
             expires_at = time.monotonic() + self._ttl
             response, fine_tags = call_view()
             if response.status == OK:
+                # A copy of the exact size: the encoder's own is the beginning of a longer block,
+                # whose rest nothing else fits into. It would double the memory of an entry.
+                response.body = bytes(memoryview(response.body))
                 entry = MemoryEntry(response, route, fine_tags or tags, expires_at, position)
                 self._memory.put(key, entry)
             return response
