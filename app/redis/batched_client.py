@@ -40,6 +40,10 @@ PRIVATE_NAMES = (
 """What this module alone uses of redis-py's asyncio connections beyond its documentation."""
 
 
+GRACE_SECONDS = TIMEOUT_SECONDS / 4
+"""After a timeout, the time to read what had arrived while the event loop was busy."""
+
+
 class Call(NamedTuple):
     """A command, and what receives its response: also a refusal, as a ResponseError."""
 
@@ -125,12 +129,13 @@ class BatchedClient:
         if not (self._client.breaker.closed and self._breaker.allow_request()):
             raise RedisUnavailable("unavailable")
         try:
-            async with asyncio.timeout(self._timeout):
-                connection = self._connection or await self._connect()
-                keys = [full_key(self._run_id, key) for key in batch.keys]
-                commands = [("MGET", *keys), *(call.command for call in batch.calls.values())]
-                await connection.send_packed_command(connection.pack_commands(commands))
-                found, *responses = [await _read_response(connection) for _ in commands]
+            async with asyncio.timeout(None) as limit:
+                loop = asyncio.get_running_loop()
+                timer = loop.call_later(self._timeout, _end_soon, limit)
+                try:
+                    found, *responses = await self._send(batch)
+                finally:
+                    timer.cancel()
         except (TimeoutError, BusyLoadingError) as error:
             self._client.breaker.record_failure()
             raise await self._disconnect("timeout") from error
@@ -147,6 +152,13 @@ class BatchedClient:
             call.on_response(response)
         return Values(self._run_id, dict(zip(batch.keys, found, strict=True)))
 
+    async def _send(self, batch: _Batch) -> list[Any]:
+        connection = self._connection or await self._connect()
+        keys = [full_key(self._run_id, key) for key in batch.keys]
+        commands = [("MGET", *keys), *(call.command for call in batch.calls.values())]
+        await connection.send_packed_command(connection.pack_commands(commands))
+        return [await _read_response(connection) for _ in commands]
+
     async def _connect(self) -> AbstractConnection:
         self._run_id = ""
         connection = self._connection = self._new_connection()
@@ -160,6 +172,11 @@ class BatchedClient:
         await self.close()
         self._client.on_lost()
         return RedisUnavailable(reason)
+
+
+def _end_soon(limit: asyncio.Timeout) -> None:
+    # Not at once: perhaps not Redis was late, but the event loop.
+    limit.reschedule(asyncio.get_running_loop().time() + GRACE_SECONDS)
 
 
 async def _read_response(connection: AbstractConnection) -> Any:

@@ -1,6 +1,7 @@
 """Redis on the event loop: batches, time limits, lost connections."""
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -132,6 +133,23 @@ def test_a_request_that_is_cancelled_leaves_the_others_waiting(client, store):
             return await kept
 
     assert asyncio.run(ask()).by_key["a"] == b"1"
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_a_late_event_loop_is_not_a_late_server(client, store, steps):
+    store("a", "1")
+
+    async def ask():
+        async with closing(BatchedClient(client)) as batched:
+            await batched.get(["a"], {})
+            waiting = asyncio.create_task(batched.get(["a"], {}))
+            for _ in range(steps):  # of its task, and of the task that sends and reads
+                await asyncio.sleep(0)
+            time.sleep(3 * TIMEOUT_SECONDS)  # blocks the event loop
+            return (await waiting).by_key["a"]
+
+    assert asyncio.run(ask()) == b"1"
+    assert client.breaker.closed
 
 
 def test_a_frozen_server_is_waited_for_once(server, client):
