@@ -70,7 +70,8 @@ class RequestGuard:
 
     def address_client(self, environ: Environ) -> Client:
         """Return the client of a request that sends no API key."""
-        return self._policy.identify(None, normalize_address(client_context(environ).sent_address))
+        address = sent_address(environ, self._trusted_proxies)
+        return self._policy.identify(None, normalize_address(address))
 
     def try_admit(self, environ: Environ, client: Client) -> bool:
         """Count the read of a client without a key, but do not wait for Redis.

@@ -27,7 +27,7 @@ from app.live.operations import LiveSchema, Operations
 from app.live.protocols import GraphQLProtocols
 from app.live.registry import ConnectionRegistry
 from app.live.sse import EventStreams
-from app.live.wsgi_bridge import WsgiBridge
+from app.live.wsgi_bridge import Response, WsgiBridge
 from app.services import services_of
 
 WEBSOCKET_PATH = "/graphql"
@@ -83,6 +83,13 @@ class AsgiApp:
             await self._serve_event_stream(scope, receive, send)
         else:
             await self._bridge(scope, receive, send)
+
+    async def respond_from_memory(self, scope: Scope) -> Response | None:
+        """Return the whole response to a GET or HEAD if it is in memory: status, headers, body.
+
+        A server that calls this first sends it without the messages of ASGI.
+        """
+        return await self._bridge.respond_from_memory(scope)
 
     def shut_down(self) -> None:
         """Close live connections, and send ``Connection: close`` with every response."""

@@ -7,8 +7,8 @@ has certainly not used up its quota, is left to the middleware, which decides ev
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Protocol, cast
+from functools import lru_cache, partial
+from typing import Any, NamedTuple, Protocol, cast
 
 from flask import Flask
 
@@ -37,6 +37,9 @@ UNUSUAL_HEADERS = frozenset(
     }
 )
 """What makes a request one for the middleware."""
+MAX_HEADS = 2_048
+MAX_HEAD_BYTES = 1_024
+"""So many heads of requests, none longer, are kept as they were read."""
 log = logging.getLogger(__name__)
 
 
@@ -137,11 +140,13 @@ class MemoryHits:
     def __init__(self, middleware: HttpMiddleware, responses: CurrentResponses) -> None:
         self._middleware = middleware
         self._responses = responses
+        # Most clients send the same head again and again.
+        self._read = lru_cache(maxsize=MAX_HEADS)(self._read_uncached)
 
     async def respond(self, scope: Mapping[str, Any]) -> BufferedResponse | None:
-        """Return the response to a request; None if the middleware has to respond."""
+        """Return the response to a GET or HEAD; None if the middleware has to respond."""
         try:
-            return await self._respond(scope) if scope["method"] in {"GET", "HEAD"} else None
+            return await self._respond(scope)
         except Exception:
             log.exception("error while a response in memory was looked for")
             return None
@@ -151,17 +156,51 @@ class MemoryHits:
         await self._responses.close()
 
     async def _respond(self, scope: Mapping[str, Any]) -> BufferedResponse | None:
-        environ = environ_of(scope)
+        read = self._read if _is_short(scope) else self._read_uncached
+        address, query = (scope.get("client") or ("",))[0], scope["query_string"]
+        head = read(scope["method"], scope["path"], query, address, tuple(scope["headers"]))
+        if head is None:
+            return None
+        environ = head.environ.copy()
+        request = self._middleware.begin(environ)
+        entry = await self._responses.find(head.key, head.client)
+        if entry is None or not self._middleware.guard.try_admit(environ, head.client):
+            return None
+        response = apply_if_none_match(entry.response, environ)
+        return self._middleware.finish(request, entry.route, response, HIT)
+
+    def _read_uncached(
+        self, method: str, path: str, query: bytes, address: str, headers: tuple[Any, ...]
+    ) -> "_Head | None":
+        """Return what the head of a request says; None if it is not that of a plain read."""
+        environ = environ_of(
+            {
+                "method": method,
+                "path": path,
+                "query_string": query,
+                "client": (address,),
+                "headers": headers,
+            }
+        )
         if not _is_plain(environ):
             return None
         middleware = self._middleware
-        request = middleware.begin(environ)
         client = middleware.guard.address_client(environ)
-        entry = await self._responses.find(middleware.cache_key(environ), client)
-        if entry is None or not middleware.guard.try_admit(environ, client):
-            return None
-        response = apply_if_none_match(entry.response, environ)
-        return middleware.finish(request, entry.route, response, HIT)
+        return _Head(environ, middleware.cache_key(environ), client)
+
+
+class _Head(NamedTuple):
+    """What the head of a plain read says."""
+
+    environ: Environ
+    key: str
+    client: Client
+
+
+def _is_short(scope: Mapping[str, Any]) -> bool:
+    """Return whether a head may be kept: so many of them take at most some megabytes."""
+    size = len(scope["path"]) + len(scope["query_string"])
+    return size + sum(len(name) + len(value) for name, value in scope["headers"]) < MAX_HEAD_BYTES
 
 
 def _is_plain(environ: Environ) -> bool:

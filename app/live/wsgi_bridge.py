@@ -7,7 +7,7 @@ one step.
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote_from_bytes, urlsplit
 
 from a2wsgi.wsgi import build_environ
@@ -18,12 +18,21 @@ from app.config import THREADS
 from app.http.response import BufferedResponse
 from app.live.memory_hits import MemoryHits
 from app.live.request_bodies import Body, FailedBody, RequestBodies
+from app.server.asgi_connection import NOT_IN_MEMORY, READS
 
 PRIVATE_NAMES = ("a2wsgi.wsgi:build_environ",)
 """What this module uses of a2wsgi beyond its documentation."""
 ASCII = bytes(range(0x80))
 POLL_SECONDS = 0.02
 CONNECTION_CLOSE = (b"connection", b"close")
+
+
+class Response(NamedTuple):
+    """A whole response, as ASGI sends its parts."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
 
 
 class WsgiBridge:
@@ -39,26 +48,41 @@ class WsgiBridge:
         """While it is true, every response carries ``Connection: close``."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = NOT_IN_MEMORY in scope.get("extensions", {})
+        response = None if asked else await self.respond_from_memory(scope)
         self._in_flight += 1
         try:
-            response = await self._hits.respond(scope) if self._hits else None
-            close = self.shutting_down
             if response is None:
                 async with self.bodies.read(scope, receive) as body:
                     response = await self._call_flask(scope, body)
                 # What is missing of a body would be taken for the next request.
-                close = self.shutting_down or isinstance(body, FailedBody)
-            headers = [
-                (name.lower().encode("latin-1"), value.encode("latin-1"))
-                for name, value in response.headers
-            ]
-            if close:
-                headers.append(CONNECTION_CLOSE)
-            status = int(response.status[:3])
-            await send({"type": "http.response.start", "status": status, "headers": headers})
+                if isinstance(body, FailedBody) and CONNECTION_CLOSE not in response.headers:
+                    response.headers.append(CONNECTION_CLOSE)
+            start = {"type": "http.response.start", "status": response.status}
+            await send({**start, "headers": response.headers})
             await send({"type": "http.response.body", "body": response.body})
         finally:
             self._in_flight -= 1
+
+    async def respond_from_memory(self, scope: Scope) -> Response | None:
+        """Return the response to a GET or HEAD if it is in memory."""
+        if self._hits is None or scope["method"] not in READS:
+            return None
+        self._in_flight += 1
+        try:
+            found = await self._hits.respond(scope)
+            return None if found is None else self._encode(found)
+        finally:
+            self._in_flight -= 1
+
+    def _encode(self, response: BufferedResponse) -> Response:
+        headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in response.headers
+        ]
+        if self.shutting_down:
+            headers.append(CONNECTION_CLOSE)
+        return Response(int(response.status[:3]), headers, response.body)
 
     async def close(self) -> None:
         """Close what only running requests need."""
@@ -70,14 +94,14 @@ class WsgiBridge:
         while self._in_flight:
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _call_flask(self, scope: Scope, body: Body) -> BufferedResponse:
+    async def _call_flask(self, scope: Scope, body: Body) -> Response:
         query = quote_from_bytes(scope["query_string"], safe=ASCII).encode()
         wsgi_scope: Any = {**scope, "path": _path(scope), "query_string": query}
         environ: Any = build_environ(wsgi_scope, cast(Any, body))
         # The server marks the end of a chunked body: without this werkzeug would not read it.
         environ["wsgi.input_terminated"] = True
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, self._run, environ)
+        return self._encode(await loop.run_in_executor(self.threads, self._run, environ))
 
     def _run(self, environ: Any) -> BufferedResponse:
         response = BufferedResponse("", [], b"")
