@@ -21,6 +21,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from redis.exceptions import ResponseError
 
@@ -53,15 +54,15 @@ class CachedResponse:
     """The run of Redis that the versions belong to."""
 
     def recheck(self, versions: Mapping[str, Versions]) -> "CachedResponse | None":
-        """Return the response as valid under these versions of its tags; None if it is not.
+        """Return the response as valid under these values of Redis; None if it is not.
 
         Without the versions of the fine tags, only those of the guard tags can show it.
         """
-        guard_versions = _joined([versions.get(tag) for tag in self.guard_tags])
+        guard_versions = _joined([versions.get(key) for key in tag_keys(self.guard_tags)])
         if guard_versions is not None and guard_versions == self.guard_versions:
             return self
         if self.fine_tags and self.fine_versions == _joined(
-            [versions.get(tag) for tag in self.fine_tags]
+            [versions.get(key) for key in tag_keys(self.fine_tags)]
         ):
             return replace(self, guard_versions=guard_versions or self.guard_versions)
         return None
@@ -113,13 +114,15 @@ class ResponseCache:
         self, connection: Connection, missing: Sequence[str], tags: Sequence[str]
     ) -> list[Versions]:
         """Create the versions of ``missing`` tags, if Redis has room; return those of ``tags``."""
-        # Twice the lifetime of an entry: a version that expires too early only costs a miss.
-        expiry = 2 * self._ttl
-        keys = _tag_keys(connection, missing)
-        commands = [["SET", key, os.urandom(VERSION_BYTES), "EX", expiry, "NX"] for key in keys]
+        commands: list[Command] = [self.creation(key) for key in _tag_keys(connection, missing)]
         commands.append(["MGET", *_tag_keys(connection, tags)])
         versions: list[Versions] = self.client.accepted(self.client.send(connection, commands)[-1])
         return versions
+
+    def creation(self, key: str) -> Command:
+        """Return the command that creates the version of a tag unless it has one."""
+        # Twice the lifetime of an entry: a version that expires too early only costs a miss.
+        return ("SET", key, os.urandom(VERSION_BYTES), "EX", 2 * self._ttl, "NX")
 
     def set(
         self,
@@ -180,9 +183,10 @@ def _entry_key(connection: Connection, key: str) -> str:
 
 
 def _tag_keys(connection: Connection, tags: Sequence[str]) -> list[str]:
-    return [full_key(connection.run_id, key) for key in tag_keys(tags)]
+    return [full_key(connection.run_id, key) for key in tag_keys(tuple(tags))]
 
 
-def tag_keys(tags: Iterable[str]) -> list[str]:
+@lru_cache(maxsize=1_024)
+def tag_keys(tags: tuple[str, ...]) -> tuple[str, ...]:
     """Return the keys of the versions of ``tags``, within the run of Redis."""
-    return [f"t:{tag}" for tag in tags]
+    return tuple(f"t:{tag}" for tag in tags)

@@ -6,7 +6,7 @@ has certainly not used up its quota, is left to the middleware, which decides ev
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -23,7 +23,7 @@ from app.http.response import BufferedResponse, Environ, apply_if_none_match
 from app.middleware import HttpMiddleware
 from app.ratelimit.limiter import Limiter
 from app.redis.batched_client import BatchedClient, Call
-from app.redis.client import RedisUnavailable
+from app.redis.client import RedisUnavailable, full_key
 from app.services import services_of
 
 UNUSUAL_HEADERS = frozenset(
@@ -81,6 +81,7 @@ class RedisResponses:
     ) -> None:
         self._memory = memory
         self._lease = cache.lease
+        self._responses = cache.responses
         self._redis = BatchedClient(cache.responses.client)
         self._limiter = limiter
         self._renew_in_thread = renew_in_thread
@@ -90,12 +91,9 @@ class RedisResponses:
         entry = self._memory.get(key)
         if entry is None or not self._may_use(entry.validity.run_id):
             return None
-        cached, calls = entry.validity, self._lease_calls(client)
+        cached = entry.validity
         try:
-            current = await self._recheck(cached, cached.guard_tags, calls)
-            if current is None and cached.fine_tags:
-                tags = (*cached.guard_tags, *cached.fine_tags)
-                current = await self._recheck(cached, tags, {})
+            current = await self._recheck(cached, self._lease_calls(client))
         except RedisUnavailable:
             return None
         if not self._may_use(cached.run_id):
@@ -110,13 +108,28 @@ class RedisResponses:
         await self._redis.close()
 
     async def _recheck(
-        self, cached: CachedResponse, tags: Sequence[str], calls: Mapping[str, Call]
+        self, cached: CachedResponse, calls: Mapping[str, Call]
     ) -> CachedResponse | None:
+        values = await self._ask(cached.run_id, cached.guard_tags, calls)
+        current = cached.recheck(values)
+        if current is None and cached.fine_tags:
+            # Without a version of each guard, every hit would have to read the fine tags.
+            missing = [key for key in tag_keys(cached.guard_tags) if values[key] is None]
+            creations = {key: self._creation(cached.run_id, key) for key in missing}
+            tags = (*cached.guard_tags, *cached.fine_tags)
+            current = cached.recheck(await self._ask(cached.run_id, tags, creations))
+        return current
+
+    async def _ask(
+        self, run_id: str, tags: tuple[str, ...], calls: Mapping[str, Call]
+    ) -> Mapping[str, bytes | None]:
         values = await self._redis.get(tag_keys(tags), calls)
-        if values.run_id != cached.run_id:
-            return None
-        versions = [values.by_key[key] for key in tag_keys(tags)]
-        return cached.recheck(dict(zip(tags, versions, strict=True)))
+        if values.run_id != run_id:
+            raise RedisUnavailable("reconnecting")
+        return values.by_key
+
+    def _creation(self, run_id: str, key: str) -> Call:
+        return Call(self._responses.creation(full_key(run_id, key)), lambda _: None)
 
     def _lease_calls(self, client: Client) -> Mapping[str, Call]:
         """Return the call that takes tokens for a client that has none here."""
