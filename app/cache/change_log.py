@@ -5,7 +5,9 @@ has one writer at a time. So the rows of the outbox, in the order of their ids, 
 committed writes, whichever process made them. A process that reads the new rows before it uses a
 response from its memory is never behind: there is nothing that a writer could fail to send.
 
-The ids are never used again, so rows that were removed before they were read show as a gap.
+The ids are never used again, so rows that were removed before they were read show as a gap. The
+newest row that was read has to be there unchanged: in an older copy of the database, which somebody
+has restored, other rows get the same ids.
 """
 
 import json
@@ -21,8 +23,8 @@ from app.cache.tags import ALL
 MAX_ROWS = 10_000
 """More new rows are not read: all responses in memory are given up instead."""
 MAX_TAGS = 100_000
-SEQUENCE = "SELECT seq, NULL FROM sqlite_sequence WHERE name = 'outbox'"
-ROWS = "SELECT id, tags FROM (SELECT id, tags FROM outbox WHERE id > ? ORDER BY id LIMIT ?)"
+SEQUENCE = "SELECT seq, NULL, NULL FROM sqlite_sequence WHERE name = 'outbox'"
+ROWS = "SELECT * FROM (SELECT id, tags, created_at FROM outbox WHERE id >= ? ORDER BY id LIMIT ?)"
 
 
 class ChangeLog:
@@ -37,6 +39,8 @@ class ChangeLog:
         self._connection: sqlite3.Connection | None = None
         self._data_version: int | None = None
         self._last_row = 0
+        self._newest: list[tuple[int, str, str]] = []
+        """The row ``_last_row``, if it was there."""
         self._position = 0
         self._complete_since = 0
         """The log knows all tags that were invalidated after this position."""
@@ -74,18 +78,21 @@ class ChangeLog:
     def _read(self, connection: sqlite3.Connection) -> None:
         # One statement sees one state of the database.
         statement = f"{SEQUENCE} UNION ALL {ROWS}"
-        found = connection.execute(statement, (self._last_row, MAX_ROWS + 1)).fetchall()
-        last = next((row for row, tags in found if tags is None), 0)
-        rows = sorted((row, tags) for row, tags in found if tags is not None)
-        if len(rows) == last - self._last_row and len(self._last_change) < MAX_TAGS:
-            for _, tags in rows:
+        limit = len(self._newest) + MAX_ROWS + 1
+        found = connection.execute(statement, (self._last_row, limit)).fetchall()
+        last = next((row[0] for row in found if row[1] is None), 0)
+        rows = sorted(row for row in found if row[1] is not None)
+        known, new = rows[: len(self._newest)], rows[len(self._newest) :]
+        is_complete = known == self._newest and len(new) == last - self._last_row
+        if is_complete and len(self._last_change) < MAX_TAGS:
+            for _, tags, _ in new:
                 self._position += 1
                 self._last_change |= dict.fromkeys(json.loads(tags), self._position)
         else:  # rows are missing, or the database was replaced: all responses may be stale
             self._position += 1
             self._complete_since = self._position
             self._last_change = {}
-        self._last_row = last
+        self._last_row, self._newest = last, rows[-1:]
 
     def _open(self) -> sqlite3.Connection:
         dialect = self._engine.dialect

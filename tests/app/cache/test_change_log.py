@@ -82,12 +82,16 @@ def test_rows_that_were_removed_before_they_were_read_make_all_responses_stale(l
     assert log.is_unchanged(["book:2"], position + 1)
 
 
-def test_rows_that_were_read_may_be_removed(log, writer):
+def test_rows_that_were_read_may_be_removed_except_the_newest(log, writer):
     write(writer, "book:1")
+    write(writer, "book:2")
     position = log.catch_up()
-    writer.execute("DELETE FROM outbox")
+    writer.execute("DELETE FROM outbox WHERE tags LIKE '%book:1%'")
     assert log.catch_up() == position
     assert log.is_unchanged(["book:1"], position)
+    writer.execute("DELETE FROM outbox")
+    log.catch_up()
+    assert not log.is_unchanged(["book:1"], position)
 
 
 def test_too_many_rows_make_all_responses_stale(log, writer, monkeypatch):
@@ -120,6 +124,21 @@ def test_a_restored_older_database_makes_all_responses_stale(log, writer, path, 
     log.catch_up()
     assert not log.is_unchanged(["book:2"], position)
     assert log.is_unchanged(["book:2"], restored)
+
+
+@pytest.mark.parametrize("writes", [1, 2])
+def test_writes_after_a_restore_do_not_hide_it(log, writer, tmp_path, writes):
+    write(writer, "book:1")
+    log.catch_up()
+    backup = sqlite3.connect(tmp_path / "backup.db")
+    writer.backup(backup)
+    write(writer, "book:2")
+    position = log.catch_up()
+    backup.backup(writer)
+    for _ in range(writes):  # the first one gets the id of the row that was read last
+        write(writer, "book:3")
+    log.catch_up()
+    assert not log.is_unchanged(["book:2"], position)
 
 
 def test_a_database_that_cannot_be_read_is_an_error_and_is_read_again_later(log, writer):
