@@ -97,7 +97,7 @@ def run(quick: bool) -> None:
             _print(runs, without_redis)
             stampede.run(service.port, postgres, url, redis)
         with LiveService("asgi:app", 2, DATABASE_URL=url, REDIS_URL=redis.url) as live:
-            writer_crash.run(live.port, url, redis.url, 2 if quick else 30)
+            writer_crash.run(live.port, url, redis.url, 2 if quick else 20)
 
 
 def _inject(fault: RedisFault, port: int, url: str, redis: Redis, *, quick: bool) -> FaultRun:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from app.cache.lease import LEASE_SECONDS
+from bench.table import print_table
 from stress.http_client import MEMORY_HIT, HttpClient, Response, get
 from stress.killed_writer import KilledWriter
 from stress.stats import percentile
@@ -16,6 +17,8 @@ from stress.threads import WorkerThreads
 
 BOOK = 4
 READERS = 4
+PAUSES = (0.002, 0.2)
+"""Seconds between two reads of a reader. Frequent reads renew a lease when half of it is over."""
 READ_SECONDS = 1.0
 """The readers continue for so long after the commit."""
 
@@ -28,20 +31,26 @@ class Crash(NamedTuple):
 
 
 def run(port: int, database: str, redis: str, times: int) -> None:
-    """Kill so many writers, and print how long readers got the previous response."""
-    caches: Counter[str] = Counter()
+    """Kill so many writers for each pause, and print how long readers got the old response."""
     with KilledWriter(DATABASE_URL=database, REDIS_URL=redis) as writer:
         writer.add_review(BOOK, "The first one prepares everything.")
-        crashes = [_crash(port, writer, caches) for _ in range(times)]
+        rows = [_measure(port, writer, pause, times) for pause in PAUSES]
+    print(f"\nA writer killed (-9) between commit and invalidation, {times} times for each row,")
+    print(f"while {READERS} readers read. When a read began, in seconds after the commit, median")
+    print(f"and maximum; the limit for the last stale one is {LEASE_SECONDS} s.\n")
+    heads = ["pause of a reader, s", "reads", "memory hits", "last stale read", "first fresh read"]
+    print_table(heads, rows)
+
+
+def _measure(port: int, writer: KilledWriter, pause: float, times: int) -> list[object]:
+    caches: Counter[str] = Counter()
+    crashes = [_crash(port, writer, pause, caches) for _ in range(times)]
     last, first = zip(*crashes, strict=True)
-    memory = caches[MEMORY_HIT] / caches.total()
-    print(f"\nA writer killed (-9) between commit and invalidation, {times} times, while")
-    print(f"{READERS} readers sent {caches.total()} reads, {memory:.0%} of them hits from memory.")
-    print(f"After the commit the last stale read began {_figures(last)}, and the first fresh")
-    print(f"one {_figures(first)}. The limit for the last stale one is {LEASE_SECONDS} s.")
+    memory = f"{caches[MEMORY_HIT] / caches.total():.0%}"
+    return [pause, caches.total(), memory, _figures(last), _figures(first)]
 
 
-def _crash(port: int, writer: KilledWriter, caches: Counter[str]) -> Crash:
+def _crash(port: int, writer: KilledWriter, pause: float, caches: Counter[str]) -> Crash:
     responses: list[Response] = []
 
     def read() -> None:
@@ -51,7 +60,7 @@ def _crash(port: int, writer: KilledWriter, caches: Counter[str]) -> Crash:
             if response is None:
                 raise SystemExit("a connection broke")
             responses.append(response)
-            time.sleep(0.002)
+            time.sleep(random.uniform(0, 2 * pause))
         client.close()
 
     with (readers := WorkerThreads(*[read] * READERS)):
@@ -72,4 +81,4 @@ def _review_count(response: Response) -> int:
 
 
 def _figures(seconds: Sequence[float]) -> str:
-    return f"{percentile(seconds, 50):.3f} s (median) to {max(seconds):.3f} s"
+    return f"{percentile(seconds, 50):.3f}, {max(seconds):.3f}"
