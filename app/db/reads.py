@@ -53,17 +53,17 @@ class CompiledRead:
         """Execute the statement and return all rows; raise the errors of SQLAlchemy."""
         sql, parameters = self._sql, self._bind(values)
         with engine.connect() as connection:
-            cursor = connection.connection.cursor()
-            # Whoever listens to the statements of the engine hears of these too.
-            for listen in engine.dispatch.before_cursor_execute:
-                listen(connection, cursor, sql, parameters, None, False)
             try:
+                cursor = connection.connection.cursor()
+                # Whoever listens to the statements of the engine hears of these too.
+                for listen in engine.dispatch.before_cursor_execute:
+                    listen(connection, cursor, sql, parameters, None, False)
                 cursor.execute(sql, parameters)
                 rows = cursor.fetchall()
             except self._dialect.loaded_dbapi.Error as error:
                 # This raises; if the server was lost, the pool replaces all of its connections.
                 fail = connection._handle_dbapi_exception  # noqa: SLF001  # see PRIVATE_NAMES
-                fail(error, sql, parameters, cursor, None)
+                fail(error, sql, parameters, None, None)
             for listen in engine.dispatch.after_cursor_execute:
                 listen(connection, cursor, sql, parameters, None, False)
         make_row, processors = self._columns or self._describe(cursor.description)

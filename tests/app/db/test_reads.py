@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import bindparam, insert, literal_column, select
+from sqlalchemy import bindparam, event, insert, literal_column, select
 from sqlalchemy.exc import DBAPIError
 
 from app.db import reads
@@ -69,6 +69,22 @@ def test_a_statement_that_fails_raises_the_error_of_sqlalchemy(app, books):
     broken = select(literal_column("no_such_column")).select_from(Book)
     with pytest.raises(DBAPIError, match="no_such_column"):
         fetch_compiled(broken)
+    assert len(fetch_compiled(BOOKS_BY_AGE, {"latest": now()})) == 2
+
+
+def test_a_connection_that_was_closed_raises_the_error_of_sqlalchemy(app, books):
+    engine = autocommit_engine()
+
+    def close(connection, *_):
+        connection.close()
+
+    event.listen(engine.pool, "checkout", close)
+    try:
+        with pytest.raises(DBAPIError) as failure:
+            fetch_compiled(BOOKS_BY_AGE, {"latest": now()})
+    finally:
+        event.remove(engine.pool, "checkout", close)
+    assert failure.value.connection_invalidated
     assert len(fetch_compiled(BOOKS_BY_AGE, {"latest": now()})) == 2
 
 
