@@ -16,13 +16,14 @@ ITEMS = {"/books?limit=50": 50, "/books/1/reviews?limit=50": 50, "/products/1": 
 """How many items the response of each path has."""
 BODY_NAMES = dict(zip(ITEMS, ("books", "reviews", "product"), strict=True))
 ASGI, ASGI_H1C, ASGI_LIMITED = "asgi", "asgi with h1c", "asgi with limits"
+ASGI_SQLITE, WSGI_SQLITE = "asgi on SQLite", "wsgi on SQLite"
 WSGI = "wsgi"
 ASGI_UNCACHED, WSGI_UNCACHED = "asgi, uncached", "wsgi, uncached"
 FASTAPI_REDIS, FASTAPI_MEMORY = "FastAPI + Redis GET", "FastAPI, bytes in memory"
 FASTAPI_ORM = "FastAPI + async ORM"
 FLASK_REDIS, FLASK_ORM = "Flask + Redis GET", "Flask + ORM + marshmallow"
 BARE = "bare WSGI"
-CACHED = frozenset({ASGI, ASGI_H1C, ASGI_LIMITED, WSGI})
+CACHED = frozenset({ASGI, ASGI_H1C, ASGI_LIMITED, ASGI_SQLITE, WSGI, WSGI_SQLITE})
 """Those whose responses have to say that they come from the cache."""
 
 
@@ -48,16 +49,21 @@ def start_servers() -> Iterator[dict[str, Service]]:
         url = stack.enter_context(Postgres()).new_database("bench")
         redis = stack.enter_context(Redis())
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        fill(url)
+        sqlite = f"sqlite:///{folder}/bench.db"
+        for each in (url, sqlite):
+            fill(each)
         database = {"DATABASE_URL": url, "RATE_LIMIT_READ": "off"}
         uncached = {**database, "CACHE_MEMORY_MIB": "0"}
         cached = {**database, "REDIS_URL": redis.url}
         limited = {**cached, "RATE_LIMIT_READ": "600/minute", "TRUSTED_PROXIES": "1"}
+        without_redis = {"DATABASE_URL": sqlite, "RATE_LIMIT_READ": "off"}
         bodies = {"BODIES": str(folder), "REDIS_URL": redis.url}
         servers = {
             ASGI: LiveService(**cached, GUNICORN_CMD_ARGS="--http-parser python"),
             ASGI_LIMITED: LiveService(**limited, GUNICORN_CMD_ARGS="--http-parser python"),
+            ASGI_SQLITE: LiveService(**without_redis, GUNICORN_CMD_ARGS="--http-parser python"),
             WSGI: Service(**cached),
+            WSGI_SQLITE: Service(**without_redis),
             ASGI_UNCACHED: LiveService(**uncached, GUNICORN_CMD_ARGS="--http-parser python"),
             WSGI_UNCACHED: Service(**uncached),
             FASTAPI_REDIS: Uvicorn("bench.peers.fastapi_redis:app", **bodies),
