@@ -116,6 +116,8 @@ class BatchedClient:
             try:
                 values = await self._exchange(batch)
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+                if not isinstance(error, RedisUnavailable):
+                    await self.close()  # perhaps responses are left to read
                 for waiter in batch.waiters:
                     if not waiter.done():  # as it is if its request was cancelled
                         waiter.set_exception(error)
