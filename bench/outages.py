@@ -8,7 +8,7 @@ from functools import partial
 from math import inf
 
 from app.cache.lease import LEASE_SECONDS
-from bench import stampede, writer_crash
+from bench import stampede
 from bench.table import print_table
 from stack.servers import Postgres, Redis
 from stress.consistency.checker import Result, check
@@ -17,7 +17,7 @@ from stress.consistency.expected import read_state
 from stress.data import create_unpooled_engine, fill
 from stress.faults import fill_memory, freeze, freeze_repeatedly, restart, restart_empty
 from stress.http_client import Response
-from stress.service import LiveService, Service
+from stress.service import Service
 from stress.stats import percentile
 
 FIRST_SECONDS = 0.5
@@ -84,7 +84,7 @@ class FaultRun:
 
 
 def run(quick: bool) -> None:
-    """Load the service during each fault; then measure a crash of a writer, and a stampede."""
+    """Load the service during each fault; then measure a stampede."""
     with Postgres() as postgres, Redis() as redis:
         url = postgres.new_database("outages")
         fill(url, reviews=500)
@@ -96,8 +96,6 @@ def run(quick: bool) -> None:
             runs = [_inject(fault, service.port, url, redis, quick=quick) for fault in FAULTS]
             _print(runs, without_redis)
             stampede.run(service.port, postgres, url, redis)
-        with LiveService("asgi:app", 2, DATABASE_URL=url, REDIS_URL=redis.url) as live:
-            writer_crash.run(live.port, url, redis.url, 2 if quick else 20)
 
 
 def _inject(fault: RedisFault, port: int, url: str, redis: Redis, *, quick: bool) -> FaultRun:

@@ -1,5 +1,6 @@
 """How long a stale response is served after a writer was killed before its invalidation."""
 
+import os
 import random
 import time
 from collections import Counter
@@ -10,8 +11,11 @@ import orjson
 
 from app.cache.lease import LEASE_SECONDS
 from bench.table import print_table
+from stack.servers import Postgres, Redis
+from stress.data import fill
 from stress.http_client import MEMORY_HIT, HttpClient, Response, get
 from stress.killed_writer import KilledWriter
+from stress.service import LiveService
 from stress.stats import percentile
 from stress.threads import WorkerThreads
 
@@ -30,14 +34,24 @@ class Crash(NamedTuple):
     first_fresh: float
 
 
-def run(port: int, database: str, redis: str, times: int) -> None:
-    """Kill so many writers for each pause, and print how long readers got the old response."""
-    with KilledWriter(DATABASE_URL=database, REDIS_URL=redis) as writer:
-        writer.add_review(BOOK, "The first one prepares everything.")
-        rows = [_measure(port, writer, pause, times) for pause in PAUSES]
-    print(f"\nA writer killed (-9) between commit and invalidation, {times} times for each row,")
-    print(f"while {READERS} readers read. When a read began, in seconds after the commit, median")
-    print(f"and maximum; the limit for the last stale one is {LEASE_SECONDS} s.\n")
+def run(quick: bool) -> None:
+    """Kill writers, and print how long readers got the previous response."""
+    times = 2 if quick else 30
+    print(
+        f"A writer killed (-9) between commit and invalidation, {times} times for each row, while"
+    )
+    print(
+        f"{READERS} readers read from 2 asgi workers on PostgreSQL and Redis. When a read began, in"
+    )
+    print("seconds after the commit, median and maximum; the limit for the last stale one is")
+    print(f"{LEASE_SECONDS} s. Load average {os.getloadavg()[0]:.1f}.\n")
+    with Postgres() as postgres, Redis() as redis:
+        url = postgres.new_database("crash")
+        fill(url, reviews=50)
+        settings = {"DATABASE_URL": url, "REDIS_URL": redis.url}
+        with KilledWriter(**settings) as writer, LiveService("asgi:app", 2, **settings) as service:
+            writer.add_review(BOOK, "The first one prepares everything.")
+            rows = [_measure(service.port, writer, pause, times) for pause in PAUSES]
     heads = ["pause of a reader, s", "reads", "memory hits", "last stale read", "first fresh read"]
     print_table(heads, rows)
 
