@@ -46,7 +46,6 @@ def test_an_invalid_id_is_a_404(shared_client, identifier, below, assert_problem
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/books/",
         "/Books",
         "/books/1/",
