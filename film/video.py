@@ -49,7 +49,9 @@ def concatenation(pictures: Iterable[tuple[Shown, Path]], duration: float) -> st
     starts, files = zip(
         *((round(shown.start * RATE), path) for shown, path in pictures), strict=True
     )
-    edges = [0, *starts[1:], round(duration * RATE)]  # the first is there from the start
+    # The first is there from the start. The last one begins again a frame before the end: ffmpeg
+    # drops a picture that would begin at the end, and the one before with it.
+    edges = [0, *starts[1:], round(duration * RATE) - 1]
     lines = ["ffconcat version 1.0"]
     for path, (start, end) in zip(files, pairwise(edges), strict=True):
         lines += [f"file '{path}'", f"duration {(end - start) / RATE}"]
@@ -83,6 +85,7 @@ def check(film: Path, captions: Path, *, whole: bool) -> str:
             "h264 video": picture.get("codec_name") == "h264",
             "yuv420p": picture.get("pix_fmt") == "yuv420p",
             "1280x720": picture.get("width", 0) >= 1280 and picture.get("height", 0) >= 720,  # noqa: PLR2004
+            "pictures to the end": float(picture.get("duration", 0)) > duration - 1,
             "a voice": sound.get("codec_name") == "aac",
             "captions": bool(spoken) and spoken[0] <= duration,
             f"at most {LARGEST} bytes": size <= LARGEST,

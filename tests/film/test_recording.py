@@ -61,7 +61,7 @@ def test_pictures_are_shown_in_whole_frames_from_the_start_to_the_end():
     files = [Path("a.png"), Path("b.png")]
     script = concatenation(zip(film.pictures, files, strict=True), film.duration)
     assert script.splitlines() == [
-        *("ffconcat version 1.0", "file 'a.png'", "duration 1.0", "file 'b.png'", "duration 1.72"),
+        *("ffconcat version 1.0", "file 'a.png'", "duration 1.0", "file 'b.png'", "duration 1.68"),
         "file 'b.png'",
     ]
 
