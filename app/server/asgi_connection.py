@@ -230,8 +230,8 @@ class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no typ
         self, status: int, headers: Any, request: Any, close: bool = False
     ) -> None:
         """Announce to an HTTP/1.0 client that the connection stays open (RFC 9112, C.2.2)."""
-        is_said = close or any(name.lower() == b"connection" for name, _ in headers)
-        if request.version < (1, 1) and not is_said:
+        is_silent = request.version < (1, 1) and not close
+        if is_silent and all(name.lower() != b"connection" for name, _ in headers):
             headers = [*headers, (b"connection", b"keep-alive")]
         super()._send_response_start(status, headers, request, close=close)
 
