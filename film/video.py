@@ -37,7 +37,8 @@ def encode(
         *("-i", str(sound), "-t", str(duration), "-fps_mode", "vfr"),
         *("-vf", "scale=out_color_matrix=bt709,format=yuv420p"),
         *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
-        *("-c:v", "libx264", "-tune", "animation", "-crf", "24"),
+        # With B-frames, the last picture of a film of few pictures would have no duration.
+        *("-c:v", "libx264", "-tune", "animation", "-bf", "0", "-crf", "25"),
         *("-force_key_frames", f"expr:gte(t,n_forced*{KEY_FRAMES})"),
         *("-af", LOUDNESS, "-c:a", "aac", "-b:a", "64k", "-ar", "48000"),
         *("-movflags", "+faststart", str(film)),
