@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, text
 
-from app.api.pagination import Page, PageRequest, RowFilter, Statement, paginate, paginate_scanning
+from app.api.pagination import Page, PageRequest, Statement, paginate
+from app.api.scanning import RowFilter, paginate_scanning
 from app.db.engine import dialect_name
 from app.db.statements import LIKE_ESCAPE, escape_like
 from app.errors import Unprocessable

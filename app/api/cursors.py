@@ -59,6 +59,8 @@ def decode_cursor(cursor: str, keys: Sequence[Key], list_name: str | None = None
 
 def _from_json(key: Key, value: Any) -> Any:
     python_type = key.type.python_type
+    if value is None:  # a key that sorts its row after all others
+        return None
     if python_type is datetime:
         return datetime.fromisoformat(value)
     return Decimal(value) if python_type is Decimal else value

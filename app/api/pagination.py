@@ -1,20 +1,13 @@
 """Keyset pagination: every page of a list costs the same, however deep it is."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
 from marshmallow import fields, post_load
-from sqlalchemy import (
-    ColumnCollection,
-    ColumnElement,
-    Integer,
-    bindparam,
-    func,
-    select,
-    tuple_,
-)
+from sqlalchemy import ColumnElement, Integer, bindparam, func, select, tuple_, union_all
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import Select
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -28,7 +21,6 @@ LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
 LIMIT = bindparam("page_limit", type_=Integer)
 """The number of rows to read."""
-MAX_SCANNED_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -75,8 +67,6 @@ class Page:
 
 
 Statement = Select[*tuple[Any, ...]]
-RowFilter = Callable[[ColumnCollection[str, Any]], ColumnElement[bool]]
-"""Returns a condition on the columns of a subquery."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +79,22 @@ class SortOrder:
 
     keys: tuple[Key, ...]
     descending: bool = False
+    nullable: bool = False
+    """Whether the first key may be null: rows without it come last, in both directions."""
+    parts: tuple[ColumnElement[bool], ...] = ()
+    """Conditions that divide the list, where the index has only each part in this order."""
 
     def apply(self, columns: Iterable[Key | ColumnElement[Any]]) -> list[ColumnElement[Any]]:
         """Return the ORDER BY clauses for ``columns``: the keys of this or of a subquery."""
         return [column.desc() if self.descending else column.asc() for column in columns]
+
+
+class Place(Enum):
+    """The kind of place at which a page begins."""
+
+    START = "the first row"
+    AFTER = "after a row that has all keys"
+    AFTER_NULL = "after a row whose first key is null"
 
 
 def paginate(
@@ -103,10 +105,12 @@ def paginate(
     The statement selects all keys of ``order``. Pass the same object each time: the statements
     built from it are cached, and with them their compiled SQL.
     """
-    bounded = _bounded(statement, order, page.cursor is not None)
-    rows = fetch_compiled(bounded, _parameters(values, order, page))
+    place, position = read_position(order, page)
+    # One row more than the page has: if it exists, there is a next page.
+    parameters = {**values, **position, LIMIT.key: page.limit + 1}
+    rows = fetch_compiled(_bounded(statement, order, place), parameters)
     total = count(statement, values) if page.include_total else None
-    return _cut(rows, order, page, total=total)
+    return cut(rows, order, page, total=total)
 
 
 def count(statement: Statement, values: Mapping[str, Any]) -> int:
@@ -114,36 +118,16 @@ def count(statement: Statement, values: Mapping[str, Any]) -> int:
     return int(fetch_compiled(_count(statement), values)[0][0])
 
 
-def paginate_scanning(
-    statement: Statement,
-    row_filter: RowFilter,
-    values: Mapping[str, Any],
-    order: SortOrder,
-    page: PageRequest,
-) -> Page:
-    """Return a page of the rows that ``row_filter`` selects, for a condition without an index.
-
-    It scans at most MAX_SCANNED_ROWS rows of ``statement``. So a page can have fewer items than
-    its limit and still have a next page.
-    """
-    continued, scanned = page.cursor is not None, MAX_SCANNED_ROWS
-    parameters = _parameters(values, order, page)
-    scan = _scan(statement, row_filter, order, continued, scanned)
-    rows = fetch_compiled(scan, parameters)
-    if len(rows) > page.limit:
-        return _cut(rows, order, page)
-    at_bound = _at_bound(statement, order, continued, scanned)
-    if not (last := fetch_compiled(at_bound, parameters)):
-        return Page(rows, None)
-    # Rows may have been inserted or deleted since the first scan. The second one ends exactly at
-    # the row where the next page begins.
-    end = {_end_name(key): getattr(last[0], key.key) for key in order.keys}
-    scan = _scan_to_end(statement, row_filter, order, continued)
-    rows = fetch_compiled(scan, {**parameters, **end})
-    return _cut(rows, order, page, last[0])
+def read_position(order: SortOrder, page: PageRequest) -> tuple[Place, dict[str, Any]]:
+    """Return where ``page`` begins, and the bind parameters for it."""
+    if page.cursor is None:
+        return Place.START, {}
+    position = decode_cursor(page.cursor, order.keys, page.list_name)
+    place = Place.AFTER_NULL if position[0] is None else Place.AFTER
+    return place, dict(zip(map(_position_name, order.keys), position, strict=True))
 
 
-def _cut(
+def cut(
     rows: Rows, order: SortOrder, page: PageRequest, last: Any = None, total: int | None = None
 ) -> Page:
     """Return the rows up to the limit; the next page begins after these, else after ``last``."""
@@ -152,6 +136,27 @@ def _cut(
         last = rows[-1]
     cursor = None if last is None else encode_cursor(last, order.keys, page.list_name)
     return Page(rows, cursor, total)
+
+
+def parts_after(statement: Statement, order: SortOrder, place: Place) -> list[Statement]:
+    """Return the rows that follow ``place`` in parts, each in the order of an index.
+
+    They are one part, unless the order has ``parts`` or its first key may be null: then those
+    with the key come first, and those without it are another part.
+    """
+    ordered = statement.order_by(*order.apply(order.keys))
+    following = ordered if place is Place.START else ordered.where(_follows(order, place))
+    if not order.nullable:
+        return [following.where(part) for part in order.parts] or [following]
+    without_key = order.keys[0].is_(None)
+    if place is Place.AFTER_NULL:
+        return [following.where(without_key)]
+    return [following.where(order.keys[0].is_not(None)), ordered.where(without_key)]
+
+
+def compared_keys(order: SortOrder, place: Place) -> tuple[Key, ...]:
+    """Return the keys in which the rows differ that follow ``place`` in the same part."""
+    return order.keys[1:] if place is Place.AFTER_NULL else order.keys
 
 
 class _LastKey(FunctionElement[Any]):
@@ -174,60 +179,23 @@ def _compile_for_sqlite(element: _LastKey, compiler: SQLCompiler, **kw: Any) -> 
     return f"{_compile(element, compiler, **kw)} COLLATE BINARY"
 
 
-@lru_cache(maxsize=256)
-def _bounded(statement: Statement, order: SortOrder, continued: bool) -> Statement:
-    return _after_cursor(statement, order, continued).limit(LIMIT)
+@lru_cache(maxsize=1_024)
+def _bounded(statement: Statement, order: SortOrder, place: Place) -> Statement:
+    parts = [part.limit(LIMIT) for part in parts_after(statement, order, place)]
+    if len(parts) == 1:
+        return parts[0]
+    # Each part has been read in order and up to the limit: few rows are left to sort.
+    rows = union_all(*(select(part.subquery()) for part in parts)).subquery()
+    keys = [rows.c[key.key] for key in order.keys]
+    nulls_last = [keys[0].is_(None)] if order.nullable else []
+    return select(rows).order_by(*nulls_last, *order.apply(keys)).limit(LIMIT)
 
 
-@lru_cache(maxsize=256)
-def _scan(
-    statement: Statement, row_filter: RowFilter, order: SortOrder, continued: bool, scanned: int
-) -> Statement:
-    window = _after_cursor(statement, order, continued).limit(scanned)
-    return _filtered(window, row_filter, order)
-
-
-@lru_cache(maxsize=256)
-def _at_bound(statement: Statement, order: SortOrder, continued: bool, scanned: int) -> Statement:
-    return _after_cursor(statement, order, continued).offset(scanned - 1).limit(1)
-
-
-@lru_cache(maxsize=256)
-def _scan_to_end(
-    statement: Statement, row_filter: RowFilter, order: SortOrder, continued: bool
-) -> Statement:
-    keys = tuple_(*order.keys)
-    end = tuple_(*(bindparam(_end_name(key), type_=key.type) for key in order.keys))
-    window = _after_cursor(statement, order, continued).where(
-        keys >= end if order.descending else keys <= end
-    )
-    return _filtered(window, row_filter, order)
-
-
-def _filtered(window: Statement, row_filter: RowFilter, order: SortOrder) -> Statement:
-    scanned = window.subquery()
-    keys = [scanned.c[key.key] for key in order.keys]
-    selected = select(scanned).where(row_filter(scanned.c)).order_by(*order.apply(keys))
-    return selected.limit(LIMIT)
-
-
-def _after_cursor(statement: Statement, order: SortOrder, continued: bool) -> Statement:
-    ordered = statement.order_by(*order.apply(order.keys))
-    if not continued:
-        return ordered
-    keys = tuple_(*order.keys)
-    *others, last = (bindparam(_position_name(key), type_=key.type) for key in order.keys)
+def _follows(order: SortOrder, place: Place) -> ColumnElement[bool]:
+    keys = compared_keys(order, place)
+    *others, last = (bindparam(_position_name(key), type_=key.type) for key in keys)
     position = tuple_(*others, _LastKey(last) if others else last)
-    return ordered.where(keys < position if order.descending else keys > position)
-
-
-def _parameters(values: Mapping[str, Any], order: SortOrder, page: PageRequest) -> dict[str, Any]:
-    # One row more than the page has: if it exists, there is a next page.
-    parameters = {**values, LIMIT.key: page.limit + 1}
-    if page.cursor is not None:
-        position = decode_cursor(page.cursor, order.keys, page.list_name)
-        parameters.update(zip(map(_position_name, order.keys), position, strict=True))
-    return parameters
+    return tuple_(*keys) < position if order.descending else tuple_(*keys) > position
 
 
 @lru_cache(maxsize=256)
@@ -237,7 +205,3 @@ def _count(statement: Statement) -> Statement:
 
 def _position_name(key: Key) -> str:
     return f"after_{key.key}"
-
-
-def _end_name(key: Key) -> str:
-    return f"last_{key.key}"

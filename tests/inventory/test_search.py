@@ -1,7 +1,7 @@
 import pytest
 from sqlalchemy import event, text
 
-from app.api import pagination
+from app.api import scanning
 from app.db.engine import autocommit_engine
 from app.extensions import db
 
@@ -111,7 +111,7 @@ def test_the_search_reflects_renamed_and_deleted_products(app, client, product):
 @pytest.mark.parametrize("sort", ["id", "name", "-name", "price", "-price"])
 @pytest.mark.parametrize("part", ["lamp", "la"])
 def test_the_pages_of_a_search_contain_each_match_once(client, product, monkeypatch, sort, part):
-    monkeypatch.setattr(pagination, "MAX_SCANNED_ROWS", 7)
+    monkeypatch.setattr(scanning, "MAX_SCANNED_ROWS", 7)
     expected = {product(name=f"Lamp {n % 5}", price=n % 4) for n in range(20)}
     for number in range(30):
         product(name=f"Chair {number}", price=number % 4)
