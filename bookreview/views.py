@@ -34,7 +34,7 @@ bp = ApiBlueprint(
 def list_books(query: dict[str, Any]) -> Page:
     """List books, by id."""
     books = queries.books(**query)
-    set_fine_tags(cache_tags.fine_tags(books))
+    set_fine_tags(cache_tags.fine_tags(books, query))
     return books
 
 
