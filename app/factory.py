@@ -7,7 +7,7 @@ from adsfetch.cli import ads
 from app import figures, health
 from app.api import contract, openapi
 from app.api.fields import IdConverter
-from app.auth.api_keys import ApiKeyCache
+from app.auth.api_keys import ALL_SCOPES, ApiKeyCache
 from app.auth.commands import keys
 from app.auth.policy import AccessPolicy
 from app.cache.local_cache import make_local_cache
@@ -17,6 +17,7 @@ from app.commands import SampleFile, prepare_command, report_unavailable_databas
 from app.config import INSTANCE, Settings
 from app.db.engine import configure_engine, engine_options
 from app.db.migrations import known_migrations
+from app.db.snapshots import Snapshots
 from app.extensions import db, migrate
 from app.graphql import views as graphql
 from app.http import problems
@@ -39,6 +40,7 @@ SAMPLES = (
     SampleFile("reviews", reviews.commands["load"], key="source_id"),
     SampleFile("products", products.commands["load"], key="sku"),
 )
+SCOPES = ("books:write", "reviews:write", "reviews:moderate", "products:write", "webhooks:write")
 
 
 def create_app(settings: Settings) -> Flask:
@@ -86,6 +88,7 @@ def _make_services(app: Flask, settings: Settings) -> Services:
     return Services(
         settings=settings,
         autocommit_engine=engine,
+        snapshots=Snapshots(settings.database_url),
         outbox_purger=OutboxPurger(engine),
         redis=redis,
         cache=make_cache(app, settings, redis, engine),
@@ -94,4 +97,5 @@ def _make_services(app: Flask, settings: Settings) -> Services:
         rate_limits=rate_limits,
         access_policy=AccessPolicy(api_keys, rate_limits, key_required=settings.require_api_key),
         migrations=known_migrations(app),
+        scopes=(*SCOPES, ALL_SCOPES),
     )

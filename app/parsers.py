@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -12,6 +13,9 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _VISIBLE = re.compile(r"[!-~]+")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?")
+_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+MAX_DURATION = timedelta(days=3_660)
 _REDIS_PATH = re.compile(r"(/[0-9]*)?")
 
 
@@ -67,6 +71,30 @@ def integer_between(minimum: int, maximum: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def duration(text: str) -> timedelta:
+    """Parse ``90s``, ``15m``, ``1h`` or ``30d``: ten years at most."""
+    match = _DURATION.fullmatch(text)
+    if match:
+        length = timedelta(**{_UNITS[match[2]]: int(match[1])})
+        if length <= MAX_DURATION:
+            return length
+    raise ValueError(f"must be a time such as 90s, 15m, 1h or 30d, not {text!r}")
+
+
+def point_in_time(text: str) -> datetime:
+    """Parse a duration from now, a date (its begin in UTC) or an RFC 3339 time: ten years ahead."""
+    now = datetime.now(UTC)
+    try:
+        time = now + duration(text) if _DURATION.fullmatch(text) else datetime.fromisoformat(text)
+    except ValueError:
+        message = "must be a time from now such as 30d, or a date such as 2027-01-31"
+        raise ValueError(f"{message}, not {text!r}") from None
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    if not now < time <= now + MAX_DURATION:
+        raise ValueError(f"must be in the future, and within ten years, which {text!r} is not")
+    return time
 
 
 def origins(text: str) -> tuple[str, ...]:

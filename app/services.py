@@ -12,6 +12,7 @@ from app.cache.outbox import OutboxPurger
 from app.cache.read_through import ReadThrough
 from app.config import Settings
 from app.db.migrations import Migrations
+from app.db.snapshots import Snapshots
 from app.ratelimit.limiter import RateLimits
 from app.redis.client import RedisClient
 
@@ -22,6 +23,7 @@ class Services:
 
     settings: Settings
     autocommit_engine: Engine
+    snapshots: Snapshots
     outbox_purger: OutboxPurger
     redis: RedisClient | None
     cache: ReadThrough | None
@@ -32,6 +34,8 @@ class Services:
     rate_limits: RateLimits
     access_policy: AccessPolicy
     migrations: Migrations
+    scopes: tuple[str, ...]
+    """What an API key can be allowed."""
     openapi_document: bytes | None = None
     """Encoded JSON, made when it is first requested: it needs all routes."""
 

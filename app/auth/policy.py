@@ -111,5 +111,11 @@ class AccessPolicy:
     def check_scope(self, client: Client, scope: str | None) -> None:
         """Reject a write by a client that has no required key, or whose key lacks ``scope``."""
         self.require_key(client)
-        if client.key is not None and scope is not None and scope not in client.key.scopes:
+        if scope is not None and not self.allows(client, scope):
             raise Forbidden(scope)
+
+    def allows(self, client: Client, scope: str) -> bool:
+        """Return whether ``client`` may do what needs ``scope``."""
+        if client.key is not None:
+            return client.key.allows(scope)
+        return not (client.invalid_key or self._key_required)

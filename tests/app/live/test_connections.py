@@ -20,7 +20,7 @@ from app.live.connection import (
 from app.live.registry import FORBIDDEN, SERVICE_RESTART, TRY_AGAIN_LATER, ConnectionRegistry
 from tests.waiting import PATIENCE
 
-KEY = ActiveKey("0123456789ab", b"", frozenset())
+KEY = ActiveKey("0123456789ab", (), frozenset())
 EARLIEST_PING = PING_INTERVAL_SECONDS * (1 - PING_JITTER)
 
 
