@@ -1,12 +1,12 @@
-"""The tables of products and of every change of their stock."""
+"""The tables of products, of every change of their stock, and of holds on it."""
 
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.types import Money, UtcDateTime, now
+from app.db.types import CODE_POINTS, Money, UtcDateTime, keyset_indexes, now
 from app.extensions import Base
 
 SKU_MAX = 40
@@ -16,8 +16,9 @@ NAME_MAX = 400
 REASON_MAX = 200
 STOCK_MAX = 2**31 - 1
 PRICE_MAX = Decimal("99999999.99")
-CODE_POINTS = Text().with_variant(Text(collation="C"), "postgresql")
-"""Text sorted by code points, which is the same order on both databases."""
+HELD, COMMITTED, RELEASED = "held", "committed", "released"
+IS_HELD = text(f"state = '{HELD}'")
+"""A constant in the SQL: SQLite uses a partial index only if it sees the same condition."""
 
 
 class Product(Base):
@@ -27,11 +28,10 @@ class Product(Base):
     __table_args__ = (
         CheckConstraint(f"stock_level BETWEEN 0 AND {STOCK_MAX}", name="stock_not_negative"),
         CheckConstraint(f"price BETWEEN 0 AND {int(PRICE_MAX * 100)}", name="price_in_bounds"),
-        Index("ix_product_name", "folded", "id", info={"only": "postgresql"}),
-        Index("ix_product_price", "price", "id", info={"only": "postgresql"}),
-        # SQLite appends the rowid to each entry, and can seek by it unless it is also a column.
-        Index("ix_product_name_rowid", "folded", info={"only": "sqlite"}),
-        Index("ix_product_price_rowid", "price", info={"only": "sqlite"}),
+        # Every list is one of archived products or one of the others.
+        *keyset_indexes("ix_product_listed", "archived"),
+        *keyset_indexes("ix_product_listed_name", "archived", "folded"),
+        *keyset_indexes("ix_product_listed_price", "archived", "price"),
         Index(
             "ix_product_name_part",
             "folded",
@@ -52,6 +52,7 @@ class Product(Base):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     # The name in the form for searches and sorting, which is the same on both databases.
     folded: Mapped[str] = mapped_column(CODE_POINTS)
+    archived: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class StockAdjustment(Base):
@@ -69,3 +70,34 @@ class StockAdjustment(Base):
     stock_level: Mapped[int]
     reason: Mapped[str | None] = mapped_column(String(REASON_MAX))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class Hold(Base):
+    """Units that are kept for somebody until the hold is committed or released, or expires.
+
+    A hold is live while its state is HELD and ``expires_at`` is in the future, by the clock of
+    the database. Nothing changes a row whose time has passed.
+    """
+
+    __tablename__ = "hold"
+    __table_args__ = (
+        CheckConstraint(f"quantity BETWEEN 1 AND {STOCK_MAX}", name="quantity_in_bounds"),
+        CheckConstraint(f"state IN ('{HELD}', '{COMMITTED}', '{RELEASED}')", name="state_known"),
+        # Serves the sum of the live holds of a product, however many have expired.
+        Index(
+            "ix_hold_live",
+            "product_id",
+            "expires_at",
+            "quantity",
+            postgresql_where=IS_HELD,
+            sqlite_where=IS_HELD,
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("product.id"))
+    quantity: Mapped[int]
+    reason: Mapped[str | None] = mapped_column(String(REASON_MAX))
+    state: Mapped[str] = mapped_column(String(10))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,12 +1,23 @@
-"""Column types that behave the same on SQLite and PostgreSQL."""
+"""Column types and indexes that behave the same on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, TypeDecorator
+from sqlalchemy import BigInteger, DateTime, Dialect, Index, Text, TypeDecorator
 
 _EXACT = Context(traps=[Inexact, InvalidOperation])
+CODE_POINTS = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text sorted by code points, which is the same order on both databases."""
+
+
+def keyset_indexes(name: str, *columns: str) -> tuple[Index, Index]:
+    """Return the index on ``columns`` and the id, as each of the two databases needs it."""
+    return (
+        Index(name, *columns, "id", info={"only": "postgresql"}),
+        # SQLite appends the rowid to each entry, and can seek by it unless it is also a column.
+        Index(f"{name}_rowid", *columns, info={"only": "sqlite"}),
+    )
 
 
 class Money(TypeDecorator[Decimal]):
