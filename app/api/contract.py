@@ -159,6 +159,8 @@ def check_request() -> None:
     """Reject what the view of the current request does not declare."""
     view = current_app.view_functions.get(request.endpoint or "")
     if view is not None:
+        if (limit := options_of(view).max_body_bytes) is not None:
+            request.max_content_length = limit
         check(view, request.environ)
 
 

@@ -1,11 +1,11 @@
 """What the decorators of a view declare about its route, in one typed object per view."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response
+from flask import Flask, Response
 from marshmallow import Schema
 
 View = Callable[..., Response]
@@ -40,6 +40,8 @@ class RouteOptions:
     """The group of the operation in the OpenAPI document."""
     checks_write_access_itself: bool = False
     evaluates_if_match: bool = False
+    max_body_bytes: int | None = None
+    """How long a body may be; None: MAX_BODY_BYTES."""
 
 
 DEFAULTS = RouteOptions()
@@ -57,3 +59,24 @@ def set_options(view: View, **changes: Any) -> View:
     """Change some options of ``view``, and return it."""
     setattr(view, ATTRIBUTE, replace(options_of(view), **changes))
     return view
+
+
+def body_limit(max_bytes: int) -> Callable[[View], View]:
+    """Let bodies of this view have up to ``max_bytes``, whatever MAX_BODY_BYTES is.
+
+    The path of its route must have no arguments.
+    """
+    return lambda view: set_options(view, max_body_bytes=max_bytes)
+
+
+def body_limits(app: Flask) -> Mapping[str, int]:
+    """Return the paths whose bodies have a limit of their own, with that limit in bytes."""
+    options = {
+        rule.rule: options_of(app.view_functions[rule.endpoint])
+        for rule in app.url_map.iter_rules()
+    }
+    return {
+        path: each.max_body_bytes
+        for path, each in options.items()
+        if each.max_body_bytes is not None
+    }

@@ -1,7 +1,7 @@
 """Request bodies under asgi: how long each may take, and how many bytes a process may hold."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from io import BytesIO
 from typing import NoReturn
@@ -32,10 +32,14 @@ Body = BytesIO | FailedBody
 
 
 class RequestBodies:
-    """The bodies that a process is reading or has in memory, of at most ``max_bytes`` each."""
+    """The bodies that a process is reading or has in memory.
 
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
+    Each has at most ``max_bytes``, or what ``limits`` says for its path.
+    """
+
+    def __init__(self, max_bytes: int, limits: Mapping[str, int] | None = None) -> None:
+        self._max_bytes = max_bytes
+        self._limits = limits or {}
         self.buffered = 0
         """The bytes of all bodies together."""
 
@@ -45,10 +49,10 @@ class RequestBodies:
 
         A body that is too long is read only until its length exceeds the limit, or not at all.
         """
-        chunks, size = bytearray(), 0
+        chunks, size, limit = bytearray(), 0, self._limit(scope)
         try:
-            if 0 < _declared_length(scope) <= self.max_bytes:
-                body = await self._read(receive, chunks)
+            if 0 < _declared_length(scope) <= limit:
+                body = await self._read(receive, chunks, limit)
                 size = len(chunks)
                 chunks.clear()  # ``body`` has the only copy
                 yield body
@@ -63,8 +67,8 @@ class RequestBodies:
 
         Raise ApiError if it cannot be read. Its bytes count until ``receive`` is called again.
         """
-        if _declared_length(scope) > self.max_bytes:
-            raise self._too_large()
+        if _declared_length(scope) > (limit := self._limit(scope)):
+            raise _too_large(limit)
         async with AsyncExitStack() as stack:
             body = await stack.enter_async_context(self.read(scope, receive))
             messages = [{"type": "http.request", "body": body.read(), "more_body": False}]
@@ -78,16 +82,19 @@ class RequestBodies:
 
             yield receive_again
 
-    async def _read(self, receive: Receive, chunks: bytearray) -> Body:
+    def _limit(self, scope: Scope) -> int:
+        return self._limits.get(scope.get("path", ""), self._max_bytes)
+
+    async def _read(self, receive: Receive, chunks: bytearray, limit: int) -> Body:
         deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_SECONDS
         try:
-            while self._add(chunks, await _before(deadline, receive)):
+            while self._add(chunks, await _before(deadline, receive), limit):
                 pass
         except ApiError as error:
             return FailedBody(error)
         return BytesIO(bytes(chunks))  # which is not copied again until it is written to
 
-    def _add(self, chunks: bytearray, message: Message) -> bool:
+    def _add(self, chunks: bytearray, message: Message, limit: int) -> bool:
         """Add the bytes of a message; return whether more are to come."""
         chunk = message.get("body", b"")
         if self.buffered + len(chunk) > MAX_BODIES_BYTES:
@@ -95,12 +102,13 @@ class RequestBodies:
             raise Unavailable("Too many large request bodies at once. Please try again.")
         chunks += chunk
         self.buffered += len(chunk)
-        if len(chunks) > self.max_bytes:
-            raise self._too_large()
+        if len(chunks) > limit:
+            raise _too_large(limit)
         return bool(message.get("more_body", False))
 
-    def _too_large(self) -> ContentTooLarge:
-        return ContentTooLarge(f"The body is longer than {self.max_bytes} bytes.")
+
+def _too_large(limit: int) -> ContentTooLarge:
+    return ContentTooLarge(f"The body is longer than {limit} bytes.")
 
 
 def _declared_length(scope: Scope) -> int:

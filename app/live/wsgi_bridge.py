@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.config import THREADS
 from app.http.response import BufferedResponse
+from app.http.route_options import body_limits
 from app.live.memory_hits import MemoryHits
 from app.live.request_bodies import Body, FailedBody, RequestBodies
 from app.server.asgi_connection import NOT_IN_MEMORY, READS
@@ -41,7 +42,7 @@ class WsgiBridge:
     def __init__(self, app: Flask, max_body_bytes: int, hits: MemoryHits | None) -> None:
         self._app = app
         self._hits = hits
-        self.bodies = RequestBodies(max_body_bytes)
+        self.bodies = RequestBodies(max_body_bytes, body_limits(app))
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="requests")
         self._in_flight = 0
         self.shutting_down = False

@@ -4,9 +4,11 @@ import re
 import socket
 import time
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from gunicorn.asgi.parser import PythonProtocol
 
+from app.config import from_env
 from app.server import bounds
 
 END_OF_HEAD = b"\r\n\r\n"
@@ -22,7 +24,25 @@ PRIVATE_NAMES = (
     "gunicorn.asgi.parser:PythonProtocol.content_length",
     "gunicorn.asgi.parser:PythonProtocol.feed",
     "gunicorn.asgi.parser:PythonProtocol.is_complete",
+    "gunicorn.asgi.parser:PythonProtocol.path",
 )
+
+
+class BodyLimits:
+    """How many bytes a body may have: MAX_BODY_BYTES, or what the route declares."""
+
+    def __init__(self, application: Any) -> None:
+        # Imported here: the master of gunicorn, which imports this module, does not need Flask.
+        from app.http.route_options import body_limits  # noqa: PLC0415
+
+        self.default = from_env().max_body_bytes
+        is_flask = hasattr(application, "url_map")
+        self._by_path = body_limits(application) if is_flask else {}
+
+    def of(self, target: bytes) -> int:
+        """Return the limit for the target in a request line: a path with a query, or a URL."""
+        path = unquote(urlsplit(target.decode("latin-1")).path)
+        return self._by_path.get(path, self.default)
 
 
 class IncomingRequest:
@@ -31,7 +51,7 @@ class IncomingRequest:
     gunicorn's parser for asgi finds the end of a body, as it can be given one part after another.
     """
 
-    def __init__(self, cfg: Any, max_body_bytes: int) -> None:
+    def __init__(self, cfg: Any, limits: "BodyLimits") -> None:
         self.data = bytearray()
         self.received = 0
         """How many bytes were received, without empty lines before the request."""
@@ -40,7 +60,8 @@ class IncomingRequest:
         self.is_hopeless = False
         """It will be rejected: the missing bytes do not matter."""
         self.has_malformed_body = False
-        self._max_body_bytes = max_body_bytes
+        self._limits = limits
+        self._max_body_bytes = limits.default
         self._body_bytes = 0
         self._head_bytes = 0
         self._head_is_valid = False
@@ -120,6 +141,7 @@ class IncomingRequest:
 
     def _accept_head(self) -> bool:
         self._head_is_valid = True
+        self._max_body_bytes = self._limits.of(self._parser.path)
         return False  # there may be a body
 
     def _count_body(self, chunk: bytes) -> None:

@@ -16,11 +16,10 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from app.config import from_env
 from app.server import bounds
 from app.server.bounds import RepeatedWarning, cut
 from app.server.early_response import early_response
-from app.server.incoming import IncomingRequest, received_from
+from app.server.incoming import BodyLimits, IncomingRequest, received_from
 from app.server.open_connections import CHECK_SECONDS, EVICTED_SHARE
 
 WORKER = "gunicorn.workers.gthread:ThreadWorker"
@@ -58,13 +57,14 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
         self._incoming: dict[Any, IncomingRequest] = {}
         self._closing: dict[Any, float] = {}
         """Connections whose responses are complete, and when each is closed at the latest."""
-        self._listened: set[Any] = set()
-        """The connections of both kinds that are registered with the poller."""
+        self._listened: set[Any] = set()  # those of both kinds that the poller watches
         self._received_bytes = 0
-        self._check_after = 0.0
-        self._accept_after = 0.0
-        self._max_body_bytes = from_env().max_body_bytes
+        self._check_after = self._accept_after = 0.0
         self._warn_out_of_files = RepeatedWarning(log, "no file handle is left to accept a client")
+
+    def run(self) -> None:
+        self._limits = BodyLimits(self.wsgi)
+        super().run()
 
     def accept(self, listener: socket.socket) -> None:
         try:
@@ -91,7 +91,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no ty
             conn.init()
             conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, RECEIVE_TIMEOUT)
         conn.sock.setblocking(False)
-        self._incoming[conn] = IncomingRequest(self.cfg, self._max_body_bytes)
+        self._incoming[conn] = IncomingRequest(self.cfg, self._limits)
         if buffered := conn.parser.unreader.take_buffered():
             self._take(conn, buffered)
         else:
