@@ -30,6 +30,8 @@ MAX_RATE = 1_000_000_000
 MAX_RATE_SECONDS = 10 * 366 * 86_400
 THREADS = 8
 """Concurrent requests of one process; each may need one database connection."""
+EXPORTS = 2
+"""Exports of one process that run at a time; each has a database connection of its own."""
 LIVE_THREADS = 2
 """Threads for live connections, under asgi.py only. One more reads the events."""
 _NO_TIME = re.compile(r"(per|/)\s*0+\s*[a-z]", re.IGNORECASE)

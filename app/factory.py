@@ -32,6 +32,7 @@ from bookreview.models import Book, Review
 from bookreview.pages import bp as pages
 from bookreview.views import bp as bookreview
 from inventory.commands import products
+from inventory.exports import bp as inventory_exports
 from inventory.models import Product
 from inventory.views import bp as inventory
 
@@ -67,7 +68,8 @@ def create_app(settings: Settings) -> Flask:
         {"books": Book, "reviews": Review, "products": Product},
         cache_tags=("books", "products:members"),
     )
-    for blueprint in (health.bp, openapi.bp, bookreview, pages, inventory, shop, graphql_bp):
+    apis = (bookreview, inventory, inventory_exports)
+    for blueprint in (health.bp, openapi.bp, *apis, pages, shop, graphql_bp):
         app.register_blueprint(blueprint)
     for command in (ads, books, reviews, products, keys, prepare_command(SAMPLES)):
         app.cli.add_command(command)

@@ -9,6 +9,7 @@ Flask's dispatch, all others by Flask.
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask import Flask
@@ -42,6 +43,7 @@ from app.http.response import (
     compress_and_add_etag,
 )
 from app.http.route_options import options_of
+from app.http.streams import RecordedStream
 from app.services import Services
 
 if TYPE_CHECKING:
@@ -98,7 +100,7 @@ class HttpMiddleware:
         response, cache_status = self._respond(environ, route, ranges, request.id)
         finished = self.finish(request, route.rule, response, cache_status)
         start_response(finished.status, finished.headers)
-        return [finished.body]
+        return [finished.body] if finished.stream is None else finished.stream
 
     def begin(self, environ: Environ) -> Request:
         """Give a request its id and the context of its client."""
@@ -111,7 +113,10 @@ class HttpMiddleware:
     def finish(
         self, request: Request, route: str, response: BufferedResponse, cache_status: str
     ) -> BufferedResponse:
-        """Return what is sent: with the headers that all responses have. Record the request."""
+        """Return what is sent: with the headers that all responses have.
+
+        Record the request, or let the stream do so at its end.
+        """
         context = request.context
         # A new list: requests that waited for the same response share the list of its headers.
         headers = [
@@ -122,19 +127,33 @@ class HttpMiddleware:
             NO_SNIFFING,
         ]
         self._cors.add_headers(headers, request.environ)
-        body = b"" if request.method == "HEAD" else response.body
+        finished = BufferedResponse(response.status, headers, response.body)
+        if request.method == "HEAD":
+            finished.body = b""
+            if response.stream is not None:
+                response.stream.close()
+        elif response.stream is not None:
+            record = partial(self._record, request, route, response.status, cache_status)
+            finished.stream = RecordedStream(response.stream, route, request.id, record)
+            return finished
+        self._record(request, route, response.status, cache_status, len(finished.body))
+        return finished
+
+    def _record(
+        self, request: Request, route: str, status: str, cache_status: str, size: int
+    ) -> None:
+        client = request.context.client
         record_request(
             request.environ,
             request.method,
             route,
-            status=response.status[:3],
+            status=status[:3],
             cache=cache_status,
             seconds=time.perf_counter() - request.began,
-            client=exact_address(context.sent_address),
-            key=context.client.key.public if context.client.key else None,
-            size=len(body),
+            client=exact_address(request.context.sent_address),
+            key=client.key.public if client.key else None,
+            size=size,
         )
-        return BufferedResponse(response.status, headers, body)
 
     def cache_key(self, environ: Environ) -> str:
         """Return the key of the response to a GET."""

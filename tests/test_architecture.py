@@ -28,6 +28,7 @@ app.services
 app.unit_of_work
 app.api
 app.middleware app.graphql app.loading app.health app.figures app.commands
+app.export
 app.server
 app.live
 app.factory

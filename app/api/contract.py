@@ -17,7 +17,7 @@ from app.http.accept import JSON, accepts_json
 from app.http.preconditions import check_preconditions
 from app.http.problems import as_api_error, buffered_problem
 from app.http.request import query_string, read_body, read_query, request_path
-from app.http.response import BufferedResponse, Environ
+from app.http.response import BodyStream, BufferedResponse, Environ
 from app.http.route_options import ResponseContract, View, options_of, set_options
 from app.json import encode
 
@@ -176,7 +176,7 @@ def check(view: Callable[..., Any], environ: Environ) -> None:
         unknown = {name: [message] for name in read_query(query)}
         if unknown:
             raise Unprocessable(unknown, "query")
-    if not accepts_json(environ.get("HTTP_ACCEPT", "")):
+    if not options.response.streams and not accepts_json(environ.get("HTTP_ACCEPT", "")):
         raise NotAcceptable(f"This resource is available as {JSON} only.")
 
 
@@ -191,4 +191,6 @@ def call_read(view: View, arguments: Mapping[str, Any], environ: Environ) -> Buf
     except Exception as error:  # noqa: BLE001 - as Flask: a bug is logged, and answered with 500
         request_id = environ["HTTP_X_REQUEST_ID"]
         return buffered_problem(as_api_error(error, request_id), request_id)
+    if isinstance(response.response, BodyStream):
+        return BufferedResponse(response.status, list(response.headers), b"", response.response)
     return BufferedResponse(response.status, list(response.headers), response.get_data())

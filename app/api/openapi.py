@@ -131,8 +131,11 @@ def build_document(app: Flask) -> dict[str, Any]:
     for status in DESCRIPTIONS:
         spec.components.response(HTTPStatus(status).name, error_response(status))
     routes = documented_routes(app)
-    for schema in {route.response.schema: None for route in routes if route.response.paged}:
+    for schema in {route.response.schema: None for route in routes if route.response.streams}:
         spec.components.schema(_schema_name(schema), schema=schema)
+    for schema in {route.response.schema: None for route in routes if route.response.paged}:
+        if _schema_name(schema) not in spec.components.schemas:
+            spec.components.schema(_schema_name(schema), schema=schema)
         spec.components.schema(_page_name(schema), page_schema(_schema_name(schema)))
     for route in routes:
         methods = sorted((route.rule.methods or set()) & FAILURES.keys())
@@ -219,10 +222,10 @@ def _responses(contract: ResponseContract, method: str) -> dict[str, Any]:
     schema = _page_name(contract.schema) if contract.paged else contract.schema
     success = {
         "description": contract.status.phrase,
-        "content": _json(schema),
+        "content": _stream(contract) if contract.streams else _json(schema),
         "headers": success_headers(contract, method),
     }
-    failures = {*FAILURES[method], *contract.failures}
+    failures = {*FAILURES[method], *contract.failures} - ({304} if contract.streams else set())
     return {
         str(contract.status.value): success,
         **{str(int(status)): HTTPStatus(status).name for status in sorted(failures)},
@@ -231,3 +234,11 @@ def _responses(contract: ResponseContract, method: str) -> dict[str, Any]:
 
 def _json(schema: type[Schema] | str) -> dict[str, Any]:
     return {JSON: {"schema": schema}}
+
+
+def _stream(contract: ResponseContract) -> dict[str, Any]:
+    """Describe a stream as a text: OpenAPI 3.1 has no words for a sequence of objects."""
+    item = f"#/components/schemas/{_schema_name(contract.schema)}"
+    text = f"A line for each {_schema_name(contract.schema)}."
+    shape = {"type": "string", "description": text}
+    return dict.fromkeys(contract.streams, {"schema": shape, "x-item-schema": {"$ref": item}})

@@ -64,6 +64,7 @@ ERRORS: tuple[type[errors.ApiError], ...] = (
     errors.TooManyRequests,
     errors.InternalError,
     errors.Unavailable,
+    errors.TooManyExports,
 )
 
 
@@ -151,7 +152,7 @@ def success_headers(contract: ResponseContract, method: str) -> dict[str, Any]:
     return {
         **COMMON_HEADERS,
         **CACHE_STATUS,
-        **(ETAG if method == "GET" or contract.version_etag else {}),
+        **(ETAG if (method == "GET" and not contract.streams) or contract.version_etag else {}),
         **(LINK if contract.paged else {}),
         **(LOCATION if contract.location else {}),
         **(REPLAYED if method == "POST" else {}),

@@ -1,7 +1,9 @@
-"""A buffered response: gzip, ETag and 304."""
+"""Responses: whole ones with gzip, ETag and 304, and bodies that are made while they are sent."""
 
 import gzip
 import hashlib
+from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -40,13 +42,22 @@ NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 """On every response: browsers must not guess another type than its Content-Type."""
 
 
+class BodyStream(Iterator[bytes]):
+    """A body that is made while it is sent. Threads may take turns with it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what the body needs, whether it is complete or not; may be called again."""
+
+
 @dataclass(slots=True)
 class BufferedResponse:
-    """A status line, headers and the whole body."""
+    """A status line, headers and the whole body, or ``stream`` in its place."""
 
     status: str
     headers: Headers
     body: bytes
+    stream: BodyStream | None = None
 
     def get_header(self, name: str) -> str | None:
         """Return the first header of that name, whatever its case."""
@@ -82,13 +93,16 @@ def _allows_gzip(accepted: str) -> bool:
 
 
 def compress_and_add_etag(response: BufferedResponse, environ: Environ) -> BufferedResponse:
-    """Compress a text that is long enough, if the client accepts it; add an ETag to a 200."""
+    """Compress a text that is long enough, if the client accepts it; add an ETag to a 200.
+
+    A stream is compressed where it is made, and has no ETag.
+    """
     if len(response.body) >= GZIP_MIN_BYTES and _is_compressible(response):
         add_vary(response.headers, "Accept-Encoding")
         if accepts_gzip(environ):
             _compress(response)
     is_read = response.status == OK and environ["REQUEST_METHOD"] == "GET"
-    if is_read and response.get_header("ETag") is None:
+    if is_read and response.stream is None and response.get_header("ETag") is None:
         digest = hashlib.blake2b(response.body, digest_size=12).hexdigest()
         response.headers.append(("ETag", f'"{digest}"'))
     response.headers.sort(key=_rank)

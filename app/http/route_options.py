@@ -24,6 +24,8 @@ class ResponseContract:
     """The URL of the created object: a format of ``{0}``, the result of the view."""
     version_etag: bool
     failures: frozenset[HTTPStatus]
+    streams: tuple[str, ...] = ()
+    """The media types of a stream of objects; none: one JSON document."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Cells as spreadsheets write them, and what was in them before."""
+"""Cells as spreadsheets write them, and what was in them before; cells of our own exports."""
 
 import re
 import unicodedata
@@ -13,6 +13,7 @@ _ERROR = re.compile(
 )
 _ESCAPED_FORMULA = re.compile(r"'[=+\-@\t\r][^']*")
 _TEXT_MARK = re.compile(r"'[^']+")
+_FORMULA_STARTS = frozenset("=+-@")
 _FLOAT = re.compile(r"([1-9][0-9]*|0)\.0")
 _EXPONENT = re.compile(r"([1-9])(?:[.,]([0-9]+))?E(\+?)([0-9]{1,3})", re.IGNORECASE)
 _INTEGER = re.compile(r"([+-]?[0-9]{1,18})(?:\.0*)?", re.ASCII)
@@ -27,7 +28,7 @@ def parse_text(cell: str) -> str:
     """
     text = cell.strip(_PADDING)
     if formula := _TEXT_FORMULA.fullmatch(text):
-        return formula[1].replace('""', '"').strip(_PADDING)
+        return formula[1].replace('""', '"')
     if _ERROR.fullmatch(text):
         raise ValueError(f"{text[:20]} is an error of the spreadsheet, not a value.")
     return text[1:] if _ESCAPED_FORMULA.fullmatch(text) else text
@@ -63,6 +64,25 @@ def _without_exponent(text: str) -> str:
             " Format the column as text where it comes from, and export it again."
         )
     return digits[:length]
+
+
+def write_text(text: str) -> str:
+    """Return the cell from which ``parse_text`` and ``parse_identifier`` read ``text``.
+
+    A text that they, or a spreadsheet, would take for something else is written as ="text".
+    """
+    if text[0].isalpha() and text[-1] not in _PADDING:
+        return text
+    if text[0] not in _FORMULA_STARTS and _is_plain(text):
+        return text
+    return '="' + text.replace('"', '""') + '"'
+
+
+def _is_plain(text: str) -> bool:
+    try:
+        return parse_text(text) == text == parse_identifier(text)
+    except ValueError:
+        return False
 
 
 def parse_integer(cell: str) -> int | str:

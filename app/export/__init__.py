@@ -1,0 +1,1 @@
+"""Exports: whole tables as NDJSON or CSV, streamed from one snapshot of the database."""
