@@ -25,7 +25,6 @@ ApiError
 ├── TooManyOperations            429  too many operations on one connection
 ├── InternalError                500  a bug: details go to the log alone
 ├── Unavailable                  503  the database is unavailable; Retry-After
-├── TooManyExports               503  as many exports run as may; Retry-After
 └── OverCapacity                 503  too many live connections; Retry-After
     └── ShuttingDown             503  this process accepts no more live connections
 """
@@ -233,16 +232,6 @@ class Unavailable(ApiError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     retry_after = RETRY_AFTER_SECONDS
-
-
-class TooManyExports(ApiError):
-    """This process runs as many exports as it may; retry after `Retry-After` seconds."""
-
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    retry_after = 10
-
-    def __init__(self) -> None:
-        super().__init__("Too many exports are running. Please try again.")
 
 
 class OverCapacity(ApiError):

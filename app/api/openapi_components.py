@@ -12,6 +12,7 @@ from app.api.blueprint import ApiBlueprint
 from app.api.fields import ID_MAX
 from app.api.openapi_description import DESCRIPTION
 from app.auth.guard import READS
+from app.db.snapshots import TooManyExports
 from app.http.route_options import ResponseContract
 from app.services import current_services
 
@@ -64,7 +65,7 @@ ERRORS: tuple[type[errors.ApiError], ...] = (
     errors.TooManyRequests,
     errors.InternalError,
     errors.Unavailable,
-    errors.TooManyExports,
+    TooManyExports,
 )
 
 

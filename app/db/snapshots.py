@@ -6,6 +6,7 @@ Each has a connection of its own beside the pool: a client that reads slowly del
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, Row, create_engine, event
@@ -13,7 +14,7 @@ from sqlalchemy.sql import Select
 
 from app.config import EXPORTS
 from app.db.timeouts import CONNECT_TIMEOUT
-from app.errors import TooManyExports
+from app.errors import ApiError
 
 BATCH_ROWS = 250
 """The rows that are in memory at a time: with the longest possible texts they take 10 MB."""
@@ -25,6 +26,16 @@ SQLITE_BUSY_TIMEOUT = 5
 STATEMENT_TIMEOUT_MS = 5_000
 IDLE_TIMEOUT_MS = 120_000
 """PostgreSQL itself ends the snapshot of a process that hangs; slow clients are cut before that."""
+
+
+class TooManyExports(ApiError):
+    """This process runs as many exports as it may; retry after `Retry-After` seconds."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    retry_after = 10
+
+    def __init__(self) -> None:
+        super().__init__("Too many exports are running. Please try again.")
 
 
 class SnapshotEnded(Exception):
