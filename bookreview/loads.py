@@ -21,9 +21,9 @@ from app.loading.loader import LoadSpec
 from app.loading.upsert import Change, upsert
 from bookreview import cache_tags
 from bookreview.isbn import Isbn
-from bookreview.models import SOURCE_ID_MAX, Book, Review, fold
+from bookreview.models import RATINGS, SOURCE_ID_MAX, Book, Review, derive
 from bookreview.schemas import NewBookSchema, NewReviewSchema
-from bookreview.services import add_ratings, reviews_topic
+from bookreview.services import count_ratings, reviews_topic
 
 BOOK_KEYS = {"book_id": Book.id, "isbn": Book.isbn, "book_source_id": Book.source_id}
 """The fields that can identify the book of a review."""
@@ -68,7 +68,12 @@ def write_books(batch: Sequence[Row], key: str) -> set[str]:
 
 def _derive_book(values: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
     current = {**(stored or {}), **values}
-    return {"folded": fold(current["title"], current["author"])}
+    return {**derive(current["title"], current["author"]), **_next_version(stored)}
+
+
+def _next_version(stored: Mapping[str, Any] | None) -> dict[str, int]:
+    """Return the version of a changed row; a new one has its default."""
+    return {} if stored is None else {"version": stored["version"] + 1}
 
 
 def check_book_columns(fields: Collection[str]) -> None:
@@ -118,28 +123,31 @@ def write_reviews(batch: Sequence[Row], key: str) -> set[str]:
 
 
 def _derive_review(values: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {} if stored or "created_at" in values else {"created_at": now()}
+    added = {} if stored or "created_at" in values else {"created_at": now()}
+    return {**added, **_next_version(stored)}
 
 
 def _update_books(changes: Sequence[Change]) -> set[int]:
-    """Update count and sum of the changed books, and return the ids of these books."""
-    sums: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    """Count the ratings of the changed reviews; return the ids of the books of all of them."""
+    ratings: defaultdict[int, Counter[int]] = defaultdict(Counter)
     for change in changes:
+        current = {**(change.before or {"hidden": False}), **change.after}
+        visible = 0 if current["hidden"] else 1  # a load neither hides nor shows a review
         if change.before is not None:
-            sums[change.before["book_id"]].subtract({"n": 1, "rating": change.before["rating"]})
-        current = {**(change.before or {}), **change.after}
-        sums[current["book_id"]].update({"n": 1, "rating": current["rating"]})
-    ids_by_delta: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    for book_id, delta in sums.items():
-        ids_by_delta[delta["n"], delta["rating"]].append(book_id)
-    ids_by_delta.pop((0, 0), None)
+            ratings[change.before["book_id"]][change.before["rating"]] -= visible
+        ratings[current["book_id"]][current["rating"]] += visible
+    ids_by_change: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for book_id, counts in ratings.items():
+        ids_by_change[tuple(counts[rating] for rating in RATINGS)].append(book_id)
+    ids_by_change.pop((0,) * len(RATINGS), None)
     # Rows are locked in the order of ids, so that simultaneous loads cannot deadlock.
-    if changed := [book_id for ids in ids_by_delta.values() for book_id in ids]:
+    if changed := [book_id for ids in ids_by_change.values() for book_id in ids]:
         books = select(Book.id).where(Book.id.in_(changed)).order_by(Book.id)
         db.session.execute(books.with_for_update(key_share=True)).all()
-    for (count, rating), ids in ids_by_delta.items():
-        db.session.execute(add_ratings(Book.id.in_(ids), count, rating))
-    return set(sums)
+    for deltas, ids in ids_by_change.items():
+        counts = dict(zip(RATINGS, deltas, strict=True))
+        db.session.execute(count_ratings(Book.id.in_(ids), counts))
+    return set(ratings)
 
 
 BOOKS = LoadSpec(schema=BookRowSchema, keys=("isbn", "source_id"), write=write_books)

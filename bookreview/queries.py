@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Integer, bindparam, select, union_all
+from sqlalchemy import CompoundSelect, Integer, bindparam, false, select, union_all
 
 from app.api.pagination import LIMIT, Page, PageRequest, SortOrder, Statement, count, paginate
 from app.db.reads import Row, fetch_compiled
@@ -32,12 +32,15 @@ REVIEW_COLUMNS = (
     Review.created_at,
 )
 BOOK_BY_ID = select(*BOOK_COLUMNS).where(Book.id == bindparam("book_id"))
-REVIEW_BY_ID = select(*REVIEW_COLUMNS).where(Review.id == bindparam("review_id"))
-REVIEWS_OF_A_BOOK = select(*REVIEW_COLUMNS).where(Review.book_id == bindparam("book_id"))
-ALL_REVIEWS = select(*REVIEW_COLUMNS, Book.title.label("book_title")).join(
-    Book, Book.id == Review.book_id
+VISIBLE = Review.hidden == false()
+REVIEW_BY_ID = select(*REVIEW_COLUMNS).where(Review.id == bindparam("review_id"), VISIBLE)
+REVIEWS_OF_A_BOOK = select(*REVIEW_COLUMNS).where(Review.book_id == bindparam("book_id"), VISIBLE)
+ALL_REVIEWS = (
+    select(*REVIEW_COLUMNS, Book.title.label("book_title"))
+    .join(Book, Book.id == Review.book_id)
+    .where(VISIBLE)
 )
-REVIEW_IDS = select(Review.id)
+REVIEW_IDS = select(Review.id).where(VISIBLE)
 BY_ID = SortOrder((Book.id,))
 NEWEST_FIRST = SortOrder((Review.created_at, Review.id), descending=True)
 LAST_ADDED_FIRST = SortOrder((Review.id,), descending=True)
@@ -147,7 +150,7 @@ def select_newest_reviews(size: int) -> CompoundSelect[*tuple[Any, ...]]:
 def _newest_of_book(number: int) -> Any:
     of_book = Review.book_id == bindparam(f"book_{number}", type_=Integer)
     ordered = select(*REVIEW_COLUMNS).order_by(*NEWEST_FIRST.apply(NEWEST_FIRST.keys))
-    return ordered.where(of_book).limit(LIMIT)
+    return ordered.where(of_book, VISIBLE).limit(LIMIT)
 
 
 def book_not_found(book_id: int) -> NotFound:

@@ -1,5 +1,6 @@
 """Writes of books and reviews: the business rules, with one commit for each write."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Update, insert, update
@@ -10,12 +11,12 @@ from app.extensions import db
 from app.unit_of_work import commit
 from bookreview import queries
 from bookreview.cache_tags import BOOKS, MEMBERS, book_tag
-from bookreview.models import Book, Review, fold
+from bookreview.models import RATINGS, Book, Review, derive
 
 
 def add_book(title: str, author: str, **others: Any) -> Any:
     """Add a book; raise Conflict if its ISBN is taken."""
-    values = {"title": title, "author": author, "folded": fold(title, author), **others}
+    values = {"title": title, "author": author, **derive(title, author), **others}
     statement = insert(Book).values(values).returning(*queries.BOOK_COLUMNS)
     try:
         book = db.session.execute(statement).one()
@@ -29,7 +30,7 @@ def add_book(title: str, author: str, **others: Any) -> Any:
 def add_review(book_id: int, rating: int, reviewer: str, text: str) -> Any:
     """Add a review and update the average of its book; raise NotFound for an unknown book."""
     # This locks the row of the book, which serializes simultaneous reviews of one book.
-    add_rating = add_ratings(Book.id == book_id, 1, rating).returning(Book.title)
+    add_rating = count_ratings(Book.id == book_id, {rating: 1}).returning(Book.title)
     title = db.session.scalar(add_rating)
     if title is None:
         db.session.rollback()
@@ -48,11 +49,21 @@ def reviews_topic(book_id: int) -> str:
     return f"book:{book_id}:reviews"
 
 
-def add_ratings(books: ColumnElement[bool], count: int, rating_sum: int) -> Update:
-    """Return the statement that adds to the ratings of each of the ``books``."""
+def count_ratings(books: ColumnElement[bool], changes: Mapping[int, int]) -> Update:
+    """Return the statement that counts ratings into each of the ``books``.
+
+    ``changes`` are how many more visible reviews with each rating there are, or fewer.
+    """
+    stars = {f"stars_{rating}": changes.get(rating, 0) for rating in RATINGS}
+    deltas = {
+        "review_count": sum(changes.values()),
+        "rating_sum": sum(rating * count for rating, count in changes.items()),
+        **stars,
+        "version": 1,
+    }
     return (
         update(Book)
         .where(books)
-        .values(review_count=Book.review_count + count, rating_sum=Book.rating_sum + rating_sum)
+        .values({name: getattr(Book, name) + delta for name, delta in deltas.items() if delta})
         .execution_options(synchronize_session=False)
     )

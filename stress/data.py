@@ -4,7 +4,7 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ from sqlalchemy import Engine, NullPool, create_engine, insert, text
 
 from app.config import database_url
 from app.text import fold as fold_text
-from bookreview.models import Book, Review, fold
+from bookreview.models import RATINGS, Book, Review, derive
 from inventory import models as inventory
 from stack.servers import Postgres
 from stress.service import ROOT, environment
@@ -68,7 +68,7 @@ def fill(url: str, books: int = BOOKS, reviews: int = REVIEWS) -> None:
     rng = random.Random(7)
     ratings = [rng.randint(1, 5) for _ in range(reviews)]
     book_rows = [_book(rng, number) for number in range(1, books + 1)]
-    book_rows[0] |= {"review_count": reviews, "rating_sum": sum(ratings)}
+    book_rows[0] |= _counts(ratings)
     with create_unpooled_engine(url).begin() as connection:
         connection.execute(insert(Book), book_rows)
         connection.execute(insert(inventory.Product), PRODUCT)
@@ -89,17 +89,21 @@ def _some_words(rng: random.Random, least: int, most: int) -> str:
 
 def _book(rng: random.Random, number: int) -> dict[str, Any]:
     title, author = _some_words(rng, 2, 7), _some_words(rng, 2, 4).title()
-    reviews = rng.randint(0, 400)
+    ratings = rng.choices(RATINGS, k=rng.randint(0, 400))
     return {
         "title": title,
         "author": author,
         "isbn": f"978{number:010d}",
         "published_year": rng.randint(1850, 2025),
-        "review_count": reviews,
-        "rating_sum": rng.randint(reviews, 5 * reviews),
+        **_counts(ratings),
         "created_at": START + timedelta(seconds=number),
-        "folded": fold(title, author),
+        **derive(title, author),
     }
+
+
+def _counts(ratings: Sequence[int]) -> dict[str, int]:
+    stars = {f"stars_{rating}": ratings.count(rating) for rating in RATINGS}
+    return {"review_count": len(ratings), "rating_sum": sum(ratings), **stars}
 
 
 def _review(rng: random.Random, number: int, rating: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import insert, select
 
 from app.events.log import EventHead, StoredEvent
-from bookreview.models import Book, Review, fold
+from bookreview.models import Book, Review, derive
 from stack.servers import Redis
 from stress.broken import application
 from stress.data import create_unpooled_engine, new_database
@@ -92,7 +92,7 @@ def add_books(url: str) -> Sequence[int]:
     with create_unpooled_engine(url).begin() as connection:
         for number in range(BOOKS):
             title, author = f"Book {number}", "Jane Austen"
-            values = {"title": title, "author": author, "folded": fold(title, author)}
+            values = {"title": title, "author": author, **derive(title, author)}
             connection.execute(insert(Book).values(values))
         return [row.id for row in connection.execute(select(Book.id).order_by(Book.id))]
 

@@ -223,7 +223,7 @@ def test_an_interrupted_load_of_the_sample_is_completed_by_the_next_start(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("bookreview.loads.add_ratings", interrupt)
+        patch.setattr("bookreview.loads.count_ratings", interrupt)
         assert make_default_app().test_cli_runner().invoke(args=["prepare"]).exit_code != 0
     again = make_default_app().test_cli_runner().invoke(args=["prepare"])
     assert "sample books: loaded 0, updated 0, unchanged 42, rejected 0" in again.stdout

@@ -141,8 +141,8 @@ def test_if_the_commit_fails_nothing_is_stored(app, client):
 
 
 def test_a_service_that_rolls_back_and_continues_is_an_error(app, client, monkeypatch):
-    fold = services.fold
-    monkeypatch.setattr(services, "fold", lambda *a: db.session.rollback() or fold(*a))
+    derive = services.derive
+    monkeypatch.setattr(services, "derive", lambda *a: db.session.rollback() or derive(*a))
     assert post(client).status_code == 500
     assert (count_books(app), count_stored_responses(app)) == (0, 0)
 

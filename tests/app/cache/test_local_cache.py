@@ -73,7 +73,9 @@ def test_a_write_whose_process_died_after_its_commit_is_seen(make_worker, book):
     client = app.test_client()
     assert review_count(client, emma) == 0
     with app.app_context(), db.engine.begin() as connection:  # what its transaction leaves
-        connection.exec_driver_sql("UPDATE book SET review_count = 7, rating_sum = 21")
+        connection.exec_driver_sql(
+            "UPDATE book SET review_count = 7, rating_sum = 21, stars_3 = 7, version = 2"
+        )
         connection.exec_driver_sql(
             "INSERT INTO outbox (tags, held, created_at) "
             f"""VALUES ('["books", "book:{emma}"]', 0, '2026-01-01')"""

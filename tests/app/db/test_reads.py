@@ -15,7 +15,7 @@ from app.db.engine import autocommit_engine, fetch_all
 from app.db.reads import fetch_compiled
 from app.db.types import Money, now
 from app.extensions import db
-from bookreview.models import Book, fold
+from bookreview.models import Book, derive
 from inventory.models import Product
 from tests import databases
 from tests.app.private_names import check
@@ -31,7 +31,7 @@ PRODUCTS = select(Product.id, Product.price, Product.updated_at).where(
 def books(app):
     """Three books in the database, in an application context."""
     rows = [
-        {"title": f"{name} 100 %s", "author": "A", "isbn": isbn, "folded": fold(name, "A")}
+        {"title": f"{name} 100 %s", "author": "A", "isbn": isbn, **derive(name, "A")}
         for name, isbn in (("Emma", None), ("Årstid", "9780141439587"), ("日本", None))
     ]
     with app.app_context():
