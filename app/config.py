@@ -66,6 +66,7 @@ class Settings:
     trusted_proxies: int = 0
     rate_limit_read: Rate | None = None
     rate_limit_write: Rate | None = None
+    rate_limit_trial: bool = False
     cache_ttl: int = 300
     cache_memory_mib: int = 64
     max_body_bytes: int = 1_048_576
@@ -100,6 +101,7 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
         trusted_proxies=read("TRUSTED_PROXIES", 0, integer_between(0, 16)),
         rate_limit_read=read("RATE_LIMIT_READ", rate("600/minute"), rate),
         rate_limit_write=read("RATE_LIMIT_WRITE", rate("60/minute"), rate),
+        rate_limit_trial=read("RATE_LIMIT_TRIAL", "false", one_of("true", "false")) == "true",
         cache_ttl=read("CACHE_TTL", 300, integer_between(1, MAX_CACHE_TTL)),
         cache_memory_mib=read("CACHE_MEMORY_MIB", 64, integer_between(0, 1_048_576)),
         max_body_bytes=read("MAX_BODY_BYTES", 1_048_576, integer_between(1_024, 1_073_741_824)),
@@ -111,9 +113,13 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
 
 def startup_warnings(settings: Settings) -> list[str]:
     """Return a line for each setting that is unsafe on a public network."""
-    if settings.require_api_key:
-        return []
-    return ["REQUIRE_API_KEY is false: every client that reaches this service may write"]
+    warnings = {
+        "REQUIRE_API_KEY is false: every client that reaches this service may write": (
+            not settings.require_api_key
+        ),
+        "RATE_LIMIT_TRIAL is true: the rate limits refuse nothing": settings.rate_limit_trial,
+    }
+    return [warning for warning, applies in warnings.items() if applies]
 
 
 def default_database_url() -> str:

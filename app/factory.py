@@ -97,7 +97,12 @@ def _make_services(app: Flask, settings: Settings) -> Services:
         local_cache=None if redis else make_local_cache(settings, engine),
         api_keys=api_keys,
         rate_limits=rate_limits,
-        access_policy=AccessPolicy(api_keys, rate_limits, key_required=settings.require_api_key),
+        access_policy=AccessPolicy(
+            api_keys,
+            rate_limits,
+            key_required=settings.require_api_key,
+            limits_on_trial=settings.rate_limit_trial,
+        ),
         migrations=known_migrations(app),
         scopes=(*SCOPES, ALL_SCOPES),
     )

@@ -46,9 +46,11 @@ def ready() -> Response:
 @bp.get("/metrics")
 def metrics() -> Response:
     """Return the metrics of all workers in the Prometheus text format; METRICS_TOKEN closes it."""
-    token = current_services().settings.metrics_token
+    services = current_services()
+    token = services.settings.metrics_token
     if token is not None:
         _check_token(request.environ.get("HTTP_AUTHORIZATION"), token)
+    services.access_policy.complete_minute()
     handler = batching_handler()
     if handler is not None:
         handler.collect()  # this process's requests of the last moment

@@ -15,7 +15,7 @@ from datetime import datetime
 from math import inf
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, ColumnElement, Engine, LargeBinary, Row, String, func, or_, select
+from sqlalchemy import JSON, ColumnElement, Engine, LargeBinary, String, func, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.types import UtcDateTime, now
@@ -173,7 +173,7 @@ class ApiKeyCache:
         self._loaded_at = began
 
 
-def _active_key(row: Row[Any]) -> ActiveKey:
+def _active_key(row: Any) -> ActiveKey:
     expires_at = row.expires_at.timestamp() if row.expires_at else inf
 
     def valid_secrets() -> Iterator[Secret]:

@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import run_folder
 from app.auth.api_keys import ActiveKey, ApiKeyCache
+from app.auth.demand import Demand
+from app.auth.refusals import Refusals
 from app.db.errors import unavailable
-from app.errors import Forbidden, TooManyRequests, Unauthorized
-from app.ratelimit.limiter import Headers, Limiter, RateLimits
+from app.errors import Forbidden, Unauthorized
+from app.ratelimit.limiter import Admission, Headers, Limiter, RateLimits
 
 OnHeaders = Callable[[Headers], Any]
 """Receives the rate limit headers for the response, also when the request is rejected."""
@@ -30,6 +33,7 @@ class Client(NamedTuple):
 
 UNIDENTIFIED = Client("unidentified")
 """The client of a request that the guard does not check."""
+UNLIMITED = Admission(())
 
 
 def bearer_token(authorization: str) -> str | None:
@@ -38,13 +42,31 @@ def bearer_token(authorization: str) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
+class Quota(NamedTuple):
+    """The limit of one kind of request, and how many of them there are."""
+
+    kind: str
+    limiter: Limiter | None
+    demand: Demand
+
+
 class AccessPolicy:
     """The access rules of one application. Every check raises an ApiError if it fails."""
 
-    def __init__(self, api_keys: ApiKeyCache, limits: RateLimits, *, key_required: bool) -> None:
+    def __init__(
+        self,
+        api_keys: ApiKeyCache,
+        limits: RateLimits,
+        *,
+        key_required: bool,
+        limits_on_trial: bool = False,
+    ) -> None:
         self._api_keys = api_keys
-        self._limits = limits
         self._key_required = key_required
+        folder = run_folder.current()
+        self._reads = Quota("read", limits.read, Demand("read", folder))
+        self._writes = Quota("write", limits.write, Demand("write", folder))
+        self._refusals = Refusals(trial=limits_on_trial)
 
     def identify(self, authorization: str | None, address: str) -> Client:
         """Return the client that sent this ``Authorization`` header from ``address``."""
@@ -62,29 +84,40 @@ class AccessPolicy:
             raise unavailable(error) from error
 
     def count_read(self, client: Client, on_headers: OnHeaders | None = None) -> None:
-        self._count(client, self._limits.read, on_headers)
+        self._count(client, self._reads, on_headers)
 
     def try_count_read(self, client: Client) -> Headers | None:
         """Count a read, but do not wait for Redis; return the rate limit headers.
 
         None means that only ``count_read`` can decide, and that nothing is counted yet.
         """
-        if self._limits.read is None:
-            return ()
-        admission = self._limits.read.try_admit(client.name)
-        return None if admission is None else admission.headers
+        limiter = self._reads.limiter
+        admission = limiter.try_admit(client.name) if limiter else UNLIMITED
+        if admission is None or (admission.retry_after and not self._refusals.trial):
+            return None
+        return self._admit(client, self._reads, admission)
 
     def count_write(self, client: Client, on_headers: OnHeaders | None = None) -> None:
-        self._count(client, self._limits.write, on_headers)
+        self._count(client, self._writes, on_headers)
 
-    def _count(self, client: Client, limiter: Limiter | None, on_headers: OnHeaders | None) -> None:
-        if limiter is None:
-            return
-        admission = limiter.admit(client.name)
+    def _count(self, client: Client, quota: Quota, on_headers: OnHeaders | None) -> None:
+        limiter = quota.limiter
+        admission = limiter.admit(client.name) if limiter else UNLIMITED
         if on_headers is not None:
             on_headers(admission.headers)
+        self._admit(client, quota, admission)
+
+    def _admit(self, client: Client, quota: Quota, admission: Admission) -> Headers:
+        """Record a request; raise TooManyRequests if the limiter does not admit it."""
+        quota.demand.record(client.name)
         if admission.retry_after is not None:
-            raise TooManyRequests(admission.retry_after)
+            self._refusals.refuse(client.name, quota.kind, admission.retry_after)
+        return admission.headers
+
+    def complete_minute(self) -> None:
+        """Bring the metrics of what clients send up to date."""
+        for quota in (self._reads, self._writes):
+            quota.demand.complete_minute()
 
     def reject_invalid_key(self, client: Client) -> None:
         """Reject a client with an invalid key. Call it after the count, which limits guessing."""

@@ -110,11 +110,11 @@ class Limiter:
             return self._admit_from(lease) or self._admit_from_new_lease(client, lease)
 
     def try_admit(self, client: str) -> Admission | None:
-        """Use a token of ``client``, but do not wait for Redis; None if ``admit`` has to decide."""
+        """Do as ``admit``, but do not wait for Redis; return None if only ``admit`` can decide."""
         admission = self._admit_from(self._leases.get(client))
         if admission is None and self._redis is None:
             admission = self.admit(client)
-        return None if admission is None or admission.retry_after else admission
+        return admission
 
     def request_lease(self, client: str) -> LeaseRequest | None:
         """Prepare a lease that the caller takes from Redis; None if ``admit`` has to decide."""

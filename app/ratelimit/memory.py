@@ -28,47 +28,24 @@ HEAD = struct.Struct("=16sQ")
 NOBODY = bytes(16)
 
 
-class MemoryStore:
-    """Counts the tokens of all workers that use the file at ``path``; of this process if None.
+class SharedMemory:
+    """Memory of all processes that map the file at ``path``; of this process if it is None."""
 
-    Beyond MAX_CLIENTS, all new clients share one quota, which bounds the memory.
-    """
-
-    def __init__(self, window: Window, path: Path | None = None) -> None:
-        self._window = window
+    def __init__(self, path: Path | None, size: int) -> None:
         self._lock = Lock()
-        self._entry_size = HEAD.size + 4 * window.counted_slices
-        size = (MAX_CLIENTS + 1) * self._entry_size
         if path is not None:  # two releases, while workers are replaced, may differ in the size
             path = path.with_name(f"{path.name}-{size}")
         # Never closed: POSIX locks end when any descriptor of their file is closed.
         self._file = -1 if path is None else os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         if path is not None:
             os.ftruncate(self._file, size)
-        self._bytes = memoryview(mmap(self._file, size))
-
-    def take(self, client: str, requested: int, unused: UnusedTokens | None) -> Grant:
-        """Return ``unused`` tokens, then count up to ``requested`` tokens for ``client``."""
-        with self._locked():
-            now = time.monotonic()
-            current = int(now / self._window.slice_seconds)
-            entry = self._entry_of(client, current)
-            entry.advance(current)
-            if unused is not None:
-                entry.subtract(unused)
-            free = self._window.quota - entry.total()
-            granted = min(requested, max(1, int(free * MAX_FRACTION))) if free > 0 else 0
-            entry.add(current, granted)
-            # The oldest tokens stop counting when this slice begins.
-            reset = entry.oldest() + self._window.counted_slices
-            resets_after = reset * self._window.slice_seconds - now
-            return Grant(granted, max(0, free - granted), current, resets_after)
+        self.bytes = memoryview(mmap(self._file, size))
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Hold the lock of the threads, and that of the processes: the kernel frees it if one dies.
 
-        A process that is suspended keeps its lock: then the count goes on without.
+        A process that is suspended keeps its lock: then the others go on without.
         """
         with self._lock:
             if self._file < 0:
@@ -88,6 +65,35 @@ class MemoryStore:
             return True
         return False
 
+
+class MemoryStore:
+    """Counts the tokens of all workers that use the file at ``path``; of this process if None.
+
+    Beyond MAX_CLIENTS, all new clients share one quota, which bounds the memory.
+    """
+
+    def __init__(self, window: Window, path: Path | None = None) -> None:
+        self._window = window
+        self._entry_size = HEAD.size + 4 * window.counted_slices
+        self._memory = SharedMemory(path, (MAX_CLIENTS + 1) * self._entry_size)
+
+    def take(self, client: str, requested: int, unused: UnusedTokens | None) -> Grant:
+        """Return ``unused`` tokens, then count up to ``requested`` tokens for ``client``."""
+        with self._memory.locked():
+            now = time.monotonic()
+            current = int(now / self._window.slice_seconds)
+            entry = self._entry_of(client, current)
+            entry.advance(current)
+            if unused is not None:
+                entry.subtract(unused)
+            free = self._window.quota - entry.total()
+            granted = min(requested, max(1, int(free * MAX_FRACTION))) if free > 0 else 0
+            entry.add(current, granted)
+            # The oldest tokens stop counting when this slice begins.
+            reset = entry.oldest() + self._window.counted_slices
+            resets_after = reset * self._window.slice_seconds - now
+            return Grant(granted, max(0, free - granted), current, resets_after)
+
     def _entry_of(self, client: str, current: int) -> "_SlidingCount":
         digest = hashlib.blake2b(client.encode(), digest_size=16).digest()
         start, free = int.from_bytes(digest[:8]), None
@@ -105,7 +111,8 @@ class MemoryStore:
         return free
 
     def _entry(self, number: int) -> "_SlidingCount":
-        return _SlidingCount(self._bytes, number * self._entry_size, self._window.counted_slices)
+        memory = self._memory.bytes
+        return _SlidingCount(memory, number * self._entry_size, self._window.counted_slices)
 
 
 class _SlidingCount:
