@@ -7,6 +7,7 @@ from sqlalchemy import (
     Computed,
     Float,
     ForeignKey,
+    Index,
     String,
     Text,
     false,
@@ -55,6 +56,15 @@ class Book(Base):
         *keyset_indexes("ix_book_year", "published_year"),
         *keyset_indexes("ix_book_average", "average_rating"),
         *keyset_indexes("ix_book_count", "review_count"),
+        Index(
+            "ix_book_part",
+            "folded",
+            postgresql_using="gin",
+            postgresql_ops={"folded": "gin_trgm_ops"},
+            # Every search would have to scan the list of pending entries.
+            postgresql_with={"fastupdate": "off"},
+            info={"only": "postgresql"},  # SQLite uses the table book_part instead
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -12,7 +12,7 @@ IS_SQLITE = db.engine.dialect.name == "sqlite"
 
 def belongs_to_database(item, name, kind, reflected, _) -> bool:
     """Exclude objects of the other database, and the tables of SQLite's full-text index."""
-    if kind == "table" and reflected and name.startswith("product_part"):
+    if kind == "table" and reflected and name.startswith(("product_part", "book_part")):
         return False
     return item.info.get("only", db.engine.dialect.name) == db.engine.dialect.name
 
