@@ -16,7 +16,7 @@ from app.errors import NotFound
 from app.events import log as events
 from app.graphql.relay import Connection, load_arguments, page_request
 from app.graphql.strawberry_adapter import core_schema
-from bookreview import queries, services
+from bookreview import queries, search, services
 from bookreview.graphql_types import (
     BOOK_QUERY,
     DATE_TIME,
@@ -54,7 +54,11 @@ class Query:
         row = queries.book(parse_book_id(id))
         return Book.of(row, BookBatch([row.id], 1))
 
-    @strawberry.field(description="The books that match all filters, ordered by id.")
+    @strawberry.field(
+        description="The books that match all filters, ordered by `sort`: `id`, or `title`, "
+        "`author`, `published_year`, `average_rating` or `review_count`, each also with a leading "
+        "minus for descending order. Books without the key come last."
+    )
     def books(  # noqa: PLR0917 - GraphQL passes all arguments by name
         self,
         info: GraphQLInfo,
@@ -63,13 +67,18 @@ class Query:
         q: str | None = UNSET,
         author: str | None = UNSET,
         isbn: str | None = UNSET,
+        sort: str | None = UNSET,
+        min_rating: float | None = UNSET,
+        year_from: int | None = UNSET,
+        year_to: int | None = UNSET,
     ) -> Connection[Book]:
-        page, filters = page_request(
-            BOOK_QUERY, "books", first, after, q=q, author=author, isbn=isbn
-        )
+        filters = {"q": q, "author": author, "isbn": isbn, "min_rating": min_rating}
+        filters |= {"year_from": year_from, "year_to": year_to}
+        page, query = page_request(BOOK_QUERY, "books", first, after, sort=sort, **filters)
         info.context.charge_nodes(page.limit)
-        found = queries.books(page, **filters)
-        return book_connection(found, page, lambda: queries.count_books(**filters))
+        found = search.books(page, **query)
+        order = search.ORDERS[query["sort"]]
+        return book_connection(found, order, page, lambda: search.count_books(**query))
 
     @strawberry.field(
         description="The reviews of a book, newest first; without `bookId` those of all books, "

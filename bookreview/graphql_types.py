@@ -9,7 +9,7 @@ import orjson
 import strawberry
 from strawberry import ID, UNSET, Info, Private
 
-from app.api.pagination import Page, PageQuery, PageRequest, paginate
+from app.api.pagination import Page, PageQuery, PageRequest, SortOrder, paginate
 from app.graphql.execution import Execution
 from app.graphql.relay import Connection, ResultPage, page_request
 from bookreview import queries
@@ -151,8 +151,10 @@ def all_reviews_connection(found: Page, page: PageRequest) -> Connection[Review]
     return Connection(nodes=nodes, page=result_page)
 
 
-def book_connection(found: Page, page: PageRequest, count: Count) -> Connection[Book]:
+def book_connection(
+    found: Page, order: SortOrder, page: PageRequest, count: Count
+) -> Connection[Book]:
     """Return the connection for a page of books."""
-    result_page = ResultPage(found, queries.BY_ID, page, cache(count))
+    result_page = ResultPage(found, order, page, cache(count))
     batch = BookBatch([row.id for row in found.items], page.limit)
     return Connection(nodes=[Book.of(row, batch) for row in found.items], page=result_page)

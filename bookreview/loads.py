@@ -116,10 +116,10 @@ def write_reviews(batch: Sequence[Row], key: str) -> set[str]:
     """Write reviews and update their books; return the cache tags to invalidate."""
     changes = upsert(Review, batch, key, _derive_review)
     book_ids = _update_books(changes)
-    tags = {cache_tags.book_tag(book_id) for book_id in book_ids}
+    tags = set(cache_tags.tags_of_ratings(*book_ids))
     tags |= {reviews_topic(book_id) for book_id in book_ids}
     tags |= {f"review:{change.before['id']}" for change in changes if change.before}
-    return {cache_tags.BOOKS, *tags} if book_ids else set()
+    return tags if book_ids else set()
 
 
 def _derive_review(values: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:

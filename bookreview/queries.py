@@ -1,6 +1,7 @@
 """Queries for books and reviews: they return plain rows. Each statement is built only once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -8,10 +9,8 @@ from sqlalchemy import CompoundSelect, Integer, bindparam, false, select, union_
 
 from app.api.pagination import LIMIT, Page, PageRequest, SortOrder, Statement, count, paginate
 from app.db.reads import Row, fetch_compiled
-from app.db.statements import LIKE_ESCAPE, escape_like
 from app.errors import NotFound
-from app.text import fold
-from bookreview.models import Book, Review
+from bookreview.models import RATINGS, Book, Review
 
 BOOK_COLUMNS = (
     Book.id,
@@ -41,49 +40,18 @@ ALL_REVIEWS = (
     .where(VISIBLE)
 )
 REVIEW_IDS = select(Review.id).where(VISIBLE)
-BY_ID = SortOrder((Book.id,))
 NEWEST_FIRST = SortOrder((Review.created_at, Review.id), descending=True)
 LAST_ADDED_FIRST = SortOrder((Review.id,), descending=True)
-FILTERS = {
-    "q": Book.folded.like(bindparam("q"), escape=LIKE_ESCAPE),
-    # The author is on the second line of ``folded``, after a newline.
-    "author": Book.folded.like(bindparam("author"), escape=LIKE_ESCAPE),
-    "isbn": Book.isbn == bindparam("isbn"),
+REVIEW_ORDERS = {
+    "newest": NEWEST_FIRST,
+    "oldest": SortOrder((Review.created_at, Review.id)),
+    "highest": SortOrder((Review.rating, Review.created_at, Review.id), descending=True),
+    "lowest": SortOrder((Review.rating, Review.created_at, Review.id)),
 }
-
-
-@cache
-def select_books(names: frozenset[str]) -> Statement:
-    """Return the statement with the filters of these names."""
-    return select(*BOOK_COLUMNS).where(*(FILTERS[name] for name in sorted(names)))
-
-
-def books(
-    page: PageRequest,
-    q: str | None = None,
-    author: str | None = None,
-    isbn: str | None = None,
-) -> Page:
-    """Return a page of the books that match all of the filters, by id."""
-    statement, values = _filtered(q, author, isbn)
-    return paginate(statement, values, BY_ID, page)
-
-
-def count_books(q: str | None = None, author: str | None = None, isbn: str | None = None) -> int:
-    """Count the books that match all of the filters."""
-    return count(*_filtered(q, author, isbn))
-
-
-def _filtered(
-    q: str | None, author: str | None, isbn: str | None
-) -> tuple[Statement, Mapping[str, Any]]:
-    values = {
-        "q": None if q is None else f"%{escape_like(fold(q))}%",
-        "author": None if author is None else f"%\n%{escape_like(fold(author))}%",
-        "isbn": isbn,
-    }
-    given = {name: value for name, value in values.items() if value is not None}
-    return select_books(frozenset(given)), given
+REVIEW_FILTERS = {
+    "rating": Review.rating == bindparam("rating"),
+    "min_rating": Review.rating >= bindparam("min_rating"),
+}
 
 
 def book(book_id: int) -> Row:
@@ -94,12 +62,31 @@ def book(book_id: int) -> Row:
     return books[0]
 
 
-def reviews(book_id: int, page: PageRequest) -> Page:
-    """Return a page of a book's reviews, newest first; raise NotFound for an unknown book."""
-    reviews = paginate(REVIEWS_OF_A_BOOK, {"book_id": book_id}, NEWEST_FIRST, page)
+def reviews(book_id: int, page: PageRequest, sort: str = "newest", **filters: int | None) -> Page:
+    """Return a page of a book's reviews that match the filters; raise NotFound."""
+    given = {name: value for name, value in filters.items() if value is not None}
+    statement = select_reviews(frozenset(given))
+    order = _review_order(sort, None if "rating" in given else given.get("min_rating"))
+    reviews = paginate(statement, {"book_id": book_id, **given}, order, page)
     if not reviews.items:
         book(book_id)  # raises NotFound
     return reviews
+
+
+@cache
+def select_reviews(names: frozenset[str]) -> Statement:
+    """Return the statement for the reviews of a book, with the filters of these names."""
+    return REVIEWS_OF_A_BOOK.where(*(REVIEW_FILTERS[name] for name in sorted(names)))
+
+
+@cache
+def _review_order(sort: str, min_rating: int | None) -> SortOrder:
+    order = REVIEW_ORDERS[sort]
+    if min_rating is None or order.keys[0] is Review.rating:
+        return order
+    # The index has only the reviews with one rating by time: those with each are read apart.
+    parts = tuple(Review.rating == rating for rating in RATINGS[min_rating - 1 :])
+    return replace(order, parts=parts)
 
 
 def review(review_id: int) -> Row:

@@ -1,14 +1,20 @@
 """The schemas of books and reviews in requests and responses."""
 
-from marshmallow import Schema, fields
+import re
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from app.api.fields import ID_MAX, BoundedInteger, CleanText
 from app.api.pagination import PageQuery
 from bookreview.isbn import Isbn
 from bookreview.models import AUTHOR_MAX, REVIEWER_MAX, TEXT_MAX, TITLE_MAX, YEAR_MAX, YEAR_MIN
+from bookreview.queries import REVIEW_ORDERS
+from bookreview.search import ORDERS
 
 SEARCH_TEXT_MAX = 200
 """Characters of a search text: two of them fit into a URL, even when percent-encoded."""
+AVERAGE = r"^([1-4](\.[0-9]{1,2})?|5(\.00?)?)$"
 
 
 class NewBookSchema(Schema):
@@ -64,8 +70,31 @@ class BookSchema(Schema):
     created_at = fields.AwareDateTime(required=True)
 
 
+class AverageRating(fields.Field[float]):
+    """An average of ratings in a query: 1 to 5, with at most two decimals."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["metadata"] = {"type": "string", "pattern": AVERAGE, **kwargs["metadata"]}
+        super().__init__(**kwargs)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> float:
+        text = str(value)  # GraphQL has read it as a number
+        if not re.fullmatch(AVERAGE, text):
+            raise ValidationError("Not a rating from 1 to 5 with at most two decimals.")
+        return float(text)
+
+
 class BookQuery(PageQuery):
-    """Filters for books, and a page of them."""
+    """The order of books, filters for them, and a page of them."""
+
+    sort = fields.String(
+        load_default="id",
+        validate=validate.OneOf(list(ORDERS)),
+        metadata={
+            "description": "The sort key; with a leading minus in descending order. Books without "
+            "a year or a rating come last in both directions."
+        },
+    )
 
     q = CleanText(
         SEARCH_TEXT_MAX,
@@ -82,6 +111,23 @@ class BookQuery(PageQuery):
             "description": "Only the book with this ISBN: 10 or 13 digits, as for a new book."
         }
     )
+    min_rating = AverageRating(
+        metadata={
+            "description": "Only books with at least this average rating.",
+            "examples": ["4.5"],
+        }
+    )
+    year_from = BoundedInteger(
+        YEAR_MIN, YEAR_MAX, metadata={"description": "Only books of this year or later."}
+    )
+    year_to = BoundedInteger(
+        YEAR_MIN, YEAR_MAX, metadata={"description": "Only books of this year or earlier."}
+    )
+
+    @validates_schema
+    def check_years(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("year_to", YEAR_MAX) < data.get("year_from", YEAR_MIN):
+            raise ValidationError("Must not be less than year_from.", "year_to")
 
 
 class NewReviewSchema(Schema):
@@ -107,3 +153,20 @@ class ReviewSchema(Schema):
     reviewer = fields.String(required=True)
     text = fields.String(required=True)
     created_at = fields.AwareDateTime(required=True)
+
+
+class ReviewQuery(PageQuery):
+    """The order of the reviews of a book, filters for them, and a page of them."""
+
+    sort = fields.String(
+        load_default="newest",
+        validate=validate.OneOf(list(REVIEW_ORDERS)),
+        metadata={
+            "description": "`highest` and `lowest` sort by rating; of equal ones, the newest come "
+            "first in `highest`, and the oldest in `lowest`."
+        },
+    )
+    rating = BoundedInteger(1, 5, metadata={"description": "Only reviews with this rating."})
+    min_rating = BoundedInteger(
+        1, 5, metadata={"description": "Only reviews with at least this rating."}
+    )

@@ -10,7 +10,7 @@ from app.errors import Conflict
 from app.extensions import db
 from app.unit_of_work import commit
 from bookreview import queries
-from bookreview.cache_tags import BOOKS, MEMBERS, book_tag
+from bookreview.cache_tags import BOOKS, MEMBERS, tags_of_ratings
 from bookreview.models import RATINGS, Book, Review, derive
 
 
@@ -38,7 +38,7 @@ def add_review(book_id: int, rating: int, reviewer: str, text: str) -> Any:
     statement = insert(Review).values(book_id=book_id, rating=rating, reviewer=reviewer, text=text)
     review = db.session.execute(statement.returning(*queries.REVIEW_COLUMNS)).one()
     reviews = reviews_topic(book_id)
-    tags = [BOOKS, book_tag(book_id), reviews]
+    tags = [*tags_of_ratings(book_id), reviews]
     # Subscribers to all books need the title, and must not query the database for each event.
     commit(invalidate=tags, event=(reviews, {**review._asdict(), "book_title": title}))
     return review

@@ -4,15 +4,16 @@ from typing import Any
 
 from app.api.blueprint import ApiBlueprint
 from app.api.contract import arguments, response
-from app.api.pagination import Page, PageQuery
+from app.api.pagination import Page
 from app.auth.api_keys import scope
 from app.cache.tags import cached, set_fine_tags
-from bookreview import cache_tags, queries, services
+from bookreview import cache_tags, queries, search, services
 from bookreview.schemas import (
     BookQuery,
     BookSchema,
     NewBookSchema,
     NewReviewSchema,
+    ReviewQuery,
     ReviewSchema,
 )
 
@@ -32,8 +33,12 @@ bp = ApiBlueprint(
 @arguments(BookQuery)
 @response(200, BookSchema, paged=True)
 def list_books(query: dict[str, Any]) -> Page:
-    """List books, by id."""
-    books = queries.books(**query)
+    """List books.
+
+    If `q` and `author` have no three consecutive letters or digits, a page may have fewer items
+    than its limit, even none: continue as long as there is a `next_cursor`.
+    """
+    books = search.books(**query)
     set_fine_tags(cache_tags.fine_tags(books, query))
     return books
 
@@ -57,10 +62,10 @@ def get_book(book_id: int) -> Any:
 
 @bp.get("/books/<id:book_id>/reviews", tag=REVIEWS)
 @cached("book:{book_id}:reviews")
-@arguments(PageQuery)
+@arguments(ReviewQuery)
 @response(200, ReviewSchema, paged=True)
 def list_reviews(book_id: int, query: dict[str, Any]) -> Page:
-    """List a book's reviews, newest first."""
+    """List a book's reviews."""
     return queries.reviews(book_id, **query)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from app.api.pagination import PageRequest
-from bookreview import queries
+from bookreview import search
 from tests.bookreview.graphql_client import PAGE, ask, code, data
 
 
@@ -137,6 +137,6 @@ def test_several_lists_count_together(client, book):
 def test_a_list_with_a_name_needs_no_request(app, client, book):
     book(), book()
     with app.app_context():
-        page = queries.books(PageRequest(1, list_name="x"))
-        again = queries.books(PageRequest(1, page.next_cursor, list_name="x"))
+        page = search.books(PageRequest(1, list_name="x"), "id")
+        again = search.books(PageRequest(1, page.next_cursor, list_name="x"), "id")
     assert [page.items[0].id, again.items[0].id] == [1, 2]
