@@ -18,16 +18,17 @@ from app.events.log import Event, LogHead
 from app.http.cors import Cors
 from app.http.instrumentation import assign_request_id
 from app.http.request import environ_of
+from app.http.response import BufferedResponse
 from app.live.connection import ClientConnection
 from app.live.event_reader import EventReader
 from app.live.hub import Hub
-from app.live.memory_hits import make_memory_hits
+from app.live.memory_hits import RequestHead, make_memory_hits
 from app.live.metrics import EVENTS_DELIVERED, count_connection, log_connection
 from app.live.operations import LiveSchema, Operations
 from app.live.protocols import GraphQLProtocols
 from app.live.registry import ConnectionRegistry
 from app.live.sse import EventStreams
-from app.live.wsgi_bridge import Response, WsgiBridge
+from app.live.wsgi_bridge import WsgiBridge
 from app.services import services_of
 
 WEBSOCKET_PATH = "/graphql"
@@ -47,6 +48,7 @@ class AsgiApp:
         self._settings = services.settings
         self._cors = Cors(self._settings.allowed_origins)
         self._policy = services.access_policy
+        self._snapshots = services.snapshots
         # A pool of its own, so that slow requests cannot delay these calls.
         live_threads = ThreadPoolExecutor(LIVE_THREADS, thread_name_prefix="live")
         self._in_live_thread = partial(_run_in, live_threads)
@@ -84,15 +86,23 @@ class AsgiApp:
         else:
             await self._bridge(scope, receive, send)
 
-    async def respond_from_memory(self, scope: Scope) -> Response | None:
-        """Return the whole response to a GET or HEAD if it is in memory: status, headers, body.
+    def read_head(self, scope: Scope) -> RequestHead | None:
+        """Return the head of a request that ``respond_from_memory`` may have a response to."""
+        return self._bridge.read_head(scope)
+
+    async def respond_from_memory(self, head: RequestHead) -> BufferedResponse | None:
+        """Return the whole response if it is in memory.
 
         A server that calls this first sends it without the messages of ASGI.
         """
-        return await self._bridge.respond_from_memory(scope)
+        return await self._bridge.respond_from_memory(head)
 
     def shut_down(self) -> None:
-        """Close live connections, and send ``Connection: close`` with every response."""
+        """Close live connections, and send ``Connection: close`` with every response.
+
+        Exports end a while later.
+        """
+        self._snapshots.shut_down()
         self._registry.shut_down()
         self._bridge.shutting_down = True
 

@@ -7,7 +7,7 @@ has certainly not used up its quota, is left to the middleware, which decides ev
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple, Protocol, cast
 
 from flask import Flask
@@ -37,9 +37,6 @@ UNUSUAL_HEADERS = frozenset(
     }
 )
 """What makes a request one for the middleware."""
-MAX_HEADS = 2_048
-MAX_HEAD_BYTES = 1_024
-"""So many heads of requests, none longer, are kept as they were read."""
 log = logging.getLogger(__name__)
 
 
@@ -153,13 +150,19 @@ class MemoryHits:
     def __init__(self, middleware: HttpMiddleware, responses: CurrentResponses) -> None:
         self._middleware = middleware
         self._responses = responses
-        # Most clients send the same head again and again.
-        self._read = lru_cache(maxsize=MAX_HEADS)(self._read_uncached)
 
-    async def respond(self, scope: Mapping[str, Any]) -> BufferedResponse | None:
-        """Return the response to a GET or HEAD; None if the middleware has to respond."""
+    def read(self, scope: Mapping[str, Any]) -> "RequestHead | None":
+        """Return what the head of a request says; None if it is not that of a plain read."""
+        environ = environ_of(scope)
+        if not _is_plain(environ):
+            return None
+        client = self._middleware.guard.address_client(environ)
+        return RequestHead(environ, self._middleware.cache_key(environ), client)
+
+    async def respond(self, head: "RequestHead") -> BufferedResponse | None:
+        """Return the response in memory; None if the middleware has to respond."""
         try:
-            return await self._respond(scope)
+            return await self._respond(head)
         except Exception:
             log.exception("error while a response in memory was looked for")
             return None
@@ -168,12 +171,7 @@ class MemoryHits:
         """Close what the responses hold open."""
         await self._responses.close()
 
-    async def _respond(self, scope: Mapping[str, Any]) -> BufferedResponse | None:
-        read = self._read if _is_short(scope) else self._read_uncached
-        address, query = (scope.get("client") or ("",))[0], scope["query_string"]
-        head = read(scope["method"], scope["path"], query, address, tuple(scope["headers"]))
-        if head is None:
-            return None
+    async def _respond(self, head: "RequestHead") -> BufferedResponse | None:
         environ = head.environ.copy()
         request = self._middleware.begin(environ)
         entry = await self._responses.find(head.key, head.client)
@@ -182,38 +180,13 @@ class MemoryHits:
         response = apply_if_none_match(entry.response, environ)
         return self._middleware.finish(request, entry.route, response, HIT)
 
-    def _read_uncached(
-        self, method: str, path: str, query: bytes, address: str, headers: tuple[Any, ...]
-    ) -> "_Head | None":
-        """Return what the head of a request says; None if it is not that of a plain read."""
-        environ = environ_of(
-            {
-                "method": method,
-                "path": path,
-                "query_string": query,
-                "client": (address,),
-                "headers": headers,
-            }
-        )
-        if not _is_plain(environ):
-            return None
-        middleware = self._middleware
-        client = middleware.guard.address_client(environ)
-        return _Head(environ, middleware.cache_key(environ), client)
 
-
-class _Head(NamedTuple):
-    """What the head of a plain read says."""
+class RequestHead(NamedTuple):
+    """What the head of a plain read says; requests with the same head can share it."""
 
     environ: Environ
     key: str
     client: Client
-
-
-def _is_short(scope: Mapping[str, Any]) -> bool:
-    """Return whether a head may be kept: so many of them take at most some megabytes."""
-    size = len(scope["path"]) + len(scope["query_string"])
-    return size + sum(len(name) + len(value) for name, value in scope["headers"]) < MAX_HEAD_BYTES
 
 
 def _is_plain(environ: Environ) -> bool:

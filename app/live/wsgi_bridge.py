@@ -2,12 +2,12 @@
 
 The event loop reads the whole request body before it takes a thread, so that a slow upload blocks
 no thread. The WSGI middleware returns one complete body, so the response goes back to the loop in
-one step.
+one step, or a stream.
 """
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from urllib.parse import quote_from_bytes, urlsplit
 
 from a2wsgi.wsgi import build_environ
@@ -15,25 +15,18 @@ from flask import Flask
 from starlette.types import Receive, Scope, Send
 
 from app.config import THREADS
-from app.http.response import BufferedResponse
+from app.http.response import BodyStream, BufferedResponse, Headers
 from app.http.route_options import body_limits
-from app.live.memory_hits import MemoryHits
+from app.live.memory_hits import MemoryHits, RequestHead
 from app.live.request_bodies import Body, FailedBody, RequestBodies
-from app.server.asgi_connection import NOT_IN_MEMORY, READS
+from app.live.response_streams import ResponseStreams, close_unsent
+from app.server.memory_connection import NOT_IN_MEMORY, READS
 
 PRIVATE_NAMES = ("a2wsgi.wsgi:build_environ",)
 """What this module uses of a2wsgi beyond its documentation."""
 ASCII = bytes(range(0x80))
 POLL_SECONDS = 0.02
-CONNECTION_CLOSE = (b"connection", b"close")
-
-
-class Response(NamedTuple):
-    """A whole response, as ASGI sends its parts."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
+CONNECTION_CLOSE = ("Connection", "close")
 
 
 class WsgiBridge:
@@ -44,46 +37,50 @@ class WsgiBridge:
         self._hits = hits
         self.bodies = RequestBodies(max_body_bytes, body_limits(app))
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="requests")
+        self._streams = ResponseStreams()
         self._in_flight = 0
         self.shutting_down = False
         """While it is true, every response carries ``Connection: close``."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = NOT_IN_MEMORY in scope.get("extensions", {})
-        response = None if asked else await self.respond_from_memory(scope)
+        head = None if asked else self.read_head(scope)
+        response = None if head is None else await self.respond_from_memory(head)
         self._in_flight += 1
         try:
             if response is None:
                 async with self.bodies.read(scope, receive) as body:
                     response = await self._call_flask(scope, body)
                 # What is missing of a body would be taken for the next request.
-                if isinstance(body, FailedBody) and CONNECTION_CLOSE not in response.headers:
+                if self.shutting_down or isinstance(body, FailedBody):
                     response.headers.append(CONNECTION_CLOSE)
-            start = {"type": "http.response.start", "status": response.status}
-            await send({**start, "headers": response.headers})
-            await send({"type": "http.response.body", "body": response.body})
+            start = {"type": "http.response.start", "status": int(response.status[:3])}
+            await send({**start, "headers": encode_headers(response.headers)})
+            if response.stream is None:
+                await send({"type": "http.response.body", "body": response.body})
+            else:
+                await self._streams.send(response.stream, receive, send)
         finally:
             self._in_flight -= 1
 
-    async def respond_from_memory(self, scope: Scope) -> Response | None:
-        """Return the response to a GET or HEAD if it is in memory."""
+    def read_head(self, scope: Scope) -> RequestHead | None:
+        """Return the head of a GET or HEAD whose response may be in memory."""
         if self._hits is None or scope["method"] not in READS:
+            return None
+        return self._hits.read(scope)
+
+    async def respond_from_memory(self, head: RequestHead) -> BufferedResponse | None:
+        """Return the response if it is in memory."""
+        if self._hits is None:
             return None
         self._in_flight += 1
         try:
-            found = await self._hits.respond(scope)
-            return None if found is None else self._encode(found)
+            response = await self._hits.respond(head)
+            if response is not None and self.shutting_down:
+                response.headers.append(CONNECTION_CLOSE)
+            return response
         finally:
             self._in_flight -= 1
-
-    def _encode(self, response: BufferedResponse) -> Response:
-        headers = [
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in response.headers
-        ]
-        if self.shutting_down:
-            headers.append(CONNECTION_CLOSE)
-        return Response(int(response.status[:3]), headers, response.body)
 
     async def close(self) -> None:
         """Close what only running requests need."""
@@ -95,14 +92,18 @@ class WsgiBridge:
         while self._in_flight:
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _call_flask(self, scope: Scope, body: Body) -> Response:
+    async def _call_flask(self, scope: Scope, body: Body) -> BufferedResponse:
         query = quote_from_bytes(scope["query_string"], safe=ASCII).encode()
         wsgi_scope: Any = {**scope, "path": _path(scope), "query_string": query}
         environ: Any = build_environ(wsgi_scope, cast(Any, body))
         # The server marks the end of a chunked body: without this werkzeug would not read it.
         environ["wsgi.input_terminated"] = True
-        loop = asyncio.get_running_loop()
-        return self._encode(await loop.run_in_executor(self.threads, self._run, environ))
+        response = self.threads.submit(self._run, environ)
+        try:
+            return await asyncio.wrap_future(response)
+        except asyncio.CancelledError:
+            response.add_done_callback(close_unsent)
+            raise
 
     def _run(self, environ: Any) -> BufferedResponse:
         response = BufferedResponse("", [], b"")
@@ -110,8 +111,17 @@ class WsgiBridge:
         def start(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:
             response.status, response.headers = status, headers
 
-        response.body = b"".join(self._app.wsgi_app(environ, start))
+        body = self._app.wsgi_app(environ, start)
+        if isinstance(body, BodyStream):
+            response.stream = body
+        else:
+            response.body = b"".join(body)
         return response
+
+
+def encode_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Return headers as ASGI sends them."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 def _path(scope: Scope) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 from gunicorn.asgi import websocket
 
-from app.server.asgi_connection import HttpConnection
 from app.server.asgi_websocket import BoundedWebSocket
 from app.server.bounds import RepeatedWarning, connection_limit
+from app.server.memory_connection import KnownHeads, MemoryConnection
 from app.server.open_connections import CHECK_SECONDS, OpenConnections
 
 PRIVATE_NAMES = (
@@ -44,6 +44,7 @@ class AsgiWorker:
         self._worker = worker
         open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._connections = OpenConnections(connection_limit(open_files))
+        self._heads = KnownHeads()
         self._warn_out_of_files = RepeatedWarning(log, "no file handle is left to accept a client")
         worker.loop.create_server = self._bounded(worker.loop.create_server)
         worker.loop.call_later(CHECK_SECONDS, self._check)
@@ -75,8 +76,8 @@ class AsgiWorker:
 
     def _bounded(self, create_server: Callable[..., Any]) -> Callable[..., Any]:
         async def create(_: Callable[[], Any], **options: Any) -> Any:
-            def connection() -> HttpConnection:
-                return HttpConnection(self._worker, self._connections)
+            def connection() -> MemoryConnection:
+                return MemoryConnection(self._worker, self._connections, self._heads)
 
             return await create_server(connection, backlog=self._worker.cfg.backlog, **options)
 

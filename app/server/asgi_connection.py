@@ -24,7 +24,6 @@ PRIVATE_NAMES = (
     "gunicorn.asgi.protocol:_REASON_PHRASES",
     f"{CONNECTION}._arm_keepalive_timer",
     f"{CONNECTION}._awaiting_request",
-    f"{CONNECTION}._build_http_scope",
     f"{CONNECTION}._build_websocket_scope",
     f"{CONNECTION}._callback_parser",
     f"{CONNECTION}._check_h1c_protocol_available",
@@ -32,23 +31,15 @@ PRIVATE_NAMES = (
     f"{CONNECTION}._closed",
     f"{CONNECTION}._current_request",
     f"{CONNECTION}._feed_callback_parser",
-    f"{CONNECTION}._flow_control",
     f"{CONNECTION}._on_headers_complete",
     f"{CONNECTION}._request_ready",
-    f"{CONNECTION}._response_buffer",
     f"{CONNECTION}._resume_reading",
     f"{CONNECTION}._safe_write",
     f"{CONNECTION}._send_error_response",
     f"{CONNECTION}._send_response_start",
-    f"{CONNECTION}._serve_http_request",
-    f"{CONNECTION}._will_close",
-    f"{CONNECTION}.app",
     f"{CONNECTION}.req_count",
     f"{CONNECTION}.transport",
 )
-READS = frozenset({"GET", "HEAD"})
-NOT_IN_MEMORY = "bookstall.not_in_memory"
-"""An extension of the scope: the application has been asked for a response in its memory."""
 LINE_OVERHEAD = 4
 """The bytes of a header line beside its name and value."""
 _warn_unreadable = RepeatedWarning(logging.getLogger(__name__), "a request cannot be parsed")
@@ -64,7 +55,6 @@ class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no typ
     """A connection; ``connections`` decides how long it may stay."""
 
     _closed: bool
-    _response_buffer: bytes
 
     def __init__(self, worker: Any, connections: OpenConnections) -> None:
         super().__init__(worker)
@@ -77,8 +67,6 @@ class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no typ
         self._unread_since: float | None = None
         """Since when the write buffer is full, or waits to be emptied before the close."""
         self._discards = False
-        self._not_in_memory: Any = None
-        """The request that the application has found nothing for."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -197,34 +185,6 @@ class HttpConnection(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no typ
             cut("head", "size")
         headers = "".join(f"{name}: {value}\r\n" for name, value in extra_headers)
         self._safe_write(early_response(status, message, headers))
-
-    async def _serve_http_request(self, request: Any, sockname: Any, peername: Any) -> bool:
-        """Send what the application has in memory without its task, channels and checks."""
-        respond = getattr(self.app, "respond_from_memory", None)
-        if respond is not None and request.method in READS:
-            scope = self._build_http_scope(request, sockname, peername)
-            response = await respond(scope)
-            if response is not None:
-                return await self._send_response(request, *response)
-            self._not_in_memory = request
-        keeps_alive: bool = await super()._serve_http_request(request, sockname, peername)
-        return keeps_alive
-
-    async def _send_response(self, request: Any, status: int, headers: Any, body: bytes) -> bool:
-        """Send a whole response; return whether the connection stays open."""
-        close: bool = self._will_close(request, response_requires_close=False)
-        self._send_response_start(status, headers, request, close=close)
-        self._safe_write(self._response_buffer + body)
-        self._response_buffer = b""
-        if self._flow_control is not None and self._flow_control.write_paused:
-            await self._flow_control.drain()
-        return not close
-
-    def _build_http_scope(self, request: Any, sockname: Any, peername: Any) -> Any:
-        scope = super()._build_http_scope(request, sockname, peername)
-        if request is self._not_in_memory:
-            scope["extensions"] = {NOT_IN_MEMORY: {}}
-        return scope
 
     def _send_response_start(
         self, status: int, headers: Any, request: Any, close: bool = False

@@ -9,14 +9,29 @@ from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers.gasgi import ASGIWorker
 
 from app.live import connection
-from app.server import asgi_adapter, asgi_connection, asgi_websocket, incoming, wsgi_worker
+from app.server import (
+    asgi_adapter,
+    asgi_connection,
+    asgi_websocket,
+    incoming,
+    memory_connection,
+    wsgi_worker,
+)
 from tests.app.private_names import check
 from tests.app.server.attackers import cuts, many
 from tests.servers import LiveGunicorn
 from tests.waiting import wait_until
 
 FILES = 256
-ADAPTERS = (connection, asgi_adapter, asgi_connection, asgi_websocket, incoming, wsgi_worker)
+ADAPTERS = (
+    connection,
+    asgi_adapter,
+    asgi_connection,
+    asgi_websocket,
+    incoming,
+    memory_connection,
+    wsgi_worker,
+)
 
 
 @pytest.mark.parametrize(

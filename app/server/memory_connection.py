@@ -1,0 +1,195 @@
+"""Connections that send responses in memory without gunicorn's parser, tasks and messages.
+
+Most clients send the same head again and again. The bytes of a head that the application has
+answered from its memory are kept, so that the same bytes need not be parsed again.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+from app.http.response import BufferedResponse
+from app.server.asgi_connection import CONNECTION, HttpConnection
+from app.server.open_connections import OpenConnections
+
+PRIVATE_NAMES = (
+    f"{CONNECTION}._awaiting_request",
+    f"{CONNECTION}._build_http_scope",
+    f"{CONNECTION}._callback_parser",
+    f"{CONNECTION}._closed",
+    f"{CONNECTION}._current_request",
+    f"{CONNECTION}._flow_control",
+    f"{CONNECTION}._keepalive",
+    f"{CONNECTION}._keepalive_handle",
+    f"{CONNECTION}._keepalive_timeout",
+    f"{CONNECTION}._pause_reading",
+    f"{CONNECTION}._proxy_protocol",
+    f"{CONNECTION}._response_buffer",
+    f"{CONNECTION}._resume_reading",
+    f"{CONNECTION}._safe_write",
+    f"{CONNECTION}._send_response_start",
+    f"{CONNECTION}._serve_http_request",
+    f"{CONNECTION}._will_close",
+    f"{CONNECTION}.app",
+    f"{CONNECTION}.req_count",
+)
+READS = frozenset({"GET", "HEAD"})
+NOT_IN_MEMORY = "bookstall.not_in_memory"
+"""An extension of the scope: the application has been asked for a response in its memory."""
+MAX_HEADS = 2_048
+MAX_HEAD_BYTES = 1_024
+"""So many heads, none longer, are kept as the application read them."""
+MAX_ARRIVED_BYTES = 65_536
+"""What may arrive before a response is sent; more waits in the kernel."""
+MIN_KEEPALIVE_SECONDS = 0.1
+HTTP_1_1 = (1, 1)
+
+
+class KnownHead(NamedTuple):
+    """A head as gunicorn and as the application read it."""
+
+    request: Any
+    head: Any
+
+
+class KnownHeads:
+    """The heads that were used last, by the address of their client and their bytes."""
+
+    def __init__(self) -> None:
+        self._heads: OrderedDict[tuple[str, bytes], KnownHead] = OrderedDict()
+
+    def get(self, client: str, data: bytes) -> KnownHead | None:
+        known = self._heads.get((client, data))
+        if known is not None:
+            self._heads.move_to_end((client, data))
+        return known
+
+    def put(self, client: str, data: bytes, known: KnownHead) -> None:
+        self._heads[client, data] = known
+        if len(self._heads) > MAX_HEADS:
+            self._heads.popitem(last=False)
+
+
+class MemoryConnection(HttpConnection):
+    """A connection whose application may have responses in memory."""
+
+    _response_buffer: bytes
+
+    def __init__(self, worker: Any, connections: OpenConnections, heads: KnownHeads) -> None:
+        super().__init__(worker, connections)
+        self._heads = heads
+        self._client = ""
+        self._only_chunk: bytes | None = None
+        """What the current request consists of, if it came in one piece."""
+        self._answering: asyncio.Task[None] | None = None
+        """Responds to a known head."""
+        self._arrived = b""
+        """What has arrived since then."""
+        self._not_in_memory: Any = None
+        """The request that the application has found nothing for."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self._client = peer[0] if isinstance(peer, tuple) else ""
+
+    def data_received(self, data: bytes) -> None:
+        if self._discards:
+            return
+        if self._answering is not None:
+            self._arrived += data
+            self._hold(len(self._arrived))
+            if len(self._arrived) > MAX_ARRIVED_BYTES:
+                self._pause_reading()
+            return
+        starts_here = self._is_between_requests()
+        known = self._heads.get(self._client, data) if starts_here else None
+        if known is not None and not self._will_close(known.request, False):
+            self._answering = self.worker.loop.create_task(self._answer(known, data))
+            return
+        self._only_chunk = data if starts_here and len(data) <= MAX_HEAD_BYTES else None
+        super().data_received(data)
+
+    def is_idle(self) -> bool:
+        return self._answering is None and super().is_idle()
+
+    def _is_between_requests(self) -> bool:
+        """Return whether the next byte begins a request, of which nothing is known yet."""
+        return (
+            self._awaiting_request
+            and self._current_request is None
+            and self.head_since is None
+            and not self._closed
+            and self._proxy_protocol == "off"
+            and not self._flow_control.write_paused
+        )
+
+    async def _answer(self, known: KnownHead, data: bytes) -> None:
+        """Respond to a known head, or else hand its bytes to gunicorn."""
+        response = await self.app.respond_from_memory(known.head)
+        self._answering, arrived = None, self._arrived
+        if arrived:
+            self._arrived = b""
+            self._hold(0)
+            self._resume_reading()
+        if self._closed:
+            return
+        if response is None:
+            self._only_chunk = None
+            super().data_received(data + arrived)
+            return
+        self.req_count += 1
+        self.worker.nr += 1
+        self.idle_since = time.monotonic()
+        self._write(known.request, response)
+        if arrived:
+            self.data_received(arrived)
+
+    def _keepalive_timeout(self) -> None:
+        """Wait until the connection has been idle for the whole time.
+
+        gunicorn's timer runs since the last request that gunicorn has handled.
+        """
+        left = self.idle_since + self._keepalive - time.monotonic()
+        if self._answering is not None or left > 0:
+            wait = max(left, MIN_KEEPALIVE_SECONDS)
+            self._keepalive_handle = self.worker.loop.call_later(wait, self._keepalive_timeout)
+        else:
+            super()._keepalive_timeout()
+
+    async def _serve_http_request(self, request: Any, sockname: Any, peername: Any) -> bool:
+        """Send what the application has in memory without its task, channels and checks."""
+        read_head = getattr(self.app, "read_head", None)
+        if read_head is not None and request.method in READS:
+            scope = self._build_http_scope(request, sockname, peername)
+            head = read_head(scope)
+            response = None if head is None else await self.app.respond_from_memory(head)
+            if response is not None:
+                return await self._send_response(request, head, response)
+            self._not_in_memory = request
+        keeps_alive: bool = await super()._serve_http_request(request, sockname, peername)
+        return keeps_alive
+
+    async def _send_response(self, request: Any, head: Any, response: BufferedResponse) -> bool:
+        """Send a response to ``request``; return whether the connection stays open."""
+        close: bool = self._will_close(request, response_requires_close=False)
+        self._write(request, response, close=close)
+        chunk, keeps_alive = self._only_chunk, request.version == HTTP_1_1 and not close
+        if chunk is not None and keeps_alive and not self._callback_parser.remaining():
+            self._heads.put(self._client, chunk, KnownHead(request, head))
+        if self._flow_control is not None and self._flow_control.write_paused:
+            await self._flow_control.drain()
+        return not close
+
+    def _write(self, request: Any, response: BufferedResponse, *, close: bool = False) -> None:
+        headers = [(name.lower(), value) for name, value in response.headers]
+        self._send_response_start(int(response.status[:3]), headers, request, close=close)
+        self._safe_write(self._response_buffer + response.body)
+        self._response_buffer = b""
+
+    def _build_http_scope(self, request: Any, sockname: Any, peername: Any) -> Any:
+        scope = super()._build_http_scope(request, sockname, peername)
+        if request is self._not_in_memory:
+            scope["extensions"] = {NOT_IN_MEMORY: {}}
+        return scope
