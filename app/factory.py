@@ -27,6 +27,7 @@ from app.ratelimit.limiter import make_rate_limits
 from app.redis.client import RedisClient
 from app.services import Services
 from bookreview.commands import books, reviews
+from bookreview.exports import bp as bookreview_exports
 from bookreview.graphql_schema import schema
 from bookreview.models import Book, Review
 from bookreview.pages import bp as pages
@@ -68,7 +69,7 @@ def create_app(settings: Settings) -> Flask:
         {"books": Book, "reviews": Review, "products": Product},
         cache_tags=("books", "products:members"),
     )
-    apis = (bookreview, inventory, inventory_exports)
+    apis = (bookreview, bookreview_exports, inventory, inventory_exports)
     for blueprint in (health.bp, openapi.bp, *apis, pages, shop, graphql_bp):
         app.register_blueprint(blueprint)
     for command in (ads, books, reviews, products, keys, prepare_command(SAMPLES)):

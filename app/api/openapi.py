@@ -241,4 +241,5 @@ def _stream(contract: ResponseContract) -> dict[str, Any]:
     item = f"#/components/schemas/{_schema_name(contract.schema)}"
     text = f"A line for each {_schema_name(contract.schema)}."
     shape = {"type": "string", "description": text}
-    return dict.fromkeys(contract.streams, {"schema": shape, "x-item-schema": {"$ref": item}})
+    content = {"schema": shape, "x-item-schema": {"$ref": item}}
+    return {media_type: content for media_type in contract.streams}

@@ -1,9 +1,9 @@
 """The formats of an export: NDJSON for programs, CSV for spreadsheets and `flask ... load`."""
 
-import csv
-import io
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from decimal import Decimal
+from types import NoneType
 from typing import Any, NamedTuple
 
 from app.json import encode
@@ -43,25 +43,31 @@ def _make_ndjson(names: Sequence[str]) -> tuple[bytes, Write]:
 
 
 def _make_csv(names: Sequence[str]) -> tuple[bytes, Write]:
+    # Not by the module csv, which takes twice as long.
     def write(rows: Sequence[Sequence[Any]]) -> bytes:
-        text = io.StringIO()
-        # The line end of RFC 4180; with it the module quotes every line end in a cell.
-        csv.writer(text, lineterminator="\r\n").writerows([map(_cell, row) for row in rows])
-        return text.getvalue().encode()
+        lines = [",".join([CELLS[type(value)](value) for value in row]) for row in rows]
+        return "".join([f"{line}\r\n" for line in lines]).encode()
 
     return write([names]), write
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, str):
-        return write_text(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
-    return value
+def _text_cell(text: str) -> str:
+    cell = write_text(text)
+    if '"' in cell:
+        return '"' + cell.replace('"', '""') + '"'
+    return f'"{cell}"' if "," in cell or "\n" in cell or "\r" in cell else cell
 
 
+CELLS: dict[type, Callable[[Any], str]] = {
+    NoneType: lambda _: "",
+    bool: lambda flag: "true" if flag else "false",
+    int: str,
+    float: repr,
+    Decimal: str,
+    # Both databases return times in UTC, which end with +00:00.
+    datetime: lambda time: f"{time.isoformat()[:-6]}Z",
+    str: _text_cell,
+}
 NDJSON = Format("ndjson", "application/x-ndjson", _make_ndjson)
 CSV = Format("csv", "text/csv", _make_csv)
 FORMATS = {each.name: each for each in (CSV, NDJSON)}

@@ -47,8 +47,8 @@ def export(schema: type[Schema]) -> Callable[[Callable[..., Any]], View]:
         @wraps(view)
         def respond(query: dict[str, Any]) -> Response:
             statement = view()
-            columns = {str(column.key).partition(GROUPS)[0] for column in statement.selected_columns}
-            if columns != names:
+            keys = [str(column.key) for column in statement.selected_columns]
+            if (columns := {key.partition(GROUPS)[0] for key in keys}) != names:
                 raise TypeError(f"the query selects {columns}, but the schema has {names}")
             return _respond(statement, query["format"])
 

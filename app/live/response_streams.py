@@ -18,9 +18,9 @@ class ResponseStreams:
         self._threads = ThreadPoolExecutor(EXPORTS, thread_name_prefix="streams")
 
     async def send(self, stream: BodyStream, receive: Receive, send: Send) -> None:
-        """Send the body until it ends, or the client leaves; the request has been read."""
+        """Send the body until it ends, or the client leaves."""
         loop = asyncio.get_running_loop()
-        client_leaves = asyncio.ensure_future(receive())
+        client_leaves = asyncio.ensure_future(_disconnect(receive))
         try:
             while not client_leaves.done():
                 chunk = await loop.run_in_executor(self._threads, next, stream, b"")
@@ -34,6 +34,11 @@ class ResponseStreams:
             client_leaves.cancel()
             # It waits for a thread that makes a chunk; a cancelled task must not give that up.
             await asyncio.shield(loop.run_in_executor(self._threads, stream.close))
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def close_unsent(response: "Future[BufferedResponse]") -> None:

@@ -1,7 +1,7 @@
-"""Shut down an asgi worker of gunicorn without losing a request.
+"""Shut down a worker of gunicorn: no request is lost, and exports end in time.
 
-On SIGTERM gunicorn closes each keep-alive connection after the current response, even if that
-response promised keep-alive, so the client's next request is lost. It also waits for idle
+On SIGTERM gunicorn's asgi worker closes each keep-alive connection after the current response, even
+if that response promised keep-alive, so the client's next request is lost. It also waits for idle
 connections until graceful_timeout. We therefore send ``Connection: close`` for one second first,
 then stop, and close what is still idle.
 """
@@ -9,11 +9,13 @@ then stop, and close what is still idle.
 import asyncio
 import contextlib
 import ctypes
+import signal
 import socket
 import struct
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from app.server.asgi_adapter import AsgiWorker
 
@@ -59,6 +61,20 @@ class GracefulShutdown:
         while True:  # until the process exits
             self._worker.close_idle(time.monotonic() - CLOSE_NOTICE_SECONDS)
             await asyncio.sleep(POLL_SECONDS)
+
+
+def end_exports_at_sigterm(worker: Any) -> None:
+    """Let the exports of a wsgi worker end in time when it is told to stop."""
+    # Without the type: the master of gunicorn imports this module, but not the application.
+    services = getattr(worker.wsgi, "extensions", {}).get("bookstall")
+    if services is None:  # another application, with the same configuration
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        services.snapshots.shut_down()
+        worker.handle_exit(number, frame)
+
+    signal.signal(signal.SIGTERM, handle)
 
 
 def drop_new_connections(listener: socket.socket) -> None:
