@@ -9,6 +9,7 @@ from app.api import contract, openapi
 from app.api.fields import IdConverter
 from app.auth.api_keys import ALL_SCOPES, ApiKeyCache
 from app.auth.commands import keys
+from app.auth.limits_command import limits
 from app.auth.policy import AccessPolicy
 from app.cache.local_cache import make_local_cache
 from app.cache.outbox import OutboxPurger
@@ -72,7 +73,7 @@ def create_app(settings: Settings) -> Flask:
     apis = (bookreview, bookreview_exports, inventory, inventory_exports)
     for blueprint in (health.bp, openapi.bp, *apis, pages, shop, graphql_bp):
         app.register_blueprint(blueprint)
-    for command in (ads, books, reviews, products, keys, prepare_command(SAMPLES)):
+    for command in (ads, books, reviews, products, keys, limits, prepare_command(SAMPLES)):
         app.cli.add_command(command)
         report_unavailable_database(command)
     for command in migrate_cli.db.commands.values():
