@@ -21,16 +21,22 @@ class ResponseStreams:
         """Send the body until it ends, or the client leaves."""
         loop = asyncio.get_running_loop()
         client_leaves = asyncio.ensure_future(_disconnect(receive))
+        sent: asyncio.Future[None] = loop.create_future()
         try:
             while not client_leaves.done():
                 chunk = await loop.run_in_executor(self._threads, next, stream, b"")
-                await send({"type": "http.response.body", "body": chunk, "more_body": chunk != b""})
+                message = {"type": "http.response.body", "body": chunk, "more_body": chunk != b""}
+                # It waits while the client does not read, and gunicorn lets it do so for 3 s more
+                # after the client has left.
+                sent = asyncio.ensure_future(send(message))
+                await asyncio.wait({sent, client_leaves}, return_when=asyncio.FIRST_COMPLETED)
                 if not chunk:
                     return
         except StreamBroken:
             # gunicorn then closes the connection; what else ends a response early is an error.
             raise asyncio.CancelledError from None
         finally:
+            sent.cancel()
             client_leaves.cancel()
             # It waits for a thread that makes a chunk; a cancelled task must not give that up.
             await asyncio.shield(loop.run_in_executor(self._threads, stream.close))
