@@ -4,12 +4,12 @@ Each page reads a bounded number of rows, or only those that an index finds.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, select, text
+from sqlalchemy import ColumnCollection, ColumnElement, and_, bindparam, func, select, text
 
 from app.api.cursors import Key
 from app.api.pagination import Page, PageRequest, SortOrder, Statement, count, paginate
@@ -19,7 +19,7 @@ from app.db.statements import LIKE_ESCAPE, escape_like
 from app.errors import Unprocessable
 from app.text import fold
 from bookreview.models import Book
-from bookreview.queries import BOOK_COLUMNS
+from bookreview.queries import BOOK_WITH_VERSION
 
 TRIGRAM = re.compile(r"[^\W_]{3}")
 """The shortest text that a trigram index can find: three consecutive letters or digits."""
@@ -49,15 +49,22 @@ FILTERS: dict[str, RowFilter] = {
     "min_rating": lambda columns: columns.average_rating >= bindparam("min_rating"),
     "year_from": lambda columns: columns.published_year >= bindparam("year_from"),
     "year_to": lambda columns: columns.published_year <= bindparam("year_to"),
-    "q": lambda columns: columns.folded.like(bindparam("q"), escape=LIKE_ESCAPE),
-    "author": lambda columns: columns.folded.like(bindparam("author"), escape=LIKE_ESCAPE),
-    # The full-text index of SQLite finds the words of the phrases; the two above compare each
-    # character, and where it is.
+    "like_q": lambda columns: columns.folded.like(bindparam("like_q"), escape=LIKE_ESCAPE),
+    "like_author": lambda columns: columns.folded.like(
+        bindparam("like_author"), escape=LIKE_ESCAPE
+    ),
+    # SQLite prepares a statement again for each new pattern of a LIKE, but not for these.
+    "in_q": lambda columns: func.instr(columns.folded, bindparam("in_q")) > 0,
+    "in_author": lambda columns: func.instr(_author(columns), bindparam("in_author")) > 0,
     "phrases": lambda columns: columns.id.in_(
         text("SELECT rowid FROM book_part WHERE book_part MATCH :phrases")
     ),
 }
 """Conditions on the columns of a book, by the name of their bind parameter."""
+
+
+def _author(columns: ColumnCollection[str, Any]) -> ColumnElement[str]:
+    return func.substr(columns.folded, func.instr(columns.folded, "\n"))
 
 
 @dataclass(frozen=True)
@@ -66,68 +73,76 @@ class _Search:
 
     values: Mapping[str, Any]
     indexed: frozenset[str]
+    order: SortOrder
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.values)
+
+    def check_total(self, field: str) -> None:
+        """Raise Unprocessable if counting would read every book."""
+        if self.names != self.indexed:
+            detail = "Requires three consecutive letters or digits in q or author."
+            raise Unprocessable({field: [detail]}, "query")
 
 
 def books(page: PageRequest, sort: str, **filters: Any) -> Page:
     """Return a page of the books that match all of the ``filters``."""
     search = _search(sort, filters)
-    names = frozenset(search.values)
-    # A range of the sort key contains no book without it.
-    order = _order(sort, nullable=not any(_is_key(sort, name) for name in names))
-    if names == search.indexed:
-        statement = select_books(names, order.keys)
-        return paginate(statement, search.values, order, page)
     if page.include_total:
-        raise _no_total("include_total")
-    statement = select_books(search.indexed, (*order.keys, Book.folded))
-    row_filter = match_all(names - search.indexed)
-    return paginate_scanning(statement, row_filter, search.values, order, page)
+        search.check_total("include_total")
+    if search.names == search.indexed:
+        statement = select_books(search.names, search.order.keys)
+        return paginate(statement, search.values, search.order, page)
+    statement = select_books(search.indexed, (*search.order.keys, Book.folded))
+    row_filter = match_all(search.names - search.indexed)
+    return paginate_scanning(statement, row_filter, search.values, search.order, page)
 
 
 def count_books(sort: str, **filters: Any) -> int:
     """Count the books that match all of the ``filters``, in any order."""
     search = _search(sort, filters)
-    if frozenset(search.values) != search.indexed:
-        raise _no_total("totalCount")
-    return count(select_books(search.indexed, ()), search.values)
+    search.check_total("totalCount")
+    return count(select_books(search.names, ()), search.values)
 
 
 def _search(sort: str, filters: Mapping[str, Any]) -> _Search:
     values = {name: value for name, value in filters.items() if value is not None}
-    parts = {name: fold(values[name]) for name in ("q", "author") if name in values}
-    if "q" in parts:
-        values["q"] = f"%{escape_like(parts['q'])}%"
-    if "author" in parts:  # the author is on the second line of ``folded``
-        values["author"] = f"%\n%{escape_like(parts['author'])}%"
+    texts: dict[str, str] = {k: values.pop(k) for k in ("q", "author") if k in values}
+    parts = {name: fold(value) for name, value in texts.items()}
+    # A range of the sort key contains no book without it.
+    bounds = frozenset(name for name in values if RANGES.get(name) is ORDERS[sort].keys[0])
     phrases = [part for part in parts.values() if TRIGRAM.search(part)]
-    if phrases and dialect_name() == "sqlite":
-        doubled = (part.replace('"', '""') for part in phrases)
-        values["phrases"] = " ".join(f'"{part}"' for part in doubled)
+    on_sqlite = dialect_name() == "sqlite"
+    values |= _match(parts, phrases, on_sqlite=on_sqlite)
+    order = _order(sort, nullable=not bounds, indexed=not (phrases and on_sqlite))
     if phrases or not parts or "isbn" in values:
-        return _Search(values, frozenset(values))
-    # Only in its own order, an index also seeks to the bounds of a range.
-    return _Search(values, frozenset(name for name in values if _is_key(sort, name)))
+        return _Search(values, frozenset(values), order)
+    return _Search(values, bounds, order)  # the index of the order serves these
 
 
-def _is_key(sort: str, name: str) -> bool:
-    return RANGES.get(name) is ORDERS[sort].keys[0]
-
-
-def _no_total(field: str) -> Unprocessable:
-    detail = "Requires three consecutive letters or digits in q or author."
-    return Unprocessable({field: [detail]}, "query")
+def _match(
+    parts: Mapping[str, str], phrases: Sequence[str], *, on_sqlite: bool
+) -> Mapping[str, str]:
+    """Return the values of the filters for ``parts`` of titles and authors."""
+    if not on_sqlite:
+        before = {"q": "%", "author": "%\n%"}  # the author is on the second line
+        return {f"like_{name}": f"{before[name]}{escape_like(parts[name])}%" for name in parts}
+    doubled = [phrase.replace('"', '""') for phrase in phrases]
+    found = {"phrases": " ".join(f'"{phrase}"' for phrase in doubled)} if phrases else {}
+    return {**found, **{f"in_{name}": part for name, part in parts.items()}}
 
 
 @cache
-def _order(sort: str, *, nullable: bool) -> SortOrder:
+def _order(sort: str, *, nullable: bool, indexed: bool) -> SortOrder:
     order = ORDERS[sort]
-    return replace(order, nullable=order.nullable and nullable)
+    return replace(order, nullable=order.nullable and nullable, indexed=indexed)
 
 
 @cache
 def select_books(names: frozenset[str], others: tuple[Key, ...]) -> Statement:
     """Return the statement with the filters of these names, which also selects ``others``."""
-    columns = dict.fromkeys((*BOOK_COLUMNS, *others))
+    columns = dict.fromkeys((*BOOK_WITH_VERSION, *others))
     filters = (FILTERS[name](Book.__table__.c) for name in sorted(names))
     return select(*columns).where(*filters)
 

@@ -7,7 +7,17 @@ from functools import lru_cache
 from typing import Any
 
 from marshmallow import fields, post_load
-from sqlalchemy import ColumnElement, Integer, bindparam, func, select, tuple_, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import Select
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -81,6 +91,8 @@ class SortOrder:
     descending: bool = False
     nullable: bool = False
     """Whether the first key may be null: rows without it come last, in both directions."""
+    indexed: bool = True
+    """Whether an index may have this order; without one, all rows are found once and sorted."""
     parts: tuple[ColumnElement[bool], ...] = ()
     """Conditions that divide the list, where the index has only each part in this order."""
 
@@ -144,6 +156,8 @@ def parts_after(statement: Statement, order: SortOrder, place: Place) -> list[St
     They are one part, unless the order has ``parts`` or its first key may be null: then those
     with the key come first, and those without it are another part.
     """
+    if order.nullable and not order.indexed:
+        return [_sorted_with_nulls(statement, order, place)]
     ordered = statement.order_by(*order.apply(order.keys))
     following = ordered if place is Place.START else ordered.where(_follows(order, place))
     if not order.nullable:
@@ -152,6 +166,15 @@ def parts_after(statement: Statement, order: SortOrder, place: Place) -> list[St
     if place is Place.AFTER_NULL:
         return [following.where(without_key)]
     return [following.where(order.keys[0].is_not(None)), ordered.where(without_key)]
+
+
+def _sorted_with_nulls(statement: Statement, order: SortOrder, place: Place) -> Statement:
+    without_key = order.keys[0].is_(None)
+    ordered = statement.order_by(without_key, *order.apply(order.keys))
+    if place is Place.START:
+        return ordered
+    both = and_ if place is Place.AFTER_NULL else or_
+    return ordered.where(both(without_key, _follows(order, place)))
 
 
 def compared_keys(order: SortOrder, place: Place) -> tuple[Key, ...]:

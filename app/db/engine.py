@@ -131,7 +131,7 @@ def autocommit_engine() -> Engine:
 
 def dialect_name() -> str:
     """Return the kind of database: ``sqlite`` or ``postgresql``."""
-    return db.engine.dialect.name
+    return autocommit_engine().dialect.name
 
 
 def fetch_all(

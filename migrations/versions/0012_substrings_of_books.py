@@ -22,7 +22,10 @@ SQLITE_UP = (
     " INSERT INTO book_part (book_part, rowid, folded)"
     " VALUES ('delete', old.id, old.folded);"
     " INSERT INTO book_part (rowid, folded) VALUES (new.id, new.folded); END",
+    # A search looks in each part of the index: merge two of the same size at once, and all now.
+    "INSERT INTO book_part (book_part, rank) VALUES ('automerge', 2)",
     "INSERT INTO book_part (book_part) VALUES ('rebuild')",
+    "INSERT INTO book_part (book_part) VALUES ('optimize')",
 )
 SQLITE_DOWN = (
     "DROP TRIGGER book_part_update",
