@@ -27,7 +27,6 @@ class ExportQuery(QuerySchema):
     """The format of an export."""
 
     format = fields.String(
-        load_default=None,
         validate=validate.OneOf(list(FORMATS)),
         metadata={"description": "The format. Without it, `Accept` decides; default: `ndjson`."},
     )
@@ -50,7 +49,7 @@ def export(schema: type[Schema]) -> Callable[[Callable[..., Any]], View]:
             keys = [str(column.key) for column in statement.selected_columns]
             if (columns := {key.partition(GROUPS)[0] for key in keys}) != names:
                 raise TypeError(f"the query selects {columns}, but the schema has {names}")
-            return _respond(statement, query["format"])
+            return _respond(statement, query.get("format"))
 
         return set_options(respond, response=contract)
 
