@@ -39,10 +39,10 @@ class Demand:
         self._histogram = REQUESTS.labels(kind)
         self._minute = 0
 
-    def record(self, client: str) -> None:
-        """Count a request of ``client``."""
+    def record(self, client: str, requests: int = 1) -> None:
+        """Count a request of ``client``, or one that counts as several."""
         self.complete_minute()
-        self._counts[crc32(client.encode()) % SLOTS] += 1
+        self._counts[crc32(client.encode()) % SLOTS] += requests
 
     def complete_minute(self) -> None:
         """Add the counts of a minute that is over to the histogram, unless that is done."""

@@ -25,8 +25,16 @@ class ClientContext:
     """The client of one request, and the rate limit headers of its response."""
 
     sent_address: str
+    policy: AccessPolicy
     client: Client = UNIDENTIFIED
     rate_limit_headers: Headers = ()
+
+    def count_more_writes(self, writes: int) -> None:
+        """Count the request as so many more writes; raise TooManyRequests or ContentTooLarge."""
+        self.policy.count_more_writes(self.client, writes, self.store_headers)
+
+    def store_headers(self, headers: Headers) -> None:
+        self.rate_limit_headers = headers
 
 
 def client_context(environ: Environ) -> ClientContext:
@@ -52,7 +60,7 @@ class RequestGuard:
     def begin(self, environ: Environ) -> ClientContext:
         """Store in ``environ`` from which address a request comes; nothing is checked yet."""
         address = sent_address(environ, self._trusted_proxies)
-        context = environ[ENVIRON_KEY] = ClientContext(address)
+        context = environ[ENVIRON_KEY] = ClientContext(address, self._policy)
         return context
 
     def check(self, environ: Environ, view: View | None) -> None:
@@ -86,15 +94,12 @@ class RequestGuard:
         return True
 
     def _check(self, environ: Environ, view: View | None, context: ClientContext) -> None:
-        def store_headers(headers: Headers) -> None:
-            context.rate_limit_headers = headers
-
         policy, options = self._policy, options_of(view)
         address = normalize_address(context.sent_address)
         client = context.client = policy.identify(environ.get("HTTP_AUTHORIZATION"), address)
         is_read = environ["REQUEST_METHOD"] in READS or options.checks_write_access_itself
         count = policy.count_read if is_read else policy.count_write
-        count(client, store_headers)
+        count(client, context.store_headers)
         policy.reject_invalid_key(client)
         if view is not None and not is_read:
             policy.check_scope(client, options.scope)

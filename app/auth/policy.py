@@ -15,7 +15,7 @@ from app.auth.api_keys import ActiveKey, ApiKeyCache
 from app.auth.demand import Demand
 from app.auth.refusals import Refusals
 from app.db.errors import unavailable
-from app.errors import Forbidden, Unauthorized
+from app.errors import ContentTooLarge, Forbidden, Unauthorized
 from app.ratelimit.limiter import Admission, Headers, Limiter, RateLimits
 
 OnHeaders = Callable[[Headers], Any]
@@ -100,6 +100,20 @@ class AccessPolicy:
     def count_write(self, client: Client, on_headers: OnHeaders | None = None) -> None:
         self._count(client, self._writes, on_headers)
 
+    def count_more_writes(self, client: Client, writes: int, on_headers: OnHeaders) -> None:
+        """Count a write, which was counted once, as so many more.
+
+        Raise TooManyRequests, or ContentTooLarge if it costs more than the whole quota.
+        """
+        limiter = self._writes.limiter
+        if limiter is not None and writes >= limiter.quota and not self._refusals.trial:
+            detail = f"This request counts as {writes + 1} writes; the quota is {limiter.quota}."
+            raise ContentTooLarge(f"{detail} Divide it into several requests.")
+        if writes:
+            admission = limiter.admit_at_once(client.name, writes) if limiter else UNLIMITED
+            on_headers(admission.headers)
+            self._admit(client, self._writes, admission, writes)
+
     def _count(self, client: Client, quota: Quota, on_headers: OnHeaders | None) -> None:
         limiter = quota.limiter
         admission = limiter.admit(client.name) if limiter else UNLIMITED
@@ -107,9 +121,11 @@ class AccessPolicy:
             on_headers(admission.headers)
         self._admit(client, quota, admission)
 
-    def _admit(self, client: Client, quota: Quota, admission: Admission) -> Headers:
+    def _admit(
+        self, client: Client, quota: Quota, admission: Admission, requests: int = 1
+    ) -> Headers:
         """Record a request; raise TooManyRequests if the limiter does not admit it."""
-        quota.demand.record(client.name)
+        quota.demand.record(client.name, requests)
         if admission.retry_after is not None:
             self._refusals.refuse(client.name, quota.kind, admission.retry_after)
         return admission.headers

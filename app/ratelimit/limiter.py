@@ -91,6 +91,7 @@ class Limiter:
 
     def __init__(self, kind: str, window: Window, stores: Sequence[TokenStore]) -> None:
         self._kind = kind
+        self.quota = window.quota
         self._window = window
         self._stores = stores
         self._redis = stores[0] if isinstance(stores[0], RedisStore) else None
@@ -108,6 +109,12 @@ class Limiter:
         with self._client_locks[hash(client) % LOCK_COUNT]:
             lease = self._leases.get(client)
             return self._admit_from(lease) or self._admit_from_new_lease(client, lease)
+
+    def admit_at_once(self, client: str, tokens: int) -> Admission:
+        """Use ``tokens`` of ``client``, or none of them: for a request that costs as many."""
+        with self._client_locks[hash(client) % LOCK_COUNT]:
+            lease = self._take_lease(client, self._leases.get(client), tokens)
+            return self._admission(lease, lease.grant.remaining if lease.grant.tokens else None)
 
     def try_admit(self, client: str) -> Admission | None:
         """Do as ``admit``, but do not wait for Redis; return None if only ``admit`` can decide."""
@@ -158,13 +165,17 @@ class Limiter:
             if len(self._leases) > MAX_LEASES:
                 del self._leases[next(iter(self._leases))]
 
-    def _take_lease(self, client: str, old: TokenLease | None) -> TokenLease:
+    def _take_lease(
+        self, client: str, old: TokenLease | None, at_once: int | None = None
+    ) -> TokenLease:
         batch, unused = _next_batch(old)
+        if at_once is not None:
+            batch = at_once
         for store in self._stores:
             to_return = unused if old is not None and old.store is store else None
             began = time.monotonic()
             try:
-                grant = store.take(client, batch, to_return)
+                grant = store.take(client, batch, to_return, at_once or 1)
             except RedisUnavailable:
                 continue
             return TokenLease(store, grant, batch, began, self._window.lease_seconds)

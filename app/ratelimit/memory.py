@@ -77,8 +77,13 @@ class MemoryStore:
         self._entry_size = HEAD.size + 4 * window.counted_slices
         self._memory = SharedMemory(path, (MAX_CLIENTS + 1) * self._entry_size)
 
-    def take(self, client: str, requested: int, unused: UnusedTokens | None) -> Grant:
-        """Return ``unused`` tokens, then count up to ``requested`` tokens for ``client``."""
+    def take(
+        self, client: str, requested: int, unused: UnusedTokens | None, minimum: int = 1
+    ) -> Grant:
+        """Return ``unused`` tokens, then count tokens for ``client``: ``minimum`` to ``requested``.
+
+        If fewer are free, none is counted, and the grant tells when ``minimum`` will be.
+        """
         with self._memory.locked():
             now = time.monotonic()
             current = int(now / self._window.slice_seconds)
@@ -87,10 +92,12 @@ class MemoryStore:
             if unused is not None:
                 entry.subtract(unused)
             free = self._window.quota - entry.total()
-            granted = min(requested, max(1, int(free * MAX_FRACTION))) if free > 0 else 0
+            share = max(minimum, int(free * MAX_FRACTION))
+            granted = min(requested, share) if free >= minimum else 0
             entry.add(current, granted)
             # The oldest tokens stop counting when this slice begins.
-            reset = entry.oldest() + self._window.counted_slices
+            leaving = entry.oldest() if granted else entry.oldest(minimum - free)
+            reset = leaving + self._window.counted_slices
             resets_after = reset * self._window.slice_seconds - now
             return Grant(granted, max(0, free - granted), current, resets_after)
 
@@ -152,11 +159,14 @@ class _SlidingCount:
     def total(self) -> int:
         return sum(self._ring)
 
-    def oldest(self) -> int:
-        """Return the oldest slice with tokens, or the newest slice if there are none."""
-        size = len(self._ring)
-        first = self.newest - size + 1
-        return next((at for at in range(first, self.newest) if self._ring[at % size]), self.newest)
+    def oldest(self, tokens: int = 1) -> int:
+        """Return the slice up to which so many tokens are counted; the newest if there are less."""
+        size, counted = len(self._ring), 0
+        for at in range(self.newest - size + 1, self.newest):
+            counted += self._ring[at % size]
+            if counted >= tokens:
+                return at
+        return self.newest
 
     def _clear(self, slices: range) -> None:
         for at in slices:

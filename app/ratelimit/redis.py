@@ -32,11 +32,13 @@ class RedisStore:
         """Whether Redis has responded to the last command, and run the last script."""
         return self._breaker.closed and self._redis.breaker.closed
 
-    def command(self, client: str, requested: int, unused: UnusedTokens | None) -> Command:
+    def command(
+        self, client: str, requested: int, unused: UnusedTokens | None, minimum: int = 1
+    ) -> Command:
         """Return the command that ``take`` sends; Redis knows the script by its hash."""
         window = self._window
         settings = (window.quota, self._slice_microseconds, window.counted_slices)
-        arguments = (*settings, requested, MAX_FRACTION, *(unused or UnusedTokens(0, 0)))
+        arguments = (*settings, requested, MAX_FRACTION, *(unused or UnusedTokens(0, 0)), minimum)
         return ("EVALSHA", SCRIPT_SHA1, 1, self._prefix + client, *arguments)
 
     def grant(self, response: Any, began: float) -> Grant:
@@ -46,11 +48,16 @@ class RedisStore:
             raise RedisUnavailable("timeout")  # the window may no longer cover these tokens
         return Grant(granted, remaining, current, resets_after / 1_000_000)
 
-    def take(self, client: str, requested: int, unused: UnusedTokens | None) -> Grant:
-        """Return ``unused`` tokens, then count up to ``requested`` tokens for ``client``."""
+    def take(
+        self, client: str, requested: int, unused: UnusedTokens | None, minimum: int = 1
+    ) -> Grant:
+        """Return ``unused`` tokens, then count tokens for ``client``: ``minimum`` to ``requested``.
+
+        If fewer are free, none is counted, and the grant tells when ``minimum`` will be.
+        """
         if not (self._breaker.allow_request() and self._redis.breaker.allow_request()):
             raise RedisUnavailable("unavailable")
-        command = self.command(client, requested, unused)
+        command = self.command(client, requested, unused, minimum)
         began = time.monotonic()
         return self.grant(self._redis.with_retry(lambda: self._run(command)), began)
 

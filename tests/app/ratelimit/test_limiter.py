@@ -167,3 +167,38 @@ def test_the_number_of_leases_is_bounded(monkeypatch):
     for number in range(200):
         assert limiter.admit(f"x{number}").retry_after is None
     assert len(limiter._leases) == 50
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+def test_a_request_that_costs_many_tokens_takes_all_of_them_or_none(kind, redis_url):
+    window = Window(Rate(100, 600))
+    store = MemoryStore(window)
+    if kind == "redis":
+        store = RedisStore(RedisClient(redis_url), "test", window)
+    limiter, name = Limiter("write", window, [store]), f"many {next(NAMES)} {time.monotonic()}"
+    assert limiter.admit(name).retry_after is None
+    assert limiter.admit_at_once(name, 60).retry_after is None
+    refused = limiter.admit_at_once(name, 60)
+    assert 1 <= (refused.retry_after or 0) <= 620
+    assert limiter.admit_at_once(name, 39).retry_after is None
+    assert limiter.admit(name).retry_after is not None
+
+
+@pytest.mark.parametrize("kind", ["memory", "redis"])
+def test_after_retry_after_as_many_tokens_are_free_as_were_refused(kind, redis_url):
+    window = Window(Rate(10, 5))
+    store = MemoryStore(window)
+    if kind == "redis":
+        store = RedisStore(RedisClient(redis_url), "test", window)
+    name = f"later {next(NAMES)} {time.monotonic()}"
+    assert store.take(name, 2, None, 2).tokens == 2
+    time.sleep(3 * window.slice_seconds)  # into another slice
+    assert store.take(name, 8, None, 8).tokens == 8
+    for needed in (2, 10):
+        refused = store.take(name, needed, None, needed)
+        if needed == 2:
+            soonest = refused.resets_after
+        assert refused.tokens == 0
+    assert refused.resets_after > soonest
+    time.sleep(refused.resets_after)
+    assert store.take(name, 10, None, 10).tokens == 10
