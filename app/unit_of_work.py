@@ -44,6 +44,11 @@ def commit(*, invalidate: Sequence[str], event: NewEvent | None = None) -> None:
         pending.append(write)
 
 
+def is_commit_deferred() -> bool:
+    """Return whether this runs within ``deferred_commit``, in a transaction of somebody else."""
+    return PENDING in g
+
+
 @contextmanager
 def deferred_commit() -> Iterator[Callable[[], None]]:
     """Defer every ``commit`` in this block until the yielded function is called.

@@ -112,7 +112,11 @@ def response(
 
 
 def _check_serializers(schema: Schema) -> None:
-    for name, field in schema.dump_fields.items():
+    for name, each in schema.dump_fields.items():
+        field = each.inner if isinstance(each, fields.List) else each
+        if isinstance(field, fields.Nested):
+            _check_serializers(field.schema)
+            continue
         if type(field)._serialize not in SERIALIZERS:
             problem = f"{type(field).__name__} serializes by itself"
         elif field.data_key is not None or field.attribute is not None:

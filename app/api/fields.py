@@ -1,6 +1,7 @@
 """Fields with stricter rules than those of marshmallow: integers, amounts, flags, text, ids."""
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -100,6 +101,14 @@ class StrictBoolean(fields.Boolean):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(truthy={"true", True}, falsy={"false", False}, **kwargs)
+
+
+class OneOf(fields.Field[Any]):
+    """A value that is read later, by one of ``schemas``: each may have problems of its own."""
+
+    def __init__(self, schemas: Sequence[type[Schema]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.schemas = schemas
 
 
 class CleanText(fields.String):

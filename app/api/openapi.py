@@ -22,6 +22,8 @@ from app.api.openapi_components import (
     INFO,
     PATH_ID,
     PROBLEM,
+    alternatives,
+    body_schemas,
     error_response,
     example_of,
     page_schema,
@@ -125,6 +127,7 @@ def build_document(app: Flask) -> dict[str, Any]:
         tags=tags(app),
         security=[],
     )
+    plugin.converter.add_attribute_function(alternatives)  # type: ignore[union-attr]
     spec.components.schema("Problem", PROBLEM)
     if current_services().settings.require_api_key:
         spec.components.security_scheme("bearer", BEARER)
@@ -145,7 +148,7 @@ def build_document(app: Flask) -> dict[str, Any]:
     document = spec.to_dict()
     _add_query_examples(document["paths"])
     _add_links(document["paths"], routes)
-    for body in {route.options.body for route in routes} - {None}:
+    for body in body_schemas({route.options.body for route in routes} - {None}):
         _finish_body(document["components"]["schemas"][_schema_name(body)], body)
     return document
 

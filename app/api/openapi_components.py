@@ -1,5 +1,6 @@
 """The components that the operations of the OpenAPI document share."""
 
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from inspect import getdoc
 from typing import Any
@@ -9,7 +10,7 @@ from marshmallow import Schema
 
 from app import errors
 from app.api.blueprint import ApiBlueprint
-from app.api.fields import ID_MAX
+from app.api.fields import ID_MAX, OneOf
 from app.api.openapi_description import DESCRIPTION
 from app.auth.guard import READS
 from app.db.snapshots import TooManyExports
@@ -27,6 +28,11 @@ PROBLEM = {
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "detail": TEXT,
         "request_id": TEXT,
+        "results": {
+            "type": "array",
+            "description": "The results of an atomic bulk request, with status 409.",
+            "items": {"type": "object"},
+        },
         "errors": {
             "type": "array",
             "description": "The invalid fields, with status 422.",
@@ -196,6 +202,21 @@ def example_of(schema: type[Schema]) -> dict[str, Any]:
     fields = schema().load_fields
     examples = {name: field.metadata.get("examples") for name, field in fields.items()}
     return {name: values[0] for name, values in examples.items() if values}
+
+
+def alternatives(converter: Any, field: Any, **_: Any) -> dict[str, Any]:
+    """Describe a field that one of several schemas reads; apispec calls this for each field."""
+    schemas = field.schemas if isinstance(field, OneOf) else ()
+    return {"oneOf": [converter.resolve_nested_schema(each) for each in schemas]} if schemas else {}
+
+
+def body_schemas(bodies: Iterable[type[Schema]]) -> Iterator[type[Schema]]:
+    """Yield the schemas of bodies, and those of the objects in them."""
+    for body in bodies:
+        yield body
+        for field in body().load_fields.values():
+            if isinstance(inner := getattr(field, "inner", field), OneOf):
+                yield from inner.schemas
 
 
 def page_schema(item: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ The failures themselves are in app/errors.py.
 
 import logging
 from http import HTTPStatus
+from typing import Any
 
 from flask import Flask, Response, request
 from sqlalchemy.exc import DBAPIError
@@ -24,12 +25,13 @@ log = logging.getLogger(__name__)
 
 def problem_response(error: ApiError) -> Response:
     """Write ``error`` as the response to the current request."""
-    document = _document(error, request.headers.get(REQUEST_ID))
-    return Response(document, error.status, error.headers(), mimetype=PROBLEM)
+    document = problem_document(error, request.headers.get(REQUEST_ID))
+    return Response(encode(document), error.status, error.headers(), mimetype=PROBLEM)
 
 
-def _document(error: ApiError, request_id: str | None) -> bytes:
-    document = {
+def problem_document(error: ApiError, request_id: str | None) -> dict[str, Any]:
+    """Return the members of the problem document of ``error``."""
+    return {
         "type": "about:blank",
         "title": error.status.phrase,
         "status": error.status.value,
@@ -37,12 +39,11 @@ def _document(error: ApiError, request_id: str | None) -> bytes:
         "request_id": request_id,
         **error.members(),
     }
-    return encode(document)
 
 
 def buffered_problem(error: ApiError, request_id: str) -> BufferedResponse:
     """Write ``error`` for a request that does not reach Flask."""
-    body = _document(error, request_id)
+    body = encode(problem_document(error, request_id))
     headers = [("Content-Type", PROBLEM), ("Content-Length", str(len(body)))]
     status = f"{error.status.value} {error.status.phrase.upper()}"
     return BufferedResponse(status, [*headers, *error.headers().items()], body)
