@@ -7,9 +7,9 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import DateTime, make_url, select
+from sqlalchemy import DateTime, func, make_url, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 
 url = make_url(os.environ["DATABASE_URL"]).set(drivername="postgresql+asyncpg")
 # A connection for each request of the benchmark: the default pool would open and close some.
@@ -35,7 +35,18 @@ class Book(Base):
     published_year: Mapped[int | None]
     review_count: Mapped[int]
     average_rating: Mapped[float | None]
+    stars_1: Mapped[int]
+    stars_2: Mapped[int]
+    stars_3: Mapped[int]
+    stars_4: Mapped[int]
+    stars_5: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+    @property
+    def stars(self) -> dict[str, int]:
+        """How many ratings have each number of stars."""
+        counts = (self.stars_1, self.stars_2, self.stars_3, self.stars_4, self.stars_5)
+        return {str(rating): count for rating, count in enumerate(counts, 1)}
 
 
 class Review(Base):
@@ -51,6 +62,18 @@ class Review(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
+class Hold(Base):
+    """Units of a product that are kept for somebody for a while."""
+
+    __tablename__ = "hold"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int]
+    quantity: Mapped[int]
+    state: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
 class Product(Base):
     """A product, with the columns that are shown."""
 
@@ -61,7 +84,16 @@ class Product(Base):
     name: Mapped[str]
     price: Mapped[int]
     stock_level: Mapped[int]
+    archived: Mapped[bool]
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+Product.available = column_property(
+    select(Product.stock_level - func.coalesce(func.sum(Hold.quantity), 0))
+    .where(Hold.product_id == Product.id, Hold.state == "held", Hold.expires_at > func.now())
+    .correlate(Product)
+    .scalar_subquery()
+)
 
 
 class Shown(BaseModel):
@@ -81,6 +113,7 @@ class ShownBook(Shown):
     published_year: int | None
     review_count: int
     average_rating: float | None
+    stars: dict[str, int]
     created_at: datetime
 
 
@@ -101,6 +134,8 @@ class ShownProduct(Shown):
     name: str
     price: int
     stock_level: int
+    available: int
+    archived: bool
     updated_at: datetime
 
 

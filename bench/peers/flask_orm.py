@@ -8,8 +8,8 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from flask_sqlalchemy import SQLAlchemy
 from marshmallow import Schema, fields
-from sqlalchemy import DateTime, select
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import DateTime, func, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column
 
 from app.config import database_url
 
@@ -36,7 +36,18 @@ class Book(Base):
     published_year: Mapped[int | None]
     review_count: Mapped[int]
     average_rating: Mapped[float | None]
+    stars_1: Mapped[int]
+    stars_2: Mapped[int]
+    stars_3: Mapped[int]
+    stars_4: Mapped[int]
+    stars_5: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+    @property
+    def stars(self) -> dict[str, int]:
+        """How many ratings have each number of stars."""
+        counts = (self.stars_1, self.stars_2, self.stars_3, self.stars_4, self.stars_5)
+        return {str(rating): count for rating, count in enumerate(counts, 1)}
 
 
 class Review(Base):
@@ -52,6 +63,18 @@ class Review(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
+class Hold(Base):
+    """Units of a product that are kept for somebody for a while."""
+
+    __tablename__ = "hold"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int]
+    quantity: Mapped[int]
+    state: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
 class Product(Base):
     """A product, with the columns that are shown."""
 
@@ -62,7 +85,16 @@ class Product(Base):
     name: Mapped[str]
     price: Mapped[int]
     stock_level: Mapped[int]
+    archived: Mapped[bool]
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+Product.available = column_property(
+    select(Product.stock_level - func.coalesce(func.sum(Hold.quantity), 0))
+    .where(Hold.product_id == Product.id, Hold.state == "held", Hold.expires_at > func.now())
+    .correlate(Product)
+    .scalar_subquery()
+)
 
 
 class BookSchema(Schema):
@@ -75,6 +107,7 @@ class BookSchema(Schema):
     published_year = fields.Integer()
     review_count = fields.Integer()
     average_rating = fields.Float()
+    stars = fields.Dict(keys=fields.String(), values=fields.Integer())
     created_at = fields.AwareDateTime()
 
 
@@ -97,6 +130,8 @@ class ProductSchema(Schema):
     name = fields.String()
     price = fields.Integer()
     stock_level = fields.Integer()
+    available = fields.Integer()
+    archived = fields.Boolean()
     updated_at = fields.AwareDateTime()
 
 
