@@ -30,7 +30,7 @@ NAME_MAX = 100
 CACHE_SECONDS = 0.9
 """How long a process trusts its copy of the keys: a revocation takes effect within 1 s."""
 MISS_CACHE_SECONDS = 0.1
-"""The same for a key that is not in the copy: it may have been created a moment ago."""
+"""The same for what the copy rejects: the key may have been created or rotated a moment ago."""
 ALL_SCOPES = "*"
 """The scope that allows what any other scope allows, those of later releases included."""
 
@@ -150,11 +150,13 @@ class ApiKeyCache:
         parts = TOKEN.fullmatch(token)
         if parts is None:
             return None
-        self._refresh(CACHE_SECONDS)
-        if parts[1] not in self._keys:
-            self._refresh(MISS_CACHE_SECONDS)
-        key = self._keys.get(parts[1], DUMMY_KEY)
-        return key if key.accepts(digest(parts[2])) else None
+        sent = digest(parts[2])
+        for max_age in (CACHE_SECONDS, MISS_CACHE_SECONDS):
+            self._refresh(max_age)
+            key = self._keys.get(parts[1], DUMMY_KEY)
+            if key.accepts(sent):
+                return key
+        return None
 
     def _refresh(self, max_age: float) -> None:
         # A loop, because another thread may have begun the load that it joins too long ago.

@@ -4,13 +4,14 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import NullPool, create_engine, insert, update
 from websockets.exceptions import InvalidStatus
 
-from app.auth.api_keys import TOKEN, ApiKey, new_token
+from app.auth.api_keys import TOKEN, ApiKey, digest, new_token
 from app.config import database_url
 from app.db.types import now
 from app.graphql.strawberry_adapter import MAX_OPERATIONS
@@ -19,7 +20,7 @@ NAME = "{ __typename }"
 ADD = """
 mutation($book: ID!) { addReview(bookId: $book, rating: 5, reviewer: "Bea", text: "x") { id } }
 """
-READS, WRITES = 60, 8
+READS, WRITES = 100, 8
 SHOP = "https://shop.example"
 PROBLEM = "application/problem+json"
 
@@ -131,6 +132,29 @@ def test_a_revoked_key_is_rejected_and_its_connections_are_closed(
     late = websocket(guarded)
     late.send(type="connection_init", payload={"Authorization": f"Bearer {token}"})
     assert late.wait_closed() == (4403, "Forbidden")
+    assert stays.is_quiet()
+
+
+def test_connections_end_with_what_their_key_is_valid_for(
+    guarded, websocket, stream, key, some_book
+):
+    stays = websocket(guarded).init(key()).subscribe(book=some_book)
+    soon = now() + timedelta(seconds=1)
+    expired, rotated = key(), key()
+    sent = digest(rotated.split("_", 2)[2]).hex()
+    old_secrets = [{"digest": sent, "expires_at": soon.isoformat()}]
+    ends = {
+        expired: {"expires_at": soon},
+        rotated: {"digest": b"new", "old_secrets": old_secrets},
+    }
+    for token, values in ends.items():
+        client = websocket(guarded).init(token).subscribe(book=some_book)
+        events = stream(guarded, headers={"Authorization": f"Bearer {token}"}, book=some_book)
+        assert events.status == 200
+        of_token = update(ApiKey).where(ApiKey.public == token[4:16])
+        write(guarded.environment["DATABASE_URL"], of_token.values(rotations=1, **values))
+        assert client.wait_closed() == (4403, "Forbidden")
+        assert events.next() == ("end", None)
     assert stays.is_quiet()
 
 
