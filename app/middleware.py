@@ -17,11 +17,11 @@ from werkzeug.exceptions import HTTPException
 
 from app.api.contract import call_read
 from app.auth.client_address import exact_address
-from app.auth.guard import ClientContext, RequestGuard
+from app.auth.guard import ClientContext, RequestGuard, has_key_for
 from app.cache.local_cache import NO_REDIS
 from app.cache.memory import MemoryEntry, ResponseMemory
 from app.cache.response_cache import CachedResponse
-from app.cache.tags import FINE_TAGS, cache_key, code_fingerprint
+from app.cache.tags import FINE_TAGS, MAX_AGE, REVALIDATE, cache_key, code_fingerprint
 from app.errors import ApiError, InternalError
 from app.http.accept import accepts_json
 from app.http.cors import Cors
@@ -194,13 +194,19 @@ class HttpMiddleware:
 
     def _from_cache_or_flask(self, environ: Environ, route: Route) -> tuple[BufferedResponse, str]:
         def call_view() -> tuple[BufferedResponse, tuple[str, ...]]:
-            response = compress_and_add_etag(self._call_view(environ, route), environ)
-            return response, environ.get(FINE_TAGS, ())
+            began = time.monotonic()  # before the query, as the view counts from that
+            response = self._call_view(environ, route)
+            if (max_age := environ.get(MAX_AGE)) is not None:
+                response.expires_at = began + max_age
+                response.headers.append(REVALIDATE)
+            return compress_and_add_etag(response, environ), environ.get(FINE_TAGS, ())
 
         templates = options_of(route.view).cache_tags
         is_get = environ["REQUEST_METHOD"] == "GET"  # OPTIONS matches the same view
         # Flask responds 406 to a client that does not accept JSON.
         if not (templates and is_get and accepts_json(environ.get("HTTP_ACCEPT", ""))):
+            return call_view()[0], NOT_CACHEABLE
+        if has_key_for(environ, options_of(route.view).uncached_scope):
             return call_view()[0], NOT_CACHEABLE
         tags = [template.format(**route.arguments) for template in templates]
         key = self.cache_key(environ)

@@ -1,14 +1,15 @@
 """The cache tags of products: on which ones a list depends, and which ones a write invalidates."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from app.api.pagination import Page
+from inventory.rules import ProductState
 
 PRODUCTS = "products"
 """The guard tag of every list: every write invalidates it."""
 MEMBERS = "products:members"
-"""Which products there are."""
+"""Which products there are, and which of them are archived."""
 NAMES = "products:names"
 PRICES = "products:prices"
 ALL_PRODUCTS = (PRODUCTS, MEMBERS, NAMES, PRICES)
@@ -35,6 +36,12 @@ def fine_tags(products: Page, query: Mapping[str, Any]) -> list[str]:
     return tags
 
 
-def tags_of_change(product_id: int, *, price: bool = False) -> list[str]:
-    """Return the tags to invalidate when the stock of a product has changed, or its price."""
-    return [PRODUCTS, product_tag(product_id), *([PRICES] if price else [])]
+def tags_of_write(before: ProductState, after: ProductState) -> list[str]:
+    """Return the tags to invalidate when a product, or what is held of it, has changed."""
+    changed = {
+        MEMBERS: before.archived != after.archived,
+        NAMES: before.name != after.name,
+        PRICES: before.price != after.price,
+    }
+    tags = (tag for tag, has_changed in changed.items() if has_changed)
+    return [PRODUCTS, product_tag(cast(int, after.id)), *tags]

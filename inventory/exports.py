@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from marshmallow import fields
 from sqlalchemy import select
 from sqlalchemy.sql import Select
 
@@ -36,7 +35,10 @@ bp = ApiBlueprint("inventory_exports", __name__, tags={})
 class ExportedProductSchema(ProductSchema):
     """A product in an export."""
 
-    archived = fields.Boolean(required=True)
+    class Meta:
+        """What is held is not exported."""
+
+        exclude = ("available",)
 
 
 @bp.get("/products/export", tag=PRODUCTS)

@@ -1,22 +1,24 @@
 """Loads of products from CSV files: fields, derived values and the stock ledger."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from sqlalchemy import bindparam, insert, select
 
-from app.api.fields import BoundedInteger, CleanText, Price
+from app.api.fields import ID_MAX, BoundedInteger, CleanText, Price
+from app.db.engine import fetch_all
 from app.db.types import now
 from app.extensions import db
-from app.loading.columns import Identifier
+from app.loading.columns import Flag, Identifier, Rfc3339DateTime
 from app.loading.csv_files import Row
 from app.loading.loader import LoadSpec
 from app.loading.upsert import Change, upsert
 from app.text import fold
-from inventory import cache_tags
+from inventory import cache_tags, rules
 from inventory.models import NAME_MAX, PRICE_MAX, SKU_MAX, STOCK_MAX, Product, StockAdjustment
+from inventory.rules import FIRST_STOCK
 from inventory.schemas import NewProductSchema
-from inventory.services import FIRST_STOCK
+from inventory.services import lock_products
 
 
 class ProductRowSchema(NewProductSchema):
@@ -26,6 +28,24 @@ class ProductRowSchema(NewProductSchema):
     name = CleanText(NAME_MAX)
     price = Price(PRICE_MAX)
     stock_level = BoundedInteger(0, STOCK_MAX)
+
+
+class ExportedProductSchema(ProductRowSchema):
+    """A product of an export."""
+
+    id = BoundedInteger(1, ID_MAX, required=True)
+    archived = Flag()
+    updated_at = Rfc3339DateTime()
+
+
+def leave_times_of_stored(batch: Sequence[Row], fields: Set[str]) -> None:
+    """Remove ``updated_at`` from the rows of stored products: a load is a change of its own."""
+    if "updated_at" in fields:
+        ids = [row.values["id"] for row in batch]
+        stored = {row.id for row in fetch_all(select(Product.id).where(Product.id.in_(ids)))}
+        for row in batch:
+            if row.values["id"] in stored:
+                row.values.pop("updated_at", None)
 
 
 def write_products(batch: Sequence[Row], key: str) -> set[str]:
@@ -40,6 +60,9 @@ def _derive(values: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict
     folded = {"folded": fold(values["name"])} if "name" in values else {}
     if stored is None:
         return {"stock_level": values.get("stock_level", 0), **folded}
+    if values.get("stock_level", stored["stock_level"]) != stored["stock_level"]:
+        changes = {name: values[name] for name in ("stock_level", "archived") if name in values}
+        rules.change(lock_products([stored["id"]])[stored["id"]], changes)  # or raise Conflict
     return {"version": stored["version"] + 1, "updated_at": now(), **folded}
 
 
@@ -67,4 +90,10 @@ def _stock_delta(change: Change) -> int:
     return after - before
 
 
-PRODUCTS = LoadSpec(schema=ProductRowSchema, keys=("sku",), write=write_products)
+PRODUCTS = LoadSpec(
+    schema=ProductRowSchema,
+    exported=ExportedProductSchema,
+    keys=("sku",),
+    write=write_products,
+    prepare=leave_times_of_stored,
+)

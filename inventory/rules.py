@@ -5,17 +5,20 @@ change has the same result either way.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from app.db.types import now
 from app.errors import Conflict, PreconditionFailed
 from inventory.models import STOCK_MAX
+from inventory.queries import shown_version
 
 CHANGED = "The product has changed since it was read."
 FIRST_STOCK = "first stock"
 STOCK_SET = "stock level set"
+NEW = datetime.min.replace(tzinfo=UTC)
+"""In the place of ``at`` for a product that is not inserted yet: it has no holds."""
 
 
 class ProductState(NamedTuple):
@@ -31,6 +34,8 @@ class ProductState(NamedTuple):
     archived: bool
     version: int
     held: int = 0
+    at: datetime = NEW
+    """When these holds were live: the clock of the database, read after the row was locked."""
 
     @property
     def available(self) -> int:
@@ -39,7 +44,7 @@ class ProductState(NamedTuple):
     @property
     def etag(self) -> str:
         """The ETag without its quotes: the version, and with live holds what is available."""
-        return f"{self.version}-{self.available}" if self.held else str(self.version)
+        return shown_version(self.version, self.stock_level, self.available)
 
 
 def check_version(product: ProductState, versions: Collection[str] | None) -> None:
@@ -76,9 +81,14 @@ def sku_taken(sku: str) -> Conflict:
     return Conflict(f"A product with SKU {sku} already exists.")
 
 
+def is_archived(product: ProductState) -> Conflict:
+    """Return the error for a change of the stock of an archived product."""
+    return Conflict(f"Product {product.id} is archived: its stock cannot be changed.")
+
+
 def _check_stock(before: ProductState, after: ProductState) -> None:
     if before.archived and after.archived:
-        raise Conflict("The product is archived: its stock cannot be changed.")
+        raise is_archived(before)
     level, removed = before.stock_level, before.stock_level - after.stock_level
     if after.stock_level < 0:
         raise Conflict(f"There are {level} units in stock, too few to remove {removed}.")

@@ -4,10 +4,21 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from app.api.fields import ID_MAX, BoundedInteger, CleanText, KeyText, Price
+from app.api.fields import ID_MAX, BoundedInteger, CleanText, KeyText, Price, StrictBoolean
 from app.api.pagination import PageQuery
-from inventory.models import NAME_MAX, PRICE_MAX, REASON_MAX, SKU_MAX, STOCK_MAX
-from inventory.queries import ORDERS
+from inventory.models import (
+    COMMITTED,
+    HELD,
+    NAME_MAX,
+    PRICE_MAX,
+    REASON_MAX,
+    RELEASED,
+    SKU_MAX,
+    STOCK_MAX,
+)
+from inventory.queries import EXPIRED, ORDERS
+
+EXPIRES_IN_MAX = 7 * 24 * 3600
 
 
 class NewProductSchema(Schema):
@@ -35,26 +46,44 @@ class ProductSchema(Schema):
     name = fields.String(required=True)
     price = Price(PRICE_MAX, required=True, metadata={"type": "string"})
     stock_level = BoundedInteger(0, STOCK_MAX, required=True)
+    available = fields.Integer(
+        required=True,
+        metadata={"description": "The stock level less what is held now.", "examples": [10]},
+    )
+    archived = fields.Boolean(required=True)
     updated_at = fields.AwareDateTime(required=True)
 
 
 class ProductChangeSchema(Schema):
-    """A new price, a new stock level, or both."""
+    """New values of a product; the others stay."""
 
     json_schema_keywords: ClassVar = {"minProperties": 1}
 
+    sku = KeyText(SKU_MAX, metadata={"examples": ["BM-OAK"]})
+    name = CleanText(NAME_MAX, metadata={"examples": ["Bookmark, oak"]})
     price = Price(PRICE_MAX)
     stock_level = BoundedInteger(0, STOCK_MAX, metadata={"examples": [40]})
+    archived = StrictBoolean(
+        metadata={
+            "description": "Whether lists and searches leave the product out, and its stock "
+            "cannot be changed.",
+            "examples": [False],
+        }
+    )
 
     @validates_schema
     def check_not_empty(self, data: dict[str, Any], **_: Any) -> None:
         if not data:
-            raise ValidationError("Provide price, stock_level or both.")
+            raise ValidationError(f"Provide at least one of {', '.join(self.fields)}.")
 
 
 class ProductQuery(PageQuery):
-    """The order of products, and a page of them."""
+    """Which products, their order, and a page of them."""
 
+    archived = StrictBoolean(
+        load_default=False,
+        metadata={"description": "`true`: the archived products, instead of all others."},
+    )
     sort = fields.String(
         load_default="id",
         validate=validate.OneOf(list(ORDERS)),
@@ -130,3 +159,37 @@ class AdjustmentSchema(Schema):
     stock_level = BoundedInteger(0, STOCK_MAX, required=True)
     reason = fields.String(required=True, allow_none=True)
     created_at = fields.AwareDateTime(required=True)
+
+
+class NewHoldSchema(Schema):
+    """Units to hold."""
+
+    quantity = BoundedInteger(1, STOCK_MAX, required=True, metadata={"examples": [2]})
+    expires_in = BoundedInteger(
+        1,
+        EXPIRES_IN_MAX,
+        required=True,
+        metadata={
+            "description": "Seconds after which the hold ends by itself, up to 7 days.",
+            "examples": [900],
+        },
+    )
+    reason = CleanText(
+        REASON_MAX, load_default=None, allow_none=True, metadata={"examples": ["cart 7"]}
+    )
+
+
+class HoldSchema(Schema):
+    """Units of a product that are held, or were."""
+
+    id = BoundedInteger(1, ID_MAX, required=True)
+    product_id = BoundedInteger(1, ID_MAX, required=True)
+    quantity = BoundedInteger(1, STOCK_MAX, required=True)
+    reason = fields.String(required=True, allow_none=True)
+    state = fields.String(
+        required=True,
+        validate=validate.OneOf([HELD, COMMITTED, RELEASED, EXPIRED]),
+        metadata={"description": "Only `held` units are not available to others."},
+    )
+    created_at = fields.AwareDateTime(required=True)
+    expires_at = fields.AwareDateTime(required=True)

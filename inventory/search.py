@@ -5,7 +5,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, text
+from sqlalchemy import ColumnElement, and_, bindparam, select, text
 
 from app.api.pagination import Page, PageRequest, Statement, paginate
 from app.api.scanning import RowFilter, paginate_scanning
@@ -14,7 +14,7 @@ from app.db.statements import LIKE_ESCAPE, escape_like
 from app.errors import Unprocessable
 from app.text import fold
 from inventory.models import Product
-from inventory.queries import ALL_PRODUCTS, ORDERS
+from inventory.queries import ALL_PRODUCTS, IS_LISTED, ORDERS, aging, product_columns
 
 TRIGRAM = re.compile(r"[^\W_]{3}")
 """The shortest text that a trigram index can find: three consecutive letters or digits."""
@@ -36,33 +36,53 @@ def products(
     name: str | None = None,
     min_price: Decimal | None = None,
     max_price: Decimal | None = None,
+    *,
+    archived: bool,
 ) -> Page:
     """Return a page of the products that match all of the filters."""
     prices = {"min_price": min_price, "max_price": max_price}
     values: dict[str, Any] = {key: value for key, value in prices.items() if value is not None}
     bounds = frozenset(values)
     if name is None:
-        return paginate(select_products(bounds), values, ORDERS[sort], page)
+        return _page(values, archived, sort, page)
     folded = fold(name)
     values["part"] = f"%{escape_like(folded)}%"
     if TRIGRAM.search(folded):
         if dialect_name() == "sqlite":
             values["phrase"] = '"' + folded.replace('"', '""') + '"'
-        return paginate(select_products(frozenset(values)), values, ORDERS[sort], page)
+        return _page(values, archived, sort, page)
     if page.include_total:
         detail = "Requires three consecutive letters or digits in name."
         raise Unprocessable({"include_total": [detail]}, "query")
     # In the order of prices, the index seeks to the bounds.
     indexed = bounds if sort.endswith("price") else frozenset[str]()
-    row_filter = match_all(frozenset(values) - indexed)
-    return paginate_scanning(select_products(indexed), row_filter, values, ORDERS[sort], page)
+    scanned, row_filter = scan_products(indexed), match_all(frozenset(values) - indexed)
+    values["archived"] = archived
+    found = paginate_scanning(
+        scanned, row_filter, values, ORDERS[sort], page, columns=product_columns
+    )
+    return aging(found)
+
+
+def _page(values: dict[str, Any], archived: bool, sort: str, page: PageRequest) -> Page:
+    statement = select_products(frozenset(values))
+    return aging(paginate(statement, {**values, "archived": archived}, ORDERS[sort], page))
 
 
 @cache
 def select_products(names: frozenset[str]) -> Statement:
     """Return the statement with the filters of these names."""
-    filters = (FILTERS[name](Product.__table__.c) for name in sorted(names))
-    return ALL_PRODUCTS.where(*filters)
+    return ALL_PRODUCTS.where(*_filters(names))
+
+
+@cache
+def scan_products(names: frozenset[str]) -> Statement:
+    """Return the statement of the rows to scan: columns of the table only, with these filters."""
+    return select(Product.__table__).where(IS_LISTED, *_filters(names))
+
+
+def _filters(names: frozenset[str]) -> list[ColumnElement[bool]]:
+    return [FILTERS[name](Product.__table__.c) for name in sorted(names)]
 
 
 @cache

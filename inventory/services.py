@@ -1,67 +1,85 @@
-"""Writes of products: the business rules. Each change of stock adds a row to the ledger."""
+"""Writes of products, one at a time; bulk.py takes the same steps for thousands.
 
-from collections.abc import Collection
+``lock_products`` locks the rows and reads them with the units that are held, rules.py decides what
+becomes of them, and one commit writes the rows, the ledger and the cache tags. Rows are locked in
+the order of their ids, and before any is inserted: so two writes cannot wait for each other. Others
+cannot add or end a hold of a locked product. Some may expire before the commit; then more units
+are available than was decided.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import String, cast, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from app.db.engine import dialect_name
+from app.db.statements import NOW
 from app.db.types import now
-from app.errors import ApiError, Conflict, PreconditionFailed
+from app.errors import ApiError
 from app.extensions import db
 from app.text import fold
 from app.unit_of_work import commit
-from inventory.cache_tags import MEMBERS, PRODUCTS, tags_of_change
-from inventory.models import STOCK_MAX, Product, StockAdjustment
-from inventory.queries import PRODUCT_WITH_VERSION, product_not_found
+from inventory import rules
+from inventory.cache_tags import MEMBERS, PRODUCTS, tags_of_write
+from inventory.models import Product, StockAdjustment
+from inventory.queries import held_units, product_not_found
+from inventory.rules import FIRST_STOCK, STOCK_SET, ProductState
 
-FIRST_STOCK = "first stock"
-CHANGED = "The product has changed since it was read."
+IS_ONE_OF = Product.id.in_(bindparam("ids", expanding=True))
+LOCK = select(Product.id).where(IS_ONE_OF).order_by(Product.id).with_for_update()
+LOCKED = select(
+    Product.id,
+    Product.sku,
+    Product.name,
+    Product.price,
+    Product.stock_level,
+    Product.updated_at,
+    Product.archived,
+    Product.version,
+    held_units(Product.id).label("held"),
+    NOW.label("at"),
+).where(IS_ONE_OF)
 
 
 def add_product(sku: str, name: str, price: Decimal, stock_level: int) -> Any:
     """Add a product with its initial stock; raise Conflict if its SKU is taken."""
     values = {"sku": sku, "name": name, "price": price, "stock_level": stock_level}
-    statement = insert(Product).values(**values, folded=fold(name)).returning(*PRODUCT_WITH_VERSION)
+    updated_at = now()
+    statement = insert(Product).values(**values, updated_at=updated_at, folded=fold(name))
     try:
-        product = db.session.execute(statement).one()
+        id_ = db.session.scalars(statement.returning(Product.id)).one()
     except IntegrityError:
         db.session.rollback()
-        raise Conflict(f"A product with SKU {sku} already exists.") from None
+        raise rules.sku_taken(sku) from None
+    product = ProductState(
+        id_, sku, name, price, stock_level, updated_at, archived=False, version=1
+    )
     _add_to_ledger(product, stock_level, FIRST_STOCK)
     commit(invalidate=[PRODUCTS, MEMBERS])
-    return product
+    return _shown(product)
 
 
-def update_product(
-    product_id: int,
-    versions: Collection[str] | None,
-    price: Decimal | None = None,
-    stock_level: int | None = None,
-) -> Any:
-    """Set price, stock level or both.
+def update_product(product_id: int, versions: Collection[str] | None, **changes: Any) -> Any:
+    """Set some of sku, name, price, stock_level and archived.
 
-    Raise NotFound, or PreconditionFailed when the version is not one of ``versions``; with None,
-    every version is accepted.
+    Raise NotFound, Conflict as ``rules.change`` does or if the SKU is taken, or PreconditionFailed
+    when the version is not one of ``versions``; with None, every version is accepted.
     """
-    locking = select(*PRODUCT_WITH_VERSION).where(Product.id == product_id).with_for_update()
-    current = db.session.execute(locking).one_or_none()
-    if current is None:
-        raise _roll_back(product_not_found(product_id))
-    if not _accepts(versions, current.version):
-        raise _roll_back(PreconditionFailed(CHANGED))
-    price = current.price if price is None else price
-    stock_level = current.stock_level if stock_level is None else stock_level
-    if (price, stock_level) == (current.price, current.stock_level):
-        db.session.rollback()
-        return current
-    statement = _update(product_id).values(price=price, stock_level=stock_level)
-    product = db.session.execute(statement).one()
-    _add_to_ledger(product, stock_level - current.stock_level, "stock level set")
-    commit(invalidate=tags_of_change(product_id, price=price != current.price))
-    return product
+    with locked(product_id, versions) as before:
+        after = rules.change(before, changes)
+        if after is before:
+            db.session.rollback()
+            return _shown(before)
+        try:
+            write(before, after, STOCK_SET)
+        except IntegrityError:
+            raise rules.sku_taken(after.sku) from None
+        commit(invalidate=tags_of_write(before, after))
+        return _shown(after)
 
 
 def adjust_stock(
@@ -69,37 +87,56 @@ def adjust_stock(
 ) -> Any:
     """Change the stock by ``delta`` units; return the product and ``adjustment_id``.
 
-    Raise NotFound, Conflict if the stock would be out of bounds, or PreconditionFailed as
-    ``update_product`` does.
+    Raise NotFound, Conflict as ``rules.adjust`` does, or PreconditionFailed as ``update_product``
+    does.
     """
-    # The old level is compared with bounds, as the new level could overflow before a comparison.
-    fits = Product.stock_level.between(-delta, STOCK_MAX - max(delta, 0))
-    change = _update(product_id).where(fits).values(stock_level=Product.stock_level + delta)
-    if versions is not None:
-        change = change.where(cast(Product.version, String).in_(versions))
-    product = db.session.execute(change).one_or_none()
-    if product is None:
-        raise _roll_back(_refusal(product_id, versions, delta))
-    adjustment_id = _add_to_ledger(product, delta, reason)
-    commit(invalidate=tags_of_change(product_id))
-    return SimpleNamespace(**product._mapping, adjustment_id=adjustment_id)
+    with locked(product_id, versions) as before:
+        after = rules.adjust(before, delta)
+        adjustment_id = write(before, after, reason)
+        commit(invalidate=tags_of_write(before, after))
+        return _shown(after, adjustment_id=adjustment_id)
 
 
-def _update(product_id: int) -> Any:
-    return (
-        update(Product)
-        .where(Product.id == product_id)
-        .values(version=Product.version + 1, updated_at=now())
-        .returning(*PRODUCT_WITH_VERSION)
-        .execution_options(synchronize_session=False)
-    )
+def lock_products(ids: Collection[int]) -> dict[int, ProductState]:
+    """Lock those products that exist until the end of the transaction; return them by id."""
+    values = {"ids": sorted(ids)}
+    if dialect_name() != "sqlite":  # which has one writer at a time
+        # A statement of its own: the next one sees all that was committed during the wait.
+        db.session.execute(LOCK, values)
+    return {row.id: ProductState(**row._mapping) for row in db.session.execute(LOCKED, values)}
 
 
-def _accepts(versions: Collection[str] | None, version: int) -> bool:
-    return versions is None or str(version) in versions
+@contextmanager
+def locked(product_id: int, versions: Collection[str] | None = None) -> Iterator[ProductState]:
+    """Lock one product for a write in this block; an ApiError rolls it back.
+
+    Raise NotFound, or PreconditionFailed when the version is not one of ``versions``.
+    """
+    try:
+        product = lock_products([product_id]).get(product_id)
+        if product is None:
+            raise product_not_found(product_id)
+        rules.check_version(product, versions)
+        yield product
+    except ApiError:
+        db.session.rollback()
+        raise
 
 
-def _add_to_ledger(product: Any, delta: int, reason: str | None) -> int | None:
+def write(before: ProductState, after: ProductState, reason: str | None) -> int | None:
+    """Update a product; add a change of stock to the ledger, and return the id of its row."""
+    values: dict[str, Any] = {"version": after.version, "updated_at": after.updated_at}
+    for name in ("sku", "name", "price", "stock_level", "archived"):
+        if getattr(after, name) != getattr(before, name):
+            values[name] = getattr(after, name)
+    if "name" in values:
+        values["folded"] = fold(after.name)
+    statement = update(Product).where(Product.id == after.id).values(values)
+    db.session.execute(statement.execution_options(synchronize_session=False))
+    return _add_to_ledger(after, after.stock_level - before.stock_level, reason)
+
+
+def _add_to_ledger(product: ProductState, delta: int, reason: str | None) -> int | None:
     """Add a change of stock to the ledger, unless it is 0; return the id of the adjustment."""
     if not delta:
         return None
@@ -108,19 +145,7 @@ def _add_to_ledger(product: Any, delta: int, reason: str | None) -> int | None:
     return db.session.scalar(statement.returning(StockAdjustment.id))
 
 
-def _refusal(product_id: int, versions: Collection[str] | None, delta: int) -> ApiError:
-    current = select(Product.stock_level, Product.version).where(Product.id == product_id)
-    found = db.session.execute(current).one_or_none()
-    if found is None:
-        return product_not_found(product_id)
-    level, version = found
-    if not _accepts(versions, version):
-        return PreconditionFailed(CHANGED)
-    if delta < 0:
-        return Conflict(f"There are {level} units in stock, too few to remove {-delta}.")
-    return Conflict(f"There are {level} units in stock; the maximum is {STOCK_MAX}.")
-
-
-def _roll_back(error: ApiError) -> ApiError:
-    db.session.rollback()
-    return error
+def _shown(product: ProductState, **more: Any) -> Any:
+    """Return the product as a response shows it: with the version that is its ETag."""
+    shown = {**product._asdict(), "available": product.available, "version": product.etag}
+    return SimpleNamespace(**shown, **more)

@@ -8,10 +8,12 @@ from app.api.pagination import Page, PageQuery
 from app.auth.api_keys import scope
 from app.cache.tags import cached, set_fine_tags
 from app.http.preconditions import if_match
-from inventory import cache_tags, queries, search, services
+from inventory import cache_tags, holds, queries, search, services
 from inventory.schemas import (
     AdjustmentSchema,
+    HoldSchema,
     NewAdjustmentSchema,
+    NewHoldSchema,
     NewProductSchema,
     ProductChangeSchema,
     ProductQuery,
@@ -21,13 +23,14 @@ from inventory.schemas import (
 
 ADJUSTMENT = "/products/{0.id}/stock-adjustments/{0.adjustment_id}"
 Versions = frozenset[str] | None
-PRODUCTS, STOCK = "Products", "Stock"
+PRODUCTS, STOCK, HOLDS = "Products", "Stock", "Holds"
 bp = ApiBlueprint(
     "inventory",
     __name__,
     tags={
         PRODUCTS: "What the shop sells: search, prices and levels of stock.",
         STOCK: "Atomic changes of the stock, and the ledger of all of them.",
+        HOLDS: "Units that are kept for a cart or an order, for some time.",
     },
 )
 
@@ -37,7 +40,7 @@ bp = ApiBlueprint(
 @arguments(ProductQuery)
 @response(200, ProductSchema, paged=True)
 def list_products(query: dict[str, Any]) -> Page:
-    """List all products."""
+    """List all products, or all archived ones."""
     return _with_fine_tags(queries.products(**query), query)
 
 
@@ -72,7 +75,7 @@ def create_product(body: dict[str, Any]) -> Any:
 @cached("product:{product_id}")
 @response(200, ProductSchema, version_etag=True)
 def get_product(product_id: int) -> Any:
-    """Get a product. Its ETag can be sent as If-Match with a change."""
+    """Get a product, archived or not. Its ETag can be sent as If-Match with a change."""
     return queries.product(product_id)
 
 
@@ -80,11 +83,13 @@ def get_product(product_id: int) -> Any:
 @scope("products:write")
 @arguments(ProductChangeSchema)
 @if_match
-@response(200, ProductSchema, version_etag=True)
+@response(200, ProductSchema, 409, version_etag=True)
 def update_product(product_id: int, body: dict[str, Any], versions: Versions) -> Any:
-    """Set price, stock level or both.
+    """Change a product: its name, SKU, price or stock level, or archive or restore it.
 
-    With If-Match, the response is 412 if the product has changed since its ETag was read.
+    With If-Match, the response is 412 if the product has changed since its ETag was read. It is 409
+    if another product has the SKU, if the product is archived and its stock would change, or if
+    less stock than is held would be left.
     """
     return services.update_product(product_id, versions, **body)
 
@@ -106,8 +111,9 @@ def list_adjustments(product_id: int, query: dict[str, Any]) -> Page:
 def create_adjustment(product_id: int, body: dict[str, Any], versions: Versions) -> Any:
     """Add or remove stock. If there are too few units, the response is 409 and nothing changes.
 
-    The response is the changed product; Location is the adjustment. With If-Match, it is 412 if
-    the product has changed since its ETag was read.
+    Units that are held count as missing, and the stock of an archived product does not change. The
+    response is the changed product; Location is the adjustment. With If-Match, it is 412 if the
+    product has changed since its ETag was read.
     """
     return services.adjust_stock(product_id, versions, **body)
 
@@ -118,3 +124,44 @@ def create_adjustment(product_id: int, body: dict[str, Any], versions: Versions)
 def get_adjustment(product_id: int, adjustment_id: int) -> Any:
     """Get one change of a product's stock."""
     return queries.adjustment(product_id, adjustment_id)
+
+
+@bp.post("/products/<id:product_id>/holds", tag=HOLDS)
+@scope("products:write")
+@arguments(NewHoldSchema)
+@response(201, HoldSchema, 409, location="/holds/{0.id}")
+def create_hold(product_id: int, body: dict[str, Any]) -> Any:
+    """Hold units of a product. If fewer are available, the response is 409.
+
+    They are not available to others until the hold is committed or released, or expires.
+    """
+    return holds.add_hold(product_id, **body)
+
+
+@bp.get("/holds/<id:hold_id>", tag=HOLDS)
+@response(200, HoldSchema)
+def get_hold(hold_id: int) -> Any:
+    """Get a hold."""
+    return queries.hold(hold_id)
+
+
+@bp.post("/holds/<id:hold_id>/commit", tag=HOLDS)
+@scope("products:write")
+@response(200, HoldSchema, 409)
+def commit_hold(hold_id: int) -> Any:
+    """Sell the held units: they leave the stock, with a stock adjustment. Twice is as good as once.
+
+    If the hold was released or has expired, or the product is archived, the response is 409.
+    """
+    return holds.commit_hold(hold_id)
+
+
+@bp.delete("/holds/<id:hold_id>", tag=HOLDS)
+@scope("products:write")
+@response(204, None, 409)
+def release_hold(hold_id: int) -> None:
+    """Release the held units. Twice is as good as once, and an expired hold is released too.
+
+    If the hold was committed, the response is 409.
+    """
+    holds.release_hold(hold_id)

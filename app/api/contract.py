@@ -1,6 +1,6 @@
 """The decorators that declare what a view accepts and returns; app/api/openapi.py documents it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, wraps
 from http import HTTPStatus
 from itertools import repeat
@@ -11,15 +11,22 @@ from flask import Response, current_app, request
 from marshmallow import Schema, ValidationError, fields, missing
 
 from app.api.fields import QuerySchema
-from app.auth.guard import READS
+from app.auth.guard import READS, client_context
 from app.errors import NotAcceptable, Unprocessable
 from app.http.accept import JSON, accepts_json
 from app.http.preconditions import check_preconditions
 from app.http.problems import as_api_error, buffered_problem
-from app.http.request import query_string, read_body, read_query, request_path
+from app.http.request import ENVIRON, query_string, read_body, read_query, request_path
 from app.http.response import BodyStream, BufferedResponse, Environ
-from app.http.route_options import ResponseContract, View, options_of, set_options
+from app.http.route_options import (
+    ResponseContract,
+    RouteOptions,
+    View,
+    options_of,
+    set_options,
+)
 from app.json import encode
+from app.services import current_services
 
 SERIALIZERS = {
     kind._serialize
@@ -52,11 +59,26 @@ def arguments(schema: type[Schema]) -> Callable[[View], View]:
                 loaded = load()
             except ValidationError as error:
                 raise Unprocessable(_in_order(error, loader), where) from None
+            check_field_scopes(options_of(with_arguments), loaded)
             return view(**path, **{where: loaded})
 
         return set_options(with_arguments, **{where: schema})
 
     return decorate
+
+
+def check_field_scopes(options: RouteOptions, names: Iterable[str]) -> None:
+    """Raise Forbidden if the key of the client lacks a scope that one of these fields needs."""
+    if options.field_scopes:
+        client, policy = client_context(ENVIRON.get()).client, current_services().access_policy
+        for scope in sorted({options.field_scopes.get(n, str(options.scope)) for n in names}):
+            policy.check_scope(client, scope)
+
+
+def may_write(scope: str) -> bool:
+    """Return whether the client of the current request may write what needs ``scope``."""
+    client = client_context(ENVIRON.get()).client
+    return current_services().access_policy.allows(client, scope)
 
 
 def _in_order(error: ValidationError, loader: Schema) -> dict[Any, Any]:
@@ -72,7 +94,7 @@ def _in_order(error: ValidationError, loader: Schema) -> dict[Any, Any]:
 
 def response(
     status: int,
-    schema: type[Schema],
+    schema: type[Schema] | None,
     *failures: int,
     paged: bool = False,
     location: str | None = None,
@@ -80,14 +102,14 @@ def response(
 ) -> Callable[[Callable[..., Any]], View]:
     """Serialize the result of the view as ``schema``: one object, or with ``paged`` a Page.
 
+    Without a schema the response has no body: a 204.
     ``failures`` are the error statuses that this view adds to the common ones. ``location`` is a
     format of the Location, with the object as ``{0}``. With ``version_etag``, the ETag is the
-    object's version. Raise TypeError for a schema that depends on ``Schema.dump``, which is never
-    called.
+    object's version. A field that is not required is left out if it is None, but in a Page. Raise
+    TypeError for a schema that depends on ``Schema.dump``, which is never called.
     """
-    dumped = schema()
-    _check_serializers(dumped)
-    names = list(dumped.dump_fields)
+    names = [] if schema is None else _checked_names(schema())
+    optional = _optional(schema) if schema and not paged else ()
     added = frozenset(map(HTTPStatus, failures))
     contract = ResponseContract(HTTPStatus(status), schema, paged, location, version_etag, added)
 
@@ -95,7 +117,14 @@ def response(
         @wraps(view)
         def respond(**arguments: Any) -> Response:
             result = view(**arguments)
+            if schema is None:
+                empty = Response(status=contract.status)
+                del empty.headers["Content-Type"]
+                return empty
             document = _page(result, names) if paged else {n: getattr(result, n) for n in names}
+            for name in optional:
+                if document[name] is None:
+                    del document[name]
             response = Response(encode(document), contract.status, mimetype=JSON)
             if paged and result.next_cursor:
                 url = _next_page(request_path(), query_string()) + result.next_cursor
@@ -111,11 +140,16 @@ def response(
     return decorate
 
 
-def _check_serializers(schema: Schema) -> None:
+def _optional(schema: type[Schema]) -> Sequence[str]:
+    return [name for name, field in schema().dump_fields.items() if not field.required]
+
+
+def _checked_names(schema: Schema) -> list[str]:
+    """Return the names of the fields of ``schema``; raise TypeError for one that is special."""
     for name, each in schema.dump_fields.items():
         field = each.inner if isinstance(each, fields.List) else each
         if isinstance(field, fields.Nested):
-            _check_serializers(field.schema)
+            _checked_names(field.schema)
             continue
         if type(field)._serialize not in SERIALIZERS:
             problem = f"{type(field).__name__} serializes by itself"
@@ -131,6 +165,7 @@ def _check_serializers(schema: Schema) -> None:
             f"{type(schema).__name__}.{name} cannot be part of a response: {problem}. "
             "Responses are encoded from the attributes of the same names, without Schema.dump."
         )
+    return list(schema.dump_fields)
 
 
 def _page(page: Any, names: list[str]) -> dict[str, Any]:

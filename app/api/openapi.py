@@ -42,6 +42,7 @@ FAILURES = {
     "GET": (304, *COMMON_FAILURES),
     "POST": (*COMMON_FAILURES, 403, 408, 409, 412, 413, 415),
     "PATCH": (*COMMON_FAILURES, 403, 408, 412, 413, 415),
+    "DELETE": (*COMMON_FAILURES, 403, 412),
 }
 CSP = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -222,12 +223,13 @@ def _operation(route: Route, method: str) -> dict[str, Any]:
 
 
 def _responses(contract: ResponseContract, method: str) -> dict[str, Any]:
-    schema = _page_name(contract.schema) if contract.paged else contract.schema
     success = {
         "description": contract.status.phrase,
-        "content": _stream(contract) if contract.streams else _json(schema),
         "headers": success_headers(contract, method),
     }
+    if contract.schema is not None:
+        schema = _page_name(contract.schema) if contract.paged else contract.schema
+        success["content"] = _stream(contract) if contract.streams else _json(schema)
     failures = {*FAILURES[method], *contract.failures} - ({304} if contract.streams else set())
     return {
         str(contract.status.value): success,
@@ -245,4 +247,4 @@ def _stream(contract: ResponseContract) -> dict[str, Any]:
     text = f"A line for each {_schema_name(contract.schema)}."
     shape = {"type": "string", "description": text}
     content = {"schema": shape, "x-item-schema": {"$ref": item}}
-    return {media_type: content for media_type in contract.streams}
+    return dict.fromkeys(contract.streams, content)

@@ -1,6 +1,6 @@
 """Keyset pages of the rows that match a condition without an index: each scans bounded rows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +26,8 @@ from app.db.reads import fetch_compiled
 MAX_SCANNED_ROWS = 10_000
 RowFilter = Callable[[ColumnCollection[str, Any]], ColumnElement[bool]]
 """Returns a condition on the columns of a subquery."""
+Columns = Callable[[ColumnCollection[str, Any]], Iterable[ColumnElement[Any]]]
+"""Returns what to select, given the columns of a subquery."""
 
 
 def paginate_scanning(
@@ -34,16 +36,19 @@ def paginate_scanning(
     values: Mapping[str, Any],
     order: SortOrder,
     page: PageRequest,
+    *,
+    columns: Columns = tuple,
 ) -> Page:
     """Return a page of the rows that ``row_filter`` selects, for a condition without an index.
 
     It scans at most MAX_SCANNED_ROWS rows of ``statement``, and of an order with a nullable key
     only rows with it or only rows without it. So a page can have fewer items than its limit and
-    still have a next page.
+    still have a next page. Only for the rows of the page, ``columns`` adds what costs more to
+    select; it includes the keys of ``order``.
     """
     place, position = read_position(order, page)
     parameters = {**values, **position, LIMIT.key: page.limit + 1}
-    scan = _scan(statement, row_filter, order, place, MAX_SCANNED_ROWS)
+    scan = _scan(statement, row_filter, order, place, scanned=MAX_SCANNED_ROWS, columns=columns)
     rows = fetch_compiled(scan, parameters)
     if len(rows) > page.limit:
         return cut(rows, order, page)
@@ -54,8 +59,8 @@ def paginate_scanning(
     # Rows may have been inserted or deleted since the first scan. The second one ends exactly at
     # the row where the next page begins.
     end = {_end_name(key): getattr(last[0], key.key) for key in order.keys}
-    rows = fetch_compiled(_scan_to_end(statement, row_filter, order, place), {**parameters, **end})
-    return cut(rows, order, page, last[0])
+    scan = _scan_to_end(statement, row_filter, order, place, columns)
+    return cut(fetch_compiled(scan, {**parameters, **end}), order, page, last[0])
 
 
 def _before_nulls(order: SortOrder) -> Any:
@@ -66,9 +71,16 @@ def _before_nulls(order: SortOrder) -> Any:
 
 @lru_cache(maxsize=256)
 def _scan(
-    statement: Statement, row_filter: RowFilter, order: SortOrder, place: Place, scanned: int
+    statement: Statement,
+    row_filter: RowFilter,
+    order: SortOrder,
+    place: Place,
+    *,
+    scanned: int,
+    columns: Columns,
 ) -> Statement:
-    return _filtered(parts_after(statement, order, place)[0].limit(scanned), row_filter, order)
+    window = parts_after(statement, order, place)[0].limit(scanned)
+    return _filtered(window, row_filter, order, columns)
 
 
 @lru_cache(maxsize=256)
@@ -78,7 +90,7 @@ def _at_bound(statement: Statement, order: SortOrder, place: Place, scanned: int
 
 @lru_cache(maxsize=256)
 def _scan_to_end(
-    statement: Statement, row_filter: RowFilter, order: SortOrder, place: Place
+    statement: Statement, row_filter: RowFilter, order: SortOrder, place: Place, columns: Columns
 ) -> Statement:
     compared = compared_keys(order, place)
     keys = tuple_(*compared)
@@ -86,14 +98,16 @@ def _scan_to_end(
     window = parts_after(statement, order, place)[0].where(
         keys >= end if order.descending else keys <= end
     )
-    return _filtered(window, row_filter, order)
+    return _filtered(window, row_filter, order, columns)
 
 
-def _filtered(window: Statement, row_filter: RowFilter, order: SortOrder) -> Statement:
+def _filtered(
+    window: Statement, row_filter: RowFilter, order: SortOrder, columns: Columns
+) -> Statement:
     scanned = window.subquery()
     keys = [scanned.c[key.key] for key in order.keys]
-    selected = select(scanned).where(row_filter(scanned.c)).order_by(*order.apply(keys))
-    return selected.limit(LIMIT)
+    selected = select(*columns(scanned.c)).where(row_filter(scanned.c))
+    return selected.order_by(*order.apply(keys)).limit(LIMIT)
 
 
 def _end_name(key: Key) -> str:

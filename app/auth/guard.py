@@ -43,6 +43,12 @@ def client_context(environ: Environ) -> ClientContext:
     return context
 
 
+def has_key_for(environ: Environ, scope: str | None) -> bool:
+    """Return whether the client of this request sent a key that has ``scope``."""
+    key = client_context(environ).client.key
+    return key is not None and scope is not None and key.allows(scope)
+
+
 class RequestGuard:
     """Identifies the client of each request, counts the request and checks access."""
 
@@ -102,4 +108,5 @@ class RequestGuard:
         count(client, context.store_headers)
         policy.reject_invalid_key(client)
         if view is not None and not is_read:
-            policy.check_scope(client, options.scope)
+            # Which scope a field needs is checked when the body has been read: contract.py.
+            policy.check_scope(client, None if options.field_scopes else options.scope)

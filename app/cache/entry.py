@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from app.http.response import OK, BufferedResponse
 
 VERSION_BYTES = 8
-CACHED_HEADERS = ("Content-Encoding", "ETag", "Link", "Vary")
+CACHED_HEADERS = ("Content-Encoding", "ETag", "Link", "Vary", "Cache-Control")
 """What an entry stores besides the body, in the order of HEADER_ORDER. All other headers of a
 response follow from it."""
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from app.cache.change_log import ChangeLog
 from app.cache.memory import MIB, MemoryEntry, ResponseMemory
-from app.cache.read_through import CallView
+from app.cache.read_through import CallView, is_shareable
 from app.config import Settings
 from app.http.response import OK, BufferedResponse
 from app.single_flight import SingleFlight
@@ -67,13 +67,14 @@ class LocalCache:
                 # A copy of the exact size: the encoder's own is the beginning of a longer block,
                 # whose rest nothing else fits into. It would double the memory of an entry.
                 response.body = bytes(memoryview(response.body))
-                entry = MemoryEntry(response, route, fine_tags or tags, expires_at, position)
+                end = min(expires_at, response.expires_at)
+                entry = MemoryEntry(response, route, fine_tags or tags, end, position)
                 self._memory.put(key, entry)
             return response
 
         # A reader joins a running query only if no write was committed since that began.
         response, joined = self._single_flight.do((key, position), fill)
-        if joined and response.status != OK:  # an error contains the id of its own request
+        if joined and not is_shareable(response):
             return call_view()[0], NO_REDIS
         return response, NO_REDIS
 

@@ -4,6 +4,7 @@ Three parts keep a stale response from being served after a write was acknowledg
 versions (response_cache.py), the outbox (outbox.py) and the lease (lease.py).
 """
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -71,8 +72,7 @@ class ReadThrough:
         )
         if not joined:
             return answer
-        # An error contains the id of the request that it belongs to.
-        if answer.response.status != OK:
+        if not is_shareable(answer.response):
             return Answer(call_view()[0], "fwd=miss")
         return Answer(answer.response, "fwd=miss; collapsed")
 
@@ -110,6 +110,15 @@ class ReadThrough:
             outbox.mark_unreachable(self._engine, row_id)
             raise
         outbox.remove(self._engine, [row_id])
+
+
+def is_shareable(response: BufferedResponse) -> bool:
+    """Return whether a request may get the response to another one.
+
+    An error contains the id of its own request. And the response may be about a moment that was
+    over before this request came.
+    """
+    return response.status == OK and time.monotonic() < response.expires_at
 
 
 def make_cache(

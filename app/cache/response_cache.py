@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from redis.exceptions import ResponseError
 
@@ -146,9 +147,23 @@ class ResponseCache:
             if fine_versions is None:
                 return "detail=redis-full"
             entry = Entry(response, versions, names, fine_versions)
-        command = ["SET", _entry_key(connection, key), entry.encode(), "EX", self._ttl]
+        expiry: tuple[Any, ...] = ("EX", self._ttl)
+        if response.expires_at < time.monotonic() + self._ttl:
+            expiry = ("PXAT", self._redis_time(connection, response.expires_at))
+        command = ["SET", _entry_key(connection, key), entry.encode(), *expiry]
         refused = isinstance(self.client.send(connection, [command])[0], ResponseError)
         return "detail=redis-full" if refused else "stored"
+
+    def _redis_time(self, connection: Connection, until: float) -> int:
+        """Return the moment ``until`` of ``time.monotonic()`` as milliseconds of Redis, or less.
+
+        A duration would begin when Redis executes the command. If it was suspended, that is later
+        than any timeout.
+        """
+        found = self.client.accepted(self.client.send(connection, [["TIME"]])[0])
+        seconds, microseconds = map(int, found)
+        left = until - time.monotonic()
+        return max(1, int((seconds + left) * 1000 + microseconds / 1000))
 
     def _get_or_create(self, connection: Connection, tags: Sequence[str]) -> list[Versions]:
         found = self._create_and_get(connection, (), tags)

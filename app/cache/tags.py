@@ -16,16 +16,22 @@ ALL = "*"
 """A tag of every entry."""
 FINE_TAGS = "bookstall.fine_tags"
 """The key of the environ under which a view leaves the fine tags of its response, a tuple."""
+MAX_AGE = "bookstall.max_age"
+"""The key of the environ under which a view leaves the seconds for which its response is true."""
+REVALIDATE = ("Cache-Control", "max-age=0, must-revalidate")
+"""On each response with a MAX_AGE. A larger number would let a proxy keep the response although a
+write changes it meanwhile; without the header, it may keep it for as long as it likes."""
 MAX_TAGS = 500
 """More tags are not deleted one by one: that would take longer than the Redis timeout."""
 
 
-def cached(*tags: str) -> Callable[[View], View]:
+def cached(*tags: str, unless_scope: str | None = None) -> Callable[[View], View]:
     """Let the middleware serve this view from the cache until one of ``tags`` is invalidated.
 
-    A tag may contain path arguments: ``book:{book_id}:reviews``.
+    A tag may contain path arguments: ``book:{book_id}:reviews``. To a client whose key has the
+    scope ``unless_scope`` the view may show more, so its responses are not cached.
     """
-    return lambda view: set_options(view, cache_tags=tags)
+    return lambda view: set_options(view, cache_tags=tags, uncached_scope=unless_scope)
 
 
 def set_fine_tags(tags: Iterable[str]) -> None:
@@ -35,6 +41,14 @@ def set_fine_tags(tags: Iterable[str]) -> None:
     valid. Every write that invalidates one of these must invalidate a tag of ``@cached`` too.
     """
     ENVIRON.get()[FINE_TAGS] = tuple(tags)
+
+
+def limit_age(seconds: float) -> None:
+    """Declare that the response is true for so many seconds only, counted from its query.
+
+    After that no cache serves it, though nothing has been written.
+    """
+    ENVIRON.get()[MAX_AGE] = seconds
 
 
 def collapse_tags(tags: Iterable[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ HEADER_ORDER = (
     "etag",
     "link",
     "vary",
+    "cache-control",
 )
 """The first headers of every response: so a hit is like the response that was stored."""
 OK = "200 OK"
@@ -58,6 +60,8 @@ class BufferedResponse:
     headers: Headers
     body: bytes
     stream: BodyStream | None = None
+    expires_at: float = math.inf
+    """When it may no longer be used for another request, by ``time.monotonic()``."""
 
     def get_header(self, name: str) -> str | None:
         """Return the first header of that name, whatever its case."""

@@ -1,7 +1,7 @@
 """What the decorators of a view declare about its route, in one typed object per view."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -18,7 +18,8 @@ class ResponseContract:
     """What ``@response`` declares: the success response and the statuses specific to the view."""
 
     status: HTTPStatus
-    schema: type[Schema]
+    schema: type[Schema] | None
+    """None: the response has no body."""
     paged: bool
     location: str | None
     """The URL of the created object: a format of ``{0}``, the result of the view."""
@@ -38,6 +39,10 @@ class RouteOptions:
     body: type[Schema] | None = None
     cache_tags: tuple[str, ...] = ()
     scope: str | None = None
+    field_scopes: Mapping[str, str] = field(default_factory=dict)
+    """The scopes that some fields of the body need in the place of ``scope``."""
+    uncached_scope: str | None = None
+    """The scope of the keys whose responses are neither from the cache nor stored in it."""
     tag: str = ""
     """The group of the operation in the OpenAPI document."""
     checks_write_access_itself: bool = False
