@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
 import orjson
@@ -17,7 +17,7 @@ from app.loading.cells import parse_identifier
 from app.loading.columns import Identifier, Rfc3339DateTime
 from app.loading.csv_files import Row
 from app.loading.files import LoadError
-from app.loading.loader import LoadSpec
+from app.loading.loader import ID, LoadSpec
 from app.loading.upsert import Change, upsert
 from bookreview import cache_tags
 from bookreview.isbn import Isbn
@@ -49,6 +49,13 @@ class BookRowSchema(NewBookSchema):
     source_id = Identifier(SOURCE_ID_MAX)
 
 
+class ExportedBookSchema(BookRowSchema):
+    """A book of an export."""
+
+    id = BoundedInteger(1, ID_MAX, required=True)
+    created_at = Rfc3339DateTime()
+
+
 class ReviewRowSchema(NewReviewSchema):
     """A review in a file."""
 
@@ -57,6 +64,12 @@ class ReviewRowSchema(NewReviewSchema):
     book_source_id = Identifier(SOURCE_ID_MAX)
     created_at = Rfc3339DateTime()
     source_id = Identifier(SOURCE_ID_MAX)
+
+
+class ExportedReviewSchema(ReviewRowSchema):
+    """A review of an export."""
+
+    id = BoundedInteger(1, ID_MAX, required=True)
 
 
 def write_books(batch: Sequence[Row], key: str) -> set[str]:
@@ -86,7 +99,7 @@ def check_book_columns(fields: Collection[str]) -> None:
         )
 
 
-def resolve_books(batch: Sequence[Row], fields: Collection[str]) -> None:
+def resolve_books(batch: Sequence[Row], fields: Set[str]) -> None:
     """Set the book id of each review, and a source_id from its content if the file has none.
 
     A review of an unknown book is rejected.
@@ -102,7 +115,7 @@ def resolve_books(batch: Sequence[Row], fields: Collection[str]) -> None:
             row.reject(f"{name}: there is no book {key}" if key else f"{name}: blank")
             continue
         row.values["book_id"] = ids[key]
-        if "source_id" not in fields:
+        if fields.isdisjoint({"source_id", ID}):
             row.values["source_id"] = content_key(row.values)
 
 
@@ -150,9 +163,15 @@ def _update_books(changes: Sequence[Change]) -> set[int]:
     return set(ratings)
 
 
-BOOKS = LoadSpec(schema=BookRowSchema, keys=("isbn", "source_id"), write=write_books)
+BOOKS = LoadSpec(
+    schema=BookRowSchema,
+    exported=ExportedBookSchema,
+    keys=("isbn", "source_id"),
+    write=write_books,
+)
 REVIEWS = LoadSpec(
     schema=ReviewRowSchema,
+    exported=ExportedReviewSchema,
     keys=("source_id",),
     write=write_reviews,
     prepare=resolve_books,

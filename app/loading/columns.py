@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields
 
-from app.api.fields import KeyText, Price
+from app.api.fields import KeyText, Price, StrictBoolean
 from app.loading.cells import (
     parse_comma_amount,
     parse_identifier,
@@ -36,6 +36,13 @@ class Rfc3339DateTime(fields.AwareDateTime):
             if _RFC_3339.fullmatch(text):
                 return datetime.fromisoformat(text).astimezone(UTC)
         raise ValidationError("Not an RFC 3339 time with its offset, such as 2024-01-31T09:30:00Z.")
+
+
+class Flag(StrictBoolean):
+    """``true`` or ``false``, which spreadsheets write in capitals."""
+
+    def parse_cell(self, cell: str) -> str:
+        return parse_text(cell).lower()
 
 
 class Identifier(KeyText):

@@ -17,7 +17,7 @@ from app.loading.columns import RowParser, describe_columns, map_columns
 from app.loading.csv_files import CsvReader, Row, open_text
 from app.loading.detection import check_format, find_encoding
 from app.loading.files import Input, LoadError, one_line
-from app.loading.loader import Load, LoadReport, LoadSpec
+from app.loading.loader import ID, Load, LoadReport, LoadSpec
 from app.loading.rejects import CsvFormat, RejectsFile, count_added_columns
 
 PARAMETERS = (
@@ -71,7 +71,7 @@ def load_command(spec: LoadSpec, text: str) -> click.Command:
         "load",
         callback=with_appcontext(load),
         params=[*PARAMETERS, DECIMAL_COMMA] if has_amounts else [*PARAMETERS],
-        help=f"{text}\nKeys: {keys} ({default}).",
+        help=f"{text}\nKeys: {keys} ({default}), id for an export.",
     )
 
 
@@ -113,7 +113,8 @@ def load_file(
 ) -> LoadReport:
     """Load the file at ``path``; raise LoadError before anything is written."""
     requested = _check_delimiter(delimiter)
-    schema, mapped = spec.schema(), _parse_mappings(mappings)
+    schema = spec.exported() if key == ID else spec.schema()
+    mapped = _parse_mappings(mappings)
     with ExitStack() as stack:
         source = stack.enter_context(Input(path))
         check_format(source)
@@ -137,9 +138,10 @@ def load_file(
 
 def _choose_key(spec: LoadSpec, requested: str | None, fields: Collection[str]) -> str:
     """Return the requested key, or else the first key that the file has."""
-    if requested and requested not in spec.keys:
-        raise LoadError(f"--key {requested}: not a key; the keys are {', '.join(spec.keys)}.")
-    usable = [key for key in spec.keys if key in fields or spec.generates_key]
+    keys = (*spec.keys, ID)
+    if requested and requested not in keys:
+        raise LoadError(f"--key {requested}: not a key; the keys are {', '.join(keys)}.")
+    usable = [key for key in keys if key in fields or (key != ID and spec.generates_key)]
     if requested and requested not in usable:
         raise LoadError(f"--key {requested}: no column for it; name it: --map {requested}=COLUMN.")
     if not usable:

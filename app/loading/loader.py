@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -29,6 +29,8 @@ BATCH_ROWS = 1_000
 BATCH_CHARACTERS = 4_000_000
 RETRY_DELAYS = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds before each retry of a batch, while the database is busy or unavailable."""
+ID = "id"
+"""A key that has to be requested: other files than exports have other ids."""
 OUTCOMES = ("loaded", "updated", "unchanged", "rejected")
 log = logging.getLogger(__name__)
 
@@ -42,13 +44,15 @@ class LoadSpec:
     current transaction, and returns the cache tags to invalidate. ``prepare`` receives rows and
     the fields that the file has; it may complete or reject rows before duplicates are searched.
     If it ``generates_key``, the file needs no column for the key. ``check`` receives the fields
-    before the first row is loaded, and may raise LoadError.
+    before the first row is loaded, and may raise LoadError. With the key ID the file is an export,
+    and ``exported`` describes its rows.
     """
 
     schema: type[Schema]
+    exported: type[Schema]
     keys: tuple[str, ...]
     write: Callable[[Sequence[Row], str], Iterable[str]]
-    prepare: Callable[[Sequence[Row], Collection[str]], None] = lambda _rows, _fields: None
+    prepare: Callable[[Sequence[Row], Set[str]], None] = lambda _rows, _fields: None
     generates_key: bool = False
     check: Callable[[Collection[str]], None] = lambda _fields: None
 

@@ -5,10 +5,13 @@ from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Row as SqlRow
-from sqlalchemy import Select, Table, insert, select, update
+from sqlalchemy import Select, Table, func, insert, select, update
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import REGCLASS
 from sqlalchemy.exc import DataError, IntegrityError
 
-from app.db.engine import fetch_all
+from app.db.engine import dialect_name, fetch_all
+from app.errors import Conflict
 from app.extensions import Base, db
 from app.loading.csv_files import Row
 
@@ -31,8 +34,8 @@ def upsert(
     """Write ``rows``, which have distinct keys, in the current transaction; set their outcomes.
 
     A new row without all ``required`` fields is rejected, as is a row that violates another
-    unique constraint; the other rows are written. Unchanged rows cost one read outside of any
-    transaction.
+    unique constraint, or for which ``finish`` raises Conflict; the other rows are written.
+    Unchanged rows cost one read outside of any transaction.
     """
     table = cast(Table, model.__table__)
     stored = _by_key(fetch_all(_select(table, rows, key)), key)
@@ -101,8 +104,10 @@ def _write(table: Table, rows: Sequence[Row], key: str, finish: Finish) -> list[
     # Rows are locked in the order of ids, so that simultaneous loads cannot deadlock.
     locking = _select(table, rows, key).with_for_update(key_share=True)
     stored = _by_key(db.session.execute(locking), key)
-    changes = [_change(row, stored.get(row.values[key]), finish) for row in rows]
+    made = [_change(row, stored.get(row.values[key]), finish) for row in rows]
+    changes = [change for change in made if change is not None]
     if new := [change.after for change in changes if change.before is None]:
+        _reserve_ids(table, max(values.get("id", 0) for values in new))
         nullable = [c.name for c in table.columns if c.nullable and c.computed is None]
         nulls = dict.fromkeys(nullable)
         new.sort(key=lambda values: values[key])
@@ -116,6 +121,18 @@ def _write(table: Table, rows: Sequence[Row], key: str, finish: Finish) -> list[
     return [change for change in changes if change.after]
 
 
-def _change(row: Row, stored: Stored | None, finish: Finish) -> Change:
+def _change(row: Row, stored: Stored | None, finish: Finish) -> Change | None:
     after = _differences(row, stored)
-    return Change(row, stored, after | finish(row.values, stored) if after else {})
+    try:
+        return Change(row, stored, after | finish(row.values, stored) if after else {})
+    except Conflict as error:
+        row.reject(error.detail)
+        return None
+
+
+def _reserve_ids(table: Table, last: int) -> None:
+    """Let PostgreSQL give new rows greater ids than ``last``, as SQLite does by itself."""
+    if last and dialect_name() == "postgresql":
+        sequence = sql_cast(func.pg_get_serial_sequence(table.name, "id"), REGCLASS)
+        reached = func.coalesce(func.pg_sequence_last_value(sequence), 0)
+        db.session.execute(select(func.setval(sequence, last)).where(reached < last))
