@@ -8,6 +8,7 @@ from app.api.pagination import Page, PageQuery
 from app.auth.api_keys import scope
 from app.cache.tags import cached, set_fine_tags
 from app.http.preconditions import if_match
+from app.http.route_options import set_options
 from inventory import cache_tags, holds, queries, search, services
 from inventory.schemas import (
     AdjustmentSchema,
@@ -77,6 +78,9 @@ def create_product(body: dict[str, Any]) -> Any:
 def get_product(product_id: int) -> Any:
     """Get a product, archived or not. Its ETag can be sent as If-Match with a change."""
     return queries.product(product_id)
+
+
+set_options(get_product, no_delete="A product has a ledger and is never deleted: archive it.")
 
 
 @bp.patch("/products/<id:product_id>", tag=PRODUCTS)

@@ -7,15 +7,16 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.db.errors import is_unavailable, unavailable
 from app.errors import ApiError, InternalError
 from app.http.instrumentation import REQUEST_ID
 from app.http.response import BufferedResponse
+from app.http.route_options import options_of
 from app.json import encode
 
 PROBLEM = "application/problem+json"
@@ -60,13 +61,24 @@ def as_api_error(error: Exception, request_id: str | None) -> ApiError:
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
         headers = {name: value for name, value in error.get_headers() if name in FORWARDED_HEADERS}
-        problem = ApiError(error.description or status.phrase, headers)
+        detail = _why_no_delete(error) or error.description or status.phrase
+        problem = ApiError(detail, headers)
         problem.status = status
         return problem
     if isinstance(error, (DBAPIError, PoolTimeoutError)) and is_unavailable(error):
         return unavailable(error)
     log.error("unexpected failure", exc_info=error, extra={"request_id": request_id})
     return InternalError()
+
+
+def _why_no_delete(error: HTTPException) -> str:
+    """Return the ``no_delete`` of the view that shows what a request tries to delete."""
+    is_405 = isinstance(error, MethodNotAllowed) and request.method == "DELETE"
+    urls = current_app.create_url_adapter(request) if is_405 else None
+    if urls is None or "GET" not in urls.allowed_methods():
+        return ""
+    endpoint, _ = urls.match(method="GET")
+    return options_of(current_app.view_functions[endpoint]).no_delete
 
 
 def handle_error(error: Exception) -> Response:

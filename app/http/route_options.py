@@ -47,6 +47,8 @@ class RouteOptions:
     """The group of the operation in the OpenAPI document."""
     checks_write_access_itself: bool = False
     evaluates_if_match: bool = False
+    no_delete: str = ""
+    """Of a view that reads: why what it shows cannot be deleted, for the 405."""
     max_body_bytes: int | None = None
     """How long a body may be; None: MAX_BODY_BYTES."""
 

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from app.extensions import db
 from tests.inventory.stock import ledger
+from tests.waiting import wait_until
 
 LONG = 900
 
@@ -196,11 +197,11 @@ def test_a_repeated_idempotency_key_holds_and_commits_once(client, product):
     assert shown(client, lamp) == (8, 8, '"2"')
 
 
-def test_only_responses_with_a_live_hold_forbid_proxies_to_keep_them(client, product, hold, expire):
+def test_only_responses_with_a_live_hold_forbid_proxies_to_keep_them(client, product, hold):
     lamp = product(stock_level=10)
     paths = [f"/products/{lamp}", "/products", "/products?sort=-price", "/products/search?name=la"]
     assert not any("Cache-Control" in client.get(path).headers for path in paths)
-    held = hold(lamp, 2)
+    held = hold(lamp, 2, expires_in=2)
     holding = [*paths, f"/holds/{held['id']}"]
     limits = {client.get(path).headers["Cache-Control"] for path in holding}
     assert limits == {"max-age=0, must-revalidate"}
@@ -208,5 +209,5 @@ def test_only_responses_with_a_live_hold_forbid_proxies_to_keep_them(client, pro
     unchanged = client.get(paths[0], headers={"If-None-Match": etag})
     assert unchanged.status_code == 304
     assert unchanged.headers["Cache-Control"] == "max-age=0, must-revalidate"
-    expire(held)
+    wait_until(lambda: client.get(holding[-1]).json["state"] == "expired")
     assert not any("Cache-Control" in client.get(path).headers for path in holding)
