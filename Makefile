@@ -18,7 +18,7 @@ PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile $(if $(COVERAGE),--cov)
 
 .DEFAULT_GOAL := help
 .PHONY: help run install migrate revision test check lint format typecheck bench consistency torture
-.PHONY: subscriptions storm fuzz clients browser film stack lock clean
+.PHONY: subscriptions storm fuzz clients day browser film stack lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\)[a-z ]*:.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 15
@@ -66,6 +66,9 @@ fuzz: $(VENV)/developer ## test the whole OpenAPI document with schemathesis: ma
 
 clients: $(VENV)/developer ## run the reference clients of GraphQL and generated types of REST against the service; needs node and npm
 	@$(BIN)/python -m clients
+
+day: $(VENV)/developer ## work for a day as a shop developer, with a generated Python client, against make run in a fresh clone
+	@$(BIN)/python -m clients.day
 
 browser: $(VENV)/developer ## test the pages in a headless browser; needs Chromium, on the PATH or named by CHROMIUM
 	@$(BIN)/python -m clients.browser

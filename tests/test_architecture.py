@@ -69,7 +69,14 @@ OPERATIONAL = {
     "/static/<path:filename>",
 }
 """The routes that are not REST: they have no contract and are not in the OpenAPI document."""
-COMES_WITH = {"_typeshed": "mypy", "google": "google-ads", "asgi": "", "wsgi": "", "adsserver": ""}
+COMES_WITH = {
+    "_typeshed": "mypy",
+    "google": "google-ads",
+    "asgi": "",
+    "wsgi": "",
+    "adsserver": "",
+    "bookstall_client": "openapi-python-client",
+}
 """Packages by what brings them, where metadata do not say it; ours bring themselves."""
 
 

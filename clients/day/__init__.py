@@ -1,0 +1,1 @@
+"""A shop developer's day: one script, with a Python client generated from the OpenAPI document."""
