@@ -4,33 +4,35 @@ from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import Schema, fields
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from app.api.blueprint import ApiBlueprint
 from app.api.contract import response
 from app.cache.tags import cached
 from app.db.reads import fetch_compiled
-from app.extensions import Base
 
 SHOP = "Shop"
 
 
 def create_blueprint(
-    models: Mapping[str, type[Base]], *, cache_tags: tuple[str, ...]
+    things: Mapping[str, Select[int]], *, cache_tags: tuple[str, ...]
 ) -> ApiBlueprint:
-    """Create the route; it counts the rows of each model. Every write changes one of the tags."""
+    """Create the route, which counts the rows of statements by the names of what they select.
+
+    Every write that changes a number invalidates one of the tags.
+    """
     # One statement, so that all numbers are of the same moment.
     statement = select(
         *(
-            select(func.count()).select_from(model).scalar_subquery().label(name)
-            for name, model in models.items()
+            select(func.count()).select_from(rows.subquery()).scalar_subquery().label(name)
+            for name, rows in things.items()
         )
     )
     bp = ApiBlueprint("figures", __name__, tags={SHOP: "The shop as a whole."})
 
     @bp.get("/figures", tag=SHOP)
     @cached(*cache_tags)
-    @response(200, _schema(models))
+    @response(200, _schema(things))
     def get_figures() -> Any:
         """Get the numbers of all things in the shop.
 

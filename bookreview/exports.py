@@ -10,12 +10,13 @@ from app.api.blueprint import ApiBlueprint
 from app.api.contract import arguments
 from app.export.routes import ExportQuery, export
 from bookreview.models import RATINGS, Book, Review
-from bookreview.queries import BOOK_COLUMNS, REVIEW_COLUMNS, VISIBLE
+from bookreview.queries import BOOK_COLUMNS, REVIEW_COLUMNS, STARS, VISIBLE
 from bookreview.schemas import BookSchema, ReviewSchema
 from bookreview.views import BOOKS, REVIEWS
 
-STARS = tuple(getattr(Book, f"stars_{rating}").label(f"stars.{rating}") for rating in RATINGS)
-ALL_BOOKS = select(*BOOK_COLUMNS, Book.source_id, *STARS).order_by(Book.id)
+EACH_STAR = tuple(getattr(Book, f"stars_{rating}").label(f"stars.{rating}") for rating in RATINGS)
+PLAIN_COLUMNS = (column for column in BOOK_COLUMNS if column is not STARS)
+ALL_BOOKS = select(*PLAIN_COLUMNS, Book.source_id, *EACH_STAR).order_by(Book.id)
 ALL_REVIEWS = select(*REVIEW_COLUMNS, Review.source_id).where(VISIBLE).order_by(Review.id)
 bp = ApiBlueprint("bookreview_exports", __name__, tags={})
 
@@ -28,7 +29,6 @@ def _source_id() -> fields.Field[Any]:
 class ExportedBookSchema(BookSchema):
     """A book in an export."""
 
-    stars = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
     source_id = _source_id()
 
 

@@ -10,13 +10,12 @@ import strawberry
 from strawberry import ID, UNSET
 from strawberry.schema.config import StrawberryConfig
 
-from app.api.fields import parse_id
 from app.db.engine import autocommit_engine
-from app.errors import NotFound
 from app.events import log as events
-from app.graphql.relay import Connection, load_arguments, page_request
+from app.graphql.relay import Connection, page_request
 from app.graphql.strawberry_adapter import core_schema
 from bookreview import queries, search, services
+from bookreview.graphql_mutations import Mutation
 from bookreview.graphql_types import (
     BOOK_QUERY,
     DATE_TIME,
@@ -28,20 +27,10 @@ from bookreview.graphql_types import (
     Review,
     all_reviews_connection,
     book_connection,
+    parse_book_id,
     review_connection,
     review_list_name,
 )
-from bookreview.schemas import NewReviewSchema
-
-NEW_REVIEW = NewReviewSchema()
-
-
-def parse_book_id(book_id: ID) -> int:
-    """Return the id of a book; raise NotFound for an invalid id, as REST does."""
-    parsed = parse_id(book_id)
-    if parsed is None:
-        raise NotFound("There is no book with this id.")
-    return parsed
 
 
 @strawberry.type
@@ -109,24 +98,6 @@ class Query:
     def event_cursor(self) -> str:
         head = events.head(autocommit_engine())
         return events.format_cursor(head.log, head.position)
-
-
-@strawberry.type
-class Mutation:
-    """The mutations."""
-
-    @strawberry.mutation(
-        description="Add a review and update the book's average rating. Where API keys are "
-        "required, the key needs the scope reviews:write."
-    )
-    def add_review(
-        self, info: GraphQLInfo, book_id: ID, rating: int, reviewer: str, text: str
-    ) -> Review:
-        with info.context.writing("reviews:write"):
-            parsed_id = parse_book_id(book_id)
-            fields = {"rating": rating, "reviewer": reviewer, "text": text}
-            added = services.add_review(parsed_id, **load_arguments(NEW_REVIEW, fields))
-            return Review.of(added, lambda: queries.book(parsed_id).title)
 
 
 @strawberry.type(description="A new review, with its position in the event log.")

@@ -9,7 +9,9 @@ import orjson
 import strawberry
 from strawberry import ID, UNSET, Info, Private
 
+from app.api.fields import parse_id
 from app.api.pagination import Page, PageQuery, PageRequest, SortOrder, paginate
+from app.errors import NotFound
 from app.graphql.execution import Execution
 from app.graphql.relay import Connection, ResultPage, page_request
 from bookreview import queries
@@ -29,6 +31,23 @@ Title = Callable[[], str | None]
 """Returns the title of a book, with a statement of its own only if it is requested."""
 
 
+def parse_book_id(book_id: ID) -> int:
+    """Return the id of a book; raise NotFound for an invalid id, as REST does."""
+    return _parse_id(book_id, "book")
+
+
+def parse_review_id(review_id: ID) -> int:
+    """Return the id of a review; raise NotFound for an invalid id, as REST does."""
+    return _parse_id(review_id, "review")
+
+
+def _parse_id(text: ID, kind: str) -> int:
+    parsed = parse_id(text)
+    if parsed is None:
+        raise NotFound(f"There is no {kind} with this id.")
+    return parsed
+
+
 def to_datetime(value: Any) -> DateTime:
     """Format a date and time as REST does; a string is formatted already."""
     return DateTime(orjson.dumps(value, option=orjson.OPT_UTC_Z).decode().strip('"'))
@@ -44,6 +63,10 @@ class Review:
     reviewer: str
     text: str
     created_at: DateTime
+    version: int = strawberry.field(description="Rises with every change.")
+    hidden: bool = strawberry.field(
+        description="Only the mutations of a moderator return a hidden review."
+    )
     title: Private[Title]
 
     @strawberry.field(
@@ -62,6 +85,9 @@ class Review:
             reviewer=row.reviewer,
             text=row.text,
             created_at=to_datetime(row.created_at),
+            # An event is about a new review, and lists have visible ones only.
+            version=getattr(row, "version", 1),
+            hidden=bool(getattr(row, "hidden", False)),
             title=title,
         )
 
@@ -89,6 +115,14 @@ class BookBatch:
         return Page(rows[: page.limit], "more" if len(rows) > page.limit else None)
 
 
+@strawberry.type(description="How many reviews of a book have one rating.")
+class StarCount:
+    """How many reviews of a book have one rating."""
+
+    rating: int = strawberry.field(description="1 to 5.")
+    count: int
+
+
 @strawberry.type(description="A book and its reviews.")
 class Book:
     """A book and its reviews."""
@@ -102,7 +136,13 @@ class Book:
     average_rating: float | None = strawberry.field(
         description="To two decimals; null without reviews."
     )
+    stars: list[StarCount] = strawberry.field(
+        description="How many reviews have each rating, from 1 to 5."
+    )
     created_at: DateTime
+    version: int = strawberry.field(
+        description="Rises with every change of the book and of its ratings."
+    )
     batch: Private[BookBatch]
 
     @strawberry.field(description="The reviews of the book, newest first.")
@@ -124,7 +164,9 @@ class Book:
             published_year=row.published_year,
             review_count=row.review_count,
             average_rating=row.average_rating,
+            stars=[StarCount(rating=int(key), count=n) for key, n in row.stars.items()],
             created_at=to_datetime(row.created_at),
+            version=row.version,
             batch=batch,
         )
 

@@ -23,7 +23,7 @@ from bookreview import cache_tags
 from bookreview.isbn import Isbn
 from bookreview.models import RATINGS, SOURCE_ID_MAX, Book, Review, derive
 from bookreview.schemas import NewBookSchema, NewReviewSchema
-from bookreview.services import count_ratings, reviews_topic
+from bookreview.services import count_ratings, review_tag, reviews_topic
 
 BOOK_KEYS = {"book_id": Book.id, "isbn": Book.isbn, "book_source_id": Book.source_id}
 """The fields that can identify the book of a review."""
@@ -131,7 +131,7 @@ def write_reviews(batch: Sequence[Row], key: str) -> set[str]:
     book_ids = _update_books(changes)
     tags = set(cache_tags.tags_of_ratings(*book_ids))
     tags |= {reviews_topic(book_id) for book_id in book_ids}
-    tags |= {f"review:{change.before['id']}" for change in changes if change.before}
+    tags |= {review_tag(change.before["id"]) for change in changes if change.before}
     return tags if book_ids else set()
 
 
@@ -158,8 +158,8 @@ def _update_books(changes: Sequence[Change]) -> set[int]:
         books = select(Book.id).where(Book.id.in_(changed)).order_by(Book.id)
         db.session.execute(books.with_for_update(key_share=True)).all()
     for deltas, ids in ids_by_change.items():
-        counts = dict(zip(RATINGS, deltas, strict=True))
-        db.session.execute(count_ratings(Book.id.in_(ids), counts))
+        ratings_added = dict(zip(RATINGS, deltas, strict=True))
+        db.session.execute(count_ratings(Book.id.in_(ids), ratings_added))
     return set(ratings)
 
 

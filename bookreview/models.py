@@ -65,6 +65,8 @@ class Book(Base):
             postgresql_with={"fastupdate": "off"},
             info={"only": "postgresql"},  # SQLite uses the table book_part instead
         ),
+        # The id of a deleted book is never used again; the sequences of PostgreSQL never go back.
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -102,6 +104,7 @@ class Review(Base):
         CheckConstraint("rating BETWEEN 1 AND 5", name="rating_in_bounds"),
         *keyset_indexes("ix_review_by_time", "book_id", "hidden", "created_at"),
         *keyset_indexes("ix_review_by_rating", "book_id", "hidden", "rating", "created_at"),
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

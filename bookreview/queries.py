@@ -5,13 +5,37 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Integer, bindparam, false, select, union_all
+from sqlalchemy import (
+    Boolean,
+    CompoundSelect,
+    Integer,
+    Text,
+    bindparam,
+    false,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+    union_all,
+)
 
 from app.api.pagination import LIMIT, Page, PageRequest, SortOrder, Statement, count, paginate
 from app.db.reads import Row, fetch_compiled
+from app.db.types import JsonText
 from app.errors import NotFound
 from bookreview.models import RATINGS, Book, Review
 
+
+def _write_stars() -> Any:
+    """Write the expression of ``{"1": 7, ... "5": 40}``: how many reviews have each rating."""
+    json: Any = literal_column("'{'", Text)
+    for rating in RATINGS:
+        name = literal_column(f"""'{"," if rating > 1 else ""}"{rating}":'""", Text)
+        json = json.concat(name).concat(getattr(Book, f"stars_{rating}"))
+    return type_coerce(json.concat(literal_column("'}'", Text)), JsonText()).label("stars")
+
+
+STARS = _write_stars()
 BOOK_COLUMNS = (
     Book.id,
     Book.title,
@@ -20,8 +44,10 @@ BOOK_COLUMNS = (
     Book.published_year,
     Book.review_count,
     Book.average_rating,
+    STARS,
     Book.created_at,
 )
+BOOK_WITH_VERSION = (*BOOK_COLUMNS, Book.version)
 REVIEW_COLUMNS = (
     Review.id,
     Review.book_id,
@@ -30,12 +56,16 @@ REVIEW_COLUMNS = (
     Review.text,
     Review.created_at,
 )
-BOOK_BY_ID = select(*BOOK_COLUMNS).where(Book.id == bindparam("book_id"))
+BOOK_BY_ID = select(*BOOK_WITH_VERSION).where(Book.id == bindparam("book_id"))
 VISIBLE = Review.hidden == false()
-REVIEW_BY_ID = select(*REVIEW_COLUMNS).where(Review.id == bindparam("review_id"), VISIBLE)
-REVIEWS_OF_A_BOOK = select(*REVIEW_COLUMNS).where(Review.book_id == bindparam("book_id"), VISIBLE)
+# A visible review does not show this field.
+HIDDEN = func.nullif(Review.hidden, false(), type_=Boolean).label("hidden")
+LISTED_COLUMNS = (*REVIEW_COLUMNS, Review.version)
+REVIEW_WITH_VERSION = (*LISTED_COLUMNS, HIDDEN)
+REVIEW_BY_ID = select(*REVIEW_WITH_VERSION).where(Review.id == bindparam("review_id"))
+REVIEWS_OF_A_BOOK = select(*LISTED_COLUMNS).where(Review.book_id == bindparam("book_id"), VISIBLE)
 ALL_REVIEWS = (
-    select(*REVIEW_COLUMNS, Book.title.label("book_title"))
+    select(*LISTED_COLUMNS, Book.title.label("book_title"))
     .join(Book, Book.id == Review.book_id)
     .where(VISIBLE)
 )
@@ -65,9 +95,10 @@ def book(book_id: int) -> Row:
 def reviews(book_id: int, page: PageRequest, sort: str = "newest", **filters: int | None) -> Page:
     """Return a page of a book's reviews that match the filters; raise NotFound."""
     given = {name: value for name, value in filters.items() if value is not None}
-    statement = select_reviews(frozenset(given))
-    order = _review_order(sort, None if "rating" in given else given.get("min_rating"))
-    reviews = paginate(statement, {"book_id": book_id, **given}, order, page)
+    order, names = REVIEW_ORDERS[sort], frozenset(given)
+    if names == {"min_rating"} and sort != "highest":  # which ends at this rating
+        order, names = _from_rating(sort, given["min_rating"]), frozenset[str]()
+    reviews = paginate(select_reviews(names), {"book_id": book_id, **given}, order, page)
     if not reviews.items:
         book(book_id)  # raises NotFound
     return reviews
@@ -80,20 +111,21 @@ def select_reviews(names: frozenset[str]) -> Statement:
 
 
 @cache
-def _review_order(sort: str, min_rating: int | None) -> SortOrder:
+def _from_rating(sort: str, minimum: int) -> SortOrder:
+    """Return the order of the reviews that have at least this rating."""
     order = REVIEW_ORDERS[sort]
-    if min_rating is None or order.keys[0] is Review.rating:
-        return order
-    # The index has only the reviews with one rating by time: those with each are read apart.
-    parts = tuple(Review.rating == rating for rating in RATINGS[min_rating - 1 :])
-    return replace(order, parts=parts)
+    if sort == "lowest":
+        return replace(order, start=(REVIEW_FILTERS["min_rating"],))
+    # The index has only the reviews with one rating by time.
+    parts = (Review.rating == rating for rating in RATINGS[minimum - 1 :])
+    return replace(order, parts=tuple(parts))
 
 
-def review(review_id: int) -> Row:
-    """Return one review; raise NotFound."""
+def review(review_id: int, *, sees_hidden: bool) -> Row:
+    """Return one review; raise NotFound, also for a hidden one unless ``sees_hidden``."""
     reviews = fetch_compiled(REVIEW_BY_ID, {"review_id": review_id})
-    if not reviews:
-        raise NotFound(f"There is no review {review_id}.")
+    if not reviews or (reviews[0].hidden and not sees_hidden):
+        raise review_not_found(review_id)
     return reviews[0]
 
 
@@ -136,10 +168,15 @@ def select_newest_reviews(size: int) -> CompoundSelect[*tuple[Any, ...]]:
 
 def _newest_of_book(number: int) -> Any:
     of_book = Review.book_id == bindparam(f"book_{number}", type_=Integer)
-    ordered = select(*REVIEW_COLUMNS).order_by(*NEWEST_FIRST.apply(NEWEST_FIRST.keys))
+    ordered = select(*LISTED_COLUMNS).order_by(*NEWEST_FIRST.apply(NEWEST_FIRST.keys))
     return ordered.where(of_book, VISIBLE).limit(LIMIT)
 
 
 def book_not_found(book_id: int) -> NotFound:
     """Return the error for an unknown book."""
     return NotFound(f"There is no book {book_id}.")
+
+
+def review_not_found(review_id: int) -> NotFound:
+    """Return the error for an unknown review."""
+    return NotFound(f"There is no review {review_id}.")

@@ -1,52 +1,89 @@
 """The schemas of books and reviews in requests and responses."""
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from app.api.fields import ID_MAX, BoundedInteger, CleanText
+from app.api.fields import ID_MAX, BoundedInteger, CleanText, StrictBoolean
 from app.api.pagination import PageQuery
 from bookreview.isbn import Isbn
-from bookreview.models import AUTHOR_MAX, REVIEWER_MAX, TEXT_MAX, TITLE_MAX, YEAR_MAX, YEAR_MIN
+from bookreview.models import (
+    AUTHOR_MAX,
+    RATINGS,
+    REVIEWER_MAX,
+    TEXT_MAX,
+    TITLE_MAX,
+    YEAR_MAX,
+    YEAR_MIN,
+)
 from bookreview.queries import REVIEW_ORDERS
 from bookreview.search import ORDERS
 
+Metadata = dict[str, Any]
 SEARCH_TEXT_MAX = 200
 """Characters of a search text: two of them fit into a URL, even when percent-encoded."""
 AVERAGE = r"^([1-4](\.[0-9]{1,2})?|5(\.00?)?)$"
 
 
+TITLE: Metadata = {"examples": ["The Hunger Games"]}
+AUTHOR: Metadata = {
+    "description": "One name, or several separated by commas.",
+    "examples": ["Suzanne Collins"],
+}
+ISBN: Metadata = {
+    "description": "ISBN-10 or ISBN-13, with or without dashes and spaces.",
+    "examples": ["0-439-02348-3"],
+}
+YEAR: Metadata = {
+    "description": "Negative for years before the common era.",
+    "examples": [2008],
+}
+RATING: Metadata = {"examples": [5]}
+TEXT: Metadata = {"examples": ["Read in one night."]}
+
+
+class ChangeSchema(Schema):
+    """New values of some fields; the others stay."""
+
+    json_schema_keywords: ClassVar = {"minProperties": 1}
+
+    @validates_schema
+    def check_not_empty(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ValidationError(f"Provide at least one of {', '.join(self.fields)}.")
+
+
 class NewBookSchema(Schema):
     """A book to add."""
 
-    title = CleanText(TITLE_MAX, required=True, metadata={"examples": ["The Hunger Games"]})
-    author = CleanText(
-        AUTHOR_MAX,
-        required=True,
-        metadata={
-            "description": "One name, or several separated by commas.",
-            "examples": ["Suzanne Collins"],
-        },
-    )
-    isbn = Isbn(
-        load_default=None,
-        allow_none=True,
-        metadata={
-            "description": "ISBN-10 or ISBN-13, with or without dashes and spaces.",
-            "examples": ["0-439-02348-3"],
-        },
-    )
+    title = CleanText(TITLE_MAX, required=True, metadata=TITLE)
+    author = CleanText(AUTHOR_MAX, required=True, metadata=AUTHOR)
+    isbn = Isbn(load_default=None, allow_none=True, metadata=ISBN)
     published_year = BoundedInteger(
-        YEAR_MIN,
-        YEAR_MAX,
-        load_default=None,
-        allow_none=True,
-        metadata={
-            "description": "Negative for years before the common era.",
-            "examples": [2008],
-        },
+        YEAR_MIN, YEAR_MAX, load_default=None, allow_none=True, metadata=YEAR
     )
+
+
+class BookChangeSchema(ChangeSchema):
+    """New values of a book; the others stay. Null removes an ISBN or a year."""
+
+    title = CleanText(TITLE_MAX, metadata=TITLE)
+    author = CleanText(AUTHOR_MAX, metadata=AUTHOR)
+    isbn = Isbn(allow_none=True, metadata=ISBN)
+    published_year = BoundedInteger(YEAR_MIN, YEAR_MAX, allow_none=True, metadata=YEAR)
+
+
+StarsSchema = Schema.from_dict(
+    {
+        str(rating): fields.Integer(
+            required=True,
+            metadata={"minimum": 0, "description": f"The number of reviews with {rating} of 5."},
+        )
+        for rating in RATINGS
+    },
+    name="StarsSchema",
+)
 
 
 class BookSchema(Schema):
@@ -66,6 +103,11 @@ class BookSchema(Schema):
         required=True,
         allow_none=True,
         metadata={"description": "Rounded to two decimals; null without reviews."},
+    )
+    stars = fields.Nested(
+        StarsSchema,
+        required=True,
+        metadata={"description": "How many reviews have each rating."},
     )
     created_at = fields.AwareDateTime(required=True)
 
@@ -133,14 +175,25 @@ class BookQuery(PageQuery):
 class NewReviewSchema(Schema):
     """A review to add."""
 
-    rating = BoundedInteger(1, 5, required=True, metadata={"examples": [5]})
+    rating = BoundedInteger(1, 5, required=True, metadata=RATING)
     reviewer = CleanText(
         REVIEWER_MAX,
         required=True,
         metadata={"description": "The name to display.", "examples": ["Ana"]},
     )
-    text = CleanText(
-        TEXT_MAX, multiline=True, required=True, metadata={"examples": ["Read in one night."]}
+    text = CleanText(TEXT_MAX, multiline=True, required=True, metadata=TEXT)
+
+
+class ReviewChangeSchema(ChangeSchema):
+    """New values of a review; the others stay. `hidden` needs the scope reviews:moderate."""
+
+    rating = BoundedInteger(1, 5, metadata=RATING)
+    text = CleanText(TEXT_MAX, multiline=True, metadata=TEXT)
+    hidden = StrictBoolean(
+        metadata={
+            "description": "Whether the review is in no list, no count and no average.",
+            "examples": [False],
+        }
     )
 
 
@@ -153,6 +206,17 @@ class ReviewSchema(Schema):
     reviewer = fields.String(required=True)
     text = fields.String(required=True)
     created_at = fields.AwareDateTime(required=True)
+
+
+class ReviewDetailsSchema(ReviewSchema):
+    """A reader's review of a book, which may be hidden."""
+
+    hidden = fields.Boolean(
+        metadata={
+            "const": True,
+            "description": "Only hidden reviews have it, which only moderators can see.",
+        }
+    )
 
 
 class ReviewQuery(PageQuery):

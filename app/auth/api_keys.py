@@ -205,9 +205,12 @@ def new_secret(public: str) -> tuple[str, bytes]:
     return f"bks_{public}_{secret}", digest(secret)
 
 
-def scope(name: str) -> Callable[[View], View]:
-    """Declare the scope that an API key needs to write through this view."""
-    return lambda view: set_options(view, scope=name)
+def scope(name: str, **fields: str) -> Callable[[View], View]:
+    """Declare the scope that an API key needs to write through this view.
+
+    ``fields`` names fields of the body that need another scope in its place.
+    """
+    return lambda view: set_options(view, scope=name, field_scopes=fields)
 
 
 def checks_write_access_itself(view: View) -> View:

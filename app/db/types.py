@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any
 
+import orjson
 from sqlalchemy import BigInteger, DateTime, Dialect, Index, Text, TypeDecorator
 
 _EXACT = Context(traps=[Inexact, InvalidOperation])
@@ -74,6 +75,16 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Add the timezone to the naive times of SQLite."""
         return None if value is None else value.replace(tzinfo=UTC)
+
+
+class JsonText(TypeDecorator[Any]):
+    """JSON that an SQL expression writes as text; Python gets its value."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else orjson.loads(value)
 
 
 def now() -> datetime:

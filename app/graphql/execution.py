@@ -85,10 +85,11 @@ class Caller:
     def may_introspect(self) -> bool:
         return self.policy.may_introspect(self.client)
 
-    def authorize_write(self, scope: str) -> None:
-        """Count a write; raise ApiError if it exceeds the limit or the key lacks ``scope``."""
+    def authorize_write(self, *scopes: str) -> None:
+        """Count a write; raise ApiError if it exceeds the limit or the key lacks a scope."""
         self.policy.count_write(self.client, self._store_headers)
-        self.policy.check_scope(self.client, scope)
+        for scope in scopes:
+            self.policy.check_scope(self.client, scope)
 
     def _store_headers(self, headers: Headers) -> None:
         self.rate_limit_headers = headers
@@ -108,10 +109,14 @@ class Execution:
             detail = f"The lists request {self.nodes} items in total; the maximum is {MAX_NODES}."
             raise Unprocessable({"first": [detail]}, "arguments")
 
+    def may_write(self, scope: str) -> bool:
+        """Return whether the client may write what needs ``scope``."""
+        return self.caller.policy.allows(self.caller.client, scope)
+
     @contextmanager
-    def writing(self, scope: str) -> Iterator[None]:
-        """Authorize a write, and roll back if the block fails."""
-        self.caller.authorize_write(scope)
+    def writing(self, *scopes: str) -> Iterator[None]:
+        """Authorize a write that needs all of ``scopes``, and roll back if the block fails."""
+        self.caller.authorize_write(*scopes)
         try:
             yield
         except BaseException:

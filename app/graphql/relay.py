@@ -84,9 +84,12 @@ class Connection(Generic[T]):
         return self.page.count()
 
 
-def load_arguments(schema: Schema, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Validate arguments with the schema of a REST request; null counts as omitted."""
-    present = {name: value for name, value in arguments.items() if value not in (None, UNSET)}
+def load_arguments(
+    schema: Schema, arguments: Mapping[str, Any], *, null_is_omitted: bool = True
+) -> dict[str, Any]:
+    """Validate arguments with the schema of a REST request."""
+    omitted = (None, UNSET) if null_is_omitted else (UNSET,)
+    present = {name: value for name, value in arguments.items() if value not in omitted}
     try:
         loaded: dict[str, Any] = schema.load(present)
     except ValidationError as error:

@@ -4,12 +4,17 @@ Workers of the release before this one run for a while beside those of this one.
 the new columns, so they never raise a version: triggers then complete the rows that they write. A
 book has the version 0 until that has happened, and until this migration has counted its stars.
 
+Nothing of a deleted book or review may pass to another one, so SQLite never uses an id again; the
+sequences of PostgreSQL never go back.
+
 On PostgreSQL nothing blocks readers or writers for longer than one batch takes, and an interrupted
 run is completed by the next one. SQLite has one transaction for all of it.
 
 Revision: 0011, after 0010
 """
 # ruff: noqa: S608  # every statement is made of constants
+
+import re
 
 import sqlalchemy as sa
 from alembic import op
@@ -208,7 +213,34 @@ SHOW_ALL = (
 )
 
 
+def never_reuse_ids_in_sqlite() -> None:
+    """Create both tables again, with AUTOINCREMENT: a deleted row must not have a successor.
+
+    In this order no review refers to a book that is not there.
+    """
+    connection = op.get_bind()
+    for table in ("book", "review"):
+        query = sa.text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :name")
+        sql = connection.execute(query, {"name": table}).scalar_one()
+        key = f"CONSTRAINT pk_{table} PRIMARY KEY"
+        sql = re.sub(rf"{key} \(id\),\s*", "", sql)
+        sql = sql.replace("id INTEGER NOT NULL", f"id INTEGER NOT NULL {key} AUTOINCREMENT", 1)
+        sql = sql.replace("REFERENCES book", "REFERENCES new_book")
+        op.execute(re.sub(rf"CREATE TABLE {table}\b", f"CREATE TABLE new_{table}", sql))
+        columns = ", ".join(row.name for row in connection.execute(COLUMN_NAMES, {"name": table}))
+        op.execute(f"INSERT INTO new_{table} ({columns}) SELECT {columns} FROM {table} ORDER BY id")
+    for table in ("review", "book"):
+        op.drop_table(table)
+    for table in ("book", "review"):
+        op.rename_table(f"new_{table}", table)
+
+
+# All but the generated ones.
+COLUMN_NAMES = sa.text("SELECT name FROM pragma_table_info(:name)")
+
+
 def upgrade_sqlite() -> None:
+    never_reuse_ids_in_sqlite()
     for table, columns in COLUMNS.items():
         for name, kind, default in columns:
             column = sa.Column(name, kind, nullable=False, server_default=default)
@@ -218,7 +250,6 @@ def upgrade_sqlite() -> None:
     op.execute(count_stars("sqlite"))
     for name, table, columns in BOOK_INDEXES:
         op.create_index(f"{name}_rowid", table, columns)
-    op.drop_index(f"{OLD_INDEX[0]}_rowid")
     title, author = (key.format("") for key in KEYS["sqlite"])
     complete = f"UPDATE book SET version = version + 1, title_key = {title}, author_key = {author}"
     refuse = "SELECT RAISE(ABORT, 'CHECK constraint failed: ck_book_stars_add_up')"
