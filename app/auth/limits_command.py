@@ -63,7 +63,7 @@ def _read(url: str, token: str | None) -> str:
     try:
         connection.request("GET", parts.path or "/metrics", headers=headers)
         response = connection.getresponse()
-        text = response.read().decode()
+        text: str = response.read().decode()
     except (OSError, HTTPException, UnicodeDecodeError) as error:
         raise click.ClickException(f"{url} cannot be read: {error}") from None
     finally:
@@ -76,7 +76,7 @@ def _read(url: str, token: str | None) -> str:
 
 def _add(found: dict[str, Histogram], url: str, text: str) -> None:
     try:
-        for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call]
+        for family in text_string_to_metric_families(text):
             for sample in family.samples if family.name == METRIC else ():
                 if sample.name == f"{METRIC}_bucket" and sample.labels["kind"] in found:
                     found[sample.labels["kind"]][float(sample.labels["le"])] += int(sample.value)

@@ -129,6 +129,8 @@ class _SlidingCount:
     """
 
     __slots__ = ("_memory", "_offset", "_ring", "digest", "newest")
+    digest: bytes
+    newest: int
 
     def __init__(self, memory: memoryview, offset: int, counted_slices: int) -> None:
         self._memory, self._offset = memory, offset
