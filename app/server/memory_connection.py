@@ -81,7 +81,7 @@ class MemoryConnection(HttpConnection):
         self._heads = heads
         self._client = ""
         self._only_chunk: bytes | None = None
-        """What the current request consists of, if it came in one piece."""
+        """What came first of the next request, unless it is too long to be kept."""
         self._answering: asyncio.Task[None] | None = None
         """Responds to a known head."""
         self._arrived = b""
@@ -160,24 +160,27 @@ class MemoryConnection(HttpConnection):
 
     async def _serve_http_request(self, request: Any, sockname: Any, peername: Any) -> bool:
         """Send what the application has in memory without its task, channels and checks."""
+        chunk, self._only_chunk = self._only_chunk, None
+        if self._callback_parser.remaining():
+            chunk = None  # the next request came with it
         read_head = getattr(self.app, "read_head", None)
         if read_head is not None and request.method in READS:
             scope = self._build_http_scope(request, sockname, peername)
             head = read_head(scope)
             response = None if head is None else await self.app.respond_from_memory(head)
             if response is not None:
-                return await self._send_response(request, head, response)
+                stays_open = await self._send_response(request, response)
+                if chunk is not None and stays_open and request.version == HTTP_1_1:
+                    self._heads.put(self._client, chunk, KnownHead(request, head))
+                return stays_open
             self._not_in_memory = request
         keeps_alive: bool = await super()._serve_http_request(request, sockname, peername)
         return keeps_alive
 
-    async def _send_response(self, request: Any, head: Any, response: BufferedResponse) -> bool:
+    async def _send_response(self, request: Any, response: BufferedResponse) -> bool:
         """Send a response to ``request``; return whether the connection stays open."""
         close: bool = self._will_close(request, response_requires_close=False)
         self._write(request, response, close=close)
-        chunk, keeps_alive = self._only_chunk, request.version == HTTP_1_1 and not close
-        if chunk is not None and keeps_alive and not self._callback_parser.remaining():
-            self._heads.put(self._client, chunk, KnownHead(request, head))
         if self._flow_control is not None and self._flow_control.write_paused:
             await self._flow_control.drain()
         return not close

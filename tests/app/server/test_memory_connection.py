@@ -98,6 +98,14 @@ def test_requests_get_the_same_responses_however_they_are_cut_into_chunks(live, 
     assert together == alone
 
 
+def test_a_chunk_of_two_requests_is_not_taken_for_the_second_one(live):
+    with Client(live) as client:
+        client.warm()
+        for _ in range(3):
+            client.send(REQUESTS[7] + LIST)
+            assert [client.receive()[0] for _ in range(2)] == [404, 200]
+
+
 def test_requests_that_arrive_during_the_wait_for_redis_are_answered_in_order(
     serve_live, migrated_sqlite
 ):
