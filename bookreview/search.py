@@ -44,6 +44,7 @@ RANGES = {
     "year_to": Book.published_year,
 }
 """The columns of the filters that are bounds, inclusive."""
+LOWER, UPPER = frozenset({"min_rating", "year_from"}), frozenset({"year_to"})
 FILTERS: dict[str, RowFilter] = {
     "isbn": lambda columns: columns.isbn == bindparam("isbn"),
     "min_rating": lambda columns: columns.average_rating >= bindparam("min_rating"),
@@ -69,19 +70,17 @@ def _author(columns: ColumnCollection[str, Any]) -> ColumnElement[str]:
 
 @dataclass(frozen=True)
 class _Search:
-    """A list of books: the values of its filters, and which of them an index serves."""
+    """A list of books: its filters, with their values, and its order."""
 
     values: Mapping[str, Any]
     indexed: frozenset[str]
+    """The filters that an index serves, but for the bound at which the order starts."""
+    scanned: frozenset[str]
     order: SortOrder
-
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset(self.values)
 
     def check_total(self, field: str) -> None:
         """Raise Unprocessable if counting would read every book."""
-        if self.names != self.indexed:
+        if self.scanned:
             detail = "Requires three consecutive letters or digits in q or author."
             raise Unprocessable({field: [detail]}, "query")
 
@@ -91,11 +90,11 @@ def books(page: PageRequest, sort: str, **filters: Any) -> Page:
     search = _search(sort, filters)
     if page.include_total:
         search.check_total("include_total")
-    if search.names == search.indexed:
-        statement = select_books(search.names, search.order.keys)
+    if not search.scanned:
+        statement = select_books(search.indexed, search.order.keys)
         return paginate(statement, search.values, search.order, page)
     statement = select_books(search.indexed, (*search.order.keys, Book.folded))
-    row_filter = match_all(search.names - search.indexed)
+    row_filter = match_all(search.scanned)
     return paginate_scanning(statement, row_filter, search.values, search.order, page)
 
 
@@ -103,22 +102,23 @@ def count_books(sort: str, **filters: Any) -> int:
     """Count the books that match all of the ``filters``, in any order."""
     search = _search(sort, filters)
     search.check_total("totalCount")
-    return count(select_books(search.names, ()), search.values)
+    return count(select_books(search.indexed, ()), search.values, search.order)
 
 
 def _search(sort: str, filters: Mapping[str, Any]) -> _Search:
     values = {name: value for name, value in filters.items() if value is not None}
     texts: dict[str, str] = {k: values.pop(k) for k in ("q", "author") if k in values}
     parts = {name: fold(value) for name, value in texts.items()}
-    # A range of the sort key contains no book without it.
-    bounds = frozenset(name for name in values if RANGES.get(name) is ORDERS[sort].keys[0])
     phrases = [part for part in parts.values() if TRIGRAM.search(part)]
     on_sqlite = dialect_name() == "sqlite"
     values |= _match(parts, phrases, on_sqlite=on_sqlite)
-    order = _order(sort, nullable=not bounds, indexed=not (phrases and on_sqlite))
-    if phrases or not parts or "isbn" in values:
-        return _Search(values, frozenset(values), order)
-    return _Search(values, bounds, order)  # the index of the order serves these
+    names = frozenset(values)
+    bounds = frozenset(name for name in names if RANGES.get(name) is ORDERS[sort].keys[0])
+    start = bounds & (UPPER if sort.startswith("-") else LOWER)
+    order = _order(sort, bounds, start, indexed=not (phrases and on_sqlite))
+    # The index of the order serves its own bounds.
+    indexed = names if phrases or not parts or "isbn" in names else bounds
+    return _Search(values, indexed - start, names - indexed, order)
 
 
 def _match(
@@ -134,9 +134,12 @@ def _match(
 
 
 @cache
-def _order(sort: str, *, nullable: bool, indexed: bool) -> SortOrder:
+def _order(sort: str, bounds: frozenset[str], start: frozenset[str], *, indexed: bool) -> SortOrder:
     order = ORDERS[sort]
-    return replace(order, nullable=order.nullable and nullable, indexed=indexed)
+    # Within bounds of the key, there is no book without it.
+    nullable = order.nullable and not bounds
+    conditions = tuple(FILTERS[name](Book.__table__.c) for name in sorted(start))
+    return replace(order, nullable=nullable, indexed=indexed, start=conditions)
 
 
 @cache

@@ -93,8 +93,11 @@ class SortOrder:
     """Whether the first key may be null: rows without it come last, in both directions."""
     indexed: bool = True
     """Whether an index may have this order; without one, all rows are found once and sorted."""
+    start: tuple[ColumnElement[bool], ...] = ()
+    """Bounds of the first key at which the list begins: every row after a cursor is within them,
+    and a database that is given both may seek to the bound, and read on to the cursor."""
     parts: tuple[ColumnElement[bool], ...] = ()
-    """Conditions that divide the list, where the index has only each part in this order."""
+    """Conditions that select the list in parts, where the index has only these in order."""
 
     def apply(self, columns: Iterable[Key | ColumnElement[Any]]) -> list[ColumnElement[Any]]:
         """Return the ORDER BY clauses for ``columns``: the keys of this or of a subquery."""
@@ -121,13 +124,13 @@ def paginate(
     # One row more than the page has: if it exists, there is a next page.
     parameters = {**values, **position, LIMIT.key: page.limit + 1}
     rows = fetch_compiled(_bounded(statement, order, place), parameters)
-    total = count(statement, values) if page.include_total else None
+    total = count(statement, values, order) if page.include_total else None
     return cut(rows, order, page, total=total)
 
 
-def count(statement: Statement, values: Mapping[str, Any]) -> int:
-    """Return the number of rows on all pages of ``statement``."""
-    return int(fetch_compiled(_count(statement), values)[0][0])
+def count(statement: Statement, values: Mapping[str, Any], order: SortOrder | None = None) -> int:
+    """Return the number of rows on all pages of ``statement``, in that order if it has bounds."""
+    return int(fetch_compiled(_count(statement, order), values)[0][0])
 
 
 def read_position(order: SortOrder, page: PageRequest) -> tuple[Place, dict[str, Any]]:
@@ -156,6 +159,8 @@ def parts_after(statement: Statement, order: SortOrder, place: Place) -> list[St
     They are one part, unless the order has ``parts`` or its first key may be null: then those
     with the key come first, and those without it are another part.
     """
+    if place is Place.START:
+        statement = statement.where(*order.start)
     if order.nullable and not order.indexed:
         return [_sorted_with_nulls(statement, order, place)]
     ordered = statement.order_by(*order.apply(order.keys))
@@ -222,7 +227,10 @@ def _follows(order: SortOrder, place: Place) -> ColumnElement[bool]:
 
 
 @lru_cache(maxsize=256)
-def _count(statement: Statement) -> Statement:
+def _count(statement: Statement, order: SortOrder | None) -> Statement:
+    if order is not None:
+        parts = [or_(*order.parts)] if order.parts else []
+        statement = statement.where(*order.start, *parts)
     return select(func.count()).select_from(statement.subquery())
 
 
