@@ -58,15 +58,15 @@ def execute(server: Redis, *command: Any) -> Any:
         return connection.execute_command(*command)
 
 
-def pause_first_read(app: Flask) -> tuple[Event, Event]:
-    """Pause the first read of a book after its query.
+def pause_first_read(app: Flask, table: str = "book") -> tuple[Event, Event]:
+    """Pause the first read of a table after its query.
 
     Return the event that it sets when it pauses, and the one that lets it continue.
     """
     paused, resume = Event(), Event()
 
     def pause(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "FROM book" in statement and not paused.is_set():
+        if f"FROM {table}" in statement and not paused.is_set():
             paused.set()
             assert resume.wait(PATIENCE)
 
