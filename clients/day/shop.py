@@ -103,14 +103,14 @@ def import_price_list(shop: Shop) -> None:
 
 def correct_a_title(shop: Shop) -> int:
     """Correct a title, unless another correction came first; return the id of the book."""
-    book = shop.create(create_book, body=NewBook(title="The Hobit", author="J. R. R. Tolkien"))
+    book = shop.create(create_book, body=NewBook(title="A Winter in Lisbno", author="Ana Reis"))
     etag = shop.send(get_book, OK, book.id).headers["etag"]
-    change = BookChange(title="The Hobbit")
+    change = BookChange(title="A Winter in Lisbon")
     changed = shop.read(update_book, book.id, body=change, if_match=etag)
-    check(changed.title == "The Hobbit", changed)
-    late = BookChange(title="Hobbits")
+    check(changed.title == "A Winter in Lisbon", changed)
+    late = BookChange(title="Winters")
     shop.send(update_book, HTTPStatus.PRECONDITION_FAILED, book.id, body=late, if_match=etag)
-    found = shop.read(list_books, q="the hobbit").items
+    found = shop.read(list_books, q="winter in lisbon").items
     check([one.id for one in found] == [book.id], found)
     return int(book.id)
 
