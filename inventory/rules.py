@@ -17,6 +17,7 @@ from inventory.queries import shown_version
 CHANGED = "The product has changed since it was read."
 FIRST_STOCK = "first stock"
 STOCK_SET = "stock level set"
+CHANGING = ("sku", "name", "price", "stock_level", "archived")
 NEW = datetime.min.replace(tzinfo=UTC)
 """In the place of ``at`` for a product that is not inserted yet: it has no holds."""
 
@@ -74,6 +75,12 @@ def adjust(product: ProductState, delta: int) -> ProductState:
     )
     _check_stock(product, changed)
     return changed
+
+
+def differences(before: ProductState, after: ProductState) -> dict[str, Any]:
+    """Return the values of ``after`` that differ, by column, but for version and time."""
+    values = {name: getattr(after, name) for name in CHANGING}
+    return {name: value for name, value in values.items() if value != getattr(before, name)}
 
 
 def sku_taken(sku: str) -> Conflict:

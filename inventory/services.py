@@ -125,12 +125,10 @@ def locked(product_id: int, versions: Collection[str] | None = None) -> Iterator
 
 def write(before: ProductState, after: ProductState, reason: str | None) -> int | None:
     """Update a product; add a change of stock to the ledger, and return the id of its row."""
-    values: dict[str, Any] = {"version": after.version, "updated_at": after.updated_at}
-    for name in ("sku", "name", "price", "stock_level", "archived"):
-        if getattr(after, name) != getattr(before, name):
-            values[name] = getattr(after, name)
+    values = rules.differences(before, after)
     if "name" in values:
         values["folded"] = fold(after.name)
+    values |= {"version": after.version, "updated_at": after.updated_at}
     statement = update(Product).where(Product.id == after.id).values(values)
     db.session.execute(statement.execution_options(synchronize_session=False))
     return _add_to_ledger(after, after.stock_level - before.stock_level, reason)

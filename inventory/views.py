@@ -1,15 +1,23 @@
 """The routes of products and their stock."""
 
+from functools import partial
+from math import ceil
 from typing import Any
+
+from flask import request
 
 from app.api.blueprint import ApiBlueprint
 from app.api.contract import arguments, response
 from app.api.pagination import Page, PageQuery
 from app.auth.api_keys import scope
+from app.auth.guard import client_context
 from app.cache.tags import cached, set_fine_tags
+from app.http.instrumentation import REQUEST_ID
 from app.http.preconditions import if_match
-from app.http.route_options import set_options
-from inventory import cache_tags, holds, queries, search, services
+from app.http.problems import problem_document
+from app.http.route_options import body_limit, set_options
+from inventory import bulk, cache_tags, holds, queries, search, services
+from inventory.bulk_schemas import BulkResultsSchema, BulkSchema
 from inventory.schemas import (
     AdjustmentSchema,
     HoldSchema,
@@ -22,6 +30,9 @@ from inventory.schemas import (
     ProductSearchQuery,
 )
 
+BULK_MAX_BYTES = 8_388_608
+OPERATIONS_PER_WRITE = 10
+"""How many operations of a bulk request the rate limits count as one write."""
 ADJUSTMENT = "/products/{0.id}/stock-adjustments/{0.adjustment_id}"
 Versions = frozenset[str] | None
 PRODUCTS, STOCK, HOLDS = "Products", "Stock", "Holds"
@@ -70,6 +81,24 @@ def _with_fine_tags(products: Page, query: dict[str, Any]) -> Page:
 def create_product(body: dict[str, Any]) -> Any:
     """Add a product with its initial stock. If its SKU already exists, the response is 409."""
     return services.add_product(**body)
+
+
+@bp.post("/products/bulk", tag=PRODUCTS)
+@scope("products:write")
+@body_limit(BULK_MAX_BYTES)
+@arguments(BulkSchema)
+@response(200, BulkResultsSchema)
+def change_products(body: dict[str, Any]) -> Any:
+    """Create, change and adjust up to 10,000 products: each operation has its own result.
+
+    The results are those of single requests in the same order. Each 1,000 operations are one
+    transaction; with `atomic` or an Idempotency-Key, all are. For the rate limits, an operation is
+    a tenth of a write. The body may have 8 MiB.
+    """
+    writes = ceil(len(body["operations"]) / OPERATIONS_PER_WRITE)
+    client_context(request.environ).count_more_writes(writes - 1)
+    describe = partial(problem_document, request_id=request.headers[REQUEST_ID])
+    return bulk.change_products(**body, describe=describe)
 
 
 @bp.get("/products/<id:product_id>", tag=PRODUCTS)

@@ -179,7 +179,9 @@ class ResponseCache:
 
         def delete() -> None:
             connection = self.client.connection()
-            self.client.execute(connection, ["DEL", *_tag_keys(connection, distinct)], also)
+            # Not _tag_keys, which would remember the keys of thousands of tags.
+            keys = [full_key(connection.run_id, f"t:{tag}") for tag in distinct]
+            self.client.execute(connection, ["DEL", *keys], also)
 
         self.client.with_retry(delete)
 

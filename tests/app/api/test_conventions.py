@@ -32,6 +32,7 @@ BODIES = {
     ("POST", "/books/1/reviews"): {"rating": 5, "reviewer": "Ana", "text": "Good."},
     ("POST", "/products"): {"sku": "L-1", "name": "Lamp", "price": "9.90", "stock_level": 3},
     ("POST", "/products/1/stock-adjustments"): {"delta": 1},
+    ("POST", "/products/bulk"): {"operations": [{"op": "adjust", "id": 1, "delta": 1}]},
     ("PATCH", "/products/1"): {"price": "9.95"},
 }
 """A valid body for every write, in an order in which each finds the resources it needs."""
@@ -194,7 +195,7 @@ def test_a_write_with_an_unknown_field_is_a_422(shared_client, method, path):
 
 @each_route(writes)
 def test_a_write_that_is_too_large_is_a_413(shared_client, method, path):
-    body = json.dumps({"unknown": "x" * 1_048_577})
+    body = json.dumps({"unknown": "x" * 8_388_609})
     response = shared_client.open(path, method=method, data=body, content_type="application/json")
     assert_problem(response, 413)
 
@@ -240,8 +241,9 @@ def test_every_write_has_a_valid_body_in_this_module():
 
 
 def test_the_location_of_everything_created_can_be_read(client):
+    create = {url_of(rule) for _, rule, options in ROUTES if options.response.location}
     for (method, path), body in BODIES.items():
-        if method == "POST":
+        if method == "POST" and path in create:
             first, again = (
                 client.post(path, json=body, headers={"Idempotency-Key": path}) for _ in range(2)
             )
@@ -254,6 +256,6 @@ def test_every_post_with_an_idempotency_key_is_written_once(client):
         if method == "POST":
             headers = {"Idempotency-Key": f"key-of-{path}"}
             first, repeated = (client.post(path, json=body, headers=headers) for _ in range(2))
-            assert first.status_code == repeated.status_code == 201
+            assert first.status_code == repeated.status_code < 300
             assert first.data == repeated.data
             assert repeated.headers["Idempotency-Replayed"] == "true"
