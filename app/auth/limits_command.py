@@ -3,6 +3,7 @@
 from collections import Counter
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from math import inf
 from urllib.parse import urlsplit
 
 import click
@@ -92,7 +93,8 @@ def _propose(kind: str, histogram: Histogram, cover: float) -> bool:
         return False
 
     def within(percent: float) -> float:
-        return min(bound for bound, n in histogram.items() if n >= minutes * percent / 100)
+        reached = (bound for bound, n in histogram.items() if n >= minutes * percent / 100)
+        return min(reached, default=inf)  # if the percentage is not a number
 
     parts = [f"{percent:g} % <= {within(percent):g}" for percent in sorted({50, 99, cover, 100})]
     click.echo(f"{kind}s in {minutes} minutes of a client: {', '.join(parts)}", err=True)

@@ -124,6 +124,11 @@ def test_the_share_that_is_covered_is_an_option(suggest, cover, quota):
     assert ("the busiest minute counts" in result.stderr) == (cover == "100")
 
 
+def test_a_share_that_is_no_number_proposes_nothing(suggest):
+    assert suggest(METRICS, options=["--cover", "nan"]).stdout == ""
+    assert "is not in the range" in suggest(METRICS, options=["--cover", "101"]).output
+
+
 def test_what_cannot_be_counted_is_not_proposed(suggest):
     result = suggest(METRICS.replace('"500.0"} 2000', '"500.0"} 1000').replace("1999", "1000"))
     assert result.exit_code == 1

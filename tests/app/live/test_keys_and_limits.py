@@ -210,6 +210,27 @@ def test_mutations_on_a_websocket_are_counted_as_writes(guarded, websocket, key,
     assert codes[-1][0]["extensions"]["code"] == "TOO_MANY_REQUESTS"
 
 
+def test_a_trial_of_limits_refuses_nothing_on_live_connections(
+    database, live_service, websocket, stream
+):
+    limits = {"RATE_LIMIT_READ": "3/minute", "RATE_LIMIT_WRITE": "1/minute"}
+    trial = {"RATE_LIMIT_TRIAL": "true", "WEB_CONCURRENCY": "1"}
+    with live_service(DATABASE_URL=database, **limits, **trial) as server:
+        _, _, body = server.request("POST", "/books", b'{"title": "Emma", "author": "Jane"}')
+        book = str(json.loads(body)["id"])
+        client = websocket(server).init()
+        for _ in range(5):
+            assert client.execute(NAME)["data"]
+        for _ in range(3):
+            assert client.execute(ADD, book=book)["data"]["addReview"]["id"]
+        response = stream(server, NAME)
+        assert (response.status, response.next()[0]) == (200, "next")
+        assert response.header("RateLimit").startswith('"read";r=0;')
+        assert response.header("Retry-After") is None
+        _, _, page = server.request("GET", "/metrics")
+        assert b'bookstall_rate_limited_total{kind="write",outcome="served"} 3.0' in page
+
+
 def test_simultaneous_operations_on_a_connection_are_limited(guarded, websocket, key, some_book):
     client = websocket(guarded).init(key())
     cursor = guarded.cursor()
