@@ -1,7 +1,7 @@
 """The shapes of bulk requests and of their results."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
@@ -28,7 +28,8 @@ def _op(name: str) -> fields.String:
 
 
 def _id() -> BoundedInteger:
-    return BoundedInteger(1, ID_MAX, metadata={"examples": [7]})
+    text = "Names the product, as `sku` does: one of the two is needed."
+    return BoundedInteger(1, ID_MAX, metadata={"description": text, "examples": [7]})
 
 
 def _if_match() -> fields.String:
@@ -51,8 +52,6 @@ class BulkCreateSchema(NewProductSchema):
 class BulkUpdateSchema(ProductChangeSchema):
     """New values of a product, named by `id` or `sku`; with `id`, `sku` is a new value."""
 
-    json_schema_keywords: ClassVar = {"anyOf": [{"required": ["id"]}, {"required": ["sku"]}]}
-
     op = _op(UPDATE)
     id = _id()
     sku = KeyText(SKU_MAX, metadata={"examples": ["BM-OAK"]})
@@ -69,8 +68,6 @@ class BulkUpdateSchema(ProductChangeSchema):
 
 class BulkAdjustSchema(NewAdjustmentSchema):
     """A stock adjustment of a product, named by either `id` or `sku`."""
-
-    json_schema_keywords: ClassVar = {"oneOf": [{"required": ["id"]}, {"required": ["sku"]}]}
 
     op = _op(ADJUST)
     id = _id()
