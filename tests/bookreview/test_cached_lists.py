@@ -13,7 +13,12 @@ LISTS = {
     "q": "/books?q=emma",
     "author": "/books?author=stoker",
     "empty": "/books?q=nothing",
+    "title": "/books?sort=title&limit=1&year_to=1900",
+    "average": "/books?sort=-average_rating&limit=1&year_to=1900",
+    "count": "/books?sort=review_count&limit=1&year_to=1900",
+    "rated": "/books?min_rating=4&year_to=1900",
 }
+BY_RATINGS = {"average", "count", "rated"}
 
 
 @pytest.fixture
@@ -35,7 +40,8 @@ def uncached(make_app, database, settings):
 
 @pytest.fixture
 def books(book):
-    return [book(isbn="9780141439587"), book(title="Dracula", author="Bram Stoker")]
+    emma = book(isbn="9780141439587", published_year=1815)
+    return [emma, book(title="Dracula", author="Bram Stoker", published_year=1897)]
 
 
 def load(app, path, kind, content):
@@ -56,7 +62,26 @@ def check(client, uncached, write, changed):
 
 def test_a_review_invalidates_the_lists_that_show_its_book(client, uncached, books):
     path = f"/books/{books[1]}/reviews"
-    check(client, uncached, lambda: client.post(path, json=REVIEW), {"author"})
+    write = lambda: client.post(path, json=REVIEW)  # noqa: E731
+    check(client, uncached, write, {"author", "title", *BY_RATINGS})
+
+
+def test_a_changed_book_invalidates_all_lists(client, uncached, books):
+    """Its title or year may move it in an order, into a filter or out of it."""
+    path, change = f"/books/{books[1]}", {"title": "Nothing", "published_year": 1901}
+    check(client, uncached, lambda: client.patch(path, json=change), set(LISTS))
+
+
+@pytest.mark.parametrize("change", [{"rating": 1}, {"hidden": True}])
+def test_a_changed_review_invalidates_the_lists_by_ratings(client, uncached, books, review, change):
+    path = f"/reviews/{review(books[1])}"
+    write = lambda: client.patch(path, json=change)  # noqa: E731
+    check(client, uncached, write, {"author", "title", *BY_RATINGS})
+
+
+def test_a_deleted_review_invalidates_the_lists_by_ratings(client, uncached, books, review):
+    path = f"/reviews/{review(books[1])}"
+    check(client, uncached, lambda: client.delete(path), {"author", "title", *BY_RATINGS})
 
 
 def test_a_new_book_invalidates_all_lists(client, uncached, books, book):
@@ -75,7 +100,7 @@ def test_a_load_of_reviews_invalidates_the_lists_that_show_their_books(
 ):
     content = f"book_id,rating,reviewer,text\n{books[1]},1,Ben,No.\n"
     write = lambda: load(app, tmp_path / "reviews.csv", "reviews", content)  # noqa: E731
-    check(client, uncached, write, {"author"})
+    check(client, uncached, write, {"author", "title", *BY_RATINGS})
 
 
 def test_a_review_of_another_book_leaves_a_list_of_reviews_valid(client, books):
@@ -94,3 +119,37 @@ def test_graphql_reads_are_not_cached_and_show_the_last_write(client, books):
         nodes = client.post("/graphql", json=query).json["data"]["books"]["nodes"]
         assert [node["reviewCount"] for node in nodes] == [count, 0]
         client.post(f"/books/{books[0]}/reviews", json=REVIEW)
+
+
+CORRECTIONS = [
+    ("PATCH", "/books/1", {"title": "New"}),
+    ("DELETE", "/books/2", None),
+    ("POST", "/books/2/reviews", REVIEW),
+    ("PATCH", "/reviews/1", {"text": "New."}),
+    ("PATCH", "/reviews/1", {"rating": 1}),
+    ("PATCH", "/reviews/1", {"hidden": True}),
+    ("PATCH", "/reviews/2", {"hidden": False}),
+    ("DELETE", "/reviews/1", None),
+    ("DELETE", "/reviews/2", None),
+]
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS)
+def test_each_correction_is_seen_in_whatever_was_cached(
+    client, uncached, books, review, correction
+):
+    """Review 1 is visible, and review 2 is hidden."""
+    method, path, body = correction
+    assert [review(books[0]), review(books[0])] == [1, 2]
+    client.patch("/reviews/2", json={"hidden": True})
+    paths = ["/books/1", "/books/2", "/books/1/reviews", "/books/2/reviews", "/reviews/1"]
+    paths += ["/reviews/2", "/figures", *LISTS.values()]
+    for read in paths * 2:
+        client.get(read)
+    assert client.open(path, method=method, json=body).status_code < 300
+    for read in paths:
+        cached, expected = client.get(read), uncached.get(read)
+        assert cached.status_code == expected.status_code, read
+        assert cached.headers.get("ETag") == expected.headers.get("ETag"), read
+        if cached.status_code == 200:
+            assert cached.json == expected.json, read
