@@ -24,9 +24,12 @@ ROWS = 5_000
 UNKNOWN = {"23", "285"}
 """The books of ratings.csv that are missing in books.csv."""
 SUMS = """
-    SELECT b.id, b.review_count, b.rating_sum, count(r.id), coalesce(sum(r.rating), 0)
-    FROM book b LEFT JOIN review r ON r.book_id = b.id
-    GROUP BY b.id, b.review_count, b.rating_sum ORDER BY b.id
+    SELECT b.id, review_count, rating_sum, stars_1, stars_2, stars_3, stars_4, stars_5,
+        count(r.id), coalesce(sum(r.rating), 0), count(CASE r.rating WHEN 1 THEN 1 END),
+        count(CASE r.rating WHEN 2 THEN 1 END), count(CASE r.rating WHEN 3 THEN 1 END),
+        count(CASE r.rating WHEN 4 THEN 1 END), count(CASE r.rating WHEN 5 THEN 1 END)
+    FROM book b LEFT JOIN review r ON r.book_id = b.id AND NOT r.hidden
+    GROUP BY b.id ORDER BY b.id
 """
 
 
@@ -45,8 +48,8 @@ def sums(app: Flask) -> dict[int, tuple[int, int]]:
     """Return count and sum of each book; check that they match its reviews."""
     with app.app_context():
         found = db.session.execute(text(SUMS)).all()
-    assert all((count, total) == (n, s) for _, count, total, n, s in found), found
-    return {book_id: (count, total) for book_id, count, total, _, _ in found}
+    assert all(row[1:8] == row[8:] for row in found), found
+    return {row.id: (row.review_count, row.rating_sum) for row in found}
 
 
 def test_real_ratings_set_count_and_average_of_every_book(app, client, load, path):
@@ -70,6 +73,20 @@ def test_real_ratings_set_count_and_average_of_every_book(app, client, load, pat
         assert shown["review_count"] == count
         assert shown["average_rating"] == pytest.approx(total / count, abs=0.005)
     assert sum(count for count, _ in sums(app).values()) == 90
+
+
+def test_a_load_changes_a_hidden_review_without_counting_or_showing_it(app, client, load, book):
+    first, second = book(), book()
+    load(f"{HEAD}{first},2,Ana,Good.,r1\n{first},4,Ben,Fine.,r2\n")
+    client.patch("/reviews/1", json={"hidden": True})
+    etag = client.get(f"/books/{first}").headers["ETag"]
+    assert load(f"{HEAD}{first},5,Ana,Better.,r1\n").stdout.startswith("loaded 0, updated 1")
+    assert client.get(f"/books/{first}").headers["ETag"] == etag
+    load(f"{HEAD}{second},5,Ana,Better.,r1\n")  # of the other book
+    assert sums(app) == {first: (1, 4), second: (0, 0)}
+    shown = client.patch("/reviews/1", json={"hidden": False})
+    assert (shown.json["book_id"], shown.headers["ETag"]) == (second, '"5"')
+    assert sums(app) == {first: (1, 4), second: (1, 5)}
 
 
 def test_a_changed_review_changes_the_average(app, client, load, book):
