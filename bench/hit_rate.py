@@ -22,7 +22,7 @@ from bench.table import in_ms, print_table
 from inventory import views
 from inventory.models import Product
 from stack.servers import Postgres, Redis
-from stress.broken import replace
+from stress.attributes import replace
 from stress.data import WORDS, create_unpooled_engine, migrate
 from stress.http_client import HttpConnection, get, post
 from stress.service import LiveService

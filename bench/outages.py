@@ -13,7 +13,7 @@ from bench.table import print_table
 from stack.servers import Postgres, Redis
 from stress.consistency.checker import Result, check
 from stress.consistency.clients import Clients
-from stress.consistency.expected import read_state
+from stress.consistency.history import History
 from stress.data import create_unpooled_engine, fill
 from stress.faults import fill_memory, freeze, freeze_repeatedly, restart, restart_empty
 from stress.http_client import Response
@@ -100,6 +100,8 @@ def run(quick: bool) -> None:
 
 def _inject(fault: RedisFault, port: int, url: str, redis: Redis, *, quick: bool) -> FaultRun:
     pause = QUICK_PAUSE if quick else PAUSE
+    history = History(create_unpooled_engine(url))
+    history.begin()
     with Clients(port, SEED) as clients:
         time.sleep(pause)
         fault.before(redis)
@@ -114,8 +116,8 @@ def _inject(fault: RedisFault, port: int, url: str, redis: Redis, *, quick: bool
         clients.writing_allowed.set()
         clients.end_writing()
         time.sleep(1.0)
-    state = read_state(create_unpooled_engine(url), clients.resources)
-    return FaultRun(fault, check(clients.records, (), state), began, repaired)
+    result = check(clients.records, (), history.read(), is_older=history.is_older)
+    return FaultRun(fault, result, began, repaired)
 
 
 def _print(runs: Sequence[FaultRun], without_redis: Sequence[Response]) -> None:

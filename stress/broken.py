@@ -19,6 +19,8 @@ from app.live.hub import RingBuffer
 from app.redis import client
 from app.services import current_services
 from app.unit_of_work import PendingWrite
+from stress.attributes import replace
+from stress.broken_rules import BROKEN_RULES
 
 QUERY_SECONDS = 0.05
 """How long a query or a commit takes here, so that others fall into it."""
@@ -31,14 +33,8 @@ def application(module: str, broken: str | None) -> str:
 
 def load(module: str, broken: str) -> Any:
     """Break the service, then return ``app`` of ``module``."""
-    {**BROKEN_CACHE, **BROKEN_SUBSCRIPTIONS}[broken]()
+    {**BROKEN_CACHE, **BROKEN_RULES, **BROKEN_SUBSCRIPTIONS}[broken]()
     return import_module(module).app
-
-
-def replace(owner: Any, name: str, value: object) -> None:
-    """Replace an attribute of a module or class; raise AttributeError if it does not exist."""
-    getattr(owner, name)
-    setattr(owner, name, value)
 
 
 def _do_nothing(*_: Any) -> None:

@@ -15,7 +15,7 @@ import orjson
 
 from app.cache.response_cache import ResponseCache
 from bookreview import services
-from stress.broken import replace
+from stress.attributes import replace
 from stress.service import ROOT, environment
 
 

@@ -6,6 +6,7 @@ import sys
 import click
 
 from stress.broken import BROKEN_CACHE
+from stress.broken_rules import BROKEN_RULES
 from stress.consistency.run import DATABASES, SERVERS, check_consistency
 
 
@@ -23,7 +24,11 @@ from stress.consistency.run import DATABASES, SERVERS, check_consistency
     help="PostgreSQL with Redis, or SQLite without.",
 )
 @click.option("--workers", default=2, show_default=True, help="Workers of the service.")
-@click.option("--broken", type=click.Choice(list(BROKEN_CACHE)), help="Break the cache on purpose.")
+@click.option(
+    "--broken",
+    type=click.Choice([*BROKEN_CACHE, *BROKEN_RULES]),
+    help="Break the service on purpose.",
+)
 @click.option("--only", multiple=True, metavar="FAULT", help="Inject this fault, not all.")
 @click.option("--pause", type=float, help="Seconds between two faults of Redis.")
 @click.option("--watch", is_flag=True, help="Print what clients see in each second.")

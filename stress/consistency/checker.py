@@ -1,30 +1,36 @@
-"""Compare all recorded responses with each other and with the database."""
+"""Compare all recorded responses with each other and with every change in the database."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-
-import orjson
+from itertools import chain
+from math import inf
 
 from app.cache.lease import LEASE_SECONDS
-from stress.consistency.expected import ExpectedState, inconsistencies, lost_writes, version_of
+from stress.consistency.effects import Effects
 from stress.consistency.faults import PARTIAL_OUTAGES, WORKERS_END
-from stress.consistency.records import Read, Records, Resource, Timestamp, Write
+from stress.consistency.history import Change
+from stress.consistency.invariants import violations
+from stress.consistency.records import EXPECTED_STATUSES, Read, Records
+from stress.consistency.timelines import Fact, Timelines
 from stress.faults import Fault
-from stress.staleness import AcknowledgedWrites
+from stress.http_client import Response
 from stress.stats import format_counts
 
-EXPECTED_STATUSES = {200, 201, 304, 409, 412}
 AFTER_WORKERS_END = 10.0
 """Seconds after a fault of workers in which their connections may break."""
+IsOlder = Callable[[str, int], bool]
 
 
 @dataclass(frozen=True)
 class StaleRead:
-    """A read that missed a write, acknowledged ``seconds`` before the read began."""
+    """A response that shows a row as it was ``seconds`` before its request was sent, or never."""
 
-    read: Read
+    kind: str
+    response: Response
+    fact: Fact
     seconds: float
+    """Infinite if the row has never been so until the response ended."""
     allowed: bool
     """In a partial outage, and no later than the lease lasts."""
 
@@ -38,8 +44,6 @@ class Result:
     stale: Sequence[StaleRead]
     lost: Sequence[str]
     inconsistent: Sequence[str]
-    unchecked: int
-    """Products in lists with a timestamp whose version no other response shows."""
 
     @property
     def failures(self) -> list[int]:
@@ -78,67 +82,62 @@ class Result:
         return "\n".join(_lines(self))
 
 
-def check(records: Records, faults: Sequence[Fault], state: ExpectedState) -> Result:
-    """Check every read against every write, and the writes against the database."""
-    acknowledged = _acknowledged(records.writes, state)
-    versions = _versions(records)
-    unchecked, stale = 0, []
-    for read in records.reads:
-        known = {one: versions[one] for one in read.timestamps if one in versions}
-        unchecked += len(read.timestamps) - len(known)
-        shown = {("product", product): version for (product, _), version in known.items()}
-        since = acknowledged.first_missing(read.began, {**shown, **read.shown})
-        if since is not None:
-            seconds = read.began - since
-            allowed = seconds <= LEASE_SECONDS and _in_partial_outage(since, read.began, faults)
-            stale.append(StaleRead(read, seconds, allowed))
-    lost = list(lost_writes(state, records.writes))
-    inconsistent = list(inconsistencies(state, records.writes))
-    return Result(records, faults, stale, lost, inconsistent, unchecked)
+def check(
+    records: Records,
+    faults: Sequence[Fault],
+    changes: Sequence[Change],
+    *,
+    is_older: IsOlder = lambda *_: False,
+    undelivered: int = 0,
+) -> Result:
+    """Check every response against all changes, and the changes against the writes.
+
+    Rows that are older than the changes are not checked. ``undelivered`` is the number of
+    invalidations in the outbox.
+    """
+    effects = Effects(changes, records.writes)
+    stale = list(stale_reads(records, faults, Timelines(changes, effects.acknowledged), is_older))
+    inconsistent = [*effects.inconsistent, *violations(changes)]
+    if undelivered:
+        inconsistent.append(f"{undelivered} invalidations are left in the outbox")
+    return Result(records, faults, stale, effects.lost, inconsistent)
 
 
-def _acknowledged(writes: Sequence[Write], state: ExpectedState) -> AcknowledgedWrites:
-    """Return the value that each acknowledged write gave to its resources."""
-    adjustments = {row.reason: row.id for rows in state.ledgers.values() for row in rows}
-    ranks = {
-        row.id: rank
-        for rows in state.reviews.values()
-        for rank, row in enumerate(rows, start=1)
-    }  # fmt: skip
-    done = [(one.response.ended, one) for one in writes if one.response and one.acknowledged]
-    acknowledged = AcknowledgedWrites()
-    for ended, write in sorted(done, key=lambda pair: pair[0]):
-        for resource, value in _written_values(write, adjustments, ranks):
-            acknowledged.add(resource, ended, value)
-    return acknowledged
+def stale_reads(
+    records: Records, faults: Sequence[Fault], timelines: Timelines, is_older: IsOlder
+) -> Iterator[StaleRead]:
+    """Yield for each response that is wrong the fact that was so the longest time ago."""
+    reads = ((one.kind, one.response, inf, _facts(one, timelines)) for one in records.reads)
+    writes = (
+        (one.kind, one.response, one.response.began, one.facts)
+        for one in records.writes
+        if one.response
+    )
+    for kind, response, decided, facts in chain(reads, writes):
+        known = (fact for fact in facts if not is_older(fact.table, fact.row))
+        late = max(
+            ((_seconds_late(fact, response, decided, timelines), fact) for fact in known),
+            key=lambda pair: pair[0],
+            default=None,
+        )
+        if late is not None and late[0] > 0:
+            seconds, since = late[0], response.began - late[0]
+            in_outage = _in_partial_outage(since, response.began, faults)
+            allowed = seconds <= LEASE_SECONDS and in_outage
+            yield StaleRead(kind, response, late[1], seconds, allowed)
 
 
-def _written_values(
-    write: Write, adjustments: Mapping[str, int], ranks: Mapping[int, int]
-) -> Iterator[tuple[Resource, int]]:
-    if write.kind == "review" and write.response is not None:
-        review = orjson.loads(write.response.body)["id"]
-        yield ("reviews", write.id), review
-        yield ("book", write.id), ranks.get(review, 0)
-        return
-    yield ("product", write.id), version_of(write)
-    if write.token in adjustments:
-        yield ("ledger", write.id), adjustments[write.token]
+def _facts(read: Read, timelines: Timelines) -> Iterator[Fact]:
+    yield from read.facts
+    if read.listing is not None:
+        yield from read.listing.absences(timelines, read.began)
 
 
-def _versions(records: Records) -> dict[Timestamp, int]:
-    """Return the versions of timestamps, from the responses that show both."""
-    versions = {
-        timestamp: read.shown["product", timestamp[0]]
-        for read in records.reads
-        if read.kind == "product"
-        for timestamp in read.timestamps
-    }
-    for write in records.writes:
-        if write.acknowledged and write.response is not None and write.kind != "review":
-            timestamp = write.id, orjson.loads(write.response.body)["updated_at"]
-            versions[timestamp] = version_of(write)
-    return versions
+def _seconds_late(fact: Fact, response: Response, decided: float, timelines: Timelines) -> float:
+    timeline = timelines.of.get((fact.table, fact.row))
+    if timeline is None:
+        return 0.0 if fact.condition({}, -inf, inf) else inf
+    return timeline.seconds_late(fact.condition, response.began, response.ended, decided)
 
 
 def _in_partial_outage(since: float, until: float, faults: Sequence[Fault]) -> bool:
@@ -158,10 +157,11 @@ def _lines(result: Result) -> Iterator[str]:
     reads = len(records.reads)
     parts = f"{hits / max(1, reads):.0%} hits, {memory / max(1, reads):.0%} from memory"
     yield f"reads {reads} ({parts}): {format_counts(kinds)}"
-    done = sum(write.acknowledged for write in records.writes)
+    done = Counter(write.kind for write in records.writes if write.acknowledged)
     unknown = sum(write.response is None for write in records.writes)
-    rejected = len(records.writes) - done - unknown
-    yield f"writes: {done} acknowledged, {rejected} rejected, {unknown} unknown"
+    rejected = len(records.writes) - done.total() - unknown
+    counts = f"{done.total()} acknowledged, {rejected} rejected, {unknown} unknown"
+    yield f"writes: {counts}: {format_counts(done)}"
     faults = Counter(fault.name for fault in result.faults)
     yield f"faults {len(result.faults)}: {format_counts(faults)}"
     breaks = f"{len(records.broken)}, {result.unexplained_breaks} while no worker ended"
@@ -175,16 +175,16 @@ def _lines(result: Result) -> Iterator[str]:
     yield f"lost writes {len(result.lost)}; inconsistencies: {rows} in rows, {reads} in responses"
     errors = sum(status >= 500 for status in result.failures)
     yield f"5xx responses {errors}, other unexpected responses {len(result.failures) - errors}"
-    yield f"products in lists that could not be checked: {result.unchecked}"
     yield from (f"error: {error}" for error in _errors(result))
     yield "passed" if result.passed else "FAILED"
 
 
 def _errors(result: Result) -> Iterator[str]:
     for stale in result.forbidden[:10]:
-        response = stale.read.response
+        response = stale.response
         names = [f.name for f in result.faults if f.began - 1 <= response.began <= f.ended + 1]
-        what = f"{stale.read.kind} ({response.cache})"
-        yield f"{what} is stale by {stale.seconds:.3f} s; faults at this time: {names}"
+        what = f"{stale.kind} ({response.status} {response.cache}), {stale.fact[:2]},"
+        late = f"stale by {stale.seconds:.3f} s" if stale.seconds < inf else "as it never was"
+        yield f"{what} {late}; faults at this time: {names}"
     yield from (*result.lost[:10], *result.inconsistent[:10])
     yield from (f"status {status}" for status in sorted(set(result.failures)))

@@ -1,26 +1,26 @@
 """What clients record of their requests, in the process that checks them."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from stress.consistency.history import Values
+from stress.consistency.lists import Listing
+from stress.consistency.timelines import Fact
 from stress.http_client import Response
 
-Resource = tuple[str, int]
-"""A kind and an id. The value of a ``product`` is its version, of ``ledger`` and ``reviews`` the id
-of the newest row, of a ``book`` the number of its reviews. All these values only grow."""
-Timestamp = tuple[int, str]
-"""A product and its ``updated_at``: lists of products do not show the version."""
+SUCCESS = frozenset({200, 201, 204})
+EXPECTED_STATUSES = SUCCESS | {304, 404, 409, 412}
+"""A response with one of them shows a state that has to be checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The response to a read, and what it showed."""
+    """The response to a read, and what it shows."""
 
     response: Response
     kind: str
-    shown: Mapping[Resource, int]
-    timestamps: tuple[Timestamp, ...] = ()
+    facts: Sequence[Fact] = ()
+    listing: Listing | None = None
     consistent: bool = True
     """Whether the parts of the response agree."""
 
@@ -31,20 +31,33 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Effect:
+    """A row as a write leaves it."""
+
+    table: str
+    values: Values
+    """Some of its columns. No other write gives its row the same, or else ``row`` is known and they
+    contain its version. Empty if the row is deleted."""
+    row: int | None = None
+    required: bool = True
+    """Whether a write that succeeds has it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """One write; its outcome is unknown if the connection broke and ``response`` is None."""
 
     kind: str
-    id: int
-    token: str
-    """A text or a price that no other write has."""
     response: Response | None
-    body: Mapping[str, Any]
+    effects: Sequence[Effect]
+    """What is in the database if the write succeeded, and only then."""
+    facts: Sequence[Fact] = ()
+    """What the response shows, such as why the write was rejected."""
 
     @property
     def acknowledged(self) -> bool:
         """Return whether the service responded that the write succeeded."""
-        return self.response is not None and self.response.status in {200, 201}
+        return self.response is not None and self.response.status in SUCCESS
 
 
 @dataclass

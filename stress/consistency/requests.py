@@ -1,132 +1,168 @@
-"""The read requests of clients, and what their responses show."""
+"""What every request of a client is: its message, and how its response is read."""
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import orjson
 
-from stress.consistency.records import Read, Resource, Timestamp
+from stress.consistency.history import Values
+from stress.consistency.lists import ListQuery, Page, read_page
+from stress.consistency.records import EXPECTED_STATUSES, Effect, Read, Write
+from stress.consistency.timelines import Condition, Fact
 from stress.http_client import Response, get
 
-ReadRequest = tuple[bytes, Callable[[Response], Read]]
-"""A request, and a function that reads its response."""
+CONTINUE = 0.7
+"""The part of pages after which the next one is requested."""
+USUAL, RENEW = 6, 0.02
+"""Clients request so many variants of a list again and again, and this part is a new one."""
+
+
+@dataclass
+class Resources:
+    """What all clients share, and no one else writes to."""
+
+    word: str
+    """Part of the names of the products, and the author of the books."""
+    moderator: str | None = None
+    """An API key that may see hidden reviews."""
+    products: list[int] = field(default_factory=list)
+    books: list[int] = field(default_factory=list)
+    removable_books: list[int] = field(default_factory=list)
+    reviews: list[int] = field(default_factory=list)
+    """The newest ones; some are deleted by now."""
+    holds: list[int] = field(default_factory=list)
+    """The newest ones."""
+    usual: dict[str, list[Values]] = field(default_factory=dict)
+    """The parameters of lists that are requested, by the kind of list."""
+
+
+class ReadRequest(NamedTuple):
+    """A read request, and a function that reads its response."""
+
+    message: bytes
+    read: Callable[[Response], Read]
+
+
+Outcome = tuple[Sequence[Effect], Sequence[Fact]]
+"""The effects of a write as its response shows them, and all that the response shows."""
+
+
+class WriteRequest(NamedTuple):
+    """A write request with the effects that it may have, and a function that reads its response."""
+
+    kind: str
+    message: bytes
+    effects: Sequence[Effect]
+    read: Callable[[Response], Outcome]
+
+    def write(self, response: Response | None) -> Write:
+        """Return the record of this write."""
+        if response is None or response.status not in EXPECTED_STATUSES:
+            return Write(self.kind, response, self.effects)
+        effects, facts = self.read(response)
+        return Write(self.kind, response, effects, facts)
+
+
+Choices = Mapping[Callable[[], Any], float]
+"""Methods that return a request, with their weights."""
+
+
+class Requests:
+    """Chooses requests for one kind of resource."""
+
+    def __init__(self, resources: Resources, rng: random.Random) -> None:
+        self.resources, self.rng = resources, rng
+        self.next_pages: list[ReadRequest] = []
+
+    def reads(self) -> Choices:
+        """Return the methods that return read requests; one may return None for now."""
+        return {}
+
+    def writes(self) -> Choices:
+        """Return the methods that return write requests; one may return None for now."""
+        return {}
+
+    def usual(self, kind: str, choose_parameters: Callable[[], Values]) -> Values:
+        """Return the parameters of a list that is often requested, so that it is in the cache."""
+        variants = self.resources.usual.setdefault(kind, [])
+        if len(variants) < USUAL:
+            variants.append(choose_parameters())
+        elif self.rng.random() < RENEW:
+            variants[self.rng.randrange(USUAL)] = choose_parameters()
+        return self.rng.choice(variants)
+
+    def list_request(
+        self,
+        kind: str,
+        path: str,
+        parameters: Values,
+        query: ListQuery,
+        *,
+        show: Callable[[Values], Condition],
+        also: Callable[[Page], Sequence[Fact]] = lambda _: (),
+    ) -> ReadRequest:
+        """Return the request for the first page of a list, and often request the pages after it.
+
+        ``also`` returns what a page shows besides its rows.
+        """
+        url = f"{path}?{urlencode(parameters)}"
+        return ReadRequest(get(url), _PageReader(self, kind, url, query, show, also).read)
 
 
 @dataclass(frozen=True)
-class Resources:
-    """The products and books that all clients share and no one else writes to."""
+class _PageReader:
+    """Reads a page, and requests the next one."""
 
-    products: Sequence[int]
-    books: Sequence[int]
-    word: str
-    """Part of the names of the products, and the author of the books."""
+    requests: Requests
+    kind: str
+    url: str
+    query: ListQuery
+    show: Callable[[Values], Condition]
+    also: Callable[[Page], Sequence[Fact]]
+    after: Any = None
 
+    def read(self, response: Response) -> Read:
+        if response.status != 200:
+            return Read(response, self.kind)
+        page = read_page(response, self.query, self.show, self.after)
+        if page.next_cursor and page.items and self.requests.rng.random() < CONTINUE:
+            self._continue(page)
+        listing = page.listing if page.items or not page.next_cursor else None
+        facts = (*page.facts, *self.also(page))
+        return Read(response, self.kind, facts, listing, page.consistent)
 
-class ReadRequests:
-    """Choose read requests at random."""
-
-    def __init__(self, resources: Resources, rng: random.Random) -> None:
-        self._resources = resources
-        self._rng = rng
-        self._etags: dict[int, str] = {}
-        self._choices = (
-            self._product, self._product, self._products, self._search, self._ledger,
-            self._book, self._books, self._reviews,
-        )  # fmt: skip
-
-    def next(self) -> ReadRequest:
-        """Return the next request."""
-        return self._rng.choice(self._choices)()
-
-    def _product(self) -> ReadRequest:
-        product = self._rng.choice(self._resources.products)
-        etag = self._etags.get(product)
-        headers = {"If_None_Match": etag} if etag and self._rng.random() < 0.3 else {}
-
-        def read(response: Response) -> Read:
-            if response.status not in {200, 304}:
-                return Read(response, "product", {})
-            self._etags[product] = response.etag
-            version = int(response.etag.strip('"'))
-            timestamps: tuple[Timestamp, ...] = ()
-            if response.status == 200:
-                timestamps = ((product, orjson.loads(response.body)["updated_at"]),)
-            return Read(response, "product", {("product", product): version}, timestamps)
-
-        return get(f"/products/{product}", **headers), read
-
-    def _products(self) -> ReadRequest:
-        sort = self._rng.choice(["id", "name", "-price"])
-        if self._rng.random() < 0.5:  # most changes of stock leave a page of one row valid
-            return get(f"/products?limit=1&sort={sort}"), self._list_reader("page", whole=False)
-        return get(f"/products?limit=100&sort={sort}"), self._list_reader("products")
-
-    def _search(self) -> ReadRequest:
-        path = f"/products/search?name={self._resources.word}"
-        return get(path), self._list_reader("search")
-
-    def _list_reader(self, kind: str, *, whole: bool = True) -> Callable[[Response], Read]:
-        def read(response: Response) -> Read:
-            # The database may contain the products of an earlier run.
-            items = [one for one in _items(response) if one["id"] in self._resources.products]
-            timestamps = tuple((item["id"], item["updated_at"]) for item in items)
-            complete = len(items) == len(self._resources.products)
-            consistent = complete or not whole or response.status != 200
-            return Read(response, kind, {}, timestamps, consistent)
-
-        return read
-
-    def _ledger(self) -> ReadRequest:
-        product = self._rng.choice(self._resources.products)
-        limit = self._rng.choice([2, 50])
-
-        def read(response: Response) -> Read:
-            rows = _items(response)
-            shown = {("ledger", product): rows[0]["id"]} if rows else {}
-            return Read(response, "ledger", shown, consistent=is_continuous(rows))
-
-        return get(f"/products/{product}/stock-adjustments?limit={limit}"), read
-
-    def _book(self) -> ReadRequest:
-        book = self._rng.choice(self._resources.books)
-
-        def read(response: Response) -> Read:
-            items = [orjson.loads(response.body)] if response.status == 200 else []
-            return Read(response, "book", _review_counts(items))
-
-        return get(f"/books/{book}"), read
-
-    def _books(self) -> ReadRequest:
-        request = get(f"/books?author={self._resources.word}")
-        return request, lambda response: Read(response, "books", _review_counts(_items(response)))
-
-    def _reviews(self) -> ReadRequest:
-        book = self._rng.choice(self._resources.books)
-
-        def read(response: Response) -> Read:
-            rows = _items(response)
-            shown: dict[Resource, int] = {("reviews", book): rows[0]["id"]} if rows else {}
-            if response.status == 200:
-                shown["book", book] = orjson.loads(response.body)["total"]
-            return Read(response, "reviews", shown)
-
-        return get(f"/books/{book}/reviews?limit=3&include_total=true"), read
+    def _continue(self, page: Page) -> None:
+        reader = replace(self, after=self.query.key(page.items[-1]))
+        message = get(f"{self.url}&cursor={page.next_cursor}")
+        self.requests.next_pages.append(ReadRequest(message, reader.read))
 
 
-def is_continuous(newest_first: Sequence[Any]) -> bool:
-    """Return whether each row of a ledger follows from the previous one."""
-    return all(
-        row["stock_level"] == previous["stock_level"] + row["delta"]
-        for row, previous in pairwise(newest_first)
-    )
+def choose(rng: random.Random, choices: Choices) -> Any:
+    """Return the result of a method chosen by its weight."""
+    (method,) = rng.choices([*choices], [*choices.values()])
+    return method()
 
 
-def _items(response: Response) -> list[Any]:
-    return list(orjson.loads(response.body)["items"]) if response.status == 200 else []
+def version_of(etag: str) -> int:
+    """Return the version that an ETag contains."""
+    return int(etag.strip('"').partition("-")[0])
 
 
-def _review_counts(books: Sequence[Any]) -> dict[Resource, int]:
-    return {("book", book["id"]): book["review_count"] for book in books}
+def shown_by(response: Response) -> Values:
+    """Return what the response to a read or to a write shows of one row, with its version."""
+    shown = body_of(response) if response.body else {}
+    return {**shown, "version": version_of(response.etag)} if response.etag else shown
+
+
+def new_token() -> str:
+    """Return a text that nothing else contains."""
+    return secrets.token_hex(8)
+
+
+def body_of(response: Response) -> Any:
+    """Return the parsed body of a response."""
+    return orjson.loads(response.body)

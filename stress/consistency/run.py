@@ -8,16 +8,18 @@ from contextlib import ExitStack
 from functools import partial
 
 import orjson
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, insert, select
 
+from app.auth.api_keys import ApiKey, new_token
+from app.cache.outbox import Outbox
 from bookreview.models import Review
 from stack.servers import Redis
 from stress.broken import application
 from stress.consistency.checker import Result, check
 from stress.consistency.clients import Clients
-from stress.consistency.expected import read_state
 from stress.consistency.faults import WRITER_KILLED, ConsistencyFaults
-from stress.consistency.records import Write
+from stress.consistency.history import History
+from stress.consistency.records import Effect, Write
 from stress.consistency.watch import Watch
 from stress.data import create_unpooled_engine, new_database
 from stress.http_client import Response
@@ -64,9 +66,13 @@ def check_consistency(
             settings["REDIS_URL"] = redis.url
         kills = redis is not None and faults and (not only or WRITER_KILLED in only)
         writer = stack.enter_context(KilledWriter(**settings)) if kills else None
+        engine = create_unpooled_engine(url)
+        history = History(engine)
+        history.begin()
+        moderator = _create_moderator(engine)
         service = SERVERS[server](application(server, broken), workers, **settings)
         stack.enter_context(service)
-        clients, engine = Clients(service.port, seed), create_unpooled_engine(url)
+        clients = Clients(service.port, seed, moderator=moderator)
         injector = ConsistencyFaults(
             redis,
             service,
@@ -80,7 +86,7 @@ def check_consistency(
         with ExitStack() as load:
             load.enter_context(clients)
             if watch:
-                load.enter_context(Watch(clients, engine))
+                load.enter_context(Watch(clients, history))
             if faults:
                 with injector:
                     time.sleep(seconds)
@@ -89,7 +95,13 @@ def check_consistency(
                 time.sleep(seconds)
             clients.end_writing()
             time.sleep(READ_SECONDS)
-        result = check(clients.records, injector.injected, read_state(engine, clients.resources))
+        result = check(
+            clients.records,
+            injector.injected,
+            history.read(),
+            is_older=history.is_older,
+            undelivered=_undelivered(engine),
+        )
     print(result, flush=True)
     return result
 
@@ -105,4 +117,22 @@ def _kill_writer(
     with engine.connect() as connection:
         review = connection.scalar(select(Review.id).where(Review.text == text))
     response = Response(began, committed, 201, "", "", orjson.dumps({"id": review}))
-    clients.records.writes.append(Write("review", book, text, response, {"text": text}))
+    effect = Effect("review", {"text": text, "book_id": book}, review)
+    clients.records.writes.append(Write("review", response, [effect]))
+
+
+def _create_moderator(engine: Engine) -> str:
+    """Add an API key that may see hidden reviews, and return it."""
+    token, public, digest = new_token()
+    key = {"name": "moderator", "public": public, "digest": digest, "scopes": ["reviews:moderate"]}
+    with engine.begin() as connection:
+        connection.execute(insert(ApiKey), key)
+    return token
+
+
+def _undelivered(engine: Engine) -> int:
+    """Return how many invalidations are in the outbox. On SQLite it is the log of all changes."""
+    if engine.dialect.name == "sqlite":
+        return 0
+    with engine.connect() as connection:
+        return connection.scalar(select(func.count()).select_from(Outbox)) or 0

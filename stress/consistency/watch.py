@@ -2,12 +2,12 @@
 
 import time
 
-from sqlalchemy import Engine
-
-from stress.consistency.checker import EXPECTED_STATUSES, check
+from stress.consistency.checker import stale_reads
 from stress.consistency.clients import Clients
-from stress.consistency.expected import read_state
-from stress.consistency.records import Records
+from stress.consistency.effects import Effects
+from stress.consistency.history import History
+from stress.consistency.records import EXPECTED_STATUSES, Records
+from stress.consistency.timelines import Timelines
 from stress.threads import WorkerThreads
 
 HEADS = ("second", "reads", "hits", "memory", "writes", "errors", "broken", "stale")
@@ -22,8 +22,8 @@ class Watch(WorkerThreads):
     at that moment may be missed here: the final check is the complete one.
     """
 
-    def __init__(self, clients: Clients, engine: Engine) -> None:
-        self._clients, self._engine = clients, engine
+    def __init__(self, clients: Clients, history: History) -> None:
+        self._clients, self._history = clients, history
         self._reads = self._writes = self._broken = 0
         super().__init__(self._print_lines)
 
@@ -50,8 +50,9 @@ class Watch(WorkerThreads):
         self._reads += len(reads)
         self._writes += len(new_writes)
         self._broken += broken
-        state = read_state(self._engine, self._clients.resources)
-        stale = check(Records(reads, writes, []), (), state).stale
+        changes = self._history.read()
+        timelines = Timelines(changes, Effects(changes, writes).acknowledged)
+        stale = list(stale_reads(Records(reads), (), timelines, self._history.is_older))
         responses = [read.response for read in reads]
         hits = sum(response.is_hit for response in responses) / max(1, len(reads))
         memory = sum(response.is_memory_hit for response in responses) / max(1, len(reads))

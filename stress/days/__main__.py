@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from stress.broken import replace
+from stress.attributes import replace
 from stress.days.broken import BROKEN
 from stress.days.run import run_for
 

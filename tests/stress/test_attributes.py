@@ -1,10 +1,10 @@
-"""How the service is broken on purpose."""
+"""How attributes are replaced in a process under test."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from stress.broken import replace
+from stress.attributes import replace
 
 
 def test_an_attribute_is_replaced():

@@ -3,6 +3,7 @@
 import pytest
 
 from stress.broken import BROKEN_CACHE
+from stress.broken_rules import BROKEN_RULES
 from stress.consistency.faults import WRITER_KILLED
 from stress.consistency.run import check_consistency
 from stress.consistency.watch import HEADS
@@ -19,6 +20,18 @@ REVEALING_RUNS = {
     "memory": {"seconds": 2, "faults": False},
     "removed": {"seconds": 2, "faults": False, "database": "sqlite"},
 }
+LISTS = {"books", "products", "search", "reviews", "ledger"}
+FINDINGS = {
+    "hidden": {"book", "books"},
+    "moderator": {"review"},
+    "ratings": {"books"},
+    "hold": {"product", "products", "search", "ledger"},
+    "archived": {"products", "search"},
+    "renamed": {"products", "search"},
+    "expiry": {"product", "products", "search"},
+    "cursor": LISTS - {"ledger"},
+}
+"""The kinds of reads of which at least one is wrong."""
 DURATIONS = (15, 30, 60)
 """Seconds. On a busy machine little happens in the first run; no run may find a fault."""
 
@@ -98,3 +111,19 @@ def test_the_checker_finds_the_stale_reads_of_a_broken_cache(broken, request, ca
         return seen and kinds >= {"product", "products", "ledger"}
 
     assert any(is_found(longer) for longer in (1, 3, 9))
+
+
+@pytest.mark.parametrize("broken", BROKEN_RULES)
+def test_the_checker_finds_each_broken_rule(broken, postgres_copy, capsys):
+    def is_found(seconds: int) -> bool:
+        options = {"seed": 1, "workers": 1, "faults": False, "url": postgres_copy}
+        result = check_consistency(seconds=seconds, broken=broken, **options)
+        assert not result.failures
+        if broken == "uncounted":
+            return any("units are held of" in line for line in result.inconsistent)
+        kinds = {stale.kind for stale in result.forbidden}
+        assert not result.inconsistent
+        assert kinds <= FINDINGS[broken]
+        return bool(kinds)
+
+    assert any(is_found(seconds) for seconds in (8, 25, 75))
