@@ -222,6 +222,8 @@ def never_reuse_ids_in_sqlite() -> None:
     for table in ("book", "review"):
         query = sa.text("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = :name")
         sql = connection.execute(query, {"name": table}).scalar_one()
+        if "AUTOINCREMENT" in sql:  # a downgrade keeps it
+            return
         key = f"CONSTRAINT pk_{table} PRIMARY KEY"
         sql = re.sub(rf"{key} \(id\),\s*", "", sql)
         sql = sql.replace("id INTEGER NOT NULL", f"id INTEGER NOT NULL {key} AUTOINCREMENT", 1)
@@ -241,6 +243,7 @@ COLUMN_NAMES = sa.text("SELECT name FROM pragma_table_info(:name)")
 
 def upgrade_sqlite() -> None:
     never_reuse_ids_in_sqlite()
+    op.drop_index(f"{OLD_INDEX[0]}_rowid", if_exists=True)
     for table, columns in COLUMNS.items():
         for name, kind, default in columns:
             column = sa.Column(name, kind, nullable=False, server_default=default)
