@@ -6,7 +6,7 @@ from importlib import import_module
 import click
 
 # Each is a module of this package with a function `run(quick: bool)`, which prints its figures.
-SECTIONS = ("http", "outages", "writer-crash", "live", "ads", "hit-rate", "memory")
+SECTIONS = ("http", "outages", "writer-crash", "live", "ads", "hit-rate", "memory", "export")
 
 
 @click.command()
