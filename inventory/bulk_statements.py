@@ -33,6 +33,8 @@ SKU_LOCK = 1_651_862_387
 """The advisory lock of PostgreSQL for those who write several SKUs; any number of our own."""
 PASSING = "\x01"
 """The beginning of a passing SKU: no other SKU contains it."""
+ROWS_MAX = 1_000
+"""How many rows one UPDATE writes: each statement has to end within the statement timeout."""
 PRODUCT: Any = Product.__table__
 Change = tuple[ProductState, ProductState]
 """A product before and after it has changed."""
@@ -50,7 +52,7 @@ def lock_skus(*, creates: bool, renames: bool) -> None:
 
 
 def update_products(changes: Iterable[Change]) -> None:
-    """Write changed products: one statement for each set of columns that differ.
+    """Write changed products: a statement for each set of columns that differ, and ROWS_MAX rows.
 
     The indexes of other columns need no change then. Raise IntegrityError if an SKU is taken.
     """
@@ -66,9 +68,10 @@ def update_products(changes: Iterable[Change]) -> None:
         passing = literal(PASSING) + cast(PRODUCT.c.id, Text)
         db.session.execute(update(PRODUCT).where(PRODUCT.c.id.in_(ids)).values(sku=passing))
     for names, states in groups.items():
-        rows = [_row(state, names) for state in states]
-        values = {"rows": encode(rows).decode(), "updated_at": states[0].updated_at}
-        db.session.execute(_update_statement(dialect_name(), names), values)
+        for start in range(0, len(states), ROWS_MAX):
+            rows = [_row(state, names) for state in states[start : start + ROWS_MAX]]
+            values = {"rows": encode(rows).decode(), "updated_at": states[0].updated_at}
+            db.session.execute(_update_statement(dialect_name(), names), values)
 
 
 def _row(state: ProductState, names: Sequence[str]) -> dict[str, Any]:
