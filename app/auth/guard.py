@@ -30,7 +30,7 @@ class ClientContext:
     rate_limit_headers: Headers = ()
 
     def count_more_writes(self, writes: int) -> None:
-        """Count the request as so many more writes; raise TooManyRequests or ContentTooLarge."""
+        """Count the request as so many more writes; raise TooManyRequests."""
         self.policy.count_more_writes(self.client, writes, self.store_headers)
 
     def store_headers(self, headers: Headers) -> None:

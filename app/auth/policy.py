@@ -15,7 +15,7 @@ from app.auth.api_keys import ActiveKey, ApiKeyCache
 from app.auth.demand import Demand
 from app.auth.refusals import Refusals
 from app.db.errors import unavailable
-from app.errors import ContentTooLarge, Forbidden, Unauthorized
+from app.errors import Forbidden, Unauthorized
 from app.ratelimit.limiter import Admission, Headers, Limiter, RateLimits
 
 OnHeaders = Callable[[Headers], Any]
@@ -101,14 +101,13 @@ class AccessPolicy:
         self._count(client, self._writes, on_headers)
 
     def count_more_writes(self, client: Client, writes: int, on_headers: OnHeaders) -> None:
-        """Count a write, which was counted once, as so many more.
+        """Count a write, which was counted once, as so many more; raise TooManyRequests.
 
-        Raise TooManyRequests, or ContentTooLarge if it costs more than the whole quota.
+        What costs more than the whole quota takes all of it.
         """
         limiter = self._writes.limiter
-        if limiter is not None and writes >= limiter.quota and not self._refusals.trial:
-            detail = f"This request counts as {writes + 1} writes; the quota is {limiter.quota}."
-            raise ContentTooLarge(f"{detail} Divide it into several requests.")
+        if limiter is not None:
+            writes = min(writes, limiter.quota - 1)
         if writes:
             admission = limiter.admit_at_once(client.name, writes) if limiter else UNLIMITED
             on_headers(admission.headers)
