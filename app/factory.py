@@ -9,13 +9,13 @@ from app import figures, health
 from app.api import contract, openapi
 from app.api.fields import IdConverter
 from app.auth.api_keys import ALL_SCOPES, ApiKeyCache
-from app.auth.commands import keys
-from app.auth.limits_command import limits
 from app.auth.policy import AccessPolicy
 from app.cache.local_cache import make_local_cache
 from app.cache.outbox import OutboxPurger
 from app.cache.read_through import make_cache
-from app.commands import SampleFile, prepare_command, report_unavailable_database
+from app.commands.keys import keys
+from app.commands.limits import limits
+from app.commands.prepare import SampleFile, prepare_command, report_unavailable_database
 from app.config import INSTANCE, Settings
 from app.db.engine import configure_engine, engine_options
 from app.db.migrations import known_migrations

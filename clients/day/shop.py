@@ -4,6 +4,9 @@
 if the service does not do what the document says.
 """
 
+import csv
+import io
+from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -189,10 +192,18 @@ def sell(shop: Shop) -> None:
 def export(shop: Shop, folder: Path) -> dict[str, bytes]:
     """Export everything as CSV into ``folder``; return the files."""
     files = {}
-    for name, (operation, csv) in EXPORTS.items():
-        files[name] = shop.send(operation, OK, format_=csv).content
+    for name, (operation, format_) in EXPORTS.items():
+        files[name] = shop.send(operation, OK, format_=format_).content
         (folder / f"{name}.csv").write_bytes(files[name])
     return files
+
+
+def levels(ledger: bytes) -> Counter[str]:
+    """Return what the stock adjustments of each product add up to, if it is not 0."""
+    found: Counter[str] = Counter()
+    for row in csv.DictReader(io.StringIO(ledger.decode())):
+        found[row["product_id"]] += int(row["delta"])
+    return +found
 
 
 def compare(shop: Shop, copy: Shop, exported: dict[str, bytes], folder: Path) -> None:
@@ -200,6 +211,8 @@ def compare(shop: Shop, copy: Shop, exported: dict[str, bytes], folder: Path) ->
     copied = export(copy, folder)
     for name in ("books", "reviews", "products"):
         check(exported[name] == copied[name], f"{name} differ: {folder}")
+    ledgers = [levels(files["stock-adjustments"]) for files in (exported, copied)]
+    check(ledgers[0] == ledgers[1], ledgers)
     figures = [one.read(get_figures).to_dict() for one in (shop, copy)]
     check(figures[0] == figures[1], figures)
 

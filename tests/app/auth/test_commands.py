@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.auth import commands
+from app.commands import keys as commands
 from tests.app.auth.keys import make_key, run_keys
 
 

@@ -92,7 +92,7 @@ def suggest(app, monkeypatch):
 
     def run(*pages, options=()):
         waiting = iter(pages)
-        monkeypatch.setattr("app.auth.limits_command._read", lambda *_: next(waiting))
+        monkeypatch.setattr("app.commands.limits._read", lambda *_: next(waiting))
         urls = ["http://127.0.0.1:1/metrics"] * len(pages)
         return app.test_cli_runner().invoke(args=["limits", "suggest", *urls, *options])
 

@@ -15,7 +15,7 @@ from app.db.errors import describe, is_unavailable
 from app.extensions import db
 from app.services import current_services
 
-SAMPLE = Path(__file__).resolve().parent.parent / "sample"
+SAMPLE = Path(__file__).resolve().parents[2] / "sample"
 
 
 class SampleFile(NamedTuple):

@@ -1,0 +1,1 @@
+"""Commands of the service as a whole: prepare it, manage its keys, choose its limits."""
