@@ -109,8 +109,8 @@ IF_MATCH = {
     "name": "If-Match",
     "required": False,
     "schema": {**TEXT, "examples": ['"3"'], "pattern": rf"^(\*|{TAG}(, *{TAG})*)$"},
-    "description": "The ETag of the product, with its quotes. If the product has another version "
-    "by now, the response is 412 and nothing changes.",
+    "description": "The ETag of the resource, with its quotes. If that has another version by now, "
+    "the response is 412 and nothing changes.",
 }
 BEARER = {
     "type": "http",
