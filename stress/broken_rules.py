@@ -12,7 +12,7 @@ from app.api import pagination
 from app.unit_of_work import commit
 from bookreview import services as books
 from bookreview.cache_tags import BOOKS, book_tag
-from inventory import cache_tags, holds, queries
+from inventory import bulk, cache_tags, holds, queries
 from inventory import services as products
 from stress.attributes import replace
 
@@ -70,6 +70,8 @@ BROKEN_RULES: Mapping[str, Callable[[], None]] = {
     "ratings": _keep_lists_by_rating,
     # Holds do not invalidate their product.
     "hold": lambda: _drop_tags(holds, lambda tag: tag.startswith("product:")),
+    # A bulk request invalidates lists only, not its products.
+    "bulk": lambda: _drop_tags(bulk, lambda tag: tag.startswith("product:")),
     # Archiving a product does not invalidate the lists.
     "archived": lambda: _drop_tags(products, lambda tag: tag == cache_tags.MEMBERS),
     # A new name does not invalidate the lists that are sorted or filtered by names.

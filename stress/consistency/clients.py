@@ -6,6 +6,7 @@ import time
 from functools import partial
 
 from stress.consistency.books import Books
+from stress.consistency.bulk import Bulk
 from stress.consistency.holds import Holds
 from stress.consistency.products import Products
 from stress.consistency.records import Records
@@ -17,7 +18,7 @@ from stress.threads import WorkerThreads
 
 REQUESTS_PER_CONNECTION = 40
 READ_PAUSE, WRITE_PAUSE, LONG_PAUSE = 0.006, 0.08, 0.6
-KINDS = (Products, Stock, Holds, Books, Reviews)
+KINDS = (Products, Stock, Holds, Bulk, Books, Reviews)
 PRODUCTS, BOOKS = 5, 6
 
 

@@ -11,6 +11,8 @@ from stress.http_client import Response
 SUCCESS = frozenset({200, 201, 204})
 EXPECTED_STATUSES = SUCCESS | {304, 404, 409, 412}
 """A response with one of them shows a state that has to be checked."""
+DRY_RUN = "bulk, dry run"
+"""The kind of a write that is rejected, though its status is 200."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class Write:
     @property
     def acknowledged(self) -> bool:
         """Return whether the service responded that the write succeeded."""
-        return self.response is not None and self.response.status in SUCCESS
+        is_success = self.response is not None and self.response.status in SUCCESS
+        return is_success and self.kind != DRY_RUN
 
 
 @dataclass

@@ -26,6 +26,7 @@ FINDINGS = {
     "moderator": {"review"},
     "ratings": {"books"},
     "hold": {"product", "products", "search", "ledger"},
+    "bulk": {"product", "products", "search", "ledger"},
     "archived": {"products", "search"},
     "renamed": {"products", "search"},
     "expiry": {"product", "products", "search"},
