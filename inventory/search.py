@@ -14,7 +14,14 @@ from app.db.statements import LIKE_ESCAPE, escape_like
 from app.errors import Unprocessable
 from app.text import fold
 from inventory.models import Product
-from inventory.queries import ALL_PRODUCTS, IS_LISTED, ORDERS, aging, product_columns
+from inventory.queries import (
+    ALL_PRODUCTS,
+    IS_LISTED,
+    ORDERS,
+    aging,
+    by_listed,
+    product_columns,
+)
 
 TRIGRAM = re.compile(r"[^\W_]{3}")
 """The shortest text that a trigram index can find: three consecutive letters or digits."""
@@ -56,7 +63,8 @@ def products(
         raise Unprocessable({"include_total": [detail]}, "query")
     # In the order of prices, the index seeks to the bounds.
     indexed = bounds if sort.endswith("price") else frozenset[str]()
-    scanned, row_filter = scan_products(indexed), match_all(frozenset(values) - indexed)
+    scanned = by_listed(scan_products(indexed), sort)
+    row_filter = match_all(frozenset(values) - indexed)
     values["archived"] = archived
     found = paginate_scanning(
         scanned, row_filter, values, ORDERS[sort], page, columns=product_columns
@@ -65,7 +73,7 @@ def products(
 
 
 def _page(values: dict[str, Any], archived: bool, sort: str, page: PageRequest) -> Page:
-    statement = select_products(frozenset(values))
+    statement = by_listed(select_products(frozenset(values)), sort)
     return aging(paginate(statement, {**values, "archived": archived}, ORDERS[sort], page))
 
 
