@@ -16,8 +16,10 @@ SET maintenance_work_mem = '512MB';
 CREATE INDEX ix_product_name_part ON product
 USING gin (folded gin_trgm_ops) WITH (fastupdate = off);
 COMMIT;
-INSERT INTO book (title, author, folded, review_count, rating_sum, created_at)
-VALUES ('A popular book', 'Nobody', E'a popular book\nnobody', 300000, 900000, now());
+INSERT INTO book (title, author, folded, title_key, author_key, version, review_count, rating_sum,
+  stars_1, stars_2, stars_3, stars_4, stars_5, created_at)
+VALUES ('A popular book', 'Nobody', E'a popular book\nnobody', 'a popular book', 'nobody', 1, 300000,
+  900000, 60000, 60000, 60000, 60000, 60000, now());
 INSERT INTO review (book_id, rating, reviewer, text, created_at)
 SELECT max(book.id), 1 + n % 5, 'Reader ' || n, 'Review number ' || n || '.',
   timestamp '2020-01-01' + n * interval '1 minute'

@@ -132,3 +132,20 @@ def test_connections_stay_open_while_the_database_or_redis_is_unavailable(
     add("after")
     assert client.texts(1) == events.texts(1) == ["after"]
     assert "Traceback" not in server.log.read_text()
+
+
+def test_a_resumed_subscription_gets_every_event_also_of_hidden_and_deleted_reviews(
+    live, websocket, book, review
+):
+    one = book(live)
+    client = websocket(live).init().subscribe(book=one)
+    made = [review(live, one, text) for text in ("first", "second", "third", "fourth")]
+    cursor = client.event()["cursor"]
+    assert client.texts(3) == ["second", "third", "fourth"]
+    assert live.request("PATCH", f"/reviews/{made[1]}", b'{"hidden": true}')[0] == 200
+    assert live.request("PATCH", f"/reviews/{made[2]}", b'{"text": "New."}')[0] == 200
+    assert live.request("DELETE", f"/reviews/{made[3]}")[0] == 204
+    resumed = websocket(live).init().subscribe(book=one, after=cursor)
+    review(live, one, "fifth")
+    assert resumed.texts(4) == ["second", "third", "fourth", "fifth"]
+    assert client.texts(1) == ["fifth"]
