@@ -7,13 +7,16 @@ answered from its memory are kept, so that the same bytes need not be parsed aga
 import asyncio
 import time
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import Any
+
+from gunicorn.asgi.parser import CallbackRequest
 
 from app.http.response import BufferedResponse
 from app.server.asgi_connection import CONNECTION, HttpConnection
 from app.server.open_connections import OpenConnections
 
 PRIVATE_NAMES = (
+    f"{CONNECTION}._arm_keepalive_timer",
     f"{CONNECTION}._awaiting_request",
     f"{CONNECTION}._build_http_scope",
     f"{CONNECTION}._callback_parser",
@@ -44,29 +47,25 @@ MAX_ARRIVED_BYTES = 65_536
 """What may arrive before a response is sent; more waits in the kernel."""
 MIN_KEEPALIVE_SECONDS = 0.1
 HTTP_1_1 = (1, 1)
-
-
-class KnownHead(NamedTuple):
-    """A head as gunicorn and as the application read it."""
-
-    request: Any
-    head: Any
+KNOWN_REQUEST = CallbackRequest()
+"""What gunicorn asks of a request before it responds: the same for all known heads."""
+KNOWN_REQUEST.version = HTTP_1_1
 
 
 class KnownHeads:
-    """The heads that were used last, by the address of their client and their bytes."""
+    """What the application read in the heads that came last, by client address and bytes."""
 
     def __init__(self) -> None:
-        self._heads: OrderedDict[tuple[str, bytes], KnownHead] = OrderedDict()
+        self._heads: OrderedDict[tuple[Any, bytes], Any] = OrderedDict()
 
-    def get(self, client: str, data: bytes) -> KnownHead | None:
-        known = self._heads.get((client, data))
-        if known is not None:
+    def get(self, client: Any, data: bytes) -> Any | None:
+        head = self._heads.get((client, data))
+        if head is not None:
             self._heads.move_to_end((client, data))
-        return known
+        return head
 
-    def put(self, client: str, data: bytes, known: KnownHead) -> None:
-        self._heads[client, data] = known
+    def put(self, client: Any, data: bytes, head: Any) -> None:
+        self._heads[client, data] = head
         if len(self._heads) > MAX_HEADS:
             self._heads.popitem(last=False)
 
@@ -79,7 +78,7 @@ class MemoryConnection(HttpConnection):
     def __init__(self, worker: Any, connections: OpenConnections, heads: KnownHeads) -> None:
         super().__init__(worker, connections)
         self._heads = heads
-        self._client = ""
+        self._client: Any = None
         self._only_chunk: bytes | None = None
         """What came first of the next request, unless it is too long to be kept."""
         self._answering: asyncio.Task[None] | None = None
@@ -92,7 +91,7 @@ class MemoryConnection(HttpConnection):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
-        self._client = peer[0] if isinstance(peer, tuple) else ""
+        self._client = peer[0] if isinstance(peer, tuple) else peer
 
     def data_received(self, data: bytes) -> None:
         if self._discards:
@@ -104,9 +103,9 @@ class MemoryConnection(HttpConnection):
                 self._pause_reading()
             return
         starts_here = self._is_between_requests()
-        known = self._heads.get(self._client, data) if starts_here else None
-        if known is not None and not self._will_close(known.request, False):
-            self._answering = self.worker.loop.create_task(self._answer(known, data))
+        head = self._heads.get(self._client, data) if starts_here else None
+        if head is not None and not self._will_close(KNOWN_REQUEST, False):
+            self._answering = self.worker.loop.create_task(self._answer(head, data))
             return
         self._only_chunk = data if starts_here and len(data) <= MAX_HEAD_BYTES else None
         super().data_received(data)
@@ -125,9 +124,9 @@ class MemoryConnection(HttpConnection):
             and not self._flow_control.write_paused
         )
 
-    async def _answer(self, known: KnownHead, data: bytes) -> None:
+    async def _answer(self, head: Any, data: bytes) -> None:
         """Respond to a known head, or else hand its bytes to gunicorn."""
-        response = await self.app.respond_from_memory(known.head)
+        response = await self.app.respond_from_memory(head)
         self._answering, arrived = None, self._arrived
         if arrived:
             self._arrived = b""
@@ -141,8 +140,10 @@ class MemoryConnection(HttpConnection):
             return
         self.req_count += 1
         self.worker.nr += 1
+        self._write(KNOWN_REQUEST, response)
         self.idle_since = time.monotonic()
-        self._write(known.request, response)
+        if self._keepalive_handle is None:  # gunicorn has not handled a request before
+            self._arm_keepalive_timer()
         if arrived:
             self.data_received(arrived)
 
@@ -171,7 +172,7 @@ class MemoryConnection(HttpConnection):
             if response is not None:
                 stays_open = await self._send_response(request, response)
                 if chunk is not None and stays_open and request.version == HTTP_1_1:
-                    self._heads.put(self._client, chunk, KnownHead(request, head))
+                    self._heads.put(self._client, chunk, head)
                 return stays_open
             self._not_in_memory = request
         keeps_alive: bool = await super()._serve_http_request(request, sockname, peername)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.server.memory_connection import MAX_HEADS, KnownHead, KnownHeads
+from app.server.memory_connection import MAX_HEADS, KnownHeads
 from stack.servers import Redis
 from tests.app.server.attackers import connect, rest
 from tests.waiting import PATIENCE
@@ -153,6 +153,19 @@ def test_the_keepalive_timer_counts_from_the_last_known_head(serve_live, migrate
         assert rest(client.socket) == b""  # the server closes it
 
 
+def test_a_connection_that_sent_only_a_known_head_is_closed_after_the_keepalive_time(
+    serve_live, migrated_sqlite
+):
+    options = {"WEB_CONCURRENCY": "1", "GUNICORN_CMD_ARGS": "--keep-alive 1"}
+    server = serve_live(DATABASE_URL=f"sqlite:///{migrated_sqlite}", **options)
+    with Client(server) as client:
+        client.warm()
+    with Client(server) as client:
+        time.sleep(0.2)  # until the connection waits for its first request
+        assert client.get(LIST)[1]["cache-status"] == HIT
+        assert rest(client.socket) == b""  # the server closes it
+
+
 def test_a_known_head_counts_for_max_requests(serve_live, migrated_sqlite):
     options = {"WEB_CONCURRENCY": "1", "GUNICORN_CMD_ARGS": "--max-requests 20"}
     with Client(serve_live(DATABASE_URL=f"sqlite:///{migrated_sqlite}", **options)) as client:
@@ -176,9 +189,9 @@ def test_a_head_about_the_connection_itself_is_never_known(live, line):
 def test_the_heads_that_were_used_last_are_kept():
     heads = KnownHeads()
     for number in range(MAX_HEADS):
-        heads.put("::1", str(number).encode(), KnownHead(None, number))
-    assert heads.get("::1", b"0").head == 0
-    heads.put("::1", b"another", KnownHead(None, 0))
+        heads.put("::1", str(number).encode(), number)
+    assert heads.get("::1", b"0") == 0
+    heads.put("::1", b"another", MAX_HEADS)
     assert heads.get("::1", b"1") is None
-    assert heads.get("::1", b"0").head == 0
+    assert heads.get("::1", b"0") == 0
     assert heads.get("::2", b"0") is None
