@@ -28,6 +28,7 @@ LISTS = {
     "empty range": "/products/search?min_price=900.00",
 }
 PRICES = {"by price", "in range", "named, in range", "range, total", "empty range"}
+NAMES = {"by name", "named", "two letters", "named, in range", "empty"}
 OF_FIRST = {"first", "first, total", "named", "two letters", "in range"}
 OF_SECOND = {"named", "named, in range"}
 ALL = set(LISTS)
@@ -68,6 +69,11 @@ def adjust(client, product_id):
     assert client.post(path, json={"delta": 1}).status_code == 201
 
 
+def hold(client, product_id):
+    body = {"quantity": 2, "expires_in": 900}
+    assert client.post(f"/products/{product_id}/holds", json=body).status_code == 201
+
+
 def change(client, product_id, **fields):
     assert client.patch(f"/products/{product_id}", json=fields).status_code == 200
 
@@ -95,6 +101,10 @@ WRITES = {
         lambda client, ids: change(client, ids[1], price="1.00", stock_level=0),
         OF_SECOND | PRICES,
     ),
+    "name": (lambda client, ids: change(client, ids[0], name="Lamp, green"), OF_FIRST | NAMES),
+    "sku": (lambda client, ids: change(client, ids[1], sku="other"), OF_SECOND),
+    "archived": (lambda client, ids: change(client, ids[2], archived=True), ALL),
+    "hold": (lambda client, ids: hold(client, ids[0]), OF_FIRST),
     "the same price": (lambda client, ids: change(client, ids[0], price="10.00"), set()),
     "new product": (
         lambda client, ids: client.post(
@@ -130,7 +140,9 @@ def test_without_redis_the_memory_of_a_process_depends_on_the_same_tags(
     uncached = make_app(sqlite_database, cache_memory_mib=0).test_client()
     fields = [("Lamp, red", "10.00"), ("Lamp, blue", "20.00"), ("Chair", "30.00")]
     ids = [
-        writer.post("/products", json={"sku": title, "name": title, "price": price}).json["id"]
+        writer.post(
+            "/products", json={"sku": title, "name": title, "price": price, "stock_level": 5}
+        ).json["id"]
         for title, price in fields
     ]
     write, changed = WRITES[name]

@@ -114,7 +114,7 @@ def test_a_row_equal_to_the_stored_product_changes_nothing(client, load):
 @pytest.mark.parametrize(
     ("content", "change"),
     [
-        ("sku,stock_level\nl1,7\n", {"stock_level": 7}),
+        ("sku,stock_level\nl1,7\n", {"stock_level": 7, "available": 7}),
         ("sku,price\nl1,7\n", {"price": "7.00"}),
         ("sku,name\nl1,Moon\n", {"name": "Moon"}),
         (HEAD + "l1,,,\n", {}),
@@ -219,3 +219,15 @@ def test_the_whole_sample_is_loaded(app, tmp_path, wrong_sums):
     result = app.test_cli_runner().invoke(args=options)
     assert result.stdout == "loaded 30, updated 0, unchanged 0, rejected 0\n"
     assert wrong_sums() == []
+
+
+def test_a_load_leaves_what_is_held_and_the_stock_of_archived_products(client, load, path, product):
+    held, archived = product(sku="l1", stock_level=10), product(sku="l2", stock_level=10)
+    client.post(f"/products/{held}/holds", json={"quantity": 7, "expires_in": 900})
+    client.patch(f"/products/{archived}", json={"archived": True})
+    result = load(HEAD + "l1,Lamp,19.99,6\nl2,Lamp,19.99,11\n")
+    assert result.stdout == "loaded 0, updated 0, unchanged 0, rejected 2\n"
+    assert ["held" in reasons(path)[0], "archived" in reasons(path)[1]] == [True, True]
+    result = load(HEAD + "l1,Lamp,19.99,7\nl2,Lamp,18.99,10\n")
+    assert result.stdout == "loaded 0, updated 2, unchanged 0, rejected 0\n"
+    assert client.get(f"/products/{held}").json["available"] == 0
