@@ -19,10 +19,15 @@ A list is a page of `items` with `next_cursor`, which is null on the last page. 
 with the same filters and the same order, to get the next page; the header `Link` contains the same
 URL. `limit` is 1 to 100. `include_total=true` adds `total`.
 
+### Exports
+All books, reviews, products and stock adjustments, each in one response: a line for each object, as
+NDJSON or CSV, from one state of the database. The response is chunked, and whole only with its last
+chunk. At most two exports run in a process; a 503 says when to try again.
+
 ### ETags and conditional requests
-Every GET has an `ETag`. Send it as `If-None-Match` to get a 304 without a body while nothing has
-changed. The ETag of a product is its version: send it as `If-Match` with a change of the product or
-of its stock, and the response is 412 if somebody else was faster. No precondition is ignored: one
+Every GET but an export has an `ETag`. Send it as `If-None-Match` to get a 304 without a body while
+nothing has changed. The ETag of a book, a review or a product is its version: send it as `If-Match`
+with a change, and the response is 412 if somebody else was faster. No precondition is ignored: one
 that a write cannot evaluate is a 412, too.
 
 ### Idempotency-Key
