@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from io import BytesIO
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope
@@ -83,7 +84,7 @@ class RequestBodies:
             yield receive_again
 
     def _limit(self, scope: Scope) -> int:
-        return self._limits.get(scope.get("path", ""), self._max_bytes)
+        return self._limits.get(path_of(scope), self._max_bytes)
 
     async def _read(self, receive: Receive, chunks: bytearray, limit: int) -> Body:
         deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_SECONDS
@@ -105,6 +106,12 @@ class RequestBodies:
         if len(chunks) > limit:
             raise _too_large(limit)
         return bool(message.get("more_body", False))
+
+
+def path_of(scope: Scope) -> str:
+    """Return the path, also of an absolute URL, as clients send it to a proxy (RFC 9112, 3.2.2)."""
+    path: str = scope.get("path", "")
+    return path if path.startswith("/") else urlsplit(path).path
 
 
 def _too_large(limit: int) -> ContentTooLarge:

@@ -8,7 +8,7 @@ one step, or a stream.
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
-from urllib.parse import quote_from_bytes, urlsplit
+from urllib.parse import quote_from_bytes
 
 from a2wsgi.wsgi import build_environ
 from flask import Flask
@@ -18,7 +18,7 @@ from app.config import THREADS
 from app.http.response import BodyStream, BufferedResponse, Headers
 from app.http.route_options import body_limits
 from app.live.memory_hits import MemoryHits, RequestHead
-from app.live.request_bodies import Body, FailedBody, RequestBodies
+from app.live.request_bodies import Body, FailedBody, RequestBodies, path_of
 from app.live.response_streams import ResponseStreams, close_unsent
 from app.server.memory_connection import NOT_IN_MEMORY, READS
 
@@ -94,7 +94,7 @@ class WsgiBridge:
 
     async def _call_flask(self, scope: Scope, body: Body) -> BufferedResponse:
         query = quote_from_bytes(scope["query_string"], safe=ASCII).encode()
-        wsgi_scope: Any = {**scope, "path": _path(scope), "query_string": query}
+        wsgi_scope: Any = {**scope, "path": path_of(scope), "query_string": query}
         environ: Any = build_environ(wsgi_scope, cast(Any, body))
         # The server marks the end of a chunked body: without this werkzeug would not read it.
         environ["wsgi.input_terminated"] = True
@@ -122,9 +122,3 @@ class WsgiBridge:
 def encode_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Return headers as ASGI sends them."""
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-
-
-def _path(scope: Scope) -> str:
-    """Return the path, also of an absolute URL, as clients send it to a proxy (RFC 9112, 3.2.2)."""
-    path: str = scope["path"]
-    return path if path.startswith("/") else urlsplit(path).path
