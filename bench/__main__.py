@@ -6,7 +6,17 @@ from importlib import import_module
 import click
 
 # Each is a module of this package with a function `run(quick: bool)`, which prints its figures.
-SECTIONS = ("http", "outages", "writer-crash", "live", "ads", "hit-rate", "memory", "export")
+SECTIONS = (
+    "http",
+    "outages",
+    "writer-crash",
+    "live",
+    "ads",
+    "hit-rate",
+    "memory",
+    "export",
+    "bulk",
+)
 
 
 @click.command()
