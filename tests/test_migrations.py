@@ -267,6 +267,19 @@ RECOUNTED = """
 """
 
 
+@pytest.mark.parametrize("migrating", ["postgresql"], indirect=True)
+def test_the_columns_of_a_run_that_was_broken_off_among_the_indexes_are_kept(migrating):
+    upgrade(revision="0012")
+    with db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE product ADD archived boolean NOT NULL DEFAULT false"))
+        connection.execute(text("CREATE INDEX ix_product_listed ON product (archived)"))
+    upgrade()
+    assert_no_difference()
+    downgrade(revision="0012")
+    upgrade()
+    assert_no_difference()
+
+
 def test_the_stars_of_books_from_before_are_counted_and_their_keys_are_made(migrating):
     """The counts of the second book are wrong, which only an operator can have caused."""
     upgrade(revision="0010")
