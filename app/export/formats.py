@@ -1,7 +1,7 @@
 """The formats of an export: NDJSON for programs, CSV for spreadsheets and `flask ... load`."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import NoneType
 from typing import Any, NamedTuple
@@ -64,8 +64,7 @@ CELLS: dict[type, Callable[[Any], str]] = {
     int: str,
     float: repr,
     Decimal: str,
-    # Both databases return times in UTC, which end with +00:00.
-    datetime: lambda time: f"{time.isoformat()[:-6]}Z",
+    datetime: lambda time: f"{time.astimezone(UTC).isoformat().removesuffix('+00:00')}Z",
     str: _text_cell,
 }
 NDJSON = Format("ndjson", "application/x-ndjson", _make_ndjson)
