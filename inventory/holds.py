@@ -63,8 +63,7 @@ def commit_hold(hold_id: int) -> Any:
     """
     with _locked_hold(hold_id) as (product, hold):
         if hold.state == COMMITTED:
-            db.session.rollback()
-            return hold
+            return hold  # without a rollback, which would undo the claim of an Idempotency-Key
         if hold.state == RELEASED:
             raise Conflict(f"Hold {hold_id} was released.")
         if hold.expires_at <= product.at:

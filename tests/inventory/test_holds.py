@@ -191,9 +191,10 @@ def test_a_repeated_idempotency_key_holds_and_commits_once(client, product):
     ]
     assert made[0] == made[1]
     assert shown(client, lamp) == (10, 8, '"1-8"')
-    path, headers = f"/holds/{made[0]['id']}/commit", {"Idempotency-Key": "b"}
-    committed = [client.post(path, headers=headers) for _ in range(2)]
-    assert committed[0].json == committed[1].json
+    path = f"/holds/{made[0]['id']}/commit"
+    committed = [client.post(path, headers={"Idempotency-Key": key}) for key in "bbc"]
+    assert [response.status_code for response in committed] == [200] * 3
+    assert committed[0].json == committed[1].json == committed[2].json
     assert shown(client, lamp) == (8, 8, '"2"')
 
 
