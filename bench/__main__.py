@@ -14,6 +14,7 @@ SECTIONS = (
     "ads",
     "hit-rate",
     "memory",
+    "sorting",
     "export",
     "bulk",
 )

@@ -126,3 +126,31 @@ def test_an_invalid_argument_of_a_list_is_named(shared_client, name, value):
 def test_null_for_first_is_the_default(client, book):
     book()
     assert len(data(client, "{ books(first: null) { nodes { id } } }")["books"]["nodes"]) == 1
+
+
+def test_books_are_sorted_and_filtered_by_ratings_and_years_as_in_rest(client, book, review):
+    for title, year, rating in (("Emma", 1815, 5), ("Dune", 1965, 4), ("Iliad", None, None)):
+        book_id = book(title=title, published_year=year)
+        if rating:
+            review(book_id, rating=rating)
+    query = """query ($sort: String, $least: Float, $from: Int, $to: Int, $after: String) {
+        books(sort: $sort, minRating: $least, yearFrom: $from, yearTo: $to, first: 1, after: $after)
+            { nodes { title } totalCount pageInfo { endCursor hasNextPage } } }"""
+    for arguments, titles in [
+        ({"sort": "-average_rating"}, ["Emma", "Dune", "Iliad"]),
+        ({"sort": "-published_year"}, ["Dune", "Emma", "Iliad"]),
+        ({"sort": "title", "least": 4.0}, ["Dune", "Emma"]),
+        ({"sort": "-title", "from": 1800, "to": 1900}, ["Emma"]),
+        ({"least": 4.25, "sort": None}, ["Emma"]),
+    ]:
+        found, after = [], None
+        while True:
+            page = data(client, query, after=after, **arguments)["books"]
+            assert page["totalCount"] == len(titles)
+            found += [node["title"] for node in page["nodes"]]
+            after = page["pageInfo"]["endCursor"]
+            if not page["pageInfo"]["hasNextPage"]:
+                break
+        assert found == titles, arguments
+    for wrong in ({"sort": "isbn"}, {"least": 0.5}, {"least": 4.123}, {"from": 5_000}):
+        assert code(client, query, **wrong) == "BAD_USER_INPUT"
