@@ -164,7 +164,10 @@ class Book:
             published_year=row.published_year,
             review_count=row.review_count,
             average_rating=row.average_rating,
-            stars=[StarCount(rating=int(key), count=n) for key, n in row.stars.items()],
+            stars=[
+                StarCount(rating=int(rating), count=count)
+                for rating, count in orjson.loads(orjson.dumps(row.stars)).items()
+            ],
             created_at=to_datetime(row.created_at),
             version=row.version,
             batch=batch,

@@ -1,6 +1,8 @@
 """Send GraphQL requests to a test client."""
 
-BOOK = "id title author isbn publishedYear reviewCount averageRating createdAt"
+BOOK = (
+    "id title author isbn publishedYear reviewCount averageRating createdAt stars { rating count }"
+)
 REVIEW = "id bookId rating reviewer text createdAt"
 PAGE = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
 ADD = (
@@ -37,4 +39,7 @@ def as_rest(thing):
     names = {"publishedYear": "published_year", "reviewCount": "review_count"}
     names |= {"averageRating": "average_rating", "createdAt": "created_at", "bookId": "book_id"}
     ids = {"id", "bookId"}
-    return {names.get(k, k): int(v) if k in ids else v for k, v in thing.items()}
+    shown = {names.get(k, k): int(v) if k in ids else v for k, v in thing.items()}
+    if "stars" in shown:
+        shown["stars"] = {str(found["rating"]): found["count"] for found in shown["stars"]}
+    return shown
