@@ -46,6 +46,7 @@ MAX_HEAD_BYTES = 1_024
 MAX_ARRIVED_BYTES = 65_536
 """What may arrive before a response is sent; more waits in the kernel."""
 MIN_KEEPALIVE_SECONDS = 0.1
+"""The time until the timer looks again at a connection that waits for Redis."""
 HTTP_1_1 = (1, 1)
 KNOWN_REQUEST = CallbackRequest()
 """What gunicorn asks of a request before it responds: the same for all known heads."""
@@ -79,8 +80,9 @@ class MemoryConnection(HttpConnection):
         super().__init__(worker, connections)
         self._heads = heads
         self._client: Any = None
+        """The address of the peer, without its port; whatever a Unix socket has instead."""
         self._only_chunk: bytes | None = None
-        """What came first of the next request, unless it is too long to be kept."""
+        """The chunk that began the next request, if no other followed and it is short enough."""
         self._answering: asyncio.Task[None] | None = None
         """Responds to a known head."""
         self._arrived = b""
