@@ -28,7 +28,8 @@ def parse_text(cell: str) -> str:
     """
     text = cell.strip(_PADDING)
     if formula := _TEXT_FORMULA.fullmatch(text):
-        return formula[1].replace('""', '"')
+        stated = formula[1].replace('""', '"').strip()
+        return stated if stated.strip(_PADDING) else ""
     if _ERROR.fullmatch(text):
         raise ValueError(f"{text[:20]} is an error of the spreadsheet, not a value.")
     return text[1:] if _ESCAPED_FORMULA.fullmatch(text) else text
