@@ -30,6 +30,7 @@ def test_a_new_book_is_returned_with_all_fields_and_its_location(client):
         "isbn": None,
         "published_year": 1815,
         "review_count": 0,
+        "stars": {"1": 0, "2": 0, "3": 0, "4": 0, "5": 0},
         "average_rating": None,
         "created_at": "",
     }
