@@ -92,7 +92,7 @@ def test_an_update_changes_differing_fields_the_version_and_the_ledger(client, l
     after = client.get("/products/1")
     assert result.stdout == "loaded 0, updated 1, unchanged 0, rejected 0\n"
     assert after.json["updated_at"] > before.json["updated_at"]
-    changed = {"name": "LAMP à huile", "price": "20.00", "stock_level": 3}
+    changed = {"name": "LAMP à huile", "price": "20.00", "stock_level": 3, "available": 3}
     assert after.json == {**before.json, **changed, "updated_at": after.json["updated_at"]}
     assert (before.headers["ETag"], after.headers["ETag"]) == ('"1"', '"2"')
     assert ledger(client, 1) == [(-2, 3, "load"), (5, 5, "first stock")]
