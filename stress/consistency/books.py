@@ -113,7 +113,7 @@ class Books(Requests):
     def _read_change(self, effect: Effect, etag: str | None, response: Response) -> Outcome:
         book = effect.row or 0
         if response.status == 412 and etag is not None:
-            changed = where(lambda values: values["version"] != version_of(etag))
+            changed = where(lambda values: values and values["version"] != version_of(etag))
             return [effect], [Fact("book", book, changed)]
         if response.status != 200:
             return [effect], []

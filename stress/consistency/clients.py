@@ -44,11 +44,11 @@ class Clients(WorkerThreads):
         self.writing_allowed.set()
         self._writing_ended = threading.Event()
         self._port = port
-        self._create_resources(random.Random(f"{seed} resources"))
         tasks = [self._read] * readers + [self._write] * writers
         super().__init__(
             *(partial(task, random.Random(f"{seed} {number}")) for number, task in enumerate(tasks))
         )
+        self._create_resources(random.Random(f"{seed} resources"))
 
     def __exit__(self, *error: object) -> None:
         self.end_writing()

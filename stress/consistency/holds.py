@@ -92,8 +92,9 @@ def shows_hold(hold: Values) -> Condition:
 
 
 def _has_expired(values: Values, until: float) -> bool:
-    expires = monotonic_time(values["expires_at"]) - CLOCK_ERROR
-    return values["state"] == "held" and expires <= until
+    if values.get("state") != "held":
+        return False
+    return monotonic_time(values["expires_at"]) - CLOCK_ERROR <= until
 
 
 def _read(hold: int, response: Response) -> Read:
@@ -116,11 +117,12 @@ def _read_commit(effect: Effect, response: Response) -> Outcome:
 
 
 def _is_over(values: Values, _: float, until: float) -> float | None:
-    return until if values["state"] == "released" or _has_expired(values, until) else None
+    is_over = values.get("state") == "released" or _has_expired(values, until)
+    return until if is_over else None
 
 
 def _read_release(effect: Effect, response: Response) -> Outcome:
     if response.status == 409:
-        committed = where(lambda values: values["state"] == "committed")
+        committed = where(lambda values: values.get("state") == "committed")
         return [effect], [Fact("hold", effect.row or 0, committed)]
     return [effect], [Fact("hold", effect.row or 0, _is_over)]

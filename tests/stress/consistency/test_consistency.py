@@ -107,7 +107,7 @@ def test_the_checker_finds_the_stale_reads_of_a_broken_cache(broken, request, ca
             assert not result.inconsistent
         if broken != "forget":
             return bool(result.forbidden)
-        kinds = {stale.read.kind for stale in result.forbidden}
+        kinds = {stale.kind for stale in result.forbidden}
         seen = any(second[-1] for second in watched(output))
         return seen and kinds >= {"product", "products", "ledger"}
 
