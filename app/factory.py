@@ -23,6 +23,7 @@ from app.db.snapshots import Snapshots
 from app.extensions import db, migrate
 from app.graphql import views as graphql
 from app.http import problems
+from app.http.route_options import body_limits
 from app.logging import init_logging
 from app.middleware import HttpMiddleware
 from app.ratelimit.limiter import make_rate_limits
@@ -80,6 +81,7 @@ def create_app(settings: Settings) -> Flask:
         report_unavailable_database(command)
     for command in migrate_cli.db.commands.values():
         report_unavailable_database(command)
+    app.config["BODY_LIMITS"] = body_limits(app)
     # Last, as it needs all views.
     app.wsgi_app = HttpMiddleware(app, services)  # type: ignore[method-assign]
     return app

@@ -1,7 +1,7 @@
 """The shapes of bulk requests and of their results."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
@@ -139,7 +139,9 @@ def read_operation(position: int, row: Any) -> dict[str, Any] | ApiError:
     try:
         values: dict[str, Any] = _schema_of(row).load(row)
     except ValidationError as error:
-        return Unprocessable({"operations": {position: error.normalized_messages()}}, "body")
+        return Unprocessable(
+            {"operations": {position: cast(Any, error).normalized_messages()}}, "body"
+        )
     return values
 
 

@@ -36,6 +36,7 @@ PASSING = "\x01"
 ROWS_MAX = 1_000
 """How many rows one UPDATE writes: each statement has to end within the statement timeout."""
 PRODUCT: Any = Product.__table__
+LEDGER: Any = StockAdjustment.__table__
 Change = tuple[ProductState, ProductState]
 """A product before and after it has changed."""
 
@@ -124,4 +125,4 @@ def insert_products(products: Sequence[ProductState]) -> dict[str, int]:
 def insert_adjustments(entries: Iterable[dict[str, Any]]) -> None:
     """Insert rows of the ledger."""
     if rows := list(entries):
-        db.session.execute(insert(StockAdjustment.__table__), rows)
+        db.session.execute(insert(LEDGER), rows)

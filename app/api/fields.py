@@ -102,12 +102,12 @@ class StrictBoolean(fields.Boolean):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(truthy={"true", True}, falsy={"false", False}, **kwargs)
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool | None:
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:
         # 1 and 1.0 are equal to True, and text is a flag only in a query and in a file.
         is_text = isinstance(self.root, QuerySchema) or hasattr(self, "parse_cell")
         if not isinstance(value, str if is_text else bool):
             raise self.make_error("invalid", input=value)
-        return super()._deserialize(value, attr, data, **kwargs)
+        return bool(super()._deserialize(value, attr, data, **kwargs))
 
 
 class OneOf(fields.Field[Any]):

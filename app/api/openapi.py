@@ -149,7 +149,7 @@ def build_document(app: Flask) -> dict[str, Any]:
     document = spec.to_dict()
     _add_query_examples(document["paths"])
     _add_links(document["paths"], routes)
-    for body in body_schemas({route.options.body for route in routes} - {None}):
+    for body in body_schemas({body for route in routes if (body := route.options.body)}):
         _finish_body(document["components"]["schemas"][_schema_name(body)], body)
     return document
 

@@ -16,7 +16,6 @@ from starlette.types import Receive, Scope, Send
 
 from app.config import THREADS
 from app.http.response import BodyStream, BufferedResponse, Headers
-from app.http.route_options import body_limits
 from app.live.memory_hits import MemoryHits, RequestHead
 from app.live.request_bodies import Body, FailedBody, RequestBodies, path_of
 from app.live.response_streams import ResponseStreams, close_unsent
@@ -35,7 +34,7 @@ class WsgiBridge:
     def __init__(self, app: Flask, max_body_bytes: int, hits: MemoryHits | None) -> None:
         self._app = app
         self._hits = hits
-        self.bodies = RequestBodies(max_body_bytes, body_limits(app))
+        self.bodies = RequestBodies(max_body_bytes, app.config["BODY_LIMITS"])
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="requests")
         self._streams = ResponseStreams()
         self._in_flight = 0

@@ -3,6 +3,7 @@
 import re
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -32,12 +33,10 @@ class BodyLimits:
     """How many bytes a body may have: MAX_BODY_BYTES, or what the route declares."""
 
     def __init__(self, application: Any) -> None:
-        # Imported here: the master of gunicorn, which imports this module, does not need Flask.
-        from app.http.route_options import body_limits  # noqa: PLC0415
-
         self.default = from_env().max_body_bytes
-        is_flask = hasattr(application, "url_map")
-        self._by_path = body_limits(application) if is_flask else {}
+        # As the factory has set it; the application may be any WSGI application.
+        config = getattr(application, "config", {})
+        self._by_path: Mapping[str, int] = config.get("BODY_LIMITS", {})
 
     def of(self, target: bytes) -> int:
         """Return the limit for the target in a request line: a path with a query, or a URL."""
