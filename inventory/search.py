@@ -1,13 +1,14 @@
 """The search for products by part of the name and price range; each page reads bounded rows."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, select, text
 
-from app.api.pagination import Page, PageRequest, Statement, paginate
+from app.api.pagination import Page, PageRequest, SortOrder, Statement, paginate
 from app.api.scanning import RowFilter, paginate_scanning
 from app.db.engine import dialect_name
 from app.db.statements import LIKE_ESCAPE, escape_like
@@ -35,6 +36,8 @@ FILTERS: dict[str, RowFilter] = {
     ),
 }
 """Conditions on the columns of a product, by the name of their bind parameter."""
+STARTS = {"price": "min_price", "-price": "max_price"}
+"""The filter that is the bound at which an order starts."""
 
 
 def products(
@@ -63,18 +66,25 @@ def products(
         raise Unprocessable({"include_total": [detail]}, "query")
     # In the order of prices, the index seeks to the bounds.
     indexed = bounds if sort.endswith("price") else frozenset[str]()
-    scanned = by_listed(scan_products(indexed), sort)
+    order, others = _order(sort, indexed)
+    scanned = by_listed(scan_products(others), sort)
     row_filter = match_all(frozenset(values) - indexed)
     values["archived"] = archived
-    found = paginate_scanning(
-        scanned, row_filter, values, ORDERS[sort], page, columns=product_columns
-    )
+    found = paginate_scanning(scanned, row_filter, values, order, page, columns=product_columns)
     return aging(found)
 
 
 def _page(values: dict[str, Any], archived: bool, sort: str, page: PageRequest) -> Page:
-    statement = by_listed(select_products(frozenset(values)), sort)
-    return aging(paginate(statement, {**values, "archived": archived}, ORDERS[sort], page))
+    order, others = _order(sort, frozenset(values))
+    statement = by_listed(select_products(others), sort)
+    return aging(paginate(statement, {**values, "archived": archived}, order, page))
+
+
+@cache
+def _order(sort: str, names: frozenset[str]) -> tuple[SortOrder, frozenset[str]]:
+    """Return the order, which starts at its bound, and the filters that are no such bound."""
+    start = names & {STARTS.get(sort, "")}
+    return replace(ORDERS[sort], start=tuple(_filters(start))), names - start
 
 
 @cache

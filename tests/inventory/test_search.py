@@ -193,6 +193,29 @@ def test_a_page_among_equal_names_and_prices_seeks_to_its_product_in_the_index(
     assert expected[engine.dialect.name] in plans
 
 
+@pytest.mark.parametrize("name", ["", "&name=la"])
+@pytest.mark.parametrize("query", ["sort=price&min_price=1", "sort=-price&max_price=9"])
+def test_a_page_within_price_bounds_seeks_to_its_product_and_the_total_counts_within_them(
+    app, client, product, query, name
+):
+    for price in (0, 1, 2, 3, 4, 9, 10):
+        product(name="Lamp", price=price)
+    path = f"/products/search?{query}{name}"
+    pages = [client.get(f"{path}&limit=2").json]
+    while cursor := pages[-1]["next_cursor"]:
+        pages.append(client.get(f"{path}&limit=2&cursor={cursor}").json)
+    found = [int(float(item["price"])) for page in pages for item in page["items"]]
+    descending = "sort=-price" in query
+    assert found == ([9, 4, 3, 2, 1, 0] if descending else [1, 2, 3, 4, 9, 10])
+    second = f"{path}&limit=3&cursor={pages[0]['next_cursor']}"
+    plans = plans_of(app, lambda: client.get(second))
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            assert f"(archived=? AND (price,rowid){'<' if descending else '>'}(?,?))" in plans
+    if not name:
+        assert client.get(f"{second}&include_total=true").json["total"] == len(found)
+
+
 ANALYZE = {"sqlite": "ANALYZE", "postgresql": "VACUUM ANALYZE"}
 INSERT_MANY = {
     "sqlite": """
