@@ -49,6 +49,15 @@ def is_commit_deferred() -> bool:
     return PENDING in g
 
 
+def end_unchanged() -> None:
+    """End a transaction in which nothing had to be written, and with it its locks.
+
+    Within ``deferred_commit`` do nothing: a rollback would undo the claim of an Idempotency-Key.
+    """
+    if not is_commit_deferred():
+        db.session.rollback()
+
+
 @contextmanager
 def deferred_commit() -> Iterator[Callable[[], None]]:
     """Defer every ``commit`` in this block until the yielded function is called.

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.errors import ApiError, Conflict, PreconditionFailed
 from app.extensions import db
-from app.unit_of_work import commit
+from app.unit_of_work import commit, end_unchanged
 from bookreview import queries
 from bookreview.cache_tags import BOOKS, MEMBERS, book_tag, tags_of_ratings
 from bookreview.models import RATINGS, Book, Review, derive
@@ -42,7 +42,7 @@ def update_book(book_id: int, versions: Versions, **changes: Any) -> Any:
     book = _lock_book(book_id, versions)
     values = {name: value for name, value in changes.items() if value != getattr(book, name)}
     if not values:
-        db.session.rollback()
+        end_unchanged()
         return book
     if "title" in values or "author" in values:
         values |= derive(values.get("title", book.title), values.get("author", book.author))
@@ -92,7 +92,7 @@ def update_review(review_id: int, versions: Versions, *, sees_hidden: bool, **ch
     before = {"rating": review.rating, "text": review.text, "hidden": bool(review.hidden)}
     values = {name: value for name, value in changes.items() if value != before[name]}
     if not values:
-        db.session.rollback()
+        end_unchanged()
         return review
     statement = update(Review).where(Review.id == review_id)
     statement = statement.values(**values, version=Review.version + 1)

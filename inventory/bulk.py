@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app.db.errors import is_unavailable, unavailable
 from app.errors import ApiError, Conflict, Unavailable
 from app.extensions import db
-from app.unit_of_work import commit, is_commit_deferred
+from app.unit_of_work import commit, end_unchanged, is_commit_deferred
 from inventory.bulk_batch import Batch, Outcome
 from inventory.bulk_schemas import read_operation
 from inventory.schemas import ProductSchema
@@ -100,8 +100,8 @@ def _change(operations: Sequence[Operation], *, atomic: bool, dry_run: bool) -> 
         raise Unavailable("Other requests create products with the same SKUs. Please try again.")
     if tags:
         commit(invalidate=tags)
-    elif not is_commit_deferred():
-        db.session.rollback()
+    else:
+        end_unchanged()
     return results
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 
 from app.errors import Conflict
 from app.extensions import db
-from app.unit_of_work import commit
+from app.unit_of_work import commit, end_unchanged
 from inventory import rules
 from inventory.cache_tags import tags_of_write
 from inventory.models import COMMITTED, HELD, RELEASED, Hold
@@ -63,7 +63,8 @@ def commit_hold(hold_id: int) -> Any:
     """
     with _locked_hold(hold_id) as (product, hold):
         if hold.state == COMMITTED:
-            return hold  # without a rollback, which would undo the claim of an Idempotency-Key
+            end_unchanged()
+            return hold
         if hold.state == RELEASED:
             raise Conflict(f"Hold {hold_id} was released.")
         if hold.expires_at <= product.at:
@@ -86,7 +87,7 @@ def release_hold(hold_id: int) -> None:
         if hold.state == COMMITTED:
             raise Conflict(f"Hold {hold_id} was committed: its units are sold.")
         if hold.state == RELEASED or hold.expires_at <= product.at:
-            db.session.rollback()
+            end_unchanged()
             return
         _end(hold_id, RELEASED)
         commit(invalidate=tags_of_write(product, product))

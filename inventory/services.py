@@ -22,7 +22,7 @@ from app.db.types import now
 from app.errors import ApiError
 from app.extensions import db
 from app.text import fold
-from app.unit_of_work import commit
+from app.unit_of_work import commit, end_unchanged
 from inventory import rules
 from inventory.cache_tags import MEMBERS, PRODUCTS, tags_of_write
 from inventory.models import Product, StockAdjustment
@@ -72,7 +72,7 @@ def update_product(product_id: int, versions: Collection[str] | None, **changes:
     with locked(product_id, versions) as before:
         after = rules.change(before, changes)
         if after is before:
-            db.session.rollback()
+            end_unchanged()
             return _shown(before)
         try:
             write(before, after, STOCK_SET)

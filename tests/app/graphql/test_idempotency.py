@@ -35,3 +35,17 @@ def test_a_query_ignores_the_key(client, book):
     book()
     full = ask(client, BOOKS, {"Idempotency-Key": "k"})
     assert len(full.json["data"]["books"]["nodes"]) == len(empty.json["data"]["books"]["nodes"]) + 1
+
+
+def test_a_correction_that_changes_nothing_keeps_its_key(client, book, review):
+    emma = book(title="Emma")
+    number = review(emma, rating=1)
+    for key, field in [
+        ("a", f'updateBook(id: {emma}, title: "Emma") {{ version }}'),
+        ("b", f"updateReview(id: {number}, rating: 1) {{ version }}"),
+    ]:
+        headers = {"Idempotency-Key": key}
+        first, again = (ask(client, f"mutation {{ {field} }}", headers) for _ in range(2))
+        assert first.status_code == 200
+        assert first.json["data"]
+        assert again.headers["Idempotency-Replayed"] == "true"
