@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from app.api.fields import ID_MAX, BoundedInteger, KeyText, OneOf, StrictBoolean
+from app.api.fields import ID_MAX, BoundedInteger, KeyText, OneOf, StrictBoolean, create_loader
 from app.errors import ApiError, Unprocessable
 from inventory.models import SKU_MAX
 from inventory.schemas import (
@@ -81,9 +81,9 @@ class BulkAdjustSchema(NewAdjustmentSchema):
 
 
 SCHEMAS: Mapping[str, Schema] = {
-    CREATE: BulkCreateSchema(),
-    UPDATE: BulkUpdateSchema(),
-    ADJUST: BulkAdjustSchema(),
+    CREATE: create_loader(BulkCreateSchema),
+    UPDATE: create_loader(BulkUpdateSchema),
+    ADJUST: create_loader(BulkAdjustSchema),
 }
 
 

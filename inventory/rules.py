@@ -90,7 +90,7 @@ def sku_taken(sku: str) -> Conflict:
 
 def is_archived(product: ProductState) -> Conflict:
     """Return the error for a change of the stock of an archived product."""
-    return Conflict(f"Product {product.id} is archived: its stock cannot be changed.")
+    return Conflict(f"The product {product.sku} is archived: its stock cannot be changed.")
 
 
 def _check_stock(before: ProductState, after: ProductState) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from flask import Response, current_app, request
 from marshmallow import Schema, ValidationError, fields, missing
 
-from app.api.fields import QuerySchema
+from app.api.fields import QuerySchema, create_loader
 from app.auth.guard import READS, client_context
 from app.errors import NotAcceptable, Unprocessable
 from app.http.accept import JSON, accepts_json
@@ -40,9 +40,8 @@ def arguments(schema: type[Schema]) -> Callable[[View], View]:
 
     A subclass of QuerySchema describes the query string, any other schema the body.
     """
-    loader, is_query = schema(), issubclass(schema, QuerySchema)
+    loader, is_query = create_loader(schema), issubclass(schema, QuerySchema)
     where = "query" if is_query else "body"
-    loader.error_messages["unknown"] = f"Unknown field. Known are: {', '.join(loader.fields)}."
 
     # Clients send the same few query strings again and again.
     @lru_cache(maxsize=1_024)

@@ -117,6 +117,10 @@ class OneOf(fields.Field[Any]):
         super().__init__(**kwargs)
         self.schemas = schemas
 
+    def deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        """Return ``value`` as it is, null too, which a field would refuse with all others."""
+        return value
+
 
 class CleanText(fields.String):
     """Text of 1 to ``max_length`` characters, in NFC and without surrounding whitespace.
@@ -167,6 +171,13 @@ class KeyText(CleanText):
 
 class QuerySchema(Schema):
     """The parameters of a query string; any other name is rejected with 422."""
+
+
+def create_loader(schema: type[Schema]) -> Schema:
+    """Create a schema that names the known fields where it refuses an unknown one."""
+    loader = schema()
+    loader.error_messages["unknown"] = f"Unknown field. Known are: {', '.join(loader.fields)}."
+    return loader
 
 
 def _integer_pattern(maximum: str) -> str:

@@ -169,6 +169,7 @@ def test_what_is_held_counts(client, change, product):
     ("operation", "pointer"),
     [
         (3, "/operations/1"),
+        (None, "/operations/1"),
         ({}, "/operations/1/op"),
         ({"op": ["create"]}, "/operations/1/op"),
         ({"op": "delete", "id": 1}, "/operations/1/op"),
@@ -196,6 +197,20 @@ def test_an_invalid_operation_is_a_422_of_its_own(client, change, product, opera
     assert (first["status"], second["status"], third["status"]) == (201, 422, 201)
     assert pointer in [error["pointer"] for error in second["problem"]["errors"]]
     assert client.get(f"/products/{held}").json["stock_level"] == 2
+
+
+def test_an_operation_with_an_unknown_field_is_told_which_are_known(change):
+    (result,) = change({"op": "create", "sku": "a", "name": "A", "price": 1, "cost": 1})
+    (error,) = result["problem"]["errors"]
+    assert error["pointer"] == "/operations/0/cost"
+    assert error["detail"] == "Unknown field. Known are: sku, name, price, stock_level, op."
+
+
+def test_a_new_product_that_is_archived_is_named(change):
+    archived = {"op": "update", "sku": "lamp", "archived": True}
+    results = change(lamp(), archived, {"op": "adjust", "sku": "lamp", "delta": 1})
+    assert statuses(results) == [201, 200, 409]
+    assert detail(results[2]) == "The product lamp is archived: its stock cannot be changed."
 
 
 @pytest.mark.parametrize(
