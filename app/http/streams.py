@@ -60,7 +60,7 @@ class RecordedStream(BodyStream):
                 self._end("ended", str(error))
                 raise StreamBroken from None
             except Exception as error:  # noqa: BLE001 - the status is sent: nothing else can be said
-                self._end("failed", str(error).splitlines()[0])
+                self._end("failed", str(error).partition("\n")[0])
                 raise StreamBroken from None
             self._size += len(chunk)
             return chunk
