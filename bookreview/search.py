@@ -3,7 +3,6 @@
 Each page reads a bounded number of rows, or only those that an index finds.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,14 +14,11 @@ from app.api.cursors import Key
 from app.api.pagination import Page, PageRequest, SortOrder, Statement, count, paginate
 from app.api.scanning import RowFilter, paginate_scanning
 from app.db.engine import dialect_name
-from app.db.statements import LIKE_ESCAPE, escape_like
+from app.db.statements import LIKE_ESCAPE, TRIGRAM, escape_like, match_phrase
 from app.errors import Unprocessable
 from app.text import fold
 from bookreview.models import Book
 from bookreview.queries import BOOK_WITH_VERSION
-
-TRIGRAM = re.compile(r"[^\W_]{3}")
-"""The shortest text that a trigram index can find: three consecutive letters or digits."""
 
 
 def _both_ways(name: str, key: Key, *, nullable: bool = False) -> dict[str, SortOrder]:
@@ -128,8 +124,7 @@ def _match(
     if not on_sqlite:
         before = {"q": "%", "author": "%\n%"}  # the author is on the second line
         return {f"like_{name}": f"{before[name]}{escape_like(parts[name])}%" for name in parts}
-    doubled = [phrase.replace('"', '""') for phrase in phrases]
-    found = {"phrases": " ".join(f'"{phrase}"' for phrase in doubled)} if phrases else {}
+    found = {"phrases": " ".join(map(match_phrase, phrases))} if phrases else {}
     return {**found, **{f"in_{name}": part for name, part in parts.items()}}
 
 

@@ -9,6 +9,7 @@ from app.api.blueprint import ApiBlueprint
 from app.api.contract import arguments
 from app.export.routes import ExportQuery, export
 from inventory.models import Product, StockAdjustment
+from inventory.queries import ADJUSTMENT_COLUMNS
 from inventory.schemas import AdjustmentSchema, ProductSchema
 from inventory.views import PRODUCTS, STOCK
 
@@ -21,14 +22,7 @@ ALL_PRODUCTS = select(
     Product.archived,
     Product.updated_at,
 ).order_by(Product.id)
-ALL_ADJUSTMENTS = select(
-    StockAdjustment.id,
-    StockAdjustment.product_id,
-    StockAdjustment.delta,
-    StockAdjustment.stock_level,
-    StockAdjustment.reason,
-    StockAdjustment.created_at,
-).order_by(StockAdjustment.id)
+ALL_ADJUSTMENTS = select(*ADJUSTMENT_COLUMNS).order_by(StockAdjustment.id)
 bp = ApiBlueprint("inventory_exports", __name__, tags={})
 
 

@@ -75,14 +75,17 @@ HOLD_BY_ID = select(
     Hold.expires_at,
     seconds_until(Hold.expires_at).label("seconds_left"),
 ).where(Hold.id == bindparam("hold_id"))
-ADJUSTMENTS = select(
+ADJUSTMENT_COLUMNS = (
     StockAdjustment.id,
     StockAdjustment.product_id,
     StockAdjustment.delta,
     StockAdjustment.stock_level,
     StockAdjustment.reason,
     StockAdjustment.created_at,
-).where(StockAdjustment.product_id == bindparam("product_id"))
+)
+ADJUSTMENTS = select(*ADJUSTMENT_COLUMNS).where(
+    StockAdjustment.product_id == bindparam("product_id")
+)
 ADJUSTMENT_BY_ID = ADJUSTMENTS.where(StockAdjustment.id == bindparam("adjustment_id"))
 ORDERS = {
     "id": SortOrder((Product.id,)),

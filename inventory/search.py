@@ -1,6 +1,5 @@
 """The search for products by part of the name and price range; each page reads bounded rows."""
 
-import re
 from dataclasses import replace
 from decimal import Decimal
 from functools import cache
@@ -11,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, select, text
 from app.api.pagination import Page, PageRequest, SortOrder, Statement, paginate
 from app.api.scanning import RowFilter, paginate_scanning
 from app.db.engine import dialect_name
-from app.db.statements import LIKE_ESCAPE, escape_like
+from app.db.statements import LIKE_ESCAPE, TRIGRAM, escape_like, match_phrase
 from app.errors import Unprocessable
 from app.text import fold
 from inventory.models import Product
@@ -24,8 +23,6 @@ from inventory.queries import (
     product_columns,
 )
 
-TRIGRAM = re.compile(r"[^\W_]{3}")
-"""The shortest text that a trigram index can find: three consecutive letters or digits."""
 FILTERS: dict[str, RowFilter] = {
     "min_price": lambda columns: columns.price >= bindparam("min_price"),
     "max_price": lambda columns: columns.price <= bindparam("max_price"),
@@ -59,7 +56,7 @@ def products(
     values["part"] = f"%{escape_like(folded)}%"
     if TRIGRAM.search(folded):
         if dialect_name() == "sqlite":
-            values["phrase"] = '"' + folded.replace('"', '""') + '"'
+            values["phrase"] = match_phrase(folded)
         return _page(values, archived, sort, page)
     if page.include_total:
         detail = "Requires three consecutive letters or digits in name."

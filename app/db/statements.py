@@ -14,6 +14,8 @@ from app.db.types import UtcDateTime
 
 LIKE_ESCAPE = "/"
 """Pass it as ``escape=`` to ``like`` together with ``escape_like``."""
+TRIGRAM = re.compile(r"[^\W_]{3}")
+"""The shortest text that a trigram index can find: three consecutive letters or digits."""
 _INSERT: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
@@ -25,6 +27,11 @@ def dialect_insert(dialect: str, model: Any) -> Any:
 def escape_like(text: str) -> str:
     """Escape the wildcards in ``text``, so that LIKE matches every character literally."""
     return re.sub("[/%_]", r"/\g<0>", text)
+
+
+def match_phrase(text: str) -> str:
+    """Return ``text`` as one phrase for MATCH, of the full-text search of SQLite."""
+    return '"' + text.replace('"', '""') + '"'
 
 
 class _Clock(FunctionElement[datetime]):
