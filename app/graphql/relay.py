@@ -7,15 +7,17 @@ from urllib.parse import urlencode
 
 import strawberry
 from marshmallow import Schema, ValidationError
+from marshmallow.exceptions import SCHEMA
 from strawberry import UNSET
+from strawberry.utils.str_converters import to_camel_case
 
 from app.api.cursors import encode_cursor
 from app.api.pagination import LIMIT_DEFAULT, Page, PageQuery, PageRequest, SortOrder
 from app.db.reads import Row
 from app.errors import Unprocessable
 
-ARGUMENT_NAMES = {"limit": "first", "cursor": "after"}
-"""The names of the paging parameters in GraphQL."""
+ARGUMENT_NAMES = {"limit": "first", "cursor": "after", SCHEMA: SCHEMA}
+"""The names of the paging parameters in GraphQL, and that of all arguments together."""
 
 T = TypeVar("T")
 
@@ -94,7 +96,10 @@ def load_arguments(
         loaded: dict[str, Any] = schema.load(present)
     except ValidationError as error:
         messages: Mapping[Any, Any] = error.messages_dict
-        renamed = {ARGUMENT_NAMES.get(name, name): below for name, below in messages.items()}
+        renamed = {
+            ARGUMENT_NAMES.get(name) or to_camel_case(name): below
+            for name, below in messages.items()
+        }
         raise Unprocessable(renamed, "arguments") from None
     return loaded
 

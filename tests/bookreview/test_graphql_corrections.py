@@ -93,6 +93,7 @@ def test_unknown_ids_are_not_found(client, mutation, unknown):
         (UPDATE_BOOK, {}, ""),
         (UPDATE_BOOK, {"title": None}, "/title"),
         (UPDATE_BOOK, {"isbn": "1"}, "/isbn"),
+        (UPDATE_BOOK, {"year": 2101}, "/publishedYear"),
         (UPDATE_REVIEW, {}, ""),
         (UPDATE_REVIEW, {"rating": 9}, "/rating"),
         (UPDATE_REVIEW, {"hidden": None}, "/hidden"),

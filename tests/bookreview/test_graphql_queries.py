@@ -112,11 +112,13 @@ def test_an_unknown_book_is_null_with_a_code(client, id_):
         ("author", " "),
         ("isbn", "978"),
         ("isbn", "\ud800"),
+        ("minRating", 6),
     ],
 )
 def test_an_invalid_argument_of_a_list_is_named(shared_client, name, value):
-    query = "query ($first: Int, $q: String, $author: String, $isbn: String)"
-    query += " { books(first: $first, q: $q, author: $author, isbn: $isbn) { nodes { id } } }"
+    query = """query ($first: Int, $q: String, $author: String, $isbn: String, $minRating: Float) {
+        books(first: $first, q: $q, author: $author, isbn: $isbn, minRating: $minRating) {
+            nodes { id } } }"""
     extensions = error(shared_client, query, **{name: value})["extensions"]
     assert extensions["code"] == "BAD_USER_INPUT"
     assert [found["pointer"] for found in extensions["errors"]] == [f"/{name}"]
