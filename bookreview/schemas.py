@@ -1,11 +1,11 @@
 """The schemas of books and reviews in requests and responses."""
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from app.api.fields import ID_MAX, BoundedInteger, CleanText, StrictBoolean
+from app.api.fields import ID_MAX, BoundedInteger, ChangeSchema, CleanText, StrictBoolean
 from app.api.pagination import PageQuery
 from bookreview.isbn import Isbn
 from bookreview.models import (
@@ -41,17 +41,6 @@ YEAR: Metadata = {
 }
 RATING: Metadata = {"examples": [5]}
 TEXT: Metadata = {"examples": ["Read in one night."]}
-
-
-class ChangeSchema(Schema):
-    """New values of some fields; the others stay."""
-
-    json_schema_keywords: ClassVar = {"minProperties": 1}
-
-    @validates_schema
-    def check_not_empty(self, data: dict[str, Any], **_: Any) -> None:
-        if not data:
-            raise ValidationError(f"Provide at least one of {', '.join(self.fields)}.")
 
 
 class NewBookSchema(Schema):

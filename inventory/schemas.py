@@ -1,10 +1,18 @@
 """The shapes of products and their stock on the wire."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from app.api.fields import ID_MAX, BoundedInteger, CleanText, KeyText, Price, StrictBoolean
+from app.api.fields import (
+    ID_MAX,
+    BoundedInteger,
+    ChangeSchema,
+    CleanText,
+    KeyText,
+    Price,
+    StrictBoolean,
+)
 from app.api.pagination import PageQuery
 from inventory.models import (
     COMMITTED,
@@ -54,10 +62,8 @@ class ProductSchema(Schema):
     updated_at = fields.AwareDateTime(required=True)
 
 
-class ProductChangeSchema(Schema):
+class ProductChangeSchema(ChangeSchema):
     """New values of a product; the others stay."""
-
-    json_schema_keywords: ClassVar = {"minProperties": 1}
 
     sku = KeyText(SKU_MAX, metadata={"examples": ["BM-OAK"]})
     name = CleanText(NAME_MAX, metadata={"examples": ["Bookmark, oak"]})
@@ -70,11 +76,6 @@ class ProductChangeSchema(Schema):
             "examples": [False],
         }
     )
-
-    @validates_schema
-    def check_not_empty(self, data: dict[str, Any], **_: Any) -> None:
-        if not data:
-            raise ValidationError(f"Provide at least one of {', '.join(self.fields)}.")
 
 
 class ProductQuery(PageQuery):

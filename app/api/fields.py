@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 from werkzeug.routing import IntegerConverter
 
 from app.text import INVISIBLE, SPACES, compose, find_hidden
@@ -171,6 +171,17 @@ class KeyText(CleanText):
 
 class QuerySchema(Schema):
     """The parameters of a query string; any other name is rejected with 422."""
+
+
+class ChangeSchema(Schema):
+    """New values of some fields; the others stay."""
+
+    json_schema_keywords: ClassVar = {"minProperties": 1}
+
+    @validates_schema
+    def check_not_empty(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ValidationError(f"Provide at least one of {', '.join(self.fields)}.")
 
 
 def create_loader(schema: type[Schema]) -> Schema:
