@@ -111,7 +111,12 @@ class RequestBodies:
 def path_of(scope: Scope) -> str:
     """Return the path, also of an absolute URL, as clients send it to a proxy (RFC 9112, 3.2.2)."""
     path: str = scope.get("path", "")
-    return path if path.startswith("/") else urlsplit(path).path
+    if path.startswith("/"):
+        return path
+    try:
+        return urlsplit(path).path
+    except ValueError:  # no address has brackets like these; no route has such a path
+        return path
 
 
 def _too_large(limit: int) -> ContentTooLarge:

@@ -40,8 +40,10 @@ class BodyLimits:
 
     def of(self, target: bytes) -> int:
         """Return the limit for the target in a request line: a path with a query, or a URL."""
-        path = unquote(urlsplit(target.decode("latin-1")).path)
-        return self._by_path.get(path, self.default)
+        text = target.decode("latin-1")
+        # Not the host that urlsplit would find in a path that begins with two slashes.
+        path = text.partition("?")[0] if text.startswith("/") else urlsplit(text).path
+        return self._by_path.get(unquote(path), self.default)
 
 
 class IncomingRequest:

@@ -87,6 +87,15 @@ def test_a_malformed_request_gets_one_problem_document(served, request_bytes, st
     assert json.loads(body)["status"] == status  # a second response would be more than JSON
 
 
+@pytest.mark.parametrize("target", [b"http://[x/books", b"//[x/books"])
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_a_target_with_an_unclosed_bracket_is_an_error_of_the_client(served, method, target):
+    request = b"%b %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" % (method, target)
+    request += b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    assert status_of(served, request)[:10] == b"HTTP/1.1 4"
+    assert "Traceback" not in served.log.read_text()
+
+
 def test_a_body_that_is_too_large_is_not_asked_for(served):
     request = b"POST /books HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
     request += b"Content-Type: application/json\r\nContent-Length: 2000000\r\n\r\n"
