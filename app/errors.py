@@ -1,6 +1,7 @@
 """The failures that are reported to clients; app/http/problems.py writes them.
 
-The OpenAPI document describes each status by the docstrings of its errors.
+The OpenAPI document describes each status by the docstrings of its errors. An error that only one
+module raises may stand in that module.
 
 ApiError
 ├── BadRequest                   400  malformed JSON, an invalid cursor

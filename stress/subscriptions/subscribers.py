@@ -83,8 +83,10 @@ class Subscriber:
             self.record.drops += self._connected and not receiving.done()
         finally:
             receiving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await receiving
+            # To await it directly would hide that this task is cancelled too: it would go on.
+            await asyncio.wait([receiving])
+        if not receiving.cancelled():
+            receiving.result()
 
     async def _receive_events(self) -> None:
         results = self._websocket() if self.record.protocol == "ws" else self._sse()

@@ -9,8 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from app import commands as preparing
 from app import config
+from app.commands import prepare as preparing
 from app.extensions import db
 from app.factory import create_app
 from tests.app.loading.csv_load import Load, load_command, reasons

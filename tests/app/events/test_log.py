@@ -49,9 +49,9 @@ def test_a_repeated_request_appends_one_event(app, client, book):
     assert [event.position for event in read_all(app)] == [1]
 
 
-def test_two_hundred_reviews_of_twenty_threads_have_two_hundred_positions(app, book):
+def test_two_hundred_reviews_of_ten_threads_have_two_hundred_positions(app, book):
     books = [book() for _ in range(4)]
-    with ThreadPoolExecutor(20) as pool:
+    with ThreadPoolExecutor(10) as pool:  # each has a connection of the pool
         reviews = list(pool.map(lambda n: post_review(app, books[n % 4]).json, range(200)))
     events = read_all(app)
     assert [event.position for event in events] == list(range(1, 201))

@@ -18,6 +18,7 @@ ROWS = re.findall(r"^\| (.*) \| (.*) \| (.*) \| (.*)\| (?:(`.*`) )?\|$", DOCUMEN
 MODULES = (
     "app.server.bounds",
     "app.config",
+    "app.db.snapshots",
     "app.graphql.strawberry_adapter",
     "app.live.asgi",
     "app.live.connection",
@@ -25,6 +26,7 @@ MODULES = (
     "app.live.protocols",
     "app.live.registry",
     "app.live.shared_execution",
+    "inventory.views",
 )
 
 
@@ -44,7 +46,7 @@ def value_of(constant):
 def written(value):
     """Return the ways to write a value in the table."""
     numbers = {f"{value:,.0f}", f"{value / 1024:g} KiB", f"{value / 1024**2:g} MiB"}
-    return {f"{value:g} s", f"{value:,.0f} bytes"} | numbers
+    return {f"{value:g} s", f"{value / 3600:g} h", f"{value:,.0f} bytes"} | numbers
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row[4]], ids=lambda row: row[0][:60])
