@@ -28,6 +28,7 @@ from app.server.arbiter_adapter import (
     listen,
     listening_addresses,
     prepare_upgrade,
+    receive_stop_signals,
     repeat_command,
 )
 from app.server.asgi_adapter import AsgiWorker, application_of
@@ -131,7 +132,9 @@ def post_worker_init(worker: Any) -> None:
         end_exports_at_sigterm(worker)
         if worker.cfg.reuse_port:
             listen(worker)
+        receive_stop_signals()
         return
+    worker.loop.call_soon(receive_stop_signals)  # uvloop loses them before it runs
     asgi_worker = AsgiWorker(worker)
     GracefulShutdown(asgi_worker, app.shut_down)
     for listener in asgi_worker.listeners:

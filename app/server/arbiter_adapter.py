@@ -40,6 +40,7 @@ BOOT_SECONDS = 60
 RETRY_SECONDS = 10
 """The pause after a worker that could not start, while others serve."""
 POLL_SECONDS = 0.05
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 log = logging.getLogger(__name__)
 
 
@@ -165,7 +166,7 @@ class WorkerReplacement:
         others_serve = self._any_serves()
         late = others_serve or self._server.master_pid != 0
         try:
-            with _listening_later(late=late):
+            with _listening_later(late=late), _without_stop_signals():
                 pid = self._spawn()
         except SystemExit as error:  # in the worker
             sys.exit(_exit_code(error, others_serve=others_serve))
@@ -197,6 +198,25 @@ def _listening_later(*, late: bool) -> Iterator[None]:
         yield
     finally:
         sock.BaseSocket._is_listening = staticmethod(is_listening)
+
+
+@contextmanager
+def _without_stop_signals() -> Iterator[None]:
+    """Let the kernel keep the signals that stop a worker forked in this block.
+
+    The handlers of the master, and those of uvloop before it runs, would lose them: then the
+    master waits for the worker until graceful_timeout.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        receive_stop_signals()
+
+
+def receive_stop_signals() -> None:
+    """Let a worker that can handle them receive the signals that stop it."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def listen(worker: Any) -> None:

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from stress.http_client import HttpConnection, get, json_request
-from stress.service import LiveService
+from stress.service import LiveService, Service
 from stress.subscriptions.shutdown import measure_shutdown
 from tests.waiting import shortest
 
@@ -119,6 +119,18 @@ def test_connections_without_a_request_do_not_delay_the_shutdown(new_service):
         return seconds
 
     assert shortest(seconds_to_stop, GRACEFUL / 2) < GRACEFUL / 2
+
+
+@pytest.mark.parametrize("application", ["asgi:app", "wsgi:app"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_still_starts_stops_too(sqlite_database, application, number):
+    service_type = LiveService if application == "asgi:app" else Service
+    for _ in range(2):
+        with service_type(application, 2, DATABASE_URL=sqlite_database) as service:
+            began = time.monotonic()  # one worker serves, the other one may still load its modules
+            os.kill(service.pid, number)
+            service.wait()
+            assert time.monotonic() - began < GRACEFUL
 
 
 def test_a_closed_stream_has_a_complete_body_and_logs_no_error(service):
