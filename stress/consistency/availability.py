@@ -4,21 +4,23 @@ from collections.abc import Callable
 from math import inf
 
 from stress.consistency.history import Values
-from stress.consistency.timelines import CLOCK_ERROR, Condition, shows
+from stress.consistency.timelines import CLOCK_ERROR, Condition, Span, shows
 
 
-def last_available(
-    values: Values, since: float, until: float, is_shown: Callable[[int], object]
-) -> float | None:
-    """Return the last time between two at which ``is_shown`` accepts the units available."""
+def last_available(values: Values, span: Span, is_shown: Callable[[int], object]) -> float | None:
+    """Return the last time in a span at which ``is_shown`` accepts the units available.
+
+    A query sees the rows of one moment and reads the clock a little later. So a hold may expire
+    after a state ended that is shown without it.
+    """
     holds = values["holds"]
     units = values["stock_level"]
     bounds = [-inf, *(expiry for expiry, _ in holds), inf]
     for index in range(len(holds), -1, -1):
-        first = max(since, bounds[index] - CLOCK_ERROR)
-        last = min(until, bounds[index + 1] + CLOCK_ERROR)
+        first = max(span.since, bounds[index] - CLOCK_ERROR)
+        last = min(span.ended, bounds[index + 1] + CLOCK_ERROR)
         if first <= last and is_shown(units):
-            return float(last)
+            return float(min(last, span.until))
         units -= holds[index - 1][1] if index else 0
     return None
 
@@ -26,10 +28,10 @@ def last_available(
 def with_available(is_shown: Callable[[Values, int], object]) -> Condition:
     """Return the condition that a product exists and ``is_shown`` accepts it and its units."""
 
-    def condition(values: Values, since: float, until: float) -> float | None:
+    def condition(values: Values, span: Span) -> float | None:
         if not values:
             return None
-        return last_available(values, since, until, lambda units: is_shown(values, units))
+        return last_available(values, span, lambda units: is_shown(values, units))
 
     return condition
 
@@ -39,11 +41,11 @@ def shows_product(item: Values) -> Condition:
     fields = {name: value for name, value in item.items() if name != "available"}
     available, has_values = item.get("available"), shows(fields)
 
-    def condition(values: Values, since: float, until: float) -> float | None:
-        last = has_values(values, since, until)
+    def condition(values: Values, span: Span) -> float | None:
+        last = has_values(values, span)
         if last is None or available is None:
             return last
-        return last_available(values, since, until, lambda units: units == available)
+        return last_available(values, span, lambda units: units == available)
 
     return condition
 

@@ -12,7 +12,7 @@ from stress.consistency.faults import PARTIAL_OUTAGES, WORKERS_END
 from stress.consistency.history import Change
 from stress.consistency.invariants import violations
 from stress.consistency.records import EXPECTED_STATUSES, Read, Records
-from stress.consistency.timelines import Fact, Timelines
+from stress.consistency.timelines import Fact, Span, Timelines
 from stress.faults import Fault
 from stress.http_client import Response
 from stress.stats import format_counts
@@ -33,6 +33,8 @@ class StaleRead:
     """Infinite if the row has never been so until the response ended."""
     allowed: bool
     """In a partial outage, and no later than the lease lasts."""
+    states: Sequence[str]
+    """The last states of the row until the response ended."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ def stale_reads(
             seconds, since = late[0], response.began - late[0]
             in_outage = _in_partial_outage(since, response.began, faults)
             allowed = seconds <= LEASE_SECONDS and in_outage
-            yield StaleRead(kind, response, late[1], seconds, allowed)
+            timeline = timelines.of.get(late[1][:2])
+            states = timeline.latest(response.began, response.ended) if timeline else ()
+            yield StaleRead(kind, response, late[1], seconds, allowed, states)
 
 
 def _facts(read: Read, timelines: Timelines) -> Iterator[Fact]:
@@ -136,7 +140,7 @@ def _facts(read: Read, timelines: Timelines) -> Iterator[Fact]:
 def _seconds_late(fact: Fact, response: Response, decided: float, timelines: Timelines) -> float:
     timeline = timelines.of.get((fact.table, fact.row))
     if timeline is None:
-        return 0.0 if fact.condition({}, -inf, inf) else inf
+        return 0.0 if fact.condition({}, Span(-inf, inf, inf)) else inf
     return timeline.seconds_late(fact.condition, response.began, response.ended, decided)
 
 
@@ -184,7 +188,10 @@ def _errors(result: Result) -> Iterator[str]:
         response = stale.response
         names = [f.name for f in result.faults if f.began - 1 <= response.began <= f.ended + 1]
         what = f"{stale.kind} ({response.status} {response.cache}), {stale.fact[:2]},"
+        shown = f"{response.etag} {response.body[:300]!r}"
         late = f"stale by {stale.seconds:.3f} s" if stale.seconds < inf else "as it never was"
         yield f"{what} {late}; faults at this time: {names}"
+        yield f"it ended {response.ended - response.began:.3f} s after its request: {shown}"
+        yield from (f"state {state}" for state in stale.states)
     yield from (*result.lost[:10], *result.inconsistent[:10])
     yield from (f"status {status}" for status in sorted(set(result.failures)))

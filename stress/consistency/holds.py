@@ -16,7 +16,7 @@ from stress.consistency.requests import (
     new_token,
 )
 from stress.consistency.stock import fewer_available
-from stress.consistency.timelines import CLOCK_ERROR, Condition, Fact, shows, where
+from stress.consistency.timelines import CLOCK_ERROR, Condition, Fact, Span, shows, where
 from stress.http_client import Response, get, json_request
 
 RECENT = 8
@@ -78,15 +78,15 @@ def shows_hold(hold: Values) -> Condition:
     fields = shows({name: value for name, value in hold.items() if name != "state"})
     state = hold["state"]
 
-    def condition(values: Values, since: float, until: float) -> float | None:
-        if fields(values, since, until) is None:
+    def condition(values: Values, span: Span) -> float | None:
+        if fields(values, span) is None:
             return None
         if state == "expired":
-            return until if _has_expired(values, until) else None
-        last = until
+            return span.until if _has_expired(values, span.ended) else None
+        last = span.until
         if state == "held":
-            last = min(until, monotonic_time(values["expires_at"]) + CLOCK_ERROR)
-        return last if values["state"] == state and since <= last else None
+            last = min(last, monotonic_time(values["expires_at"]) + CLOCK_ERROR)
+        return last if values["state"] == state and span.since <= last else None
 
     return condition
 
@@ -116,9 +116,9 @@ def _read_commit(effect: Effect, response: Response) -> Outcome:
     return [effect], [Fact("hold", row, _is_over)]
 
 
-def _is_over(values: Values, _: float, until: float) -> float | None:
-    is_over = values.get("state") == "released" or _has_expired(values, until)
-    return until if is_over else None
+def _is_over(values: Values, span: Span) -> float | None:
+    is_over = values.get("state") == "released" or _has_expired(values, span.ended)
+    return span.until if is_over else None
 
 
 def _read_release(effect: Effect, response: Response) -> Outcome:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from stress.consistency.history import Values
-from stress.consistency.timelines import Condition, Fact, Timelines, where
+from stress.consistency.timelines import Condition, Fact, Span, Timelines, where
 from stress.http_client import Response
 
 Key = Callable[[Values], Any]
@@ -103,8 +103,8 @@ def read_page(
 def _selected(query: ListQuery, condition: Condition) -> Condition:
     """Add that the row was in the list when it was what it is shown as."""
 
-    def selected(values: Values, since: float, until: float) -> float | None:
-        last = condition(values, since, until)
+    def selected(values: Values, span: Span) -> float | None:
+        last = condition(values, span)
         return last if last is not None and query.selects(values) else None
 
     return selected

@@ -14,10 +14,23 @@ from stress.consistency.history import Change, Values, monotonic_time
 
 CLOCK_ERROR = 0.01
 """Seconds; SQLite counts milliseconds, and its clock is not that of ``time.monotonic``."""
+SHOWN_STATES = 4
 Resource = tuple[str, int]
 """A table and an id."""
-Condition = Callable[[Values, float, float], float | None]
-"""Returns the last time between two at which a state is what a response shows; else None."""
+
+
+class Span(NamedTuple):
+    """When a response may have read a state, and the clock by which holds expire."""
+
+    since: float
+    until: float
+    """The end of the state, or of the response."""
+    ended: float
+    """The end of the response: the clock is read after the state."""
+
+
+Condition = Callable[[Values, Span], float | None]
+"""Returns the last time in a span at which a state is what a response shows; else None."""
 NOTHING: Values = {}
 
 
@@ -31,16 +44,16 @@ class Fact(NamedTuple):
 
 def where(is_shown: Callable[[Values], object]) -> Condition:
     """Return the condition that the columns of a row are what ``is_shown`` says."""
-    return lambda values, _, until: until if is_shown(values) else None
+    return lambda values, span: span.until if is_shown(values) else None
 
 
 def shows(fields: Values) -> Condition:
     """Return the condition that a row exists and has these values."""
     items = tuple(fields.items())
 
-    def condition(values: Values, _: float, until: float) -> float | None:
+    def condition(values: Values, span: Span) -> float | None:
         equal = bool(values) and all(values[name] == value for name, value in items)
-        return until if equal else None
+        return span.until if equal else None
 
     return condition
 
@@ -86,10 +99,18 @@ class Timeline:
         """
         for index in range(bisect_right(self._starts, ended) - 1, -1, -1):
             since, until = min(self._starts[index], decided), min(self._ends[index], ended)
-            last = condition(self._values[index], since, until)
+            last = condition(self._values[index], Span(since, until, ended))
             if last is not None:
                 return max(0.0, began - last)
         return inf
+
+    def latest(self, began: float, ended: float) -> list[str]:
+        """Describe the last states until ``ended``, with times relative to ``began``."""
+        last = bisect_right(self._starts, ended)
+        return [
+            f"{self._starts[n] - began:.3f}..{self._ends[n] - began:.3f}: {self._values[n]}"
+            for n in range(max(0, last - SHOWN_STATES), last)
+        ]
 
     def is_over(self, began: float) -> bool:
         """Return whether the row was deleted before a read began."""

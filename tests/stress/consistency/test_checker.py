@@ -191,6 +191,18 @@ def test_a_hold_counts_until_the_instant_at_which_it_expires():
         assert seconds_late(read(shown, shows_etag(etag, equal=False)), hold, changes=changes)
 
 
+def test_a_hold_may_expire_between_the_rows_and_the_clock_of_a_query():
+    now = time.monotonic()
+    changes = [*TO_FOUR, held(now, 1, now + 5), held(now + 4.9, 2, now + 9, hold=2)]
+    first = Write("hold", response(now, now + 0.1), [Effect("hold", {"quantity": 1}, 1)])
+    second = Write("hold", response(now + 4.9, now + 4.95), [Effect("hold", {"quantity": 2}, 2)])
+    shown = shows_product({"id": 7, "stock_level": 4, "available": 4})  # neither hold
+    while_added = Read(response(now + 4.92, now + 5.1), "product", [Fact("product", 7, shown)])
+    assert seconds_late(while_added, first, second, changes=changes) == []
+    after = read(now + 5.2, shown)
+    assert seconds_late(after, first, second, changes=changes) == [pytest.approx(0.25, abs=0.01)]
+
+
 BY_NAME = ListQuery("book", lambda book: book["shown"], lambda book: (book["name"], book["id"]))
 
 
