@@ -12,9 +12,9 @@ RESOLVE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header setup.cfg
 TESTS ?= tests
 # Most tests wait for servers, so that more processes than cores pay. A file's tests stay together:
-# they share servers.
+# they share servers; they begin in the order of the collection (tests/conftest.py).
 WORKERS ?= 4
-PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile $(if $(COVERAGE),--cov)
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov)
 
 .DEFAULT_GOAL := help
 .PHONY: help run install migrate revision test check lint format typecheck bench consistency torture

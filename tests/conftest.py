@@ -27,6 +27,8 @@ from tests import databases
 from tests.servers import SECRET, Gunicorn, LiveGunicorn
 from tests.waiting import PATIENCE, patient
 
+LONGEST = {"test_consistency.py", "test_servers.py", "test_install.py", "test_sigterm.py"}
+
 
 def pytest_configure() -> None:
     """Give each worker of pytest-xdist its own ports, free or not: a server may be down for now.
@@ -44,6 +46,11 @@ def pytest_configure() -> None:
         "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )
     hypothesis.settings.load_profile("tests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files: else they run at the end, one by one."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture
