@@ -40,6 +40,7 @@ from app.http.response import (
     BufferedResponse,
     Environ,
     apply_if_none_match,
+    call_wsgi,
     compress_and_add_etag,
 )
 from app.http.route_options import options_of
@@ -94,13 +95,24 @@ class HttpMiddleware:
         self._cors = Cors(services.settings.allowed_origins)
 
     def __call__(self, environ: Environ, start_response: "StartResponse") -> Iterable[bytes]:
+        response = self.respond(environ)
+        start_response(response.status, response.headers)
+        return [response.body] if response.stream is None else response.stream
+
+    def respond(self, environ: Environ) -> BufferedResponse:
+        """Return the response to any request."""
         ranges = take_range(environ)  # before a HEAD is handled as a GET: it has no ranges
         request = self.begin(environ)
+        return self._respond(request, self._match(environ), ranges)
+
+    def respond_to_read(self, environ: Environ) -> BufferedResponse | None:
+        """Return the whole response to a plain read that may be cached; None if it is another one.
+
+        The environ needs only what the client sent.
+        """
+        request = self.begin(environ)
         route = self._match(environ)
-        response, cache_status = self._respond(environ, route, ranges, request.id)
-        finished = self.finish(request, route.rule, response, cache_status)
-        start_response(finished.status, finished.headers)
-        return [finished.body] if finished.stream is None else finished.stream
+        return self._respond(request, route, None) if options_of(route.view).cache_tags else None
 
     def begin(self, environ: Environ) -> Request:
         """Give a request its id and the context of its client."""
@@ -113,10 +125,7 @@ class HttpMiddleware:
     def finish(
         self, request: Request, route: str, response: BufferedResponse, cache_status: str
     ) -> BufferedResponse:
-        """Return what is sent: with the headers that all responses have.
-
-        Record the request, or let the stream do so at its end.
-        """
+        """Add the headers that all responses have; record the request, or let its stream do so."""
         context = request.context
         # A new list: requests that waited for the same response share the list of its headers.
         headers = [
@@ -168,9 +177,16 @@ class HttpMiddleware:
         return Route(rule.rule, self._views[rule.endpoint], arguments)
 
     def _respond(
-        self, environ: Environ, route: Route, ranges: RangeRequest | None, request_id: str
+        self, request: Request, route: Route, ranges: RangeRequest | None
+    ) -> BufferedResponse:
+        response, cache_status = self._admit_and_respond(request, route, ranges)
+        return self.finish(request, route.rule, response, cache_status)
+
+    def _admit_and_respond(
+        self, request: Request, route: Route, ranges: RangeRequest | None
     ) -> tuple[BufferedResponse, str]:
         """Return the response and its cache status; whatever fails is a problem document."""
+        environ = request.environ
         try:
             if self._cors.is_preflight(environ):  # without the key that the page will send
                 return self._cors.preflight(environ, self._methods(environ)), NOT_CACHEABLE
@@ -179,10 +195,10 @@ class HttpMiddleware:
             response = apply_if_none_match(response, environ)
             return apply_range(response, ranges) if ranges else response, cache_status
         except ApiError as error:
-            return buffered_problem(error, request_id), REFUSED
+            return buffered_problem(error, request.id), REFUSED
         except Exception:
-            log.exception("error in the middleware", extra={"request_id": request_id})
-            return buffered_problem(InternalError(), request_id), NOT_CACHEABLE
+            log.exception("error in the middleware", extra={"request_id": request.id})
+            return buffered_problem(InternalError(), request.id), NOT_CACHEABLE
 
     def _methods(self, environ: Environ) -> Iterable[str]:
         """Return the methods of a path; all for an unknown one, so that a page can read the 404."""
@@ -226,22 +242,8 @@ class HttpMiddleware:
         try:
             contract = options_of(route.view).response
             if route.view is None or contract is None or environ["REQUEST_METHOD"] != "GET":
-                return self._call_flask(environ)
+                return call_wsgi(self._flask, environ)
             with self._app_context():
                 return call_read(route.view, route.arguments, environ)
         finally:
             ENVIRON.reset(token)
-
-    def _call_flask(self, environ: Environ) -> BufferedResponse:
-        response = BufferedResponse("", [], b"")
-
-        def start(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:
-            response.status, response.headers = status, list(headers)
-
-        chunks = self._flask(environ, start)
-        try:
-            response.body = b"".join(chunks)
-        finally:
-            if hasattr(chunks, "close"):
-                chunks.close()
-        return response

@@ -7,9 +7,12 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from werkzeug.http import parse_accept_header, parse_etags
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 GZIP_MIN_BYTES = 1_400
 """About one network packet: a smaller body arrives no sooner when it is compressed."""
@@ -73,6 +76,22 @@ class BufferedResponse:
         wanted = name.lower()
         self.headers = [pair for pair in self.headers if pair[0].lower() != wanted]
         self.headers.append((name, value))
+
+
+def call_wsgi(application: "WSGIApplication", environ: Environ) -> BufferedResponse:
+    """Return the whole response of an application of WSGI."""
+    response = BufferedResponse("", [], b"")
+
+    def start(status: str, headers: Headers, _: Any = None, /) -> Any:
+        response.status, response.headers = status, list(headers)
+
+    chunks = application(environ, start)
+    try:
+        response.body = b"".join(chunks)
+    finally:
+        if hasattr(chunks, "close"):
+            chunks.close()
+    return response
 
 
 def add_vary(headers: Headers, name: str) -> None:

@@ -87,15 +87,15 @@ class AsgiApp:
             await self._bridge(scope, receive, send)
 
     def read_head(self, scope: Scope) -> RequestHead | None:
-        """Return the head of a request that ``respond_from_memory`` may have a response to."""
+        """Return the head of a request that ``respond`` may have a response to."""
         return self._bridge.read_head(scope)
 
-    async def respond_from_memory(self, head: RequestHead) -> BufferedResponse | None:
-        """Return the whole response if it is in memory.
+    async def respond(self, head: RequestHead) -> BufferedResponse | None:
+        """Return the whole response to a read that may be cached; None if it is another one.
 
-        A server that calls this first sends it without the messages of ASGI.
+        A server that calls this first sends the response without the messages of ASGI.
         """
-        return await self._bridge.respond_from_memory(head)
+        return await self._bridge.respond(head)
 
     def shut_down(self) -> None:
         """Close live connections, and send ``Connection: close`` with every response.

@@ -147,7 +147,7 @@ class RedisResponses:
 class MemoryHits:
     """Answers on the event loop in the place of ``middleware`` where it would answer the same."""
 
-    def __init__(self, middleware: HttpMiddleware, responses: CurrentResponses) -> None:
+    def __init__(self, middleware: HttpMiddleware, responses: CurrentResponses | None) -> None:
         self._middleware = middleware
         self._responses = responses
 
@@ -169,9 +169,12 @@ class MemoryHits:
 
     async def close(self) -> None:
         """Close what the responses hold open."""
-        await self._responses.close()
+        if self._responses is not None:
+            await self._responses.close()
 
     async def _respond(self, head: "RequestHead") -> BufferedResponse | None:
+        if self._responses is None:
+            return None
         environ = head.environ.copy()
         request = self._middleware.begin(environ)
         entry = await self._responses.find(head.key, head.client)
@@ -199,14 +202,14 @@ def _is_plain(environ: Environ) -> bool:
     )
 
 
-def make_memory_hits(app: Flask, in_thread: Callable[..., Awaitable[Any]]) -> MemoryHits | None:
-    """Return what answers hits of ``app``; None if it keeps no responses in memory."""
+def make_memory_hits(app: Flask, in_thread: Callable[..., Awaitable[Any]]) -> MemoryHits:
+    """Return what answers hits of ``app``: nothing, if it keeps no responses in memory."""
     services, middleware = services_of(app), cast(HttpMiddleware, app.wsgi_app)
     if services.local_cache is not None:
         return MemoryHits(middleware, LocalResponses(services.local_cache))
     cache, mib = services.cache, services.settings.cache_memory_mib
     if cache is None or not mib:
-        return None
+        return MemoryHits(middleware, None)
     memory = middleware.memory = ResponseMemory[CachedResponse](mib * MIB)
     limiter, renew = services.rate_limits.read, partial(in_thread, cache.lease.renew_early)
     return MemoryHits(middleware, RedisResponses(memory, cache, limiter, renew))

@@ -15,11 +15,12 @@ from flask import Flask
 from starlette.types import Receive, Scope, Send
 
 from app.config import THREADS
-from app.http.response import BodyStream, BufferedResponse, Headers
+from app.http.response import BufferedResponse, Headers
 from app.live.memory_hits import MemoryHits, RequestHead
 from app.live.request_bodies import Body, FailedBody, RequestBodies, path_of
 from app.live.response_streams import ResponseStreams, close_unsent
-from app.server.memory_connection import NOT_IN_MEMORY, READS
+from app.middleware import HttpMiddleware
+from app.server.memory_connection import NO_PLAIN_READ, READS
 
 PRIVATE_NAMES = ("a2wsgi.wsgi:build_environ",)
 """What this module uses of a2wsgi beyond its documentation."""
@@ -31,8 +32,8 @@ CONNECTION_CLOSE = ("Connection", "close")
 class WsgiBridge:
     """An ASGI application that calls the Flask application ``app`` in threads."""
 
-    def __init__(self, app: Flask, max_body_bytes: int, hits: MemoryHits | None) -> None:
-        self._app = app
+    def __init__(self, app: Flask, max_body_bytes: int, hits: MemoryHits) -> None:
+        self._middleware = cast(HttpMiddleware, app.wsgi_app)
         self._hits = hits
         self.bodies = RequestBodies(max_body_bytes, app.config["BODY_LIMITS"])
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="requests")
@@ -42,9 +43,9 @@ class WsgiBridge:
         """While it is true, every response carries ``Connection: close``."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = NOT_IN_MEMORY in scope.get("extensions", {})
+        asked = NO_PLAIN_READ in scope.get("extensions", {})
         head = None if asked else self.read_head(scope)
-        response = None if head is None else await self.respond_from_memory(head)
+        response = None if head is None else await self.respond(head)
         self._in_flight += 1
         try:
             if response is None:
@@ -63,18 +64,20 @@ class WsgiBridge:
             self._in_flight -= 1
 
     def read_head(self, scope: Scope) -> RequestHead | None:
-        """Return the head of a GET or HEAD whose response may be in memory."""
-        if self._hits is None or scope["method"] not in READS:
-            return None
-        return self._hits.read(scope)
+        """Return the head of a plain GET or HEAD; None of any other request."""
+        return self._hits.read(scope) if scope["method"] in READS else None
 
-    async def respond_from_memory(self, head: RequestHead) -> BufferedResponse | None:
-        """Return the response if it is in memory."""
-        if self._hits is None:
-            return None
+    async def respond(self, head: RequestHead) -> BufferedResponse | None:
+        """Return the whole response to a read that may be cached; None if it is another one.
+
+        A response that is not in memory comes from a thread.
+        """
         self._in_flight += 1
         try:
             response = await self._hits.respond(head)
+            if response is None:
+                call = self.threads.submit(self._middleware.respond_to_read, head.environ.copy())
+                response = await asyncio.wrap_future(call)
             if response is not None and self.shutting_down:
                 response.headers.append(CONNECTION_CLOSE)
             return response
@@ -83,8 +86,7 @@ class WsgiBridge:
 
     async def close(self) -> None:
         """Close what only running requests need."""
-        if self._hits is not None:
-            await self._hits.close()
+        await self._hits.close()
 
     async def drained(self) -> None:
         """Return when no request is in flight."""
@@ -97,25 +99,12 @@ class WsgiBridge:
         environ: Any = build_environ(wsgi_scope, cast(Any, body))
         # The server marks the end of a chunked body: without this werkzeug would not read it.
         environ["wsgi.input_terminated"] = True
-        response = self.threads.submit(self._run, environ)
+        response = self.threads.submit(self._middleware.respond, environ)
         try:
             return await asyncio.wrap_future(response)
         except asyncio.CancelledError:
             response.add_done_callback(close_unsent)
             raise
-
-    def _run(self, environ: Any) -> BufferedResponse:
-        response = BufferedResponse("", [], b"")
-
-        def start(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:
-            response.status, response.headers = status, headers
-
-        body = self._app.wsgi_app(environ, start)
-        if isinstance(body, BodyStream):
-            response.stream = body
-        else:
-            response.body = b"".join(body)
-        return response
 
 
 def encode_headers(headers: Headers) -> list[tuple[bytes, bytes]]:

@@ -1,7 +1,7 @@
-"""Connections that send responses in memory without gunicorn's parser, tasks and messages.
+"""Connections that send responses to plain reads without gunicorn's parser, tasks and messages.
 
-Most clients send the same head again and again. The bytes of a head that the application has
-answered from its memory are kept, so that the same bytes need not be parsed again.
+Most clients send the same head again and again. The bytes of the head of a plain read are kept, so
+that the same bytes need not be parsed again.
 """
 
 import asyncio
@@ -38,8 +38,8 @@ PRIVATE_NAMES = (
     f"{CONNECTION}.req_count",
 )
 READS = frozenset({"GET", "HEAD"})
-NOT_IN_MEMORY = "bookstall.not_in_memory"
-"""An extension of the scope: the application has been asked for a response in its memory."""
+NO_PLAIN_READ = "bookstall.no_plain_read"
+"""An extension of the scope: ``respond`` of the application was called and had no response."""
 MAX_HEADS = 2_048
 MAX_HEAD_BYTES = 1_024
 """So many heads, none longer, are kept as the application read them."""
@@ -54,7 +54,7 @@ KNOWN_REQUEST.version = HTTP_1_1
 
 
 class KnownHeads:
-    """What the application read in the heads that came last, by client address and bytes."""
+    """What the application read in the plain heads that came last, by client address and bytes."""
 
     def __init__(self) -> None:
         self._heads: OrderedDict[tuple[Any, bytes], Any] = OrderedDict()
@@ -72,7 +72,7 @@ class KnownHeads:
 
 
 class MemoryConnection(HttpConnection):
-    """A connection whose application may have responses in memory."""
+    """A connection whose application may respond to a head alone."""
 
     _response_buffer: bytes
 
@@ -87,8 +87,8 @@ class MemoryConnection(HttpConnection):
         """Responds to a known head."""
         self._arrived = b""
         """What has arrived since then."""
-        self._not_in_memory: Any = None
-        """The request that the application has found nothing for."""
+        self._no_plain_read: Any = None
+        """The last request that the application does not respond to by its head alone."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -115,6 +115,11 @@ class MemoryConnection(HttpConnection):
     def is_idle(self) -> bool:
         return self._answering is None and super().is_idle()
 
+    def overdue(self, now: float) -> str | None:
+        if self._answering is not None and self._unread_since is None:
+            return None  # the head is complete, the response may take its time
+        return super().overdue(now)
+
     def _is_between_requests(self) -> bool:
         """Return whether the next byte begins a request, of which nothing is known yet."""
         return (
@@ -128,7 +133,7 @@ class MemoryConnection(HttpConnection):
 
     async def _answer(self, head: Any, data: bytes) -> None:
         """Respond to a known head, or else hand its bytes to gunicorn."""
-        response = await self.app.respond_from_memory(head)
+        response = await self.app.respond(head)
         self._answering, arrived = None, self._arrived
         if arrived:
             self._arrived = b""
@@ -162,7 +167,7 @@ class MemoryConnection(HttpConnection):
             super()._keepalive_timeout()
 
     async def _serve_http_request(self, request: Any, sockname: Any, peername: Any) -> bool:
-        """Send what the application has in memory without its task, channels and checks."""
+        """Send the response to a plain read without the channels and checks of ASGI."""
         chunk, self._only_chunk = self._only_chunk, None
         if self._callback_parser.remaining():
             chunk = None  # the next request came with it
@@ -170,13 +175,13 @@ class MemoryConnection(HttpConnection):
         if read_head is not None and request.method in READS:
             scope = self._build_http_scope(request, sockname, peername)
             head = read_head(scope)
-            response = None if head is None else await self.app.respond_from_memory(head)
+            response = None if head is None else await self.app.respond(head)
             if response is not None:
                 stays_open = await self._send_response(request, response)
                 if chunk is not None and stays_open and request.version == HTTP_1_1:
                     self._heads.put(self._client, chunk, head)
                 return stays_open
-            self._not_in_memory = request
+            self._no_plain_read = request
         keeps_alive: bool = await super()._serve_http_request(request, sockname, peername)
         return keeps_alive
 
@@ -196,6 +201,6 @@ class MemoryConnection(HttpConnection):
 
     def _build_http_scope(self, request: Any, sockname: Any, peername: Any) -> Any:
         scope = super()._build_http_scope(request, sockname, peername)
-        if request is self._not_in_memory:
-            scope["extensions"] = {NOT_IN_MEMORY: {}}
+        if request is self._no_plain_read:
+            scope["extensions"] = {NO_PLAIN_READ: {}}
         return scope

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from app.config import Rate
 from app.live.memory_hits import make_memory_hits
 from app.live.wsgi_bridge import WsgiBridge
+from app.server.memory_connection import NO_PLAIN_READ
 from stack.servers import Redis
 from tests.waiting import PATIENCE, wait_until
 
@@ -79,15 +80,14 @@ REQUESTS = st.fixed_dictionaries(
 
 
 class Service:
-    """One application, called with and without the memory, in one event loop."""
+    """One application, in one event loop, called by heads alone or by the messages of ASGI."""
 
     def __init__(self, app):
         self.app = app
         self._runner = asyncio.Runner()
         self._threads = ThreadPoolExecutor(1)
         self._hits = make_memory_hits(app, self._in_thread)
-        self._with_memory = WsgiBridge(app, 1_048_576, self._hits)
-        self._without = WsgiBridge(app, 1_048_576, None)
+        self._bridge = WsgiBridge(app, 1_048_576, self._hits)
 
     async def _in_thread(self, call):
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
@@ -96,9 +96,9 @@ class Service:
         return self
 
     def __exit__(self, *_):
-        self._runner.run(self._with_memory.close())
+        self._runner.run(self._bridge.close())
         self._runner.close()
-        for threads in (self._threads, self._with_memory.threads, self._without.threads):
+        for threads in (self._threads, self._bridge.threads):
             threads.shutdown()
 
     def request(self, path, query=b"", method="GET", memory=True, client="127.0.0.1", **headers):
@@ -109,19 +109,18 @@ class Service:
         )
 
     def send(self, request, memory=True, client="127.0.0.1"):
-        bridge = self._with_memory if memory else self._without
-        return self._runner.run(self._send(bridge, request, client))
+        return self._runner.run(self._send(request, client, memory))
 
     def send_all(self, requests):
-        """Send requests at the same time, all by the bridge with memory."""
+        """Send requests at the same time."""
 
         async def send():
-            sends = (self._send(self._with_memory, *request) for request in requests)
+            sends = (self._send(*request) for request in requests)
             return await asyncio.gather(*sends)
 
         return self._runner.run(send())
 
-    async def _send(self, bridge, request, client="127.0.0.1"):
+    async def _send(self, request, client="127.0.0.1", memory=True):
         scope = {
             "type": "http",
             "http_version": "1.1",
@@ -132,6 +131,7 @@ class Service:
             "query_string": request["query"],
             "headers": [(b"host", b"shop.example"), *request["headers"].items()],
             "client": (client, 5),
+            "extensions": {} if memory else {NO_PLAIN_READ: {}},
         }
         sent = []
 
@@ -142,7 +142,7 @@ class Service:
             return {"type": "http.request", "body": b"", "more_body": False}
 
         async with asyncio.timeout(PATIENCE):
-            await bridge(scope, receive, send)
+            await self._bridge(scope, receive, send)
         headers = [(name.decode(), value.decode("latin-1")) for name, value in sent[0]["headers"]]
         return sent[0]["status"], headers, sent[1]["body"]
 
@@ -224,8 +224,7 @@ def test_only_plain_reads_are_answered_on_the_event_loop(service, monkeypatch):
         {"accept": b"text/html"},
         {"method": "OPTIONS"},
     )
-    called = []
-    monkeypatch.setattr(service.app, "wsgi_app", count_calls(service.app.wsgi_app, called))
+    called = record_calls(monkeypatch, service.app.wsgi_app, "respond")
     for number, how in enumerate(unusual, 1):
         service.request("/products", **how)
         assert len(called) == number
@@ -234,12 +233,15 @@ def test_only_plain_reads_are_answered_on_the_event_loop(service, monkeypatch):
     assert len(called) == len(unusual)
 
 
-def count_calls(app, calls):
-    def counted(environ, start):
-        calls.append(environ)
-        return app(environ, start)
+def record_calls(monkeypatch, middleware, name):
+    calls, method = [], getattr(middleware, name)
 
-    return counted
+    def recorded(environ):
+        calls.append(environ)
+        return method(environ)
+
+    monkeypatch.setattr(middleware, name, recorded)
+    return calls
 
 
 def test_a_write_is_seen_by_the_next_read(service):
@@ -312,9 +314,8 @@ def test_without_memory_there_are_no_hits_from_it(make_service):
 
 def test_an_error_leaves_the_request_to_the_middleware(service, monkeypatch, caplog):
     service.remember("/products")
-    called = []
     monkeypatch.setattr("app.live.memory_hits.apply_if_none_match", lambda *_: 1 / 0)
-    monkeypatch.setattr(service.app, "wsgi_app", count_calls(service.app.wsgi_app, called))
+    called = record_calls(monkeypatch, service.app.wsgi_app, "respond_to_read")
     assert service.request("/products")[0] == 200
     assert len(called) == 1
     assert "error while a response in memory was looked for" in caplog.text
