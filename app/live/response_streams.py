@@ -3,7 +3,7 @@
 import asyncio
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from app.config import EXPORTS
 from app.http.response import BodyStream, BufferedResponse
@@ -17,12 +17,13 @@ class ResponseStreams:
         # Of their own: other requests do not wait for the next chunk of a stream.
         self._threads = ThreadPoolExecutor(EXPORTS, thread_name_prefix="streams")
 
-    async def send(self, stream: BodyStream, receive: Receive, send: Send) -> None:
-        """Send the body until it ends, or the client leaves."""
+    async def send(self, start: Message, stream: BodyStream, receive: Receive, send: Send) -> None:
+        """Send the start of a response, and the body until it ends or the client leaves."""
         loop = asyncio.get_running_loop()
         client_leaves = asyncio.ensure_future(_disconnect(receive))
         sent: asyncio.Future[None] = loop.create_future()
         try:
+            await send(start)
             while not client_leaves.done():
                 chunk = await loop.run_in_executor(self._threads, next, stream, b"")
                 message = {"type": "http.response.body", "body": chunk, "more_body": chunk != b""}

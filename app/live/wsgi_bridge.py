@@ -54,12 +54,14 @@ class WsgiBridge:
                 # What is missing of a body would be taken for the next request.
                 if self.shutting_down or isinstance(body, FailedBody):
                     response.headers.append(CONNECTION_CLOSE)
-            start = {"type": "http.response.start", "status": int(response.status[:3])}
-            await send({**start, "headers": encode_headers(response.headers)})
+            headers = encode_headers(response.headers)
+            status = int(response.status[:3])
+            start = {"type": "http.response.start", "status": status, "headers": headers}
             if response.stream is None:
+                await send(start)
                 await send({"type": "http.response.body", "body": response.body})
             else:
-                await self._streams.send(response.stream, receive, send)
+                await self._streams.send(start, response.stream, receive, send)
         finally:
             self._in_flight -= 1
 

@@ -72,9 +72,9 @@ def write_text(text: str) -> str:
 
     A text that they, or a spreadsheet, would take for something else is written as ="text".
     """
-    if text[0].isalpha() and text[-1] not in _PADDING:
+    if text[:1].isalpha() and text[-1] not in _PADDING:
         return text
-    if text[0] not in _FORMULA_STARTS and _is_plain(text):
+    if text[:1] not in _FORMULA_STARTS and _is_plain(text):
         return text
     return '="' + text.replace('"', '""') + '"'
 

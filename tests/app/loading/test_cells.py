@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.loading.cells import parse_identifier, parse_integer, parse_text
+from app.loading.cells import parse_identifier, parse_integer, parse_text, write_text
 from tests.app.loading.csv_load import load_command, map_options, reasons
 
 EMMA = "9780141439587"
@@ -198,3 +198,8 @@ def test_fragments_of_marks_are_text(cell):
     assert parse_text(cell) in {cell, '"'}
     assert parse_identifier(cell) in {cell, '"'}
     assert parse_integer(cell) in {cell, '"'}
+
+
+def test_an_empty_text_is_read_as_it_was_written():
+    """The API stores none, but a row that was written by hand may have one."""
+    assert parse_text(write_text("")) == parse_identifier(write_text("")) == ""

@@ -1,4 +1,4 @@
-"""Known heads are answered from memory before they are parsed, and like all other requests."""
+"""Known heads are answered before they are parsed, and like all other requests."""
 
 import random
 import socket
@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.server.bounds import HEAD_TIMEOUT_SECONDS
 from app.server.memory_connection import MAX_HEADS, KnownHeads
 from stack.servers import Redis
 from tests.app.server.attackers import connect, rest
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, patient
 
 HIT = "bookstall; hit; detail=memory"
 LIST = b"GET /books?limit=5 HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -134,6 +135,37 @@ def test_a_client_that_leaves_during_the_wait_for_redis_harms_nobody(serve_live,
             assert another.get(LIST)[0] == 200
         redis.thaw()
         assert '"level":"error"' not in server.log.read_text()
+
+
+def test_a_late_first_request_may_wait_for_its_response(serve_live, migrated_sqlite):
+    """The time in which a head has to come is over while the response is made."""
+    with Redis() as redis:
+        url = f"sqlite:///{migrated_sqlite}"
+        settings = {"REDIS_URL": patient(redis.url), "WEB_CONCURRENCY": "1"}
+        server = serve_live(DATABASE_URL=url, **settings)
+        with Client(server) as late, Client(server) as client:
+            time.sleep(HEAD_TIMEOUT_SECONDS - 2)
+            client.warm()
+            redis.freeze()
+            late.send(LIST)
+            time.sleep(4)
+            redis.thaw()
+            assert late.receive()[0] == 200
+
+
+def test_a_known_head_whose_response_is_not_in_memory_is_answered_like_any_other(
+    serve_live, postgres_database
+):
+    server = serve_live(DATABASE_URL=postgres_database, WEB_CONCURRENCY="1")
+    with Client(server) as client:
+        for request in REQUESTS:
+            answers = [essence(client.get(request)) for _ in range(3)]
+            assert answers[0] == answers[1] == answers[2]
+        book = b'{"title": "Emma", "author": "Jane Austen"}'
+        head = b"POST /books HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        client.send(head + b"Content-Length: %d\r\n\r\n" % len(book) + book)
+        assert client.receive()[0] == 201
+        assert b"Emma" in client.get(LIST)[2]
 
 
 def test_a_known_head_is_counted_by_the_limit(serve_live, sqlite_database):
