@@ -103,16 +103,14 @@ class HttpMiddleware:
         """Return the response to any request."""
         ranges = take_range(environ)  # before a HEAD is handled as a GET: it has no ranges
         request = self.begin(environ)
-        return self._respond(request, self._match(environ), ranges)
+        return self._respond(request, self.match(environ), ranges)
 
-    def respond_to_read(self, environ: Environ) -> BufferedResponse | None:
-        """Return the whole response to a plain read that may be cached; None if it is another one.
+    def respond_to_read(self, environ: Environ, route: Route) -> BufferedResponse:
+        """Return the whole response to a plain read; the environ needs only what the client sent.
 
-        The environ needs only what the client sent.
+        Its ``route`` has to be one whose responses may be cached.
         """
-        request = self.begin(environ)
-        route = self._match(environ)
-        return self._respond(request, route, None) if options_of(route.view).cache_tags else None
+        return self._respond(self.begin(environ), route, None)
 
     def begin(self, environ: Environ) -> Request:
         """Give a request its id and the context of its client."""
@@ -168,7 +166,8 @@ class HttpMiddleware:
         """Return the key of the response to a GET."""
         return cache_key(environ, self._fingerprint)
 
-    def _match(self, environ: Environ) -> Route:
+    def match(self, environ: Environ) -> Route:
+        """Return the route of a request."""
         try:
             path = environ["PATH_INFO"].encode("latin-1").decode()
             rule, arguments = self._urls.match(path, environ["REQUEST_METHOD"], return_rule=True)

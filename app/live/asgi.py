@@ -87,14 +87,11 @@ class AsgiApp:
             await self._bridge(scope, receive, send)
 
     def read_head(self, scope: Scope) -> RequestHead | None:
-        """Return the head of a request that ``respond`` may have a response to."""
+        """Return the head of a plain read, which ``respond`` responds to; None of any other."""
         return self._bridge.read_head(scope)
 
-    async def respond(self, head: RequestHead) -> BufferedResponse | None:
-        """Return the whole response to a read that may be cached; None if it is another one.
-
-        A server that calls this first sends the response without the messages of ASGI.
-        """
+    async def respond(self, head: RequestHead) -> BufferedResponse:
+        """Return the whole response to a plain read, for a server that sends it by itself."""
         return await self._bridge.respond(head)
 
     def shut_down(self) -> None:

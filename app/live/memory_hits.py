@@ -20,7 +20,8 @@ from app.cache.response_cache import CachedResponse, tag_keys
 from app.http.accept import accepts_json
 from app.http.request import environ_of
 from app.http.response import BufferedResponse, Environ, apply_if_none_match
-from app.middleware import HttpMiddleware
+from app.http.route_options import options_of
+from app.middleware import HttpMiddleware, Route
 from app.ratelimit.limiter import Limiter
 from app.redis.batched_client import BatchedClient, Call
 from app.redis.client import RedisUnavailable, full_key
@@ -156,8 +157,11 @@ class MemoryHits:
         environ = environ_of(scope)
         if not _is_plain(environ):
             return None
+        route = self._middleware.match(environ)
+        if not options_of(route.view).cache_tags:
+            return None
         client = self._middleware.guard.address_client(environ)
-        return RequestHead(environ, self._middleware.cache_key(environ), client)
+        return RequestHead(environ, self._middleware.cache_key(environ), client, route)
 
     async def respond(self, head: "RequestHead") -> BufferedResponse | None:
         """Return the response in memory; None if the middleware has to respond."""
@@ -185,11 +189,15 @@ class MemoryHits:
 
 
 class RequestHead(NamedTuple):
-    """What the head of a plain read says; requests with the same head can share it."""
+    """What the head of a plain read says; requests with the same head can share it.
+
+    A plain read has no body and no API key, and its response may be cached.
+    """
 
     environ: Environ
     key: str
     client: Client
+    route: Route
 
 
 def _is_plain(environ: Environ) -> bool:

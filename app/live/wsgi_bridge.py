@@ -20,7 +20,7 @@ from app.live.memory_hits import MemoryHits, RequestHead
 from app.live.request_bodies import Body, FailedBody, RequestBodies, path_of
 from app.live.response_streams import ResponseStreams, close_unsent
 from app.middleware import HttpMiddleware
-from app.server.memory_connection import NO_PLAIN_READ, READS
+from app.server.memory_connection import READS
 
 PRIVATE_NAMES = ("a2wsgi.wsgi:build_environ",)
 """What this module uses of a2wsgi beyond its documentation."""
@@ -43,8 +43,7 @@ class WsgiBridge:
         """While it is true, every response carries ``Connection: close``."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = NO_PLAIN_READ in scope.get("extensions", {})
-        head = None if asked else self.read_head(scope)
+        head = self.read_head(scope)
         response = None if head is None else await self.respond(head)
         self._in_flight += 1
         try:
@@ -69,18 +68,15 @@ class WsgiBridge:
         """Return the head of a plain GET or HEAD; None of any other request."""
         return self._hits.read(scope) if scope["method"] in READS else None
 
-    async def respond(self, head: RequestHead) -> BufferedResponse | None:
-        """Return the whole response to a read that may be cached; None if it is another one.
-
-        A response that is not in memory comes from a thread.
-        """
+    async def respond(self, head: RequestHead) -> BufferedResponse:
+        """Return the whole response to a plain read: from memory, or else from a thread."""
         self._in_flight += 1
         try:
             response = await self._hits.respond(head)
             if response is None:
-                call = self.threads.submit(self._middleware.respond_to_read, head.environ.copy())
-                response = await asyncio.wrap_future(call)
-            if response is not None and self.shutting_down:
+                environ, call = head.environ.copy(), self._middleware.respond_to_read
+                response = await asyncio.wrap_future(self.threads.submit(call, environ, head.route))
+            if self.shutting_down:
                 response.headers.append(CONNECTION_CLOSE)
             return response
         finally:

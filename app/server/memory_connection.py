@@ -5,6 +5,7 @@ that the same bytes need not be parsed again.
 """
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from typing import Any
@@ -38,8 +39,6 @@ PRIVATE_NAMES = (
     f"{CONNECTION}.req_count",
 )
 READS = frozenset({"GET", "HEAD"})
-NO_PLAIN_READ = "bookstall.no_plain_read"
-"""An extension of the scope: ``respond`` of the application was called and had no response."""
 MAX_HEADS = 2_048
 MAX_HEAD_BYTES = 1_024
 """So many heads, none longer, are kept as the application read them."""
@@ -51,6 +50,7 @@ HTTP_1_1 = (1, 1)
 KNOWN_REQUEST = CallbackRequest()
 """What gunicorn asks of a request before it responds: the same for all known heads."""
 KNOWN_REQUEST.version = HTTP_1_1
+log = logging.getLogger(__name__)
 
 
 class KnownHeads:
@@ -87,8 +87,6 @@ class MemoryConnection(HttpConnection):
         """Responds to a known head."""
         self._arrived = b""
         """What has arrived since then."""
-        self._no_plain_read: Any = None
-        """The last request that the application does not respond to by its head alone."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -107,7 +105,7 @@ class MemoryConnection(HttpConnection):
         starts_here = self._is_between_requests()
         head = self._heads.get(self._client, data) if starts_here else None
         if head is not None and not self._will_close(KNOWN_REQUEST, False):
-            self._answering = self.worker.loop.create_task(self._answer(head, data))
+            self._answering = self.worker.loop.create_task(self._answer(head))
             return
         self._only_chunk = data if starts_here and len(data) <= MAX_HEAD_BYTES else None
         super().data_received(data)
@@ -131,19 +129,20 @@ class MemoryConnection(HttpConnection):
             and not self._flow_control.write_paused
         )
 
-    async def _answer(self, head: Any, data: bytes) -> None:
-        """Respond to a known head, or else hand its bytes to gunicorn."""
-        response = await self.app.respond(head)
+    async def _answer(self, head: Any) -> None:
+        """Respond to a known head."""
+        try:
+            response = await self.app.respond(head)
+        except Exception:
+            log.exception("error while a known head was answered")
+            self.abort()
+            return
         self._answering, arrived = None, self._arrived
         if arrived:
             self._arrived = b""
             self._hold(0)
             self._resume_reading()
         if self._closed:
-            return
-        if response is None:
-            self._only_chunk = None
-            super().data_received(data + arrived)
             return
         self.req_count += 1
         self.worker.nr += 1
@@ -175,13 +174,11 @@ class MemoryConnection(HttpConnection):
         if read_head is not None and request.method in READS:
             scope = self._build_http_scope(request, sockname, peername)
             head = read_head(scope)
-            response = None if head is None else await self.app.respond(head)
-            if response is not None:
-                stays_open = await self._send_response(request, response)
+            if head is not None:
+                stays_open = await self._send_response(request, await self.app.respond(head))
                 if chunk is not None and stays_open and request.version == HTTP_1_1:
                     self._heads.put(self._client, chunk, head)
                 return stays_open
-            self._no_plain_read = request
         keeps_alive: bool = await super()._serve_http_request(request, sockname, peername)
         return keeps_alive
 
@@ -198,9 +195,3 @@ class MemoryConnection(HttpConnection):
         self._send_response_start(int(response.status[:3]), headers, request, close=close)
         self._safe_write(self._response_buffer + response.body)
         self._response_buffer = b""
-
-    def _build_http_scope(self, request: Any, sockname: Any, peername: Any) -> Any:
-        scope = super()._build_http_scope(request, sockname, peername)
-        if request is self._no_plain_read:
-            scope["extensions"] = {NO_PLAIN_READ: {}}
-        return scope
