@@ -13,6 +13,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
@@ -137,6 +138,19 @@ def redis_url() -> Iterator[str]:
         return
     with Redis() as server:
         yield patient(server.url)
+
+
+@pytest.fixture
+def fresh_redis(redis_url: str) -> str:
+    """The same Redis without the versions of tags that earlier tests created.
+
+    They live for twice CACHE_TTL: one that expires during a test turns a hit into a miss.
+    """
+    with redis.Redis.from_url(redis_url) as connection:
+        versions = list(connection.scan_iter("bookstall:*:t:*", count=1_000))
+        if versions:
+            connection.delete(*versions)
+    return redis_url
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,9 @@ BY_RATINGS = {"average", "count", "rated"}
 
 
 @pytest.fixture
-def settings(redis_url):
+def settings(fresh_redis):
     """A key of the test's own, and so entries of its own: the database is used again."""
-    return {"redis_url": redis_url, "secret_key": secrets.token_hex()}
+    return {"redis_url": fresh_redis, "secret_key": secrets.token_hex()}
 
 
 @pytest.fixture

@@ -202,7 +202,7 @@ def test_only_responses_with_a_live_hold_forbid_proxies_to_keep_them(client, pro
     lamp = product(stock_level=10)
     paths = [f"/products/{lamp}", "/products", "/products?sort=-price", "/products/search?name=la"]
     assert not any("Cache-Control" in client.get(path).headers for path in paths)
-    held = hold(lamp, 2, expires_in=2)
+    held = hold(lamp, 2, expires_in=10)
     holding = [*paths, f"/holds/{held['id']}"]
     limits = {client.get(path).headers["Cache-Control"] for path in holding}
     assert limits == {"max-age=0, must-revalidate"}

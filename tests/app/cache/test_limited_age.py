@@ -46,7 +46,7 @@ def available(client, path="/products/1"):
 
 
 def test_a_response_with_a_live_hold_is_kept_and_then_not_served(app, client):
-    is_over = hold(client, expires_in=2)
+    is_over = hold(client, expires_in=5)
     first = client.get("/products/1")
     assert first.json["available"] == 7
     assert first.headers["Cache-Status"] in {STORED, NO_REDIS}
@@ -72,7 +72,7 @@ def test_a_list_without_held_products_is_kept_for_longer(app, client):
 
 
 def test_a_reader_does_not_join_a_query_from_before_the_end_of_a_hold(app, client):
-    is_over = hold(client, expires_in=1)
+    is_over = hold(client, expires_in=5)
     paused, resume = pause_first_read(app, "product")
     with ThreadPoolExecutor() as threads:
         first = threads.submit(available, app.test_client())

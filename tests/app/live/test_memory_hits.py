@@ -167,7 +167,7 @@ def make_service(request, make_app, sqlite_database):
 
     def make(**more):
         if request.param == "redis":
-            more["redis_url"] = request.getfixturevalue("redis_url")
+            more["redis_url"] = request.getfixturevalue("fresh_redis")
         service = Service(make_app(sqlite_database, **more))
         services.append(service)
         client = service.app.test_client()
