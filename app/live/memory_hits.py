@@ -158,7 +158,8 @@ class MemoryHits:
         if not _is_plain(environ):
             return None
         route = self._middleware.match(environ)
-        if not options_of(route.view).cache_tags:
+        options = options_of(route.view)
+        if not options.cache_tags or options.response is None:  # Flask needs more than the head
             return None
         client = self._middleware.guard.address_client(environ)
         return RequestHead(environ, self._middleware.cache_key(environ), client, route)
