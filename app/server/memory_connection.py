@@ -45,7 +45,7 @@ MAX_HEAD_BYTES = 1_024
 MAX_ARRIVED_BYTES = 65_536
 """What may arrive before a response is sent; more waits in the kernel."""
 MIN_KEEPALIVE_SECONDS = 0.1
-"""The time until the timer looks again at a connection that waits for Redis."""
+"""The time until the timer looks again at a connection that waits for its response."""
 HTTP_1_1 = (1, 1)
 KNOWN_REQUEST = CallbackRequest()
 """What gunicorn asks of a request before it responds: the same for all known heads."""
