@@ -129,7 +129,8 @@ def seconds_until_cut(gunicorn_on_sqlite, live_on_sqlite):
         client.close()
     for server, requests in unfinished.items():
         after = cuts(server)
-        new = {cut: after[cut] - before[server][cut] for cut in after}
+        # Frames that a WebSocket of an earlier test left behind are still read, and counted.
+        new = {cut: after[cut] - before[server][cut] for cut in after if cut[0] != "websocket"}
         assert {cut: count for cut, count in new.items() if count} == {
             ("connection", "timeout"): 1,
             ("head", "timeout"): 1,
