@@ -1,0 +1,1 @@
+"""Webhooks: signed events, sent to URLs in the order of the log."""
