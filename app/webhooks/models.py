@@ -50,6 +50,8 @@ class Webhook(Base):
     """How often the event that is sent now has failed."""
     failing_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    test_id: Mapped[str | None] = mapped_column(String(MESSAGE_ID_MAX))
+    """The id of a test event that is to be sent; the deliverer sets it to None after that."""
 
 
 class WebhookDelivery(Base):
