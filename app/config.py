@@ -28,6 +28,7 @@ INSTANCE = Path(__file__).resolve().parent.parent / "instance"
 MAX_CACHE_TTL = 86_400
 MAX_RATE = 1_000_000_000
 MAX_RATE_SECONDS = 10 * 366 * 86_400
+MAX_FEED_DAYS = 366
 THREADS = 8
 """Concurrent requests of one process; each may need one database connection."""
 EXPORTS = 2
@@ -36,6 +37,7 @@ LIVE_THREADS = 2
 """Threads for live connections, under asgi.py only. One more reads the events."""
 _NO_TIME = re.compile(r"(per|/)\s*0+\s*[a-z]", re.IGNORECASE)
 T = TypeVar("T")
+true_or_false = one_of("true", "false")
 
 
 class InvalidSetting(SystemExit):
@@ -72,6 +74,8 @@ class Settings:
     max_body_bytes: int = 1_048_576
     allowed_origins: tuple[str, ...] = ()
     metrics_token: str | None = None
+    feed_days: int = 7
+    webhook_private_targets: bool = False
     log_format: str = "text"
     testing: bool = False
 
@@ -97,16 +101,18 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
         host=read("HOST", "127.0.0.1", host),
         port=read("PORT", 8000, integer_between(1, 65_535)),
         web_concurrency=read("WEB_CONCURRENCY", 2, integer_between(1, 256)),
-        require_api_key=read("REQUIRE_API_KEY", "false", one_of("true", "false")) == "true",
+        require_api_key=read("REQUIRE_API_KEY", "false", true_or_false) == "true",
         trusted_proxies=read("TRUSTED_PROXIES", 0, integer_between(0, 16)),
         rate_limit_read=read("RATE_LIMIT_READ", rate("600/minute"), rate),
         rate_limit_write=read("RATE_LIMIT_WRITE", rate("60/minute"), rate),
-        rate_limit_trial=read("RATE_LIMIT_TRIAL", "false", one_of("true", "false")) == "true",
+        rate_limit_trial=read("RATE_LIMIT_TRIAL", "false", true_or_false) == "true",
         cache_ttl=read("CACHE_TTL", 300, integer_between(1, MAX_CACHE_TTL)),
         cache_memory_mib=read("CACHE_MEMORY_MIB", 64, integer_between(0, 1_048_576)),
         max_body_bytes=read("MAX_BODY_BYTES", 1_048_576, integer_between(1_024, 1_073_741_824)),
         allowed_origins=read("ALLOWED_ORIGINS", (), origins),
         metrics_token=read("METRICS_TOKEN", None, visible_ascii),
+        feed_days=read("FEED_DAYS", 7, integer_between(1, MAX_FEED_DAYS)),
+        webhook_private_targets=read("WEBHOOK_PRIVATE_TARGETS", "false", true_or_false) == "true",
         log_format=read("LOG_FORMAT", default_log_format, one_of("text", "json")),
     )
 
@@ -118,6 +124,9 @@ def startup_warnings(settings: Settings) -> list[str]:
             not settings.require_api_key
         ),
         "RATE_LIMIT_TRIAL is true: the rate limits refuse nothing": settings.rate_limit_trial,
+        "WEBHOOK_PRIVATE_TARGETS is true: webhooks may call any host of this network": (
+            settings.webhook_private_targets
+        ),
     }
     return [warning for warning, applies in warnings.items() if applies]
 
