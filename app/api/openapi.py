@@ -208,7 +208,7 @@ def _operation(route: Route, method: str) -> dict[str, Any]:
         "summary": summary,
         "description": " ".join((description or summary).split()),
         "responses": _responses(route.response, method),
-        **security(options.scope, method),
+        **security(options, method),
     }
     if options.query is not None:
         operation["parameters"] = [{"in": "query", "schema": options.query}]

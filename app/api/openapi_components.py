@@ -14,7 +14,7 @@ from app.api.fields import ID_MAX, OneOf
 from app.api.openapi_description import DESCRIPTION
 from app.auth.guard import READS
 from app.db.snapshots import TooManyExports
-from app.http.route_options import ResponseContract
+from app.http.route_options import ResponseContract, RouteOptions
 from app.services import current_services
 
 TEXT = {"type": "string"}
@@ -183,17 +183,17 @@ def error_response(status: int) -> dict[str, Any]:
     }
 
 
-def security(scope: str | None, method: str) -> dict[str, Any]:
+def security(options: RouteOptions, method: str) -> dict[str, Any]:
     """Describe whether an operation requires an API key, and which scope.
 
     A key that is optional is not described: code generators take it for a required one.
     The scope is an extension, ``x-scope``: in the list of ``bearer``, where OpenAPI 3.1 allows
     it too, some linters report it as an error.
     """
-    if method in READS:
+    if method in READS and not options.is_private:
         return {"security": []}
     required = current_services().settings.require_api_key
-    extension = {"x-scope": scope} if scope else {}
+    extension = {"x-scope": options.scope} if options.scope else {}
     return {"security": [{"bearer": []}] if required else [], **extension}
 
 

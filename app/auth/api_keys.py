@@ -213,6 +213,11 @@ def scope(name: str, **fields: str) -> Callable[[View], View]:
     return lambda view: set_options(view, scope=name, field_scopes=fields)
 
 
+def private(view: View) -> View:
+    """Let only those who may write through this view read through it, and let nobody cache it."""
+    return set_options(view, is_private=True)
+
+
 def checks_write_access_itself(view: View) -> View:
     """Let the guard count each POST to this view as a read: the view checks its writes itself."""
     return set_options(view, checks_write_access_itself=True)

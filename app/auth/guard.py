@@ -107,6 +107,6 @@ class RequestGuard:
         count = policy.count_read if is_read else policy.count_write
         count(client, context.store_headers)
         policy.reject_invalid_key(client)
-        if view is not None and not is_read:
+        if view is not None and (options.is_private or not is_read):
             # Which scope a field needs is checked when the body has been read: contract.py.
             policy.check_scope(client, None if options.field_scopes else options.scope)

@@ -43,6 +43,9 @@ class RouteOptions:
     """The scopes that some fields of the body need in the place of ``scope``."""
     uncached_scope: str | None = None
     """The scope of the keys whose responses are neither from the cache nor stored in it."""
+    is_private: bool = False
+    """Whether reads need the scope too, no cache may store a response, and none is stored as it is
+    for its Idempotency-Key."""
     tag: str = ""
     """The group of the operation in the OpenAPI document."""
     checks_write_access_itself: bool = False
