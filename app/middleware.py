@@ -21,14 +21,7 @@ from app.auth.guard import ClientContext, RequestGuard, has_key_for
 from app.cache.local_cache import NO_REDIS
 from app.cache.memory import MemoryEntry, ResponseMemory
 from app.cache.response_cache import CachedResponse
-from app.cache.tags import (
-    FINE_TAGS,
-    MAX_AGE,
-    NO_STORE,
-    REVALIDATE,
-    cache_key,
-    code_fingerprint,
-)
+from app.cache.tags import FINE_TAGS, MAX_AGE, REVALIDATE, cache_key, code_fingerprint
 from app.errors import ApiError, InternalError
 from app.http.accept import accepts_json
 from app.http.cors import Cors
@@ -221,8 +214,6 @@ class HttpMiddleware:
             if (max_age := environ.get(MAX_AGE)) is not None:
                 response.expires_at = began + max_age
                 response.headers.append(REVALIDATE)
-            if options_of(route.view).is_private:
-                response.headers.append(NO_STORE)
             return compress_and_add_etag(response, environ), environ.get(FINE_TAGS, ())
 
         templates = options_of(route.view).cache_tags

@@ -12,9 +12,11 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import wraps
 from math import inf
 from typing import Any, NamedTuple
 
+from flask import Response
 from sqlalchemy import JSON, ColumnElement, Engine, LargeBinary, String, func, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -215,7 +217,14 @@ def scope(name: str, **fields: str) -> Callable[[View], View]:
 
 def private(view: View) -> View:
     """Let only those who may write through this view read through it, and let nobody cache it."""
-    return set_options(view, is_private=True)
+
+    @wraps(view)
+    def respond(**arguments: Any) -> Response:
+        response = view(**arguments)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    return set_options(respond, is_private=True)
 
 
 def checks_write_access_itself(view: View) -> View:

@@ -21,8 +21,6 @@ MAX_AGE = "bookstall.max_age"
 REVALIDATE = ("Cache-Control", "max-age=0, must-revalidate")
 """On each response with a MAX_AGE. A larger number would let a proxy keep the response although a
 write changes it meanwhile; without the header, it may keep it for as long as it likes."""
-NO_STORE = ("Cache-Control", "no-store")
-"""On each response of a private route."""
 MAX_TAGS = 1_100
 """More tags are not deleted one by one: 10,000 take Redis a third of its time limit. A chunk of a
 bulk request has up to 1,004."""
