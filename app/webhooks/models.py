@@ -37,7 +37,8 @@ class Webhook(Base):
     """The one before; it signs too until ``old_secret_until``."""
     old_secret_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     version: Mapped[int] = mapped_column(default=1, server_default="1")
-    """Rises with each change by a client. The deliverer leaves it alone."""
+    """Rises with each change by a client, also a replay. The deliverer leaves it alone, and begins
+    a queue anew when it has risen."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
@@ -52,6 +53,9 @@ class Webhook(Base):
     next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     test_id: Mapped[str | None] = mapped_column(String(MESSAGE_ID_MAX))
     """The id of a test event that is to be sent; the deliverer sets it to None after that."""
+    succeeded: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    failed: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """How many requests have succeeded and failed so far, for the metrics."""
 
 
 class WebhookDelivery(Base):
