@@ -13,6 +13,7 @@ from app.cache.read_through import ReadThrough
 from app.config import Settings
 from app.db.migrations import Migrations
 from app.db.snapshots import Snapshots
+from app.events.sequencer import Sequencer
 from app.ratelimit.limiter import RateLimits
 from app.redis.client import RedisClient
 
@@ -25,6 +26,7 @@ class Services:
     autocommit_engine: Engine
     snapshots: Snapshots
     outbox_purger: OutboxPurger
+    sequencer: Sequencer
     redis: RedisClient | None
     cache: ReadThrough | None
     """The read-through cache; None without Redis."""

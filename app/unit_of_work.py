@@ -1,40 +1,35 @@
-"""The unit of work: one commit of a write, its cache invalidation and its event.
+"""The unit of work: one commit of a write, its cache invalidation and its events.
 
 The transaction of a write contains, beside its own rows, one outbox row with the tags to
-invalidate, and as its last step the event with its position in the log.
+invalidate, and as its last step its events.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from flask import g
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.cache import outbox
-from app.db.engine import autocommit_engine
-from app.events import log as events
-from app.events.log import Event
-from app.events.stream import stream_commands
+from app.events import log as event_log
+from app.events.log import NewEvent
 from app.extensions import db
 from app.redis.client import RedisUnavailable
 from app.services import current_services
 
 PENDING = "bookstall_pending_writes"
 log = logging.getLogger(__name__)
-NewEvent = tuple[str, Mapping[str, Any]]
-"""The topic and the payload of an event that has no position yet."""
 
 
-def commit(*, invalidate: Sequence[str], event: NewEvent | None = None) -> None:
+def commit(*, invalidate: Sequence[str], events: Sequence[NewEvent] = ()) -> None:
     """Commit the current transaction, and invalidate all responses that carry one of the tags.
 
-    ``event`` is appended to the event log in the same transaction. Nothing fails after the
+    ``events`` are appended to the event log in the same transaction. Nothing fails after the
     commit: an invalidation that cannot be delivered stays in the outbox. Within
     ``deferred_commit`` the transaction only ends with that context.
     """
-    write = PendingWrite(invalidate, event)
+    write = PendingWrite(invalidate, events)
     write.stage()
     pending: list[PendingWrite] | None = g.get(PENDING)
     if pending is None:
@@ -75,22 +70,23 @@ def deferred_commit() -> Iterator[Callable[[], None]]:
 
 
 def _commit(writes: Sequence["PendingWrite"]) -> None:
-    for write in writes:
-        write.append_event()
+    new = [event for write in writes for event in write.events]
+    numbered = event_log.append(new) if new else None
     db.session.commit()
     for write in writes:
-        write.publish()
+        write.invalidate()
+    if new:  # now, so that a follower who reads what an event is about sees the new state
+        current_services().sequencer.wake(numbered)
 
 
 class PendingWrite:
     """One write, from its outbox row to what follows its commit."""
 
-    def __init__(self, tags: Sequence[str], event: NewEvent | None) -> None:
+    def __init__(self, tags: Sequence[str], events: Sequence[NewEvent]) -> None:
         self._tags = tags
-        self._new_event = event
+        self.events = events
         self._may_deliver = False  # stays so without a cache or while its breaker is open
         self._row_id = 0
-        self._stored_event: tuple[str, Event] | None = None
 
     def stage(self) -> None:
         """Add the outbox row to the current transaction."""
@@ -100,27 +96,16 @@ class PendingWrite:
         unreachable = cache is not None and not self._may_deliver
         self._row_id = outbox.add(self._tags, unreachable=unreachable)
 
-    def append_event(self) -> None:
-        """Append the event to the log, which gives it a position: the last step of a write."""
-        if self._new_event is not None:
-            self._stored_event = events.append(*self._new_event)
-
-    def publish(self) -> None:
-        """Send the invalidation and the event to Redis; the database has both if that fails."""
+    def invalidate(self) -> None:
+        """Send the invalidation to Redis; it stays in the database if that fails."""
         try:
             self._invalidate()
         except (RedisUnavailable, SQLAlchemyError) as error:
             log.warning("invalidation %d stays in the outbox: %s", self._row_id, error)
-        try:
-            if self._stored_event is not None:
-                events.purge_periodically(autocommit_engine(), self._stored_event[1].position)
-        except SQLAlchemyError as error:
-            log.warning("old events were not removed: %s", error)
 
     def _invalidate(self) -> None:
         services = current_services()
         if services.cache is None:
             services.outbox_purger.purge_periodically()
         elif self._may_deliver:
-            also = stream_commands(*self._stored_event) if self._stored_event else ()
-            services.cache.deliver(self._row_id, self._tags, also)
+            services.cache.deliver(self._row_id, self._tags)

@@ -19,7 +19,7 @@ from app.cache.lease import CacheLease
 from app.cache.response_cache import CachedResponse, ResponseCache
 from app.config import Settings
 from app.http.response import OK, BufferedResponse
-from app.redis.client import Command, RedisClient, RedisUnavailable
+from app.redis.client import RedisClient, RedisUnavailable
 from app.single_flight import SingleFlight
 
 CallView = Callable[[], tuple[BufferedResponse, Sequence[str]]]
@@ -99,13 +99,10 @@ class ReadThrough:
         self.lease.ensure()
         self.responses.client.verify_master()
 
-    def deliver(self, row_id: int, tags: Sequence[str], also: Sequence[Command] = ()) -> None:
-        """Invalidate ``tags`` and remove the outbox row; if Redis fails, mark the row and raise.
-
-        The commands ``also`` are sent in the same round trip; Redis may refuse them.
-        """
+    def deliver(self, row_id: int, tags: Sequence[str]) -> None:
+        """Invalidate ``tags`` and remove the outbox row; if Redis fails, mark the row and raise."""
         try:
-            self.responses.invalidate(tags, also)
+            self.responses.invalidate(tags)
         except RedisUnavailable:
             outbox.mark_unreachable(self._engine, row_id)
             raise

@@ -170,18 +170,15 @@ class ResponseCache:
         missing = [tag for tag, version in zip(tags, found, strict=True) if not version]
         return self._create_and_get(connection, missing, tags) if missing else found
 
-    def invalidate(self, tags: Iterable[str], also: Sequence[Command] = ()) -> None:
-        """Invalidate all entries that carry one of ``tags``.
-
-        The commands ``also`` are sent in the same round trip; Redis may refuse them.
-        """
+    def invalidate(self, tags: Iterable[str]) -> None:
+        """Invalidate all entries that carry one of ``tags``."""
         distinct = collapse_tags(tags)
 
         def delete() -> None:
             connection = self.client.connection()
             # Not _tag_keys, which would remember the keys of thousands of tags.
             keys = [full_key(connection.run_id, f"t:{tag}") for tag in distinct]
-            self.client.execute(connection, ["DEL", *keys], also)
+            self.client.execute(connection, ["DEL", *keys])
 
         self.client.with_retry(delete)
 

@@ -2,7 +2,8 @@
 
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVarTuple
 
 from flask import Flask, current_app
@@ -120,6 +121,15 @@ def _check_out(connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
                 cursor.execute("SELECT 1")
     except Exception as error:  # it was lost while idle: the pool opens another one
         raise DisconnectionError from error
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Begin a transaction on an autocommit engine of PostgreSQL, for threads without a session."""
+    with engine.connect() as connection:
+        _begin_postgres(connection)
+        with connection.begin():
+            yield connection
 
 
 def autocommit_engine() -> Engine:

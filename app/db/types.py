@@ -5,11 +5,16 @@ from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, DateTime, Dialect, Index, Text, TypeDecorator
+from sqlalchemy import BigInteger, DateTime, Dialect, Index, Text, TypeDecorator, text
 
 _EXACT = Context(traps=[Inexact, InvalidOperation])
 CODE_POINTS = Text().with_variant(Text(collation="C"), "postgresql")
 """Text sorted by code points, which is the same order on both databases."""
+
+
+def only_where(condition: str) -> dict[str, Any]:
+    """Return the options of an index that only contains rows for which ``condition`` is true."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
 
 
 def keyset_indexes(name: str, *columns: str) -> tuple[Index, Index]:

@@ -1,46 +1,65 @@
-"""The event log: events numbered in commit order, from which subscribers resume.
+"""The event log: committed changes, numbered in one order, from which followers resume.
 
-The position of an event comes from the single row of ``event_head``, which stays locked until the
-commit. So positions are in commit order, and a write that is rolled back leaves no gap.
+A writer on PostgreSQL inserts its events without a position. It draws their ids from a sequence
+while it holds the locks of the rows that it changed, so the ids of one thing's events are in the
+order of its changes. ``number_events`` later gives positions to all committed events in the order
+of their ids, while it holds the row of ``event_head``, for which no writer waits. An event whose
+id is lower than one that already has a position was committed later, and is about other things.
+
+SQLite has one writer at a time, which numbers its events itself.
 """
 
 import re
-import secrets
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
-    CheckConstraint,
     Connection,
     Engine,
     Executable,
-    Index,
     Row,
-    String,
-    Text,
-    delete,
+    bindparam,
+    exists,
     func,
     insert,
     select,
     update,
 )
-from sqlalchemy.orm import Mapped, mapped_column
 
+from app.db.engine import transaction
 from app.db.statements import dialect_insert
-from app.db.types import UtcDateTime, now
+from app.db.types import now
 from app.errors import WindowPassed
+from app.events.models import LOG_NAME_BYTES, EventHead, StoredEvent, new_log_name
 from app.extensions import Base, db
 from app.json import encode
 
-RETENTION = timedelta(hours=24)
-PURGE_EVERY, PURGE_LIMIT = 10, 100
-"""Every tenth event removes up to a hundred old ones, so they cannot accumulate."""
-MAX_TOPIC_LENGTH = 60
-LOG_NAME_BYTES = 8
+TYPES = (
+    *(f"book.{change}" for change in ("created", "changed", "deleted")),
+    *(f"review.{change}" for change in ("created", "changed", "deleted", "hidden", "shown")),
+    *(f"product.{change}" for change in ("created", "changed", "archived", "restored")),
+    "stock.changed",
+    *(f"hold.{change}" for change in ("created", "committed", "released")),
+)
+"""What an event can be."""
 MAX_POSITION = 2**63 - 1
+NUMBERED_AT_ONCE = 1_000
+"""A transaction gives positions to so many events: readers get the first of many early."""
 CURSOR_PATTERN = re.compile(rf"([0-9a-f]{{{2 * LOG_NAME_BYTES}}})-(0|[1-9][0-9]{{0,18}})")
+
+
+class NewEvent(NamedTuple):
+    """An event that is not stored yet."""
+
+    type: str
+    """One of TYPES."""
+    topic: str
+    """What it is about, such as ``product:5``."""
+    data: Mapping[str, Any]
+    """The thing as REST shows it."""
+    context: Mapping[str, Any] | None = None
+    """What only subscriptions show of it."""
 
 
 class Event(NamedTuple):
@@ -48,10 +67,21 @@ class Event(NamedTuple):
 
     position: int
     """Positions have no gaps: the next event's is one higher."""
+    type: str
     topic: str
-    """Such as ``book:7:reviews``."""
-    payload: bytes
+    at: str
+    """When it was written, as JSON shows times."""
+    data: bytes
     """JSON."""
+    context: bytes = b"{}"
+    """JSON."""
+
+
+class Numbered(NamedTuple):
+    """Events that were given their positions in one transaction, in this order."""
+
+    log: str
+    events: Sequence[Event]
 
 
 class LogHead(NamedTuple):
@@ -72,65 +102,121 @@ class Cursor(NamedTuple):
     position: int
 
 
-class EventHead(Base):
-    """The name of the log and the position of its newest event: a single row."""
-
-    __tablename__ = "event_head"
-    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    log: Mapped[str] = mapped_column(String(2 * LOG_NAME_BYTES))
-    position: Mapped[int] = mapped_column(BigInteger)
-
-
-class StoredEvent(Base):
-    """An event, stored for RETENTION."""
-
-    __tablename__ = "event"
-    __table_args__ = (Index("ix_event_topic_position", "topic", "position"),)
-
-    position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    topic: Mapped[str] = mapped_column(String(MAX_TOPIC_LENGTH))
-    payload: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-
-
-OLDEST = select(func.min(StoredEvent.position)).scalar_subquery()
-# One statement reads one snapshot, so its three values are consistent.
-HEAD = select(
-    EventHead.log, EventHead.position, func.coalesce(OLDEST, EventHead.position + 1)
-).where(EventHead.id == 1)
-# Core tables, not ORM models: this runs while the head row is locked and every other writer
-# queues behind it.
-HEAD_TABLE, EVENT_TABLE = (Base.metadata.tables[name] for name in ("event_head", "event"))
-NEXT_POSITION = (
-    update(HEAD_TABLE)
-    .where(HEAD_TABLE.c.id == 1)
-    .values(position=HEAD_TABLE.c.position + 1)
-    .returning(HEAD_TABLE.c.log, HEAD_TABLE.c.position)
+# Core tables, not ORM models: these statements run once for each write.
+HEAD_TABLE, EVENT_TABLE = (
+    Base.metadata.tables[model.__tablename__] for model in (EventHead, StoredEvent)
 )
-INSERT_EVENT = insert(EVENT_TABLE)
-EVENTS = select(StoredEvent.position, StoredEvent.topic, StoredEvent.payload)
+STORED = EVENT_TABLE.c
+COLUMNS = (
+    STORED.position,
+    STORED.type,
+    STORED.topic,
+    STORED.created_at,
+    STORED.payload,
+    STORED.context,
+)
+OLDEST = select(func.min(STORED.position)).scalar_subquery()
+# One statement reads one snapshot, so its values are consistent.
+HEAD = select(
+    HEAD_TABLE.c.log,
+    HEAD_TABLE.c.position,
+    func.coalesce(OLDEST, HEAD_TABLE.c.position + 1),
+    ~exists().where(STORED.position.is_(None)),
+).where(HEAD_TABLE.c.id == 1)
+LOCKED_HEAD = select(HEAD_TABLE.c.log, HEAD_TABLE.c.position).with_for_update()
+INSERT_EVENTS = insert(EVENT_TABLE)
+UNNUMBERED = (
+    select(STORED.id)
+    .where(STORED.position.is_(None))
+    .order_by(STORED.id)
+    .limit(NUMBERED_AT_ONCE)
+    .subquery()
+)
+IN_ORDER = select(
+    UNNUMBERED.c.id, func.row_number().over(order_by=UNNUMBERED.c.id).label("number")
+).subquery()
+NUMBER_EVENTS = (
+    update(EVENT_TABLE)
+    .where(STORED.id == IN_ORDER.c.id)
+    .values(position=bindparam("head", type_=BigInteger) + IN_ORDER.c.number)
+    .returning(*COLUMNS)
+)
+EVENTS = select(*COLUMNS)
 
 
-def append(topic: str, payload: Mapping[str, Any]) -> tuple[str, Event]:
-    """Append an event in the current transaction; return the name of the log and the event.
+def append(new: Sequence[NewEvent]) -> Numbered | None:
+    """Append events in the current transaction, in which all changed rows are locked by now.
 
-    All other writers of events wait until this transaction ends: call it last before the commit.
+    Return them on SQLite, where they have a position already: the sequencer publishes them.
     """
-    encoded = encode(payload)
     db.session.flush()
     connection = db.session.connection()
-    log, position = _execute_on_head(connection, NEXT_POSITION)
-    values = {"position": position, "topic": topic, "payload": encoded.decode()}
-    connection.execute(INSERT_EVENT, values)
-    return log, Event(position, topic, encoded)
+    created_at = now()
+    rows = [
+        {
+            "type": event.type,
+            "topic": event.topic,
+            "payload": encode(event.data).decode(),
+            "context": None if event.context is None else encode(event.context).decode(),
+            "created_at": created_at,
+        }
+        for event in new
+    ]
+    if connection.dialect.name != "sqlite":
+        connection.execute(INSERT_EVENTS, rows)
+        return None
+    log, last = _advance(connection, len(rows))
+    numbered = [{**row, "position": at} for at, row in enumerate(rows, last - len(rows) + 1)]
+    connection.execute(INSERT_EVENTS, numbered)
+    return Numbered(log, [_event([row[column.key] for column in COLUMNS]) for row in numbered])
+
+
+def number_events(engine: Engine) -> Numbered:
+    """Give positions to committed events that have none, at most NUMBERED_AT_ONCE; return them.
+
+    Several processes may do so at once: each waits for the one before it. Only PostgreSQL has
+    such events.
+    """
+    with transaction(engine) as connection:
+        # First the lock, then the events: the next statement sees all that was committed before.
+        log, position = _execute_on_head(connection, LOCKED_HEAD)
+        return Numbered(log, _number(connection, position))
+
+
+def _number(connection: Connection, position: int) -> list[Event]:
+    """Give positions to the events that ``connection`` sees; it holds the lock of the head."""
+    rows = connection.execute(NUMBER_EVENTS, {"head": position}).all()
+    if rows:
+        _advance(connection, len(rows))
+    return sorted(map(_event, rows))
+
+
+def _advance(connection: Connection, count: int) -> tuple[str, int]:
+    """Add ``count`` to the position of the head; return the log and the new position."""
+    position = HEAD_TABLE.c.position + count
+    statement = update(HEAD_TABLE).where(HEAD_TABLE.c.id == 1).values(position=position)
+    log, new = _execute_on_head(connection, statement.returning(*HEAD_TABLE.c["log", "position"]))
+    return log, new
 
 
 def head(engine: Engine) -> LogHead:
-    """Return the head of the log; create it if the tables were emptied."""
+    """Return the head of the log, which all that was committed before this call is part of.
+
+    Create it if the tables were emptied.
+    """
+    found, is_complete = _read_head(engine)
+    if not is_complete:
+        while len(number_events(engine).events) == NUMBERED_AT_ONCE:
+            pass
+        found, _ = _read_head(engine)
+    return found
+
+
+def _read_head(engine: Engine) -> tuple[LogHead, bool]:
+    """Return the head, and whether all committed events have a position."""
     with engine.connect() as connection:
-        return LogHead(*_execute_on_head(connection, HEAD))
+        log, position, oldest, is_complete = _execute_on_head(connection, HEAD)
+    return LogHead(log, position, oldest), is_complete
 
 
 def _execute_on_head(connection: Connection, statement: Executable) -> Row[*tuple[Any, ...]]:
@@ -144,58 +230,46 @@ def _execute_on_head(connection: Connection, statement: Executable) -> Row[*tupl
     return connection.execute(statement).one()
 
 
-def new_log_name() -> str:
-    """Return a new name for a log."""
-    return secrets.token_hex(LOG_NAME_BYTES)
-
-
 def newest(engine: Engine, upto: int, count: int) -> list[Event]:
     """Return the newest ``count`` events up to a position; fewer if not all are stored."""
-    return _read(engine, upto - count, upto, None, count)
+    return _read(engine, upto - count, upto, count)
 
 
 def after(
-    engine: Engine, cursor: Cursor, upto: int, topic: str | None = None, limit: int = 500
+    engine: Engine,
+    cursor: Cursor,
+    upto: int,
+    limit: int = 500,
+    types: frozenset[str] | None = None,
 ) -> list[Event]:
     """Return the events after ``cursor`` up to a position, oldest first, at most ``limit``.
 
-    Raise WindowPassed if some of them may no longer be stored.
+    With ``types`` only those of these types. Raise WindowPassed if some events may no longer be
+    stored.
     """
-    found = _read(engine, cursor.position, upto, topic, limit)
+    found = _read(engine, cursor.position, upto, limit, types)
     # Read afterwards: what is stored now was also stored while we read the events.
-    log, position, oldest = head(engine)
+    (log, position, oldest), _ = _read_head(engine)
     if log != cursor.log or not oldest - 1 <= cursor.position <= position:
         raise WindowPassed
     return found
 
 
-def _read(engine: Engine, position: int, upto: int, topic: str | None, limit: int) -> list[Event]:
-    statement = EVENTS.where(StoredEvent.position > position, StoredEvent.position <= upto)
-    if topic is not None:
-        statement = statement.where(StoredEvent.topic == topic)
+def _read(
+    engine: Engine, position: int, upto: int, limit: int, types: frozenset[str] | None = None
+) -> list[Event]:
+    statement = EVENTS.where(STORED.position > position, STORED.position <= upto)
+    if types is not None:
+        statement = statement.where(STORED.type.in_(sorted(types)))
     with engine.connect() as connection:
-        rows = connection.execute(statement.order_by(StoredEvent.position).limit(limit))
-        return [Event(position, topic, payload.encode()) for position, topic, payload in rows]
+        rows = connection.execute(statement.order_by(STORED.position).limit(limit))
+        return list(map(_event, rows))
 
 
-def purge_periodically(engine: Engine, position: int) -> None:
-    """Remove up to PURGE_LIMIT events older than RETENTION, if PURGE_EVERY divides ``position``.
-
-    It always removes a prefix of the log, so the stored events have no gaps even if several
-    processes purge at once.
-    """
-    if position % PURGE_EVERY:
-        return
-    oldest = (
-        select(StoredEvent.position, StoredEvent.created_at)
-        .order_by(StoredEvent.position)
-        .limit(PURGE_LIMIT + 1)
-        .subquery()
-    )
-    recent = func.min(oldest.c.position).filter(oldest.c.created_at >= now() - RETENTION)
-    first_to_keep = select(func.coalesce(recent, func.max(oldest.c.position))).scalar_subquery()
-    with engine.connect() as connection:
-        connection.execute(delete(StoredEvent).where(StoredEvent.position < first_to_keep))
+def _event(row: Sequence[Any]) -> Event:
+    position, kind, topic, at, payload, context = row
+    shown_at = encode(at).decode().strip('"')
+    return Event(position, kind, topic, shown_at, payload.encode(), (context or "{}").encode())
 
 
 def format_cursor(log: str, position: int) -> str:

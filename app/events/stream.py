@@ -1,6 +1,7 @@
 """The Redis Stream of a log: it delivers new events fast, but any of them may be missing."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from app.events.log import Event
 from app.redis.client import TIMEOUT_SECONDS, Command, RedisClient
@@ -19,14 +20,26 @@ def stream_key(log: str) -> str:
     Unlike the keys of the cache it does not contain the server's ``run_id``: the ids are the
     positions of the events, which stay valid after a restart of Redis.
     """
-    return f"bookstall:{log}:events"
+    return f"bookstall:{log}:changes"
 
 
-def stream_commands(log: str, event: Event) -> Sequence[Command]:
-    """Return the commands that add ``event`` to the stream; Redis may refuse them."""
+def stream_commands(log: str, events: Sequence[Event]) -> list[Command]:
+    """Return the commands that add ``events`` to the stream; Redis may refuse them.
+
+    It refuses those that are older than what another process has added already. Readers notice
+    the gap, and read the database.
+    """
     key = stream_key(log)
-    add = ("XADD", key, "MAXLEN", "~", STREAM_MAX, f"{event.position}-0")
-    return [(*add, "t", event.topic, "p", event.payload), ("EXPIRE", key, STREAM_SECONDS)]
+    add = ("XADD", key, "MAXLEN", "~", STREAM_MAX)
+    return [
+        *((*add, f"{event.position}-0", *_fields(event)) for event in events),
+        ("EXPIRE", key, STREAM_SECONDS),
+    ]
+
+
+def _fields(event: Event) -> Sequence[Any]:
+    names = ("y", event.type), ("t", event.topic), ("a", event.at), ("p", event.data)
+    return [part for name in (*names, ("c", event.context)) for part in name]
 
 
 class Stream:
@@ -69,9 +82,10 @@ class Stream:
 
 def _event(entry: bytes, fields: Sequence[bytes]) -> Event:
     values = dict(zip(fields[::2], fields[1::2], strict=True))
-    if not values.keys() >= {b"t", b"p"}:
-        raise ValueError("not an event of this service")
-    return Event(_position(entry), values[b"t"].decode(), values[b"p"])
+    if not values.keys() >= {b"y", b"t", b"a", b"p", b"c"}:
+        raise ValueError("not an event of this release")
+    kind, topic, at = (values[name].decode() for name in (b"y", b"t", b"a"))
+    return Event(_position(entry), kind, topic, at, values[b"p"], values[b"c"])
 
 
 def _position(entry: bytes) -> int:

@@ -6,10 +6,9 @@ and delays nobody, and there is one code path for starting, resuming and continu
 """
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Sequence
 from functools import partial
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import Engine
@@ -24,6 +23,10 @@ RING_SIZE = 1_000
 """Number of events in memory; clients that reconnect after a short time are served from them."""
 PAGE_SIZE = 500
 RETRY_SECONDS = 1.0
+MAX_PAGES = 20
+"""Pages in memory, for followers who are behind the ring buffer."""
+Keys = frozenset[str] | None
+"""The types and topics of the events that a follower wants; None: all."""
 Waiter = asyncio.Future[int]
 CountRead = Callable[[], None]
 RunInThread = Callable[..., Coroutine[Any, Any, Any]]
@@ -44,13 +47,12 @@ class RingBuffer:
         self._events.extend(events)
         self.position = events[-1].position if events else self.position
 
-    def since(self, position: int, topic: str | None) -> list[Event] | None:
-        """Return the events after ``position``, of one topic or all; None if some are not here."""
-        skipped = len(self._events) - (self.position - position)
-        if skipped < 0:
+    def since(self, position: int) -> list[Event] | None:
+        """Return the events after ``position``; None if some are not here."""
+        later = self.position - position
+        if later > len(self._events):
             return None
-        later = islice(self._events, skipped, None)
-        return [event for event in later if topic is None or event.topic == topic]
+        return [self._events[place] for place in range(-later, 0)]  # fast near the end of a deque
 
 
 class Hub:
@@ -64,26 +66,28 @@ class Hub:
         self._in_thread = in_thread
         self._ring: RingBuffer | None = None
         self._catching_up: asyncio.Task[Any] | None = None
+        self._pages: OrderedDict[int, asyncio.Task[list[Event]]] = OrderedDict()
         self.waiters: dict[str | None, set[Waiter]] = defaultdict(set)
-        """The followers that wait for their next event, by topic."""
+        """The followers that wait for their next event, by each of their keys."""
 
     def reset(self, head: LogHead, recent: Sequence[Event]) -> None:
         """Replace the ring buffer: this log starts, or another one replaces it."""
         self._ring = RingBuffer(head, recent)
-        for topic in list(self.waiters):
-            self._wake(topic, 0)  # below every position: ``follow`` only checks the new ring
+        self._pages.clear()
+        for key in list(self.waiters):
+            self._wake(key, 0)  # below every position: ``follow`` only checks the new ring
 
     def publish(self, new: Sequence[Event]) -> None:
         """Append the next events and wake their followers; raise ValueError if there is a gap."""
         self._current_ring().append(new)
         for event in new:
-            self._wake(event.topic, event.position)
-            self._wake(None, event.position)
+            for key in (event.type, event.topic, None):
+                self._wake(key, event.position)
 
     async def follow(
-        self, topic: str | None, after: str | None, count: CountRead
+        self, keys: Keys, after: str | None, count: CountRead
     ) -> AsyncGenerator[tuple[str, Event], None]:
-        """Yield the name of the log and each event of ``topic``, or of all topics if it is None.
+        """Yield the name of the log and each event whose type or topic is one of ``keys``.
 
         Begin after the cursor ``after``, or with the next new event. ``count`` is called in a
         thread before each read of the table. Raise BadRequest for an invalid cursor, and
@@ -94,16 +98,17 @@ class Hub:
         log, position = ring.log, ring.position if after is None else _position(after, ring)
         while True:
             ring = self._ring_for(log, position)
-            upto, found = ring.position, ring.since(position, topic)
+            upto, found = ring.position, ring.since(position)
             if found is None:
-                found = await self._read_table(Cursor(log, position), upto, topic, count)
-                upto = found[-1].position if len(found) == PAGE_SIZE else upto
+                upto = min(upto, position - position % PAGE_SIZE + PAGE_SIZE)
+                found = await self._read_table(Cursor(log, position), upto, count)
             for event in found:
-                yield log, event
+                if event.position > position and matches(event, keys):
+                    yield log, event
             position = upto
             if position == self._ring_for(log, position).position:
-                # The first event of this topic after ``position`` is the one that wakes us.
-                position = max(position, await self._next(topic) - 1)
+                # The first event with one of the keys after ``position`` is what wakes us.
+                position = max(position, await self._next(keys) - 1)
 
     def _current_ring(self) -> RingBuffer:
         if self._ring is None:
@@ -125,18 +130,28 @@ class Hub:
         task = self._catching_up
         if task is None or task is running:
             task = self._catching_up = asyncio.create_task(self._catch_up())
-            # Retrieve the exception: else asyncio logs it if no follower waits any more.
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            task.add_done_callback(_retrieve_exception)
         await asyncio.shield(task)
 
-    async def _read_table(
-        self, cursor: Cursor, upto: int, topic: str | None, count: CountRead
-    ) -> list[Event]:
+    async def _read_table(self, cursor: Cursor, upto: int, count: CountRead) -> list[Event]:
+        """Return the events after ``cursor`` up to the end of its page, which followers share."""
         await self._in_thread(count)
+        if cursor.position % PAGE_SIZE or upto % PAGE_SIZE:
+            return await self._read(cursor, upto)
+        task = self._pages.pop(cursor.position, None)
+        if task is None or (task.done() and (task.cancelled() or task.exception())):
+            task = asyncio.create_task(self._read(cursor, upto))
+            task.add_done_callback(_retrieve_exception)
+        self._pages[cursor.position] = task
+        while len(self._pages) > MAX_PAGES:
+            self._pages.popitem(last=False)
+        return await asyncio.shield(task)
+
+    async def _read(self, cursor: Cursor, upto: int) -> list[Event]:
         while True:
             try:
                 found: list[Event] = await self._in_thread(
-                    events.after, self._engine, cursor, upto, topic, PAGE_SIZE
+                    events.after, self._engine, cursor, upto, PAGE_SIZE
                 )
             except SQLAlchemyError as error:
                 if not is_unavailable(error):
@@ -146,23 +161,37 @@ class Hub:
             else:
                 return found
 
-    async def _next(self, topic: str | None) -> int:
-        """Wait until an event of ``topic`` is published, and return its position."""
+    async def _next(self, keys: Keys) -> int:
+        """Wait until an event with one of ``keys`` is published, and return its position."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
-        self.waiters[topic].add(waiter)
+        own: Collection[str | None] = (None,) if keys is None else keys
+        for key in own:
+            self.waiters[key].add(waiter)
         try:
             return await waiter
         finally:
-            waiters = self.waiters.get(topic)
-            if waiters is not None:
-                waiters.discard(waiter)
-                if not waiters:
-                    del self.waiters[topic]
+            for key in own:
+                waiters = self.waiters.get(key)
+                if waiters is not None:
+                    waiters.discard(waiter)
+                    if not waiters:
+                        del self.waiters[key]
 
-    def _wake(self, topic: str | None, position: int) -> None:
-        for waiter in self.waiters.pop(topic, ()):
+    def _wake(self, key: str | None, position: int) -> None:
+        for waiter in self.waiters.pop(key, ()):
             if not waiter.done():
                 waiter.set_result(position)
+
+
+def _retrieve_exception(task: asyncio.Task[Any]) -> None:
+    """Keep asyncio from logging an exception because no follower waits any more."""
+    if not task.cancelled():
+        task.exception()
+
+
+def matches(event: Event, keys: Keys) -> bool:
+    """Return whether the type or the topic of ``event`` is one of ``keys``."""
+    return keys is None or event.type in keys or event.topic in keys
 
 
 def _position(after: str, ring: RingBuffer) -> int:

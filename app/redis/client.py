@@ -88,21 +88,10 @@ class RedisClient:
             return exchange()
 
     def execute(
-        self,
-        connection: Connection,
-        command: Command,
-        also: Sequence[Command] = (),
-        timeout: float | None = None,
+        self, connection: Connection, command: Command, timeout: float | None = None
     ) -> Any:
-        """Return the response to a command; raise RedisUnavailable if Redis refuses it.
-
-        ``also`` is sent in the same round trip; those commands may be refused.
-        """
-        response, *others = self.send(connection, [command, *also], timeout)
-        for refusal in others:
-            if isinstance(refusal, ResponseError):
-                log.debug("refused by Redis: %s", refusal)
-        return self.accepted(response)
+        """Return the response to a command; raise RedisUnavailable if Redis refuses it."""
+        return self.accepted(self.send(connection, [command], timeout)[0])
 
     def accepted(self, response: Any) -> Any:
         """Return a response of ``send``; raise RedisUnavailable if it is a refusal."""
