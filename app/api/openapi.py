@@ -11,7 +11,6 @@ import click
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Flask, Response, current_app, send_from_directory
-from marshmallow import Schema
 from werkzeug.routing import Rule
 
 from app.api.openapi_components import (
@@ -22,6 +21,7 @@ from app.api.openapi_components import (
     INFO,
     PATH_ID,
     PROBLEM,
+    TEXT,
     alternatives,
     body_schemas,
     error_response,
@@ -229,16 +229,13 @@ def _responses(contract: ResponseContract, method: str) -> dict[str, Any]:
     }
     if contract.schema is not None:
         schema = _page_name(contract.schema) if contract.paged else contract.schema
-        success["content"] = _stream(contract) if contract.streams else _json(schema)
+        success["content"] = _stream(contract) if contract.streams else {JSON: {"schema": schema}}
+        success["content"] |= {name: {"schema": TEXT} for name in contract.under_asgi}
     failures = {*FAILURES[method], *contract.failures} - ({304} if contract.streams else set())
     return {
         str(contract.status.value): success,
         **{str(int(status)): HTTPStatus(status).name for status in sorted(failures)},
     }
-
-
-def _json(schema: type[Schema] | str) -> dict[str, Any]:
-    return {JSON: {"schema": schema}}
 
 
 def _stream(contract: ResponseContract) -> dict[str, Any]:

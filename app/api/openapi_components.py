@@ -63,6 +63,7 @@ ERRORS: tuple[type[errors.ApiError], ...] = (
     errors.RequestTimeout,
     errors.Conflict,
     errors.RequestInProgress,
+    errors.WindowPassed,
     errors.PreconditionFailed,
     errors.ContentTooLarge,
     errors.UnsupportedMediaType,

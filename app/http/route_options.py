@@ -27,6 +27,8 @@ class ResponseContract:
     failures: frozenset[HTTPStatus]
     streams: tuple[str, ...] = ()
     """The media types of a stream of objects; none: one JSON document."""
+    under_asgi: tuple[str, ...] = ()
+    """The media types of streams that only app/live responds with, beside the JSON document."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ GROUPS = {
         "POST /holds/{hold_id}/commit",
     },
     "Shop": {"GET /figures"},
+    "Changes": {"GET /changes"},
 }
 METHODS = ("get", "post", "put", "patch", "delete")
 
