@@ -29,6 +29,8 @@ from app.middleware import HttpMiddleware
 from app.ratelimit.limiter import make_rate_limits
 from app.redis.client import RedisClient
 from app.services import Services
+from app.webhooks.commands import webhooks
+from app.webhooks.views import bp as webhooks_bp
 from bookreview.commands import books, reviews
 from bookreview.exports import bp as bookreview_exports
 from bookreview.graphql_schema import schema
@@ -46,6 +48,7 @@ SAMPLES = (
     SampleFile("reviews", reviews.commands["load"], key="source_id"),
     SampleFile("products", products.commands["load"], key="sku"),
 )
+COMMANDS = (ads, books, reviews, products, keys, limits, webhooks)
 SCOPES = ("books:write", "reviews:write", "reviews:moderate", "products:write", "webhooks:write")
 
 
@@ -74,9 +77,9 @@ def create_app(settings: Settings) -> Flask:
         cache_tags=("books", "products:members"),
     )
     apis = (bookreview, bookreview_exports, inventory, inventory_exports)
-    for blueprint in (health.bp, openapi.bp, *apis, pages, shop, graphql_bp):
+    for blueprint in (health.bp, openapi.bp, *apis, webhooks_bp, pages, shop, graphql_bp):
         app.register_blueprint(blueprint)
-    for command in (ads, books, reviews, products, keys, limits, prepare_command(SAMPLES)):
+    for command in (*COMMANDS, prepare_command(SAMPLES)):
         app.cli.add_command(command)
         report_unavailable_database(command)
     for command in migrate_cli.db.commands.values():

@@ -20,7 +20,7 @@ TOOLS = ("stack", "stress", "bench", "clients", "film")
 BLUEPRINTS = {"bookreview", "inventory"}
 LAYERS = """
 app.errors app.json app.text app.config app.parsers app.extensions app.single_flight app.logging
-app.run_folder
+app.run_folder app.encryption
 app.db app.redis
 app.http app.events app.ratelimit
 app.auth app.cache
@@ -29,6 +29,7 @@ app.unit_of_work
 app.api
 app.middleware app.graphql app.loading app.health app.figures app.commands
 app.export
+app.webhooks
 app.server
 app.live
 app.factory
