@@ -21,10 +21,12 @@ from app.auth.guard import client_context
 from app.db.engine import dialect_name
 from app.db.statements import dialect_insert
 from app.db.types import UtcDateTime, now
-from app.errors import BadRequest, IdempotencyKeyReused, RequestInProgress
+from app.encryption import CannotDecrypt, decrypt, encrypt
+from app.errors import BadRequest, Conflict, IdempotencyKeyReused, RequestInProgress
 from app.extensions import Base, db
 from app.http.request import read_bytes
-from app.http.route_options import View
+from app.http.route_options import View, options_of
+from app.services import current_services
 from app.unit_of_work import deferred_commit
 
 KEY_HEADER = "Idempotency-Key"
@@ -33,7 +35,8 @@ KEY = re.compile(r"[!-+\--~]{1,255}")
 RETENTION = timedelta(hours=24)
 PURGE_BATCH = 10
 """Each stored response deletes up to this many expired ones, so that they never accumulate."""
-STORED_HEADERS = ("Content-Type", "ETag", "Location")
+STORED_HEADERS = ("Cache-Control", "Content-Type", "ETag", "Location")
+PURPOSE = "response to the first request with an Idempotency-Key"
 LOCK_NOT_AVAILABLE = "55P03"
 
 MakeResponse = Callable[[], tuple[Response, bool]]
@@ -63,6 +66,8 @@ class Claim(NamedTuple):
     client: str
     key: str
     fingerprint: bytes
+    is_private: bool
+    """Whether the body is stored encrypted: it may contain a secret."""
 
 
 def idempotent(view: View) -> View:
@@ -72,14 +77,15 @@ def idempotent(view: View) -> View:
     def run(**path: Any) -> Response:
         if KEY_HEADER not in request.headers or request.method != "POST":
             return view(**path)
-        return respond_once(lambda: (view(**path), True))
+        is_private = options_of(view).is_private
+        return respond_once(lambda: (view(**path), True), is_private=is_private)
 
     return run
 
 
-def respond_once(make: MakeResponse) -> Response:
+def respond_once(make: MakeResponse, *, is_private: bool = False) -> Response:
     """Return the response stored for the request's Idempotency-Key, else that of ``make``."""
-    claim = _claim(request.headers[KEY_HEADER])
+    claim = _claim(request.headers[KEY_HEADER], is_private=is_private)
     with deferred_commit() as commit:
         if not _insert(claim):
             return _replay(claim)
@@ -90,14 +96,14 @@ def respond_once(make: MakeResponse) -> Response:
     return response
 
 
-def _claim(key: str) -> Claim:
+def _claim(key: str, *, is_private: bool) -> Claim:
     if not KEY.fullmatch(key):
         raise BadRequest(
             "Send one Idempotency-Key of 1 to 255 visible ASCII characters without a comma."
         )
     target = f"{request.method} {request.full_path}\n".encode()
     fingerprint = hashlib.sha256(target + read_bytes()).digest()
-    return Claim(client_context(request.environ).client.name, key, fingerprint)
+    return Claim(client_context(request.environ).client.name, key, fingerprint, is_private)
 
 
 def _insert(claim: Claim) -> bool:
@@ -124,7 +130,8 @@ def _replay(claim: Claim) -> Response:
     stored = db.session.scalars(select(StoredResponse).where(*_matches(claim))).one()
     if stored.fingerprint != claim.fingerprint:
         raise IdempotencyKeyReused("This Idempotency-Key was sent before with another request.")
-    response = Response(stored.body, stored.status, stored.headers)
+    body = stored.body or b""
+    response = Response(_decrypt(body) if claim.is_private else body, stored.status, stored.headers)
     response.headers["Idempotency-Replayed"] = "true"
     return response
 
@@ -132,13 +139,24 @@ def _replay(claim: Claim) -> Response:
 def _store(claim: Claim, response: Response) -> None:
     """Store the response in the row of the claim, and delete some expired rows."""
     headers = {name: response.headers[name] for name in STORED_HEADERS if name in response.headers}
-    values = {"status": response.status_code, "headers": headers, "body": response.get_data()}
+    body = response.get_data()
+    if claim.is_private:
+        body = encrypt(body, current_services().settings.secret_key, PURPOSE)
+    values = {"status": response.status_code, "headers": headers, "body": body}
     statement = update(StoredResponse).where(*_matches(claim)).values(values)
     if db.session.scalar(statement.returning(StoredResponse.id)) is None:
         raise RuntimeError("the service rolled the claim of the Idempotency-Key back")
     expired = select(StoredResponse.id).where(StoredResponse.created_at < now() - RETENTION)
     batch = expired.limit(PURGE_BATCH).with_for_update(skip_locked=True)
     db.session.execute(delete(StoredResponse).where(StoredResponse.id.in_(batch)))
+
+
+def _decrypt(body: bytes) -> bytes:
+    try:
+        return decrypt(body, current_services().settings.secret_key, PURPOSE)
+    except CannotDecrypt:
+        detail = "The response to the first request is lost: SECRET_KEY has changed since."
+        raise Conflict(detail) from None
 
 
 def _matches(claim: Claim) -> tuple[Any, Any]:
