@@ -25,8 +25,7 @@ from app.webhooks import targets
 from app.webhooks.models import Webhook
 from app.webhooks.queries import WEBHOOK_COLUMNS, shown_version, webhook_not_found
 from app.webhooks.schemas import NOW
-from app.webhooks.secrets import encrypt_secret
-from app.webhooks.signing import new_secret
+from app.webhooks.secrets import encrypt_secret, new_secret
 
 WEBHOOKS_MAX = 1_000
 """The deliverer keeps a queue for each. Simultaneous requests may add a few more."""
