@@ -72,9 +72,9 @@ def _addresses(host: str, port: int) -> list[str]:
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Connects to the addresses of a host if all of them are allowed."""
 
-    def __init__(self, resolve: Resolve, *, private_targets: bool) -> None:
+    def __init__(self, resolve: Resolve, *, private: bool) -> None:
         self._resolve = resolve
-        self._private_targets = private_targets
+        self._private = private
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -88,7 +88,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         """Resolve ``host`` once; raise TargetRefused if an address of it is not allowed."""
         addresses = await self._resolve(host, port)
         for address in addresses:
-            check_address(address, private_targets=self._private_targets)
+            check_address(address, private=self._private)
         error: Exception = httpcore.ConnectError("the host has no address")
         for address in addresses[:MAX_ADDRESSES]:
             try:

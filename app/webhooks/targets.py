@@ -64,10 +64,10 @@ class Target(NamedTuple):
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-def check_url(url: str, *, private_targets: bool) -> Target:
+def parse_target(url: str, *, private: bool) -> Target:
     """Return the URL of a webhook in its parts; raise ValueError, which says what is wrong.
 
-    ``private_targets`` allows http, and addresses that are not public.
+    ``private`` allows http, and addresses that are not public.
     """
     if not VISIBLE.fullmatch(url):
         raise ValueError("must be a URL in ASCII, without spaces and backslashes")
@@ -76,7 +76,7 @@ def check_url(url: str, *, private_targets: bool) -> Target:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ValueError("is not a URL") from None
-    if parts.scheme != "https" and not (private_targets and parts.scheme == "http"):
+    if parts.scheme != "https" and not (private and parts.scheme == "http"):
         raise ValueError("must start with https://")
     if "@" in parts.netloc:
         raise ValueError("must not contain a user name or a password")
@@ -84,16 +84,16 @@ def check_url(url: str, *, private_targets: bool) -> Target:
         raise ValueError("must not contain a fragment")
     if not host or port == 0:
         raise ValueError("is not a URL")
-    _check_host(host, private_targets=private_targets)
+    _check_host(host, private=private)
     path = f"{parts.path or '/'}?{parts.query}" if "?" in url else parts.path or "/"
     return Target(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme], path)
 
 
-def check_address(text: str, *, private_targets: bool) -> None:
+def check_address(text: str, *, private: bool) -> None:
     """Raise TargetRefused for an address, as a resolver returns it, that must not be called."""
     # The scope of a link-local address follows a percent sign.
     address = ip_address(text.partition("%")[0])
-    refused = _is_in(address, NO_HOST) if private_targets else not is_public(address)
+    refused = _is_in(address, NO_HOST) if private else not is_public(address)
     if refused:
         # Not which one: a client must not learn what internal names lead to.
         raise TargetRefused("its host has an address that is not public")
@@ -112,18 +112,18 @@ def _is_in(address: IPv4Address | IPv6Address, networks: tuple[Network, ...]) ->
     return any(address in network for network in networks)
 
 
-def _check_host(host: str, *, private_targets: bool) -> None:
+def _check_host(host: str, *, private: bool) -> None:
     literal = _literal_address(host)
     if literal is not None:
         try:
-            check_address(literal, private_targets=private_targets)
+            check_address(literal, private=private)
         except ValueError:
             raise ValueError("is not a URL") from None
         except TargetRefused:
             raise ValueError("must lead to a public address") from None
     elif not HOST_NAME.fullmatch(host):
         raise ValueError("has no valid host name")
-    elif not private_targets and (host == "localhost" or host.endswith(".localhost")):
+    elif not private and (host == "localhost" or host.endswith(".localhost")):
         raise ValueError("must lead to a public address")
 
 

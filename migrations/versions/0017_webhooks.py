@@ -31,6 +31,8 @@ def upgrade() -> None:
         sa.Column("failing_since", sa.DateTime(timezone=True)),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True)),
         sa.Column("test_id", sa.String(60)),
+        sa.Column("succeeded", sa.BigInteger(), nullable=False, server_default="0"),
+        sa.Column("failed", sa.BigInteger(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook")),
         sqlite_autoincrement=True,
     )
