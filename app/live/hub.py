@@ -8,8 +8,9 @@ and delays nobody, and there is one code path for starting, resuming and continu
 import asyncio
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Sequence
+from contextlib import aclosing
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,6 +31,16 @@ Keys = frozenset[str] | None
 Waiter = asyncio.Future[int]
 CountRead = Callable[[], None]
 RunInThread = Callable[..., Coroutine[Any, Any, Any]]
+
+
+class Batch(NamedTuple):
+    """What a follower reads at a time."""
+
+    log: str
+    position: int
+    """The follower has read the log up to here."""
+    events: list[Event]
+    """Those that it wants, oldest first."""
 
 
 class RingBuffer:
@@ -87,28 +98,50 @@ class Hub:
     async def follow(
         self, keys: Keys, after: str | None, count: CountRead
     ) -> AsyncGenerator[tuple[str, Event], None]:
-        """Yield the name of the log and each event whose type or topic is one of ``keys``.
+        """Yield the events of ``batches`` one by one, each with the name of the log."""
+        async with aclosing(self.batches(keys, after, count)) as batches:
+            async for batch in batches:
+                for event in batch.events:
+                    yield batch.log, event
 
-        Begin after the cursor ``after``, or with the next new event. ``count`` is called in a
-        thread before each read of the table. Raise BadRequest for an invalid cursor, and
+    async def batches(
+        self, keys: Keys, after: str | None, count: CountRead, within: float | None = None
+    ) -> AsyncGenerator[Batch, None]:
+        """Yield the events whose type or topic is one of ``keys``, as many at a time as there are.
+
+        Begin after the cursor ``after``, or with the next new event. The first batch comes at
+        once, and a further one ``within`` so many seconds: they may be empty. ``count`` is called
+        in a thread before each read of the table. Raise BadRequest for an invalid cursor, and
         WindowPassed when events after it are no longer stored.
         """
-        await self._wait_until_caught_up()
-        ring = self._current_ring()
-        log, position = ring.log, ring.position if after is None else _position(after, ring)
+        log, position = await self.locate(after)
         while True:
             ring = self._ring_for(log, position)
             upto, found = ring.position, ring.since(position)
             if found is None:
                 upto = min(upto, position - position % PAGE_SIZE + PAGE_SIZE)
                 found = await self._read_table(Cursor(log, position), upto, count)
-            for event in found:
-                if event.position > position and matches(event, keys):
-                    yield log, event
+            wanted = [e for e in found if e.position > position and matches(e, keys)]
+            yield Batch(log, upto, wanted)
             position = upto
             if position == self._ring_for(log, position).position:
                 # The first event with one of the keys after ``position`` is what wakes us.
-                position = max(position, await self._next(keys) - 1)
+                position = max(position, await self._next(keys, within) - 1)
+
+    async def locate(self, after: str | None) -> Cursor:
+        """Return the place of a cursor, or of now: after all that was committed before the call."""
+        await self._wait_until_caught_up()
+        ring = self._current_ring()
+        return Cursor(ring.log, ring.position if after is None else _position(after, ring))
+
+    async def wait(self, keys: Keys, cursor: Cursor) -> None:
+        """Return when there is an event with one of ``keys`` after ``cursor``, or may be one.
+
+        There may be one if the ring buffer begins later. Raise WindowPassed.
+        """
+        found = self._ring_for(*cursor).since(cursor.position)
+        if found is not None and not any(matches(event, keys) for event in found):
+            await self._next(keys)
 
     def _current_ring(self) -> RingBuffer:
         if self._ring is None:
@@ -161,21 +194,32 @@ class Hub:
             else:
                 return found
 
-    async def _next(self, keys: Keys) -> int:
-        """Wait until an event with one of ``keys`` is published, and return its position."""
-        waiter: Waiter = asyncio.get_running_loop().create_future()
+    async def _next(self, keys: Keys, within: float | None = None) -> int:
+        """Wait until an event with one of ``keys`` is published, and return its position.
+
+        Or ``within`` so many seconds that of the next event: no other has one of ``keys``.
+        """
+        loop = asyncio.get_running_loop()
+        waiter: Waiter = loop.create_future()
+        timer = None if within is None else loop.call_later(within, self._give_up, waiter)
         own: Collection[str | None] = (None,) if keys is None else keys
         for key in own:
             self.waiters[key].add(waiter)
         try:
             return await waiter
         finally:
+            if timer is not None:
+                timer.cancel()
             for key in own:
                 waiters = self.waiters.get(key)
                 if waiters is not None:
                     waiters.discard(waiter)
                     if not waiters:
                         del self.waiters[key]
+
+    def _give_up(self, waiter: Waiter) -> None:
+        if not waiter.done():
+            waiter.set_result(self._current_ring().position + 1)
 
     def _wake(self, key: str | None, position: int) -> None:
         for waiter in self.waiters.pop(key, ()):
