@@ -1,6 +1,6 @@
 """The decorators that declare what a view accepts and returns; app/api/openapi.py documents it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, wraps
 from http import HTTPStatus
 from itertools import repeat
@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import Response, current_app, request
-from marshmallow import Schema, ValidationError, fields, missing
+from marshmallow import Schema, fields, missing
 
-from app.api.fields import QuerySchema, create_loader
+from app.api.fields import QuerySchema
+from app.api.validation import body_loader, query_loader
 from app.auth.guard import READS, client_context
 from app.errors import NotAcceptable, Unprocessable
 from app.http.accept import JSON, accepts_json
@@ -40,24 +41,14 @@ def arguments(schema: type[Schema]) -> Callable[[View], View]:
 
     A subclass of QuerySchema describes the query string, any other schema the body.
     """
-    loader, is_query = create_loader(schema), issubclass(schema, QuerySchema)
+    is_query = issubclass(schema, QuerySchema)
     where = "query" if is_query else "body"
-
-    # Clients send the same few query strings again and again.
-    @lru_cache(maxsize=1_024)
-    def load_query(query_string: bytes) -> Any:
-        return loader.load(read_query(query_string))
-
-    def load() -> Any:
-        return dict(load_query(query_string())) if is_query else loader.load(read_body())
+    load_query, load_body = query_loader(schema), body_loader(schema)
 
     def decorate(view: View) -> View:
         @wraps(view)
         def with_arguments(**path: Any) -> Response:
-            try:
-                loaded = load()
-            except ValidationError as error:
-                raise Unprocessable(_in_order(error, loader), where) from None
+            loaded = load_query(query_string()) if is_query else load_body(read_body())
             check_field_scopes(options_of(with_arguments), loaded)
             return view(**path, **{where: loaded})
 
@@ -80,17 +71,6 @@ def may_write(scope: str) -> bool:
     return current_services().access_policy.allows(client, scope)
 
 
-def _in_order(error: ValidationError, loader: Schema) -> dict[Any, Any]:
-    """Return the messages for known fields, then for unknown ones in the order of the request.
-
-    marshmallow collects unknown names in a set, and only the first errors are listed.
-    """
-    messages = error.messages_dict
-    sent = error.data if isinstance(error.data, Mapping) else ()
-    names = dict.fromkeys([*loader.fields, *sent, *messages])
-    return {name: messages[name] for name in names if name in messages}
-
-
 def response(
     status: int,
     schema: type[Schema] | None,
@@ -98,19 +78,23 @@ def response(
     paged: bool = False,
     location: str | None = None,
     version_etag: bool = False,
+    under_asgi: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Any]], View]:
     """Serialize the result of the view as ``schema``: one object, or with ``paged`` a Page.
 
     Without a schema the response has no body: a 204.
     ``failures`` are the error statuses that this view adds to the common ones. ``location`` is a
     format of the Location, with the object as ``{0}``. With ``version_etag``, the ETag is the
-    object's version. A field that is not required is left out if it is None, but in a Page. Raise
+    object's version. ``under_asgi`` are the media types of streams that app/live sends in its
+    place. A field that is not required is left out if it is None, but in a Page. Raise
     TypeError for a schema that depends on ``Schema.dump``, which is never called.
     """
     names = [] if schema is None else _checked_names(schema())
-    optional = _optional(schema) if schema and not paged else ()
+    document = document_of(schema) if schema and not paged else lambda page: _page(page, names)
     added = frozenset(map(HTTPStatus, failures))
-    contract = ResponseContract(HTTPStatus(status), schema, paged, location, version_etag, added)
+    contract = ResponseContract(
+        HTTPStatus(status), schema, paged, location, version_etag, added, under_asgi=under_asgi
+    )
 
     def decorate(view: Callable[..., Any]) -> View:
         @wraps(view)
@@ -120,11 +104,7 @@ def response(
                 empty = Response(status=contract.status)
                 del empty.headers["Content-Type"]
                 return empty
-            document = _page(result, names) if paged else {n: getattr(result, n) for n in names}
-            for name in optional:
-                if document[name] is None:
-                    del document[name]
-            response = Response(encode(document), contract.status, mimetype=JSON)
+            response = Response(encode(document(result)), contract.status, mimetype=JSON)
             if paged and result.next_cursor:
                 url = _next_page(request_path(), query_string()) + result.next_cursor
                 response.headers["Link"] = f'<{url}>; rel="next"'
@@ -139,8 +119,19 @@ def response(
     return decorate
 
 
-def _optional(schema: type[Schema]) -> Sequence[str]:
-    return [name for name, field in schema().dump_fields.items() if not field.required]
+def document_of(schema: type[Schema]) -> Callable[[Any], dict[str, Any]]:
+    """Return what makes the JSON object of a thing; raise TypeError as ``response`` does."""
+    names = _checked_names(schema())
+    optional = [name for name, field in schema().dump_fields.items() if not field.required]
+
+    def document(thing: Any) -> dict[str, Any]:
+        members = {name: getattr(thing, name) for name in names}
+        for name in optional:
+            if members[name] is None:
+                del members[name]
+        return members
+
+    return document
 
 
 def _checked_names(schema: Schema) -> list[str]:
@@ -215,7 +206,9 @@ def check(view: Callable[..., Any], environ: Environ) -> None:
         if unknown:
             raise Unprocessable(unknown, "query")
     if not options.response.streams and not accepts_json(environ.get("HTTP_ACCEPT", "")):
-        raise NotAcceptable(f"This resource is available as {JSON} only.")
+        streams = options.response.under_asgi
+        more = f": {', '.join(streams)} needs the asgi server" if streams else ""
+        raise NotAcceptable(f"This resource is available as {JSON} only{more}.")
 
 
 def call_read(view: View, arguments: Mapping[str, Any], environ: Environ) -> BufferedResponse:
