@@ -1,4 +1,4 @@
-"""The cache tags of books: on which ones a list depends, and which ones a write invalidates."""
+"""The cache tags of books and reviews: what lists depend on, and what a write invalidates."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +15,21 @@ BY_RATINGS = {"average_rating", "-average_rating", "review_count", "-review_coun
 
 
 def book_tag(book_id: int) -> str:
-    """Return the tag of everything that is shown about one book, except its reviews."""
+    """Return the tag of everything that is shown about one book, except its reviews.
+
+    It is also the topic of its events.
+    """
     return f"book:{book_id}"
+
+
+def review_tag(review_id: int) -> str:
+    """Return the tag of a single review, which is also the topic of its events."""
+    return f"review:{review_id}"
+
+
+def reviews_topic(book_id: int) -> str:
+    """Return the tag of a book's list of reviews, which is also the topic of new ones."""
+    return f"book:{book_id}:reviews"
 
 
 def fine_tags(books: Page, query: Mapping[str, Any]) -> list[str]:

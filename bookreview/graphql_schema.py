@@ -14,7 +14,8 @@ from app.db.engine import autocommit_engine
 from app.events import log as events
 from app.graphql.relay import Connection, page_request
 from app.graphql.strawberry_adapter import core_schema
-from bookreview import queries, search, services
+from bookreview import queries, search
+from bookreview.cache_tags import reviews_topic
 from bookreview.graphql_mutations import Mutation
 from bookreview.graphql_types import (
     BOOK_QUERY,
@@ -134,7 +135,7 @@ def review_event(log: str, event: events.Event) -> ReviewEvent:
 def review_topic(arguments: Mapping[str, Any]) -> str | None:
     """Return the topic of ``reviewAdded``: of one book, or None for all."""
     book_id = arguments.get("bookId")
-    return None if book_id is None else services.reviews_topic(parse_book_id(book_id))
+    return None if book_id is None else reviews_topic(parse_book_id(book_id))
 
 
 def check_book(arguments: Mapping[str, Any]) -> None:

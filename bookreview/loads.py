@@ -17,13 +17,14 @@ from app.loading.cells import parse_identifier
 from app.loading.columns import Identifier, Rfc3339DateTime
 from app.loading.csv_files import Row
 from app.loading.files import LoadError
-from app.loading.loader import ID, LoadSpec
+from app.loading.loader import ID, LoadSpec, Written
 from app.loading.upsert import Change, upsert
-from bookreview import cache_tags
+from bookreview import cache_tags, queries
+from bookreview.events import book_event, review_changed, review_created
 from bookreview.isbn import Isbn
 from bookreview.models import RATINGS, SOURCE_ID_MAX, Book, Review, derive
 from bookreview.schemas import NewBookSchema, NewReviewSchema
-from bookreview.services import count_ratings, review_tag, reviews_topic
+from bookreview.services import count_ratings
 
 BOOK_KEYS = {"book_id": Book.id, "isbn": Book.isbn, "book_source_id": Book.source_id}
 """The fields that can identify the book of a review."""
@@ -72,11 +73,12 @@ class ExportedReviewSchema(ReviewRowSchema):
     id = BoundedInteger(1, ID_MAX, required=True)
 
 
-def write_books(batch: Sequence[Row], key: str) -> set[str]:
-    """Write books; return the cache tags to invalidate."""
-    changes = upsert(Book, batch, key, _derive_book)
+def write_books(batch: Sequence[Row], key: str) -> Written:
+    """Write books."""
+    changes = upsert(Book, batch, key, finish=_derive_book, returning=queries.BOOK_COLUMNS)
     old = {cache_tags.book_tag(c.before["id"]) for c in changes if c.before is not None}
-    return {cache_tags.BOOKS, cache_tags.MEMBERS, *old} if changes else set()
+    tags = {cache_tags.BOOKS, cache_tags.MEMBERS, *old} if changes else set()
+    return tags, [book_event("changed" if c.before else "created", c.stored) for c in changes]
 
 
 def _derive_book(values: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -125,14 +127,21 @@ def content_key(values: Mapping[str, Any]) -> str:
     return f"content:{hashlib.blake2b(orjson.dumps(content), digest_size=16).hexdigest()}"
 
 
-def write_reviews(batch: Sequence[Row], key: str) -> set[str]:
-    """Write reviews and update their books; return the cache tags to invalidate."""
-    changes = upsert(Review, batch, key, _derive_review)
-    book_ids = _update_books(changes)
-    tags = set(cache_tags.tags_of_ratings(*book_ids))
-    tags |= {reviews_topic(book_id) for book_id in book_ids}
-    tags |= {review_tag(change.before["id"]) for change in changes if change.before}
-    return tags if book_ids else set()
+def write_reviews(batch: Sequence[Row], key: str) -> Written:
+    """Write reviews and update their books."""
+    columns = queries.REVIEW_WITH_VERSION
+    changes = upsert(Review, batch, key, finish=_derive_review, returning=columns)
+    book_ids, titles = _update_books(changes)
+    tags = set(cache_tags.tags_of_ratings(*book_ids)) if book_ids else set()
+    tags |= {cache_tags.reviews_topic(book_id) for book_id in book_ids}
+    tags |= {cache_tags.review_tag(change.before["id"]) for change in changes if change.before}
+    events = []
+    for _, before, _, review in changes:
+        if before is None:
+            events.append(review_created(review, titles[review.book_id]))
+        else:
+            events += review_changed(review, was_hidden=before["hidden"])
+    return tags, events
 
 
 def _derive_review(values: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -140,8 +149,11 @@ def _derive_review(values: Mapping[str, Any], stored: Mapping[str, Any] | None) 
     return {**added, **_next_version(stored)}
 
 
-def _update_books(changes: Sequence[Change]) -> set[int]:
-    """Count the ratings of the changed reviews; return the ids of the books of all of them."""
+def _update_books(changes: Sequence[Change]) -> tuple[set[int], dict[int, str]]:
+    """Count the ratings of the changed reviews.
+
+    Return the ids of the books of all of them, and the titles of those that have new ones.
+    """
     ratings: defaultdict[int, Counter[int]] = defaultdict(Counter)
     for change in changes:
         current = {**(change.before or {"hidden": False}), **change.after}
@@ -154,13 +166,17 @@ def _update_books(changes: Sequence[Change]) -> set[int]:
         ids_by_change[tuple(counts[rating] for rating in RATINGS)].append(book_id)
     ids_by_change.pop((0,) * len(RATINGS), None)
     # Rows are locked in the order of ids, so that simultaneous loads cannot deadlock.
-    if changed := [book_id for ids in ids_by_change.values() for book_id in ids]:
-        books = select(Book.id).where(Book.id.in_(changed)).order_by(Book.id)
-        db.session.execute(books.with_for_update(key_share=True)).all()
+    locked = {book_id for ids in ids_by_change.values() for book_id in ids}
+    locked |= {change.after["book_id"] for change in changes if change.before is None}
+    titles = {}
+    if locked:
+        books = select(Book.id, Book.title).where(Book.id.in_(locked)).order_by(Book.id)
+        found = db.session.execute(books.with_for_update(key_share=True))
+        titles = {row.id: row.title for row in found}
     for deltas, ids in ids_by_change.items():
         ratings_added = dict(zip(RATINGS, deltas, strict=True))
         db.session.execute(count_ratings(Book.id.in_(ids), ratings_added))
-    return set(ratings)
+    return set(ratings), titles
 
 
 BOOKS = LoadSpec(

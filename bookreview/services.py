@@ -4,17 +4,32 @@ Rows are locked in one order, first a review and then its book, so that no two w
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Update, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import ApiError, Conflict, PreconditionFailed
+from app.events.log import NewEvent
 from app.extensions import db
 from app.unit_of_work import commit, end_unchanged
 from bookreview import queries
-from bookreview.cache_tags import BOOKS, MEMBERS, book_tag, tags_of_ratings
+from bookreview.cache_tags import (
+    BOOKS,
+    MEMBERS,
+    book_tag,
+    review_tag,
+    reviews_topic,
+    tags_of_ratings,
+)
+from bookreview.events import (
+    book_deleted,
+    book_event,
+    review_changed,
+    review_created,
+    review_deleted,
+)
 from bookreview.models import RATINGS, Book, Review, derive
 
 Versions = Collection[str] | None
@@ -29,7 +44,7 @@ def add_book(title: str, author: str, **others: Any) -> Any:
         book = db.session.execute(statement).one()
     except IntegrityError:
         raise _roll_back(_isbn_taken(others["isbn"])) from None
-    commit(invalidate=[BOOKS, MEMBERS])
+    commit(invalidate=[BOOKS, MEMBERS], events=[book_event("created", book)])
     return book
 
 
@@ -51,7 +66,8 @@ def update_book(book_id: int, versions: Versions, **changes: Any) -> Any:
         changed = db.session.execute(statement.returning(*queries.BOOK_WITH_VERSION)).one()
     except IntegrityError:
         raise _roll_back(_isbn_taken(values["isbn"])) from None
-    commit(invalidate=[BOOKS, MEMBERS, book_tag(book_id)])
+    tags = [BOOKS, MEMBERS, book_tag(book_id)]
+    commit(invalidate=tags, events=[book_event("changed", changed)])
     return changed
 
 
@@ -63,7 +79,8 @@ def delete_book(book_id: int, versions: Versions) -> None:
         detail = "The book has reviews, of which some may be hidden: delete all of them first."
         raise _roll_back(Conflict(detail))
     db.session.execute(delete(Book).where(Book.id == book_id))
-    commit(invalidate=[BOOKS, MEMBERS, book_tag(book_id), reviews_topic(book_id)])
+    tags = [BOOKS, MEMBERS, book_tag(book_id), reviews_topic(book_id)]
+    commit(invalidate=tags, events=[book_deleted(book_id)])
 
 
 def add_review(book_id: int, rating: int, reviewer: str, text: str) -> Any:
@@ -75,10 +92,8 @@ def add_review(book_id: int, rating: int, reviewer: str, text: str) -> Any:
         raise _roll_back(queries.book_not_found(book_id))
     statement = insert(Review).values(book_id=book_id, rating=rating, reviewer=reviewer, text=text)
     review = db.session.execute(statement.returning(*queries.REVIEW_WITH_VERSION)).one()
-    # Subscribers to all books need the title, and must not query the database for each event.
-    shown = {column.key: getattr(review, column.key) for column in queries.REVIEW_COLUMNS}
-    event = (reviews_topic(book_id), {**shown, "book_title": title})
-    commit(invalidate=_tags_of_reviews(review, counts=True), event=event)
+    tags = _tags_of_reviews(review, counts=True)
+    commit(invalidate=tags, events=[review_created(review, title)])
     return review
 
 
@@ -97,7 +112,8 @@ def update_review(review_id: int, versions: Versions, *, sees_hidden: bool, **ch
     statement = update(Review).where(Review.id == review_id)
     statement = statement.values(**values, version=Review.version + 1)
     changed = db.session.execute(statement.returning(*queries.REVIEW_WITH_VERSION)).one()
-    _commit_ratings(review, changed)
+    events = review_changed(changed, was_hidden=bool(review.hidden))
+    _commit_ratings(review, changed, events)
     return changed
 
 
@@ -105,7 +121,7 @@ def delete_review(review_id: int, versions: Versions, *, sees_hidden: bool) -> N
     """Delete a review; raise as ``update_review`` does."""
     review = _lock_review(review_id, versions, sees_hidden=sees_hidden)
     db.session.execute(delete(Review).where(Review.id == review_id))
-    _commit_ratings(review, None)
+    _commit_ratings(review, None, [review_deleted(review)])
 
 
 def _lock_book(book_id: int, versions: Versions) -> Any:
@@ -131,7 +147,7 @@ def _checked(row: Any, versions: Versions, kind: str) -> Any:
     return row
 
 
-def _commit_ratings(before: Any, after: Any | None) -> None:
+def _commit_ratings(before: Any, after: Any | None, events: Sequence[NewEvent]) -> None:
     """Count what has become of a review in its book, and commit."""
     changes: Counter[int] = Counter()
     if not before.hidden:
@@ -141,23 +157,13 @@ def _commit_ratings(before: Any, after: Any | None) -> None:
     counts = any(changes.values())
     if counts:
         db.session.execute(count_ratings(Book.id == before.book_id, changes))
-    commit(invalidate=_tags_of_reviews(before, counts=counts))
+    commit(invalidate=_tags_of_reviews(before, counts=counts), events=events)
 
 
 def _tags_of_reviews(review: Any, *, counts: bool) -> list[str]:
     """Return the tags of a review and of the lists it is in; ``counts``: its book has changed."""
     ratings = tags_of_ratings(review.book_id) if counts else []
     return [*ratings, reviews_topic(review.book_id), review_tag(review.id)]
-
-
-def review_tag(review_id: int) -> str:
-    """Return the tag of a single review."""
-    return f"review:{review_id}"
-
-
-def reviews_topic(book_id: int) -> str:
-    """Return the cache tag of a book's list of reviews, which is also the topic of its events."""
-    return f"book:{book_id}:reviews"
 
 
 def count_ratings(books: ColumnElement[bool], changes: Mapping[int, int]) -> Update:

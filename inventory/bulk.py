@@ -19,12 +19,11 @@ from app.extensions import db
 from app.unit_of_work import commit, end_unchanged, is_commit_deferred
 from inventory.bulk_batch import Batch, Outcome
 from inventory.bulk_schemas import read_operation
-from inventory.schemas import ProductSchema
+from inventory.events import PRODUCT
 
 CHUNK = 1_000
 ATTEMPTS = 5
 """How often a chunk is tried while others take the SKUs of its new products."""
-SHOWN = tuple(ProductSchema().dump_fields)
 Describe = Callable[[ApiError], dict[str, Any]]
 """Returns the problem document of an error."""
 Operation = Mapping[str, Any] | ApiError
@@ -91,15 +90,15 @@ def _change(operations: Sequence[Operation], *, atomic: bool, dry_run: bool) -> 
             results = [_result(batch, each) for each in operations]
             refused = any(isinstance(each, ApiError) for each in results)
             if dry_run or (atomic and refused):
-                tags = []
+                tags, events = [], []
                 savepoint.rollback()
             else:
-                tags = batch.write()
+                tags, events = batch.write(), batch.events()
             break
     else:
         raise Unavailable("Other requests create products with the same SKUs. Please try again.")
     if tags:
-        commit(invalidate=tags)
+        commit(invalidate=tags, events=events)
     else:
         end_unchanged()
     return results
@@ -120,5 +119,5 @@ def _document(result: Result, describe: Describe) -> dict[str, Any]:
     status, product, state = result
     if product.state.id is None:  # a dry run
         return {"status": status.value}
-    shown = {**{name: getattr(state, name) for name in SHOWN}, "id": product.state.id}
+    shown = {**PRODUCT(state), "id": product.state.id}
     return {"status": status.value, "product": shown, "etag": state.etag}

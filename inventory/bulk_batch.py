@@ -11,11 +11,13 @@ from sqlalchemy import select
 
 from app.db.types import now
 from app.errors import NotFound
+from app.events.log import NewEvent
 from app.extensions import db
 from inventory import bulk_statements as statements
 from inventory import rules
 from inventory.bulk_schemas import ADJUST, CREATE, UPDATE
 from inventory.cache_tags import MEMBERS, PRODUCTS, tags_of_write
+from inventory.events import events_of_product
 from inventory.models import Product
 from inventory.queries import product_not_found
 from inventory.rules import ProductState
@@ -33,13 +35,14 @@ class LockedProduct:
         self.state = state
 
 
-class LedgerEntry(NamedTuple):
-    """A change of stock, and the resulting level."""
+class Change(NamedTuple):
+    """What one operation has made of a product; ``before`` is None if it created the product."""
 
     product: LockedProduct
-    delta: int
-    stock_level: int
+    before: ProductState | None
+    after: ProductState
     reason: str | None
+    """Of the change of its stock."""
 
 
 class Outcome(NamedTuple):
@@ -65,7 +68,7 @@ class Batch:
         self._created: list[LockedProduct] = []
         self._by_id = {each.state.id: each for each in self._existing}
         self._by_sku = {each.state.sku: each for each in self._existing}
-        self._ledger: list[LedgerEntry] = []
+        self._changes: list[Change] = []
         self._now = now()
 
     def apply(self, operation: Mapping[str, Any]) -> Outcome:
@@ -98,13 +101,11 @@ class Batch:
         product = LockedProduct(None, state)
         self._created.append(product)
         self._by_sku[state.sku] = product
-        self._add_to_ledger(product, state.stock_level, rules.FIRST_STOCK)
+        self._changes.append(Change(product, None, state, rules.FIRST_STOCK))
         return product, state
 
     def _adjust(self, product: LockedProduct, delta: int, reason: str | None) -> ProductState:
-        product.state = rules.adjust(product.state, delta)._replace(updated_at=self._now)
-        self._add_to_ledger(product, delta, reason)
-        return product.state
+        return self._set(product, rules.adjust(product.state, delta), reason)
 
     def _update(self, product: LockedProduct, **values: Any) -> ProductState:
         before, after = product.state, rules.change(product.state, values)
@@ -114,13 +115,12 @@ class Batch:
             raise rules.sku_taken(after.sku)
         del self._by_sku[before.sku]
         self._by_sku[after.sku] = product
-        product.state = after._replace(updated_at=self._now)
-        self._add_to_ledger(product, after.stock_level - before.stock_level, rules.STOCK_SET)
-        return product.state
+        return self._set(product, after, rules.STOCK_SET)
 
-    def _add_to_ledger(self, product: LockedProduct, delta: int, reason: str | None) -> None:
-        if delta:
-            self._ledger.append(LedgerEntry(product, delta, product.state.stock_level, reason))
+    def _set(self, product: LockedProduct, after: ProductState, reason: str | None) -> ProductState:
+        before, product.state = product.state, after._replace(updated_at=self._now)
+        self._changes.append(Change(product, before, product.state, reason))
+        return product.state
 
     def write(self) -> list[str]:
         """Write all changes to the current transaction; return the cache tags to invalidate.
@@ -136,11 +136,23 @@ class Batch:
             {
                 "product_id": product.state.id,
                 "delta": delta,
-                "stock_level": stock_level,
+                "stock_level": after.stock_level,
                 "reason": reason,
                 "created_at": self._now,
             }
-            for product, delta, stock_level, reason in self._ledger
+            for product, before, after, reason in self._changes
+            if (delta := after.stock_level - (before.stock_level if before else 0))
         )
         tags = {tag for pair in pairs for tag in tags_of_write(*pair)}
         return sorted(tags.union([PRODUCTS, MEMBERS] if self._created else []))
+
+    def events(self) -> list[NewEvent]:
+        """Return the events of all operations, each with its product as the operation left it.
+
+        Call it after ``write``: new products have no id before.
+        """
+        return [
+            event
+            for product, before, after, reason in self._changes
+            for event in events_of_product(before, after._replace(id=product.state.id), reason)
+        ]

@@ -17,7 +17,7 @@ ALL_PRODUCTS = (PRODUCTS, MEMBERS, NAMES, PRICES)
 
 
 def product_tag(product_id: int) -> str:
-    """Return the tag of everything that is shown about one product."""
+    """Return the tag of everything that is shown about one product, and the topic of its events."""
     return f"product:{product_id}"
 
 

@@ -16,6 +16,7 @@ from app.extensions import db
 from app.unit_of_work import commit, end_unchanged
 from inventory import rules
 from inventory.cache_tags import tags_of_write
+from inventory.events import events_of_product, hold_event
 from inventory.models import COMMITTED, HELD, RELEASED, Hold
 from inventory.queries import hold_not_found
 from inventory.rules import ProductState
@@ -52,7 +53,8 @@ def add_hold(product_id: int, quantity: int, expires_in: int, reason: str | None
             "expires_at": product.at + timedelta(seconds=expires_in),
         }
         hold = db.session.execute(insert(Hold).values(values).returning(*HOLD_COLUMNS)).one()
-        commit(invalidate=tags_of_write(product, product))
+        tags = tags_of_write(product, product)
+        commit(invalidate=tags, events=[hold_event("created", hold)])
         return hold
 
 
@@ -73,8 +75,10 @@ def commit_hold(hold_id: int) -> Any:
         unheld = product._replace(held=product.held - hold.quantity)
         sold = rules.adjust(unheld, -hold.quantity)
         ended = _end(hold_id, COMMITTED)
-        write(product, sold, hold.reason or f"hold {hold_id}")
-        commit(invalidate=tags_of_write(product, sold))
+        reason = hold.reason or f"hold {hold_id}"
+        write(product, sold, reason)
+        events = [hold_event("committed", ended), *events_of_product(unheld, sold, reason)]
+        commit(invalidate=tags_of_write(product, sold), events=events)
         return ended
 
 
@@ -89,8 +93,9 @@ def release_hold(hold_id: int) -> None:
         if hold.state == RELEASED or hold.expires_at <= product.at:
             end_unchanged()
             return
-        _end(hold_id, RELEASED)
-        commit(invalidate=tags_of_write(product, product))
+        released = _end(hold_id, RELEASED)
+        tags = tags_of_write(product, product)
+        commit(invalidate=tags, events=[hold_event("released", released)])
 
 
 @contextmanager

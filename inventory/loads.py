@@ -3,22 +3,38 @@
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import select
 
 from app.api.fields import ID_MAX, BoundedInteger, CleanText, Price
 from app.db.engine import fetch_all
 from app.db.types import now
-from app.extensions import db
+from app.events.log import NewEvent
 from app.loading.columns import Flag, Identifier, Rfc3339DateTime
 from app.loading.csv_files import Row
-from app.loading.loader import LoadSpec
+from app.loading.loader import LoadSpec, Written
 from app.loading.upsert import Change, upsert
 from app.text import fold
 from inventory import cache_tags, rules
-from inventory.models import NAME_MAX, PRICE_MAX, SKU_MAX, STOCK_MAX, Product, StockAdjustment
-from inventory.rules import FIRST_STOCK
+from inventory.bulk_statements import insert_adjustments
+from inventory.events import events_of_product
+from inventory.models import NAME_MAX, PRICE_MAX, SKU_MAX, STOCK_MAX, Product
+from inventory.rules import CHANGING, FIRST_STOCK, ProductState
 from inventory.schemas import NewProductSchema
 from inventory.services import lock_products
+
+LOAD = "load"
+"""The reason of a change of stock by a load."""
+STATE = (
+    Product.id,
+    Product.sku,
+    Product.name,
+    Product.price,
+    Product.stock_level,
+    Product.updated_at,
+    Product.archived,
+    Product.version,
+)
+"""The columns of ProductState, in its order."""
 
 
 class ProductRowSchema(NewProductSchema):
@@ -48,12 +64,13 @@ def leave_times_of_stored(batch: Sequence[Row], fields: Set[str]) -> None:
                 row.values.pop("updated_at", None)
 
 
-def write_products(batch: Sequence[Row], key: str) -> set[str]:
-    """Write products and their stock adjustments; return the cache tags to invalidate."""
-    changes = upsert(Product, batch, key, _derive, required=("name", "price"))
+def write_products(batch: Sequence[Row], key: str) -> Written:
+    """Write products and their stock adjustments."""
+    required = ("name", "price")
+    changes = upsert(Product, batch, key, finish=_derive, returning=STATE, required=required)
     _add_to_ledger(changes)
     old = {cache_tags.product_tag(c.before["id"]) for c in changes if c.before is not None}
-    return {*cache_tags.ALL_PRODUCTS, *old} if changes else set()
+    return {*cache_tags.ALL_PRODUCTS, *old} if changes else set(), _events(changes)
 
 
 def _derive(values: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -68,26 +85,28 @@ def _derive(values: Mapping[str, Any], stored: Mapping[str, Any] | None) -> dict
 
 def _add_to_ledger(changes: Sequence[Change]) -> None:
     """Add changes of stock to the ledger, in the same transaction."""
-    entries = [
+    insert_adjustments(
         {
-            "sku": change.row.values["sku"],
+            "product_id": stored.id,
             "delta": delta,
-            "stock_level": change.after["stock_level"],
-            "reason": "load" if change.before else FIRST_STOCK,
+            "stock_level": stored.stock_level,
+            "reason": LOAD if before else FIRST_STOCK,
         }
-        for change in changes
-        if (delta := _stock_delta(change))
-    ]
-    if entries:
-        product_id = select(Product.id).where(Product.sku == bindparam("sku")).scalar_subquery()
-        statement = insert(StockAdjustment).values(product_id=product_id)
-        db.session.execute(statement, entries)
+        for _, before, _, stored in changes
+        if (delta := stored.stock_level - (before["stock_level"] if before else 0))
+    )
 
 
-def _stock_delta(change: Change) -> int:
-    before: int = change.before["stock_level"] if change.before else 0
-    after: int = change.after.get("stock_level", before)
-    return after - before
+def _events(changes: Sequence[Change]) -> list[NewEvent]:
+    """Return the events of the changes, with what is held of each product."""
+    updated = [stored.id for _, before, _, stored in changes if before is not None]
+    locked = lock_products(updated) if updated else {}
+    events = []
+    for _, before, _, stored in changes:
+        after = locked.get(stored.id) or ProductState(*stored[: len(STATE)])
+        values = {name: before[name] for name in CHANGING} if before else {}
+        events += events_of_product(after._replace(**values) if before else None, after, LOAD)
+    return events
 
 
 PRODUCTS = LoadSpec(

@@ -1,10 +1,10 @@
 """Writes of products, one at a time; bulk.py takes the same steps for thousands.
 
 ``lock_products`` locks the rows and reads them with the units that are held, rules.py decides what
-becomes of them, and one commit writes the rows, the ledger and the cache tags. Rows are locked in
-the order of their ids, and before any is inserted: so two writes cannot wait for each other. Others
-cannot add or end a hold of a locked product. Some may expire before the commit; then more units
-are available than was decided.
+becomes of them, and one commit writes the rows, the ledger, the cache tags and the events. Rows are
+locked in the order of their ids, and before any is inserted: so two writes cannot wait for each
+other. Others cannot add or end a hold of a locked product. Some may expire before the commit; then
+more units are available than was decided, and than the event tells.
 """
 
 from collections.abc import Collection, Iterator
@@ -25,6 +25,7 @@ from app.text import fold
 from app.unit_of_work import commit, end_unchanged
 from inventory import rules
 from inventory.cache_tags import MEMBERS, PRODUCTS, tags_of_write
+from inventory.events import events_of_product
 from inventory.models import Product, StockAdjustment
 from inventory.queries import held_units, product_not_found
 from inventory.rules import FIRST_STOCK, STOCK_SET, ProductState
@@ -59,7 +60,8 @@ def add_product(sku: str, name: str, price: Decimal, stock_level: int) -> Any:
         id_, sku, name, price, stock_level, updated_at, archived=False, version=1
     )
     _add_to_ledger(product, stock_level, FIRST_STOCK)
-    commit(invalidate=[PRODUCTS, MEMBERS])
+    events = events_of_product(None, product, FIRST_STOCK)
+    commit(invalidate=[PRODUCTS, MEMBERS], events=events)
     return _shown(product)
 
 
@@ -78,7 +80,8 @@ def update_product(product_id: int, versions: Collection[str] | None, **changes:
             write(before, after, STOCK_SET)
         except IntegrityError:
             raise rules.sku_taken(after.sku) from None
-        commit(invalidate=tags_of_write(before, after))
+        events = events_of_product(before, after, STOCK_SET)
+        commit(invalidate=tags_of_write(before, after), events=events)
         return _shown(after)
 
 
@@ -93,7 +96,8 @@ def adjust_stock(
     with locked(product_id, versions) as before:
         after = rules.adjust(before, delta)
         adjustment_id = write(before, after, reason)
-        commit(invalidate=tags_of_write(before, after))
+        events = events_of_product(before, after, reason)
+        commit(invalidate=tags_of_write(before, after), events=events)
         return _shown(after, adjustment_id=adjustment_id)
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
 from app.db.errors import describe, is_connection_error, is_unavailable
+from app.events.log import NewEvent
 from app.extensions import db
 from app.loading.columns import RowParser
 from app.loading.csv_files import Row
@@ -32,6 +33,8 @@ RETRY_DELAYS = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 ID = "id"
 """A key that has to be requested: other files than exports have other ids."""
 OUTCOMES = ("loaded", "updated", "unchanged", "rejected")
+Written = tuple[Iterable[str], Sequence[NewEvent]]
+"""The cache tags to invalidate and the events of written rows."""
 log = logging.getLogger(__name__)
 
 
@@ -41,8 +44,9 @@ class LoadSpec:
 
     ``keys`` are the fields that may identify a row, in order of preference. ``write`` receives
     rows with distinct keys, and the name of the key; it sets the outcome of each row in the
-    current transaction, and returns the cache tags to invalidate. ``prepare`` receives rows and
-    the fields that the file has; it may complete or reject rows before duplicates are searched.
+    current transaction, and returns the tags and the events of the changes. ``prepare`` receives
+    rows and the fields that the file has; it may complete or reject rows before duplicates are
+    searched.
     If it ``generates_key``, the file needs no column for the key. ``check`` receives the fields
     before the first row is loaded, and may raise LoadError. With the key ID the file is an export,
     and ``exported`` describes its rows.
@@ -51,7 +55,7 @@ class LoadSpec:
     schema: type[Schema]
     exported: type[Schema]
     keys: tuple[str, ...]
-    write: Callable[[Sequence[Row], str], Iterable[str]]
+    write: Callable[[Sequence[Row], str], Written]
     prepare: Callable[[Sequence[Row], Set[str]], None] = lambda _rows, _fields: None
     generates_key: bool = False
     check: Callable[[Collection[str]], None] = lambda _fields: None
@@ -151,9 +155,9 @@ class Load:
     def _write(self, rows: Sequence[Row]) -> None:
         for row in rows:
             row.outcome = None
-        tags = set(self._spec.write(rows, self._key)) if rows else set()
+        tags, events = self._spec.write(rows, self._key) if rows else ((), ())
         if tags:
-            commit(invalidate=list(tags))
+            commit(invalidate=list(tags), events=events)
         else:
             db.session.rollback()
 

@@ -1,6 +1,7 @@
 """The loader: batches, retries and what a load writes."""
 
 from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy.exc import OperationalError
 
@@ -20,10 +21,10 @@ def busy(times: int, after: int = 0) -> Callable[..., None]:
     """Return a commit that works ``after`` times, fails ``times`` times and then works again."""
     real, calls = loader.commit, iter(range(1_000))
 
-    def commit(*, invalidate: list[str]) -> None:
+    def commit(**arguments: Any) -> None:
         if after <= next(calls) < after + times:
             raise OperationalError("COMMIT", {}, Exception("database is locked"))
-        real(invalidate=invalidate)
+        real(**arguments)
 
     return commit
 
