@@ -4,16 +4,20 @@ gunicorn loads it as ``stress.broken:load('wsgi', 'forget')``.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
+from app import unit_of_work
 from app.cache import outbox, response_cache
 from app.cache.change_log import ChangeLog
 from app.cache.lease import CacheLease
 from app.cache.local_cache import LocalCache
 from app.cache.response_cache import CachedResponse, ResponseCache
+from app.events import log as event_log
+from app.events.log import Event
+from app.extensions import db
 from app.live import hub
 from app.live.hub import RingBuffer
 from app.redis import client
@@ -89,16 +93,18 @@ def _read_position_late() -> None:
 
 
 def _invalidate_before_commit() -> None:
-    invalidate, append_event = ResponseCache.invalidate, PendingWrite.append_event
+    invalidate, commit = ResponseCache.invalidate, unit_of_work._commit  # noqa: SLF001
 
-    def append_and_invalidate(write: Any) -> None:
-        append_event(write)
+    def invalidate_and_commit(writes: Sequence[PendingWrite]) -> None:
+        db.session.flush()
         cache = current_services().cache
-        if cache is not None:
-            invalidate(cache.responses, write._tags)  # noqa: SLF001
+        for write in writes:
+            if cache is not None:
+                invalidate(cache.responses, write._tags)  # noqa: SLF001
         time.sleep(QUERY_SECONDS)
+        commit(writes)
 
-    replace(PendingWrite, "append_event", append_and_invalidate)
+    replace(unit_of_work, "_commit", invalidate_and_commit)
     replace(ResponseCache, "invalidate", _do_nothing)
 
 
@@ -123,14 +129,19 @@ def _repeat_event_of_cursor(after: str, _: RingBuffer) -> int:
     return max(0, int(after.partition("-")[2]) - 1)
 
 
-def _reverse_missed_events() -> None:
+def _change_read_events(change: Callable[[list[Event]], list[Event]]) -> None:
     since = RingBuffer.since
 
-    def reversed_since(self: RingBuffer, position: int, topic: str | None) -> Any:
-        events = since(self, position, topic)
-        return events and events[::-1]
+    def changed_since(self: RingBuffer, position: int) -> list[Event] | None:
+        events = since(self, position)
+        return events and change(events)
 
-    replace(RingBuffer, "since", reversed_since)
+    replace(RingBuffer, "since", changed_since)
+
+
+def _number_in_reverse() -> None:
+    append = event_log.append
+    replace(event_log, "append", lambda new: append(new[::-1]))
 
 
 BROKEN_CACHE: Mapping[str, Callable[[], None]] = {
@@ -159,5 +170,9 @@ BROKEN_SUBSCRIPTIONS: Mapping[str, Callable[[], None]] = {
     # The event of the cursor is sent again.
     "repeat": lambda: replace(hub, "_position", _repeat_event_of_cursor),
     # Missed events are sent in reverse order.
-    "swap": _reverse_missed_events,
+    "swap": lambda: _change_read_events(lambda events: events[::-1]),
+    # Some events are not sent.
+    "drop": lambda: _change_read_events(lambda events: [e for e in events if e.position % 10]),
+    # The events of a write get their positions in the wrong order.
+    "order": _number_in_reverse,
 }

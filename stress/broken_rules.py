@@ -9,6 +9,7 @@ from sqlalchemy import bindparam
 
 from app import middleware
 from app.api import pagination
+from app.events.log import NewEvent
 from app.unit_of_work import commit
 from bookreview import services as books
 from bookreview.cache_tags import BOOKS, book_tag
@@ -20,8 +21,8 @@ from stress.attributes import replace
 def _drop_tags(module: Any, dropped: Callable[[str], bool]) -> None:
     """Let the writes of a module invalidate only the other tags."""
 
-    def commit_others(*, invalidate: Sequence[str], event: Any = None) -> None:
-        commit(invalidate=[tag for tag in invalidate if not dropped(tag)], event=event)
+    def commit_others(*, invalidate: Sequence[str], events: Sequence[NewEvent] = ()) -> None:
+        commit(invalidate=[tag for tag in invalidate if not dropped(tag)], events=events)
 
     replace(module, "commit", commit_others)
 

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from stress.consistency.books import Books
@@ -10,7 +11,14 @@ from stress.consistency.bulk import Bulk
 from stress.consistency.holds import Holds
 from stress.consistency.products import Products
 from stress.consistency.records import Records
-from stress.consistency.requests import ReadRequest, Resources, WriteRequest, choose, new_token
+from stress.consistency.requests import (
+    ReadRequest,
+    Requests,
+    Resources,
+    WriteRequest,
+    choose,
+    new_token,
+)
 from stress.consistency.reviews import Reviews
 from stress.consistency.stock import Stock
 from stress.http_client import HttpClient
@@ -34,10 +42,13 @@ class Clients(WorkerThreads):
         self,
         port: int,
         seed: int,
+        *,
         readers: int = 5,
         writers: int = 4,
         moderator: str | None = None,
+        kinds: Sequence[type[Requests]] = KINDS,
     ) -> None:
+        self._kinds = kinds
         self.records = Records()
         self.resources = Resources(new_token(), moderator)
         self.writing_allowed = threading.Event()
@@ -74,7 +85,7 @@ class Clients(WorkerThreads):
 
     def _read(self, rng: random.Random) -> None:
         client = HttpClient(self._port, REQUESTS_PER_CONNECTION)
-        kinds = [kind(self.resources, rng) for kind in KINDS]
+        kinds = [kind(self.resources, rng) for kind in self._kinds]
         choices = {method: weight for kind in kinds for method, weight in kind.reads().items()}
         pages: list[ReadRequest] = []
         for kind in kinds:
@@ -96,7 +107,7 @@ class Clients(WorkerThreads):
 
     def _write(self, rng: random.Random) -> None:
         client = HttpClient(self._port, REQUESTS_PER_CONNECTION)
-        kinds = [kind(self.resources, rng) for kind in KINDS]
+        kinds = [kind(self.resources, rng) for kind in self._kinds]
         choices = {method: weight for kind in kinds for method, weight in kind.writes().items()}
         while self.writing_allowed.wait() and not self._writing_ended.is_set():
             request = choose(rng, choices)

@@ -13,11 +13,11 @@ PARENTS = {"review": "book", "stock_adjustment": "product", "hold": "product"}
 def violations(changes: Iterable[Change]) -> Iterator[str]:
     """Describe each transaction that left a book or a product in disorder."""
     replay = Replay()
-    for transaction in _transactions(changes):
+    for transaction in transactions(changes):
         yield from replay.apply(transaction)
 
 
-def _transactions(changes: Iterable[Change]) -> Iterator[list[Change]]:
+def transactions(changes: Iterable[Change]) -> Iterator[list[Change]]:
     """Yield the changes of each transaction, in the order in which the transactions ended."""
     numbered = list(enumerate(changes))
     ends = {change.transaction: number for number, change in numbered}

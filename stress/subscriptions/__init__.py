@@ -1,1 +1,1 @@
-"""Check that each subscriber receives each event once and in order."""
+"""Check that the change feed tells each change once and in order, to each of its followers."""

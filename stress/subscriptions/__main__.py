@@ -1,4 +1,4 @@
-"""`make subscriptions`, or `python -m stress.subscriptions [--reviews N] [--seed N]`."""
+"""`make subscriptions`, or `python -m stress.subscriptions [--seconds N] [--seed N]`."""
 
 import random
 import sys
@@ -13,17 +13,17 @@ BROKEN = click.Choice(list(BROKEN_SUBSCRIPTIONS))
 
 
 @click.command()
-@click.option("--reviews", default=500, show_default=True, help="Reviews to acknowledge.")
 @click.option("--seconds", default=60.0, show_default=True, help="Approximate duration.")
 @click.option("--seed", type=int, help="Repeat the choices of faults, drops and writes of a run.")
-@click.option("--subscribers", default=48, show_default=True)
+@click.option("--followers", default=48, show_default=True)
+@click.option("--writers", default=8, show_default=True, help="Half of them write through WSGI.")
 @click.option("--workers", default=2, show_default=True, help="asgi workers; one more for WSGI.")
 @click.option("--redis/--no-redis", default=True, show_default=True)
 @click.option("--sqlite", is_flag=True, help="Use SQLite instead of PostgreSQL.")
 @click.option("--broken", type=BROKEN, help="Break the service on purpose.")
-@click.option("--forgetful", is_flag=True, help="Break the subscribers: they do not resume.")
+@click.option("--forgetful", is_flag=True, help="Break the followers: they do not resume.")
 def main(seed: int | None, **options: Any) -> None:
-    """Check what subscribers receive while workers and Redis fail; exit 1 if it was wrong."""
+    """Check what followers receive while all servers fail; exit 1 if it was wrong."""
     result = check_subscriptions(seed=random.randrange(2**32) if seed is None else seed, **options)
     sys.exit(0 if result.passed else 1)
 

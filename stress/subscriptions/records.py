@@ -1,66 +1,55 @@
-"""What subscribers and writers record, in the process that checks them."""
+"""What followers of the feed record, in the process that checks them."""
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any
 
-
-class ReceivedEvent(NamedTuple):
-    """An event that reached a subscriber."""
-
-    log: str
-    position: int
-    review: int
-    book: int
-    at: float
-    connected: float
-    """When the connection was opened on which the event arrived."""
+WEBHOOK = "webhook"
+"""The transport that delivers each event at least once, and may repeat some."""
+Shown = Mapping[str, Any]
+"""An event as a client receives it: ``cursor``, ``type``, ``at``, ``data``, or a part of that."""
 
 
 @dataclass
-class SubscriberRecord:
-    """What one subscriber received, in its order, on all of its connections."""
+class FollowerRecord:
+    """What one follower received, in its order, on all of its connections."""
 
-    protocol: str
-    """``ws`` or ``sse``."""
-    book: int | None
-    """None for all books."""
-    uses_cursor: bool
-    """Whether it starts at the query ``eventCursor``; else at the first event that it receives."""
-    start: int | None = None
-    """The position of that cursor."""
-    events: list[ReceivedEvent] = field(default_factory=list)
+    transport: str
+    """A key of ``followers.TRANSPORTS``."""
+    types: frozenset[str] | None = None
+    """The types of events that it asks for; None for all."""
+    book: int | None = None
+    """The book whose new reviews it asks for."""
+    uses_cursor: bool = True
+    """Whether it begins at a cursor that it reads before; else at the first event it receives."""
+    start: str | None = None
+    """That cursor."""
+    events: list[Shown] = field(default_factory=list)
     connections: int = 0
     drops: int = 0
-    """Connections that the subscriber closed."""
+    """Connections that the follower closed."""
     closed: list[tuple[float, str]] = field(default_factory=list)
     """Connections that the service closed: when, and how."""
     errors: list[str] = field(default_factory=list)
-    """Codes of the errors of its subscriptions."""
-
-
-@dataclass(frozen=True, slots=True)
-class PostedReview:
-    """One request that added a review: ``status`` is 0 if there was no response."""
-
-    api: str
-    ended: float
-    status: int
-    review: int | None
-
-
-@dataclass
-class Records:
-    """All records."""
-
-    subscribers: list[SubscriberRecord] = field(default_factory=list)
-    posted: list[PostedReview] = field(default_factory=list)
+    """What it received that no service may send, and the codes of the errors of operations."""
 
     @property
-    def acknowledged(self) -> dict[int, float]:
-        """Return when each review was acknowledged."""
-        return {post.review: post.ended for post in self.posted if post.review is not None}
+    def has_begun(self) -> bool:
+        """Return whether each later event that it asks for has to reach it."""
+        return bool(self.start or self.events)
 
-    def count_closed(self) -> Counter[str]:
-        """Count how the service closed connections."""
-        return Counter(how for one in self.subscribers for _, how in one.closed)
+    def selects(self, event: Shown) -> bool:
+        """Return whether the follower asks for an event of the log."""
+        is_wanted = self.types is None or event["type"] in self.types
+        return is_wanted and self.book in {None, event["data"].get("book_id")}
+
+    def __str__(self) -> str:
+        """Describe what the follower asks for."""
+        types = "all" if self.types is None else ",".join(sorted(self.types))
+        book = f" of book {self.book}" if self.book else ""
+        return f"{self.transport}, {types}{book}, from {self.start}"
+
+
+def position_of(event: Shown) -> int:
+    """Return the position of an event in its log."""
+    return int(event["cursor"].partition("-")[2])

@@ -1,37 +1,56 @@
-"""Run servers, subscribers, writers and faults, and check what the subscribers received."""
+"""Run servers, followers, writers and faults, and check what the followers received."""
 
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, nullcontext
+from functools import partial
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import orjson
-from sqlalchemy import insert, select
+from sqlalchemy import Engine, func, select
 
-from app.events.log import EventHead, StoredEvent
-from bookreview.models import Book, Review, derive
-from stack.servers import Redis
+from app.events.models import EventHead, StoredEvent
+from stack.process import Server
+from stack.servers import Postgres, Redis
 from stress.broken import application
-from stress.data import create_unpooled_engine, new_database
+from stress.consistency.clients import KINDS, Clients
+from stress.consistency.effects import Effects
+from stress.consistency.history import History, show_time
+from stress.data import create_unpooled_engine, migrate
+from stress.http_client import HttpConnection, get
 from stress.service import LiveService, Service
-from stress.subscriptions.checker import ExpectedEvent, ExpectedState, Result, check
-from stress.subscriptions.faults import SubscriptionFaults
-from stress.subscriptions.records import Records, SubscriberRecord
-from stress.subscriptions.subscribers import Subscriber, SubscriberThread
-from stress.subscriptions.writers import Writers
+from stress.subscriptions.checker import Result, check
+from stress.subscriptions.faults import FeedFaults
+from stress.subscriptions.followers import Follower, FollowerThread, Way
+from stress.subscriptions.log_check import differences, disagreements
+from stress.subscriptions.records import WEBHOOK, FollowerRecord, Shown, position_of
+from stress.subscriptions.transports import SUBSCRIPTIONS, TRANSPORTS
+from stress.subscriptions.webhooks import Deliverer
+from stress.subscriptions.writers import Loads, Mutations
 from stress.threads import WorkerThreads, wait_until
 
-BOOKS = 4
-TIMEOUT = 30.0
+TIMEOUT = 60.0
+SELECTIONS: Sequence[frozenset[str] | None] = (
+    None,
+    frozenset({"stock.changed"}),
+    frozenset({"book.changed", "review.created", "review.deleted", "hold.created"}),
+)
+DELIVERERS = 2
+Records = Sequence[FollowerRecord]
 
 
 def check_subscriptions(
     *,
     seed: int,
-    reviews: int = 500,
     seconds: float = 60.0,
-    subscribers: int = 48,
+    followers: int = 48,
+    writers: int = 8,
     workers: int = 2,
     redis: bool = True,
     sqlite: bool = False,
@@ -40,105 +59,163 @@ def check_subscriptions(
     faults: bool = True,
     timeout: float = TIMEOUT,
     database: str | None = None,
+    only_asgi: bool = False,
 ) -> Result:
     """Run, and print and return the result.
 
-    ``timeout`` is for the last event to reach the last subscriber; ``broken`` breaks the service
-    on purpose, and ``forgetful`` the subscribers, which then do not resume.
+    ``timeout`` is for the last event to reach the last follower. ``broken`` breaks the service on
+    purpose, and ``forgetful`` the followers, which then do not resume. ``database`` is the URL of
+    a migrated one, whose server is not restarted. With ``only_asgi`` there are no other processes:
+    no WSGI, no loaders and no webhooks.
     """
-    print(f"subscriptions: {reviews} reviews in {seconds:g} s, {workers} workers, seed {seed}")
+    print(f"subscriptions: {seconds:g} s, {workers} workers, seed {seed}", flush=True)
     with ExitStack() as stack:
-        url = stack.enter_context(new_database(sqlite=sqlite, given=database))
-        books = add_books(url)
-        settings = {"DATABASE_URL": url}
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        postgres = None if database or sqlite else stack.enter_context(Postgres())
+        url = database or (
+            postgres.new_database("stress") if postgres else f"sqlite:///{folder}/db"
+        )
+        if not database:
+            migrate(url)
         server = stack.enter_context(Redis()) if redis else None
+        settings = {"DATABASE_URL": url, "WEBHOOK_PRIVATE_TARGETS": "true"}
         if server is not None:
             settings["REDIS_URL"] = server.url
+        history = History(engine := create_unpooled_engine(url))
+        history.begin()
         live = LiveService(application("asgi", broken), workers, **settings)
         rest = Service(application("wsgi", broken), 1, **settings)
-        stack.callback(live.close)
-        stack.callback(rest.close)
-        with WorkerThreads(live.start, rest.start):
+        deliverers = [Deliverer(**settings) for _ in range(DELIVERERS)]
+        servers: list[Server] = [live] if only_asgi else [live, rest, *deliverers]
+        for each in (live, rest, *deliverers):
+            stack.callback(each.close)
+        with WorkerThreads(*(each.start for each in servers)):
             pass
-        records, stay_connected = Records(), threading.Event()
-        records.subscribers += _new_records(books, subscribers)
+        ports = [live.port] if only_asgi else [live.port, rest.port]
+        kinds = (*KINDS, Mutations)
         clients = [
-            Subscriber(
-                live.port,
-                record,
-                random.Random(f"{seed} subscriber {number}"),
-                stay_connected,
-                resumes=not forgetful,
-            )
-            for number, record in enumerate(records.subscribers)
+            Clients(port, seed + n, readers=0, writers=writers // len(ports), kinds=kinds)
+            for n, port in enumerate(ports)
         ]
-        rng = random.Random(f"{seed} delays")
-        delays = [rng.uniform(0, seconds / 3) * one.uses_cursor for one in records.subscribers]
-        injector = SubscriptionFaults(server, (live, rest), seed)
-        writers = Writers((live.port, rest.port), books, records, seconds / reviews)
-        with SubscriberThread(clients, delays):
-            _warm_up(writers, records, len(books), seed)
-            with injector if faults else nullcontext():
-                writers.post(reviews, seed)
+        loads = Loads(folder, settings, seed)
+        injector = FeedFaults(
+            seed, live, rest, redis=server, postgres=postgres, deliverers=deliverers
+        )
+        names = [name for name in TRANSPORTS if not only_asgi or name != WEBHOOK]
+        books = [one.resources.books[0] for one in clients]
+        records = [*_new_records(names, books, followers)]
+        stay_connected = threading.Event()
+        with _follow(records, live.port, seed, seconds, stay_connected, resumes=not forgetful):
+            with ExitStack() as writing:
+                for one in clients if only_asgi else (*clients, loads):
+                    writing.enter_context(one)
+                if not wait_until(lambda: all(map(_is_ready, records)), TIMEOUT):
+                    raise SystemExit("some followers receive nothing")
+                with injector if faults else nullcontext():
+                    time.sleep(seconds)
             stay_connected.set()
-            _wait_for_last_events(url, records, timeout)
-        result = check(records, [fault.name for fault in injector.injected], _read_state(url))
+            _wait_for_last_events(engine, records, timeout)
+        log, changes = _read_log(engine), history.read()
+        writes = [write for each in clients for write in each.records.writes]
+        with closing(HttpConnection(live.port)) as connection:
+            log_errors = [
+                *disagreements(log, changes),
+                *differences(log, partial(_get, connection)),
+                *(f"acknowledged, and not stored: {one}" for one in Effects(changes, writes).lost),
+                *_unnumbered(engine),
+            ]
+    acknowledged = (
+        Counter(write.kind for write in writes if write.acknowledged and write.effects)
+        + loads.ended
+    )
+    injected = [fault.name for fault in injector.injected]
+    result = check(records, log, log_errors=log_errors, faults=injected, writes=acknowledged)
     print(result, flush=True)
     return result
 
 
-def add_books(url: str) -> Sequence[int]:
-    """Add books, and return their ids."""
-    with create_unpooled_engine(url).begin() as connection:
-        for number in range(BOOKS):
-            title, author = f"Book {number}", "Jane Austen"
-            values = {"title": title, "author": author, **derive(title, author)}
-            connection.execute(insert(Book).values(values))
-        return [row.id for row in connection.execute(select(Book.id).order_by(Book.id))]
-
-
-def _new_records(books: Sequence[int], count: int) -> Iterator[SubscriberRecord]:
-    """Combine both protocols, one book and all, with and without a cursor."""
+def _new_records(
+    transports: Sequence[str], books: Sequence[int], count: int
+) -> Iterator[FollowerRecord]:
+    """Combine each transport with each selection; subscriptions of a book are some of them."""
+    combinations = [*product(SELECTIONS, transports)]
     for number in range(count):
-        book = None if number // 2 % 2 else books[number // 4 % len(books)]
-        uses_cursor = bool(number // 4 % 2)
-        yield SubscriberRecord(("ws", "sse")[number % 2], book, uses_cursor)
+        types, transport = combinations[number % len(combinations)]
+        if transport in SUBSCRIPTIONS and number // len(transports) % 2:
+            book, uses_cursor = books[number % len(books)], bool(number % 4)
+            created = frozenset({"review.created"})
+            yield FollowerRecord(transport, created, book, uses_cursor=uses_cursor)
+        else:
+            yield FollowerRecord(transport, types)
 
 
-def _warm_up(writers: Writers, records: Records, reviews: int, seed: int) -> None:
-    """Post until each subscriber without a cursor has received its first event."""
-    deadline = time.monotonic() + TIMEOUT
-    rounds = 0
-    while not all(one.uses_cursor or one.events for one in records.subscribers):
-        if time.monotonic() > deadline:
-            raise SystemExit("some subscribers receive nothing")
-        writers.post(reviews, seed - 1 - rounds)
-        rounds += 1
+def _is_ready(record: FollowerRecord) -> bool:
+    """Return whether the faults may begin: later ones begin at a cursor."""
+    waits = record.transport == WEBHOOK or not record.uses_cursor
+    return record.has_begun or not waits
 
 
-def _wait_for_last_events(url: str, records: Records, timeout: float) -> None:
-    """Wait until each subscriber has received the last event of its topic."""
-    last: dict[int | None, int] = {}
-    for event in _read_state(url).events:
-        last[event.book] = last[None] = event.position
+def _follow(
+    records: Records,
+    port: int,
+    seed: int,
+    seconds: float,
+    stay_connected: threading.Event,
+    *,
+    resumes: bool,
+) -> FollowerThread:
+    rng = random.Random(f"{seed} delays")
+    followers: list[Follower] = []
+    delays = []
+    for number, record in enumerate(records):
+        way = Way(port, random.Random(f"{seed} follower {number}"), stay_connected, resumes)
+        followers.append(TRANSPORTS[record.transport](record, way))
+        delays.append(rng.uniform(0, seconds / 3) * record.uses_cursor)
+    return FollowerThread(followers, delays)
 
-    def complete() -> bool:
-        return all(
-            one.events and one.events[-1].position >= last.get(one.book, 0)
-            for one in records.subscribers
+
+def _wait_for_last_events(engine: Engine, records: Records, timeout: float) -> None:
+    """Wait until each follower has received the last event that it asks for."""
+    wait_until(lambda: not _unnumbered(engine), timeout, interval=0.1)
+    log = _read_log(engine)
+
+    def is_complete(record: FollowerRecord) -> bool:
+        last = next((event for event in reversed(log) if record.selects(event)), None)
+        return last is None or any(
+            position_of(event) >= position_of(last) for event in record.events[-1:]
         )
 
-    wait_until(complete, timeout, interval=0.05)
+    wait_until(lambda: all(map(is_complete, records)), timeout, interval=0.1)
     time.sleep(0.5)  # for repeated events
 
 
-def _read_state(url: str) -> ExpectedState:
+def _read_log(engine: Engine) -> list[Shown]:
     """Read the events from the database, without the service."""
-    rows = select(StoredEvent.position, StoredEvent.payload).order_by(StoredEvent.position)
-    with create_unpooled_engine(url).connect() as connection:
-        events = [(row.position, orjson.loads(row.payload)) for row in connection.execute(rows)]
-        return ExpectedState(
-            connection.execute(select(EventHead.log)).scalar_one(),
-            [ExpectedEvent(position, event["book_id"], event["id"]) for position, event in events],
-            frozenset(connection.execute(select(Review.id)).scalars()),
-        )
+    stored = StoredEvent
+    columns = stored.position, stored.type, stored.created_at, stored.payload
+    statement = select(*columns).where(stored.position.is_not(None)).order_by(stored.position)
+    with engine.connect() as connection:
+        log = connection.scalar(select(EventHead.log))
+        return [
+            {
+                "cursor": f"{log}-{position}",
+                "type": kind,
+                "at": show_time(at),
+                "data": orjson.loads(payload),
+            }
+            for position, kind, at, payload in connection.execute(statement)
+        ]
+
+
+def _unnumbered(engine: Engine) -> list[str]:
+    statement = select(func.count()).where(StoredEvent.position.is_(None))
+    with engine.connect() as connection:
+        count = connection.scalar(statement)
+    return [f"{count} events have no position"] if count else []
+
+
+def _get(connection: HttpConnection, table: str, row: int) -> Mapping[str, Any] | None:
+    response = connection.request(get(f"/{table}s/{row}"))
+    if response.status not in {200, 404}:
+        raise SystemExit(f"{table} {row}: {response.status}")
+    return orjson.loads(response.body) if response.status == 200 else None

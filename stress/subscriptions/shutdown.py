@@ -14,13 +14,13 @@ from functools import partial
 
 import click
 
-from stress.data import REVIEW, new_database
+from stress.data import REVIEW, fill, new_database
 from stress.http_client import HttpConnection, get, post
 from stress.service import LiveService
 from stress.stats import format_counts
-from stress.subscriptions.records import SubscriberRecord
-from stress.subscriptions.run import add_books
-from stress.subscriptions.subscribers import Subscriber, SubscriberThread
+from stress.subscriptions.followers import FollowerThread, Way
+from stress.subscriptions.records import FollowerRecord
+from stress.subscriptions.transports import TRANSPORTS
 from stress.threads import WorkerThreads, wait_until
 
 TIMEOUT = 60.0
@@ -29,6 +29,7 @@ PAUSES = [0.003] * 3 + [0.03] * 3 + [0.7] * 3 + [TIMEOUT] * 2
 NEW_CONNECTION_CLIENTS = 3
 """Clients that open a connection for each request."""
 LOAD_SECONDS = 1.0
+FOLLOWERS = ("WebSocket", "GraphQL stream", "event stream")
 COMPLETE = "response"
 LOST = ("lost on a new connection", "lost on a persistent connection", "incomplete response")
 
@@ -136,18 +137,20 @@ def measure_shutdown(
     stay_connected = threading.Event()
     stay_connected.set()
     with new_database(sqlite=True, given=database) as url:
-        add_books(url)
+        fill(url, books=1, reviews=0)
         records = [
-            SubscriberRecord(("ws", "sse")[number % 2], None, uses_cursor=False)
+            FollowerRecord(FOLLOWERS[number % len(FOLLOWERS)], uses_cursor=False)
             for number in range(subscribers)
         ]
         with LiveService("asgi:app", workers, DATABASE_URL=url) as service:
             clients = [
-                Subscriber(service.port, record, random.Random(f"{seed} {number}"), stay_connected)
+                TRANSPORTS[record.transport](
+                    record, Way(service.port, random.Random(f"{seed} {number}"), stay_connected)
+                )
                 for number, record in enumerate(records)
             ]
             delays = [0.0] * subscribers
-            with SubscriberThread(clients, delays), Load(service.port, seed) as load:
+            with FollowerThread(clients, delays), Load(service.port, seed) as load:
                 if not wait_until(lambda: all(record.events for record in records), TIMEOUT):
                     raise TimeoutError("some subscribers receive nothing")
                 time.sleep(LOAD_SECONDS)
@@ -159,12 +162,12 @@ def measure_shutdown(
     for record in records:
         ends = _ended(record, began)
         at, reason = ends[0] if ends else (began + TIMEOUT, "none")
-        losses.closed[f"{record.protocol} {reason}"] += 1
+        losses.closed[f"{record.transport} {reason}"] += 1
         losses.notified_within = max(losses.notified_within, at - began)
     return losses
 
 
-def _ended(record: SubscriberRecord, began: float) -> list[tuple[float, str]]:
+def _ended(record: FollowerRecord, began: float) -> list[tuple[float, str]]:
     """Return when and how connections of a subscriber have ended since the signal."""
     return [end for end in list(record.closed) if end[0] >= began]
 

@@ -1,71 +1,73 @@
-"""The checker, with records made by hand."""
+"""The checker of followers, with records made by hand."""
 
 import pytest
 
-from stress.subscriptions.checker import ExpectedEvent, ExpectedState, check
-from stress.subscriptions.records import PostedReview, ReceivedEvent, Records, SubscriberRecord
+from stress.subscriptions.checker import check
+from stress.subscriptions.records import FollowerRecord
 
-EVENTS = [ExpectedEvent(1, 7, 11), ExpectedEvent(2, 8, 12), ExpectedEvent(3, 7, 13)]
-STATE = ExpectedState("log", EVENTS, frozenset({11, 12, 13}))
-
-
-def received(*positions, log="log", book=None):
-    events = {event.position: event for event in EVENTS}
-    return [
-        ReceivedEvent(log, at, events[at].review, book or events[at].book, 5.0, 0.0)
-        for at in positions
-    ]
+CREATED, CHANGED = "review.created", "review.changed"
+LOG = [
+    {"cursor": f"log-{position}", "type": kind, "at": "now", "data": {"id": 11, "book_id": book}}
+    for position, (kind, book) in enumerate([(CREATED, 7), (CREATED, 8), (CHANGED, 7)], 1)
+]
 
 
-def check_events(events, *, book=None, start=0, posted=(), state=STATE):
-    uses_cursor = start is not None
-    record = SubscriberRecord("ws", book, uses_cursor=uses_cursor, start=start, events=events)
-    return check(Records([record], list(posted)), [], state)
+def received(*positions, **other):
+    return [{**LOG[position - 1], **other} for position in positions]
+
+
+def check_events(events, transport="pages", *, types=None, book=None, start="log-0", log=LOG):
+    record = FollowerRecord(transport, types, book, start=start, events=events)
+    return check([record], log)
 
 
 @pytest.mark.parametrize(
-    ("events", "book", "start"),
+    ("events", "wanted"),
     [
-        (received(1, 2, 3), None, 0),
-        (received(1, 3), 7, 0),
-        (received(3), None, 2),
-        (received(2, 3), None, None),
+        (received(1, 2, 3), {}),
+        (received(1, 3), {"book": 7}),
+        (received(3), {"types": {CHANGED}}),
+        (received(3), {"start": "log-2"}),
+        (received(2, 3), {"start": None}),
+        ([], {"types": {CHANGED}, "start": "log-3"}),
+        ([{"cursor": "log-1", "data": {"id": 11}}], {"types": {CREATED}, "book": 7}),
+        (received(1, 2, 2, 1, 3), {"transport": "webhook"}),
     ],
 )
-def test_a_subscriber_passes_that_received_all_events_since_its_start(events, book, start):
-    assert check_events(events, book=book, start=start).passed
+def test_a_follower_passes_that_received_all_events_since_its_start(events, wanted):
+    result = check_events(events, **wanted)
+    assert result.passed, str(result)
 
 
 @pytest.mark.parametrize(
-    ("events", "book", "errors"),
+    ("events", "wanted", "errors"),
     [
-        (received(1, 3), None, {"missing": [2]}),
-        (received(1), 7, {"missing": [3]}),
-        (received(1, 2), None, {"missing": [3]}),
-        (received(1, 2, 2, 3), None, {"repeated": [2]}),
-        (received(1, 3, 2), None, {"out_of_order": [(3, 2)]}),
-        (received(1, 2, 3), 7, {"unexpected": [2]}),
-        (received(1, 2, 3, book=7), None, {"unexpected": [2]}),
-        (received(1, 2, 3, log="other"), None, {"unexpected": [1, 2, 3]}),
+        (received(1, 3), {}, {"missing": [2]}),
+        (received(1), {"book": 7}, {"missing": [3]}),
+        (received(1, 2), {}, {"missing": [3]}),
+        (received(1, 2, 2, 3), {}, {"repeated": [2]}),
+        (received(1, 3, 2), {}, {"out_of_order": [(3, 2)]}),
+        (received(1, 3, 2), {"transport": "webhook"}, {"out_of_order": [(3, 2)]}),
+        (received(1, 3), {"transport": "webhook"}, {"missing": [2]}),
+        (received(1, 2, 3), {"book": 7}, {"unexpected": [2]}),
+        (received(1, 2, 3), {"start": "log-1"}, {"unexpected": [1]}),
+        (received(1, 2, 3, data={"id": 12}), {}, {"unexpected": [1, 2, 3]}),
+        (received(1, 2, 3, at="then"), {}, {"unexpected": [1, 2, 3]}),
+        ([{"cursor": "other-1", "data": {"id": 11}}], {"book": 7}, {"unexpected": [1]}),
     ],
 )
-def test_each_error_of_a_subscriber_is_found(events, book, errors):
-    result = check_events(events, book=book)
+def test_each_error_of_a_follower_is_found(events, wanted, errors):
+    result = check_events(events, **wanted)
     assert not result.passed
-    [subscriber] = result.subscribers
-    for name in ("missing", "repeated", "out_of_order", "unexpected"):
-        assert getattr(subscriber, name) == errors.get(name, []), name
+    [follower] = result.followers
+    for name, value in errors.items():
+        assert getattr(follower, name) == value
 
 
-def test_a_subscriber_that_received_nothing_fails():
+def test_a_follower_that_received_nothing_fails():
     assert not check_events([], start=None).passed
 
 
-def test_a_review_that_was_acknowledged_and_has_no_event_is_found():
-    lost = PostedReview("REST", 1.0, 201, 14)
-    assert check_events(received(1, 2, 3), posted=[lost]).without_event == [14]
-
-
-def test_a_review_that_is_stored_and_has_no_event_is_found():
-    without_event = STATE._replace(reviews=STATE.reviews | {15})
-    assert check_events(received(1, 2, 3), state=without_event).without_event == [15]
+def test_a_gap_in_the_log_is_found():
+    result = check_events(received(1, 3), log=[LOG[0], LOG[2]])
+    assert result.log_errors == ["1 is followed by 3"]

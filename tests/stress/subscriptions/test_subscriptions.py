@@ -7,25 +7,29 @@ import pytest
 
 from stress.broken import BROKEN_SUBSCRIPTIONS
 from stress.subscriptions.run import check_subscriptions
+from stress.subscriptions.transports import TRANSPORTS
 
 ERRORS = {
     "after": "missing",
     "repeat": "repeated",
     "swap": "out_of_order",
+    "drop": "missing",
     "forgetful": "missing",
 }
-"""What the checker has to find, by what is broken."""
+"""What the checker has to find in what followers received, by what is broken."""
+ORDER = "order"
+"""What breaks the log itself, while each follower receives what is in it."""
 
 
-def test_each_subscriber_receives_each_review_once_while_workers_and_redis_fail(postgres_copy):
+def test_each_follower_receives_the_log_while_workers_redis_and_deliverers_fail(postgres_copy):
     def is_busy_enough(seconds):
         result = check_subscriptions(
-            seed=20_240_101, reviews=60, seconds=seconds, subscribers=16, database=postgres_copy
+            seed=20_240_101, seconds=seconds, followers=18, writers=4, database=postgres_copy
         )
         assert result.passed, str(result)
-        assert len(result.records.acknowledged) >= 60
-        drops = sum(one.drops for one in result.records.subscribers)
-        return drops > 10 and len(set(result.faults)) >= 4
+        assert {one.transport for one in result.records} == TRANSPORTS.keys()
+        drops = sum(one.drops for one in result.records)
+        return len(result.log) >= 60 and drops > 10 and len(set(result.faults)) >= 4
 
     # On a busy machine little happens in the first run.
     assert any(is_busy_enough(seconds) for seconds in (8, 16, 32))
@@ -35,27 +39,40 @@ def test_each_subscriber_receives_each_review_once_while_workers_and_redis_fail(
 def broken_runs(migrated_sqlite, tmp_path_factory):
     """The results of all broken variants, which run at the same time: they mostly wait."""
     folder = tmp_path_factory.mktemp("broken")
-    options = {"reviews": 50, "seconds": 2, "subscribers": 16, "workers": 1, "timeout": 5}
+    options = {"seconds": 2, "followers": 15, "writers": 4, "workers": 1, "timeout": 5}
 
     def run(name):
         path = shutil.copy(migrated_sqlite, folder / f"{name}.db")
         broken = {"forgetful": True} if name == "forgetful" else {"broken": name}
-        url = f"sqlite:///{path}"
         return check_subscriptions(
-            seed=1, redis=False, faults=False, database=url, **options, **broken
+            seed=1,
+            redis=False,
+            faults=False,
+            only_asgi=True,
+            database=f"sqlite:///{path}",
+            **options,
+            **broken,
         )
 
+    names = [*ERRORS, ORDER]
     with ThreadPoolExecutor() as pool:
-        return dict(zip(ERRORS, pool.map(run, ERRORS), strict=True))
+        return dict(zip(names, pool.map(run, names), strict=True))
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_the_checker_finds_what_is_broken(name, broken_runs):
+def test_the_checker_finds_followers_that_do_not_receive_the_log(name, broken_runs):
     result = broken_runs[name]
     assert not result.passed
-    assert any(getattr(one, ERRORS[name]) for one in result.subscribers)
-    assert not result.without_event
+    assert any(getattr(one, ERRORS[name]) for one in result.followers)
+    assert not result.log_errors
+
+
+def test_the_checker_finds_positions_in_the_wrong_order(broken_runs):
+    result = broken_runs[ORDER]
+    assert not result.passed
+    assert result.log_errors
+    assert all(one.passed for one in result.followers)
 
 
 def test_each_way_of_breaking_the_service_is_tested():
-    assert {*BROKEN_SUBSCRIPTIONS, "forgetful"} == ERRORS.keys()
+    assert {*BROKEN_SUBSCRIPTIONS, "forgetful"} == {*ERRORS, ORDER}
