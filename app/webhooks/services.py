@@ -1,7 +1,8 @@
 """Writes of webhooks, each in one transaction. Nothing of them is cached, so nothing else follows.
 
-The deliverer writes the same rows, by statements that expect the cursor which it had read. So what
-is written here, while the row is locked, is never undone by a request that it was sending.
+The deliverer writes the same rows, by statements that expect the version or the cursor which it
+had read. So what is written here, while the row is locked, is never undone by the result of a
+request that was being sent.
 """
 
 import secrets
@@ -20,7 +21,7 @@ from app.events import log as events
 from app.events.log import Cursor
 from app.extensions import db
 from app.services import current_services
-from app.unit_of_work import is_commit_deferred
+from app.unit_of_work import end_unchanged, is_commit_deferred
 from app.webhooks import targets
 from app.webhooks.models import Webhook
 from app.webhooks.queries import WEBHOOK_COLUMNS, shown_version, webhook_not_found
@@ -74,17 +75,17 @@ def update_webhook(webhook_id: int, versions: Versions, **changes: Any) -> Any:
         if changes.get("enabled") and not webhook.enabled:
             _check_window(webhook)
         changed = {name for name, value in changes.items() if value != getattr(webhook, name)}
-        if changed:
-            for name in changed:
-                setattr(webhook, name, changes[name])
-            webhook.version += 1
-            webhook.updated_at = now()
-        if "url" in changed or changes.get("enabled"):
-            _forget_failures(webhook)
+        tries_again = "url" in changed or (changes.get("enabled") and _has_failed(webhook))
+        if not changed and not tries_again:
+            end_unchanged()
+            return _shown(webhook)
+        for name in changed:
+            setattr(webhook, name, changes[name])
         if "enabled" in changed:
             webhook.disabled_reason = None
-        _commit()
-        return _shown(webhook)
+        if tries_again:
+            _forget_failures(webhook)
+        return _save(webhook)
 
 
 def delete_webhook(webhook_id: int, versions: Versions = None) -> None:
@@ -104,8 +105,7 @@ def replay(webhook_id: int, after: str) -> Any:
         webhook.cursor_log, webhook.cursor_position = cursor
         webhook.version += 1
         _forget_failures(webhook)
-        _commit()
-        return _shown(webhook)
+        return _save(webhook)
 
 
 def rotate_secret(webhook_id: int, grace: int) -> Any:
@@ -180,9 +180,21 @@ def _check_window(webhook: Webhook) -> None:
         raise Conflict(detail) from None
 
 
+def _has_failed(webhook: Webhook) -> bool:
+    return bool(webhook.failed_attempts or webhook.failing_since or webhook.next_attempt_at)
+
+
 def _forget_failures(webhook: Webhook) -> None:
     webhook.failed_attempts = 0
     webhook.failing_since = webhook.next_attempt_at = None
+
+
+def _save(webhook: Webhook, **more: Any) -> Any:
+    """Commit a change, of which the deliverer learns by the version; return what is shown."""
+    webhook.version += 1
+    webhook.updated_at = now()
+    _commit()
+    return _shown(webhook, **more)
 
 
 def _commit() -> None:

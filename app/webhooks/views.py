@@ -33,7 +33,7 @@ bp = ApiBlueprint(
 @private
 @scope(SCOPE)
 @arguments(PageQuery)
-@response(200, WebhookSchema, paged=True)
+@response(200, WebhookSchema, 403, paged=True)
 def list_webhooks(query: dict[str, Any]) -> Page:
     """List all webhooks."""
     return queries.webhooks(**query)
@@ -56,7 +56,7 @@ def create_webhook(body: dict[str, Any]) -> Any:
 @bp.get("/webhooks/<id:webhook_id>", tag=WEBHOOKS)
 @private
 @scope(SCOPE)
-@response(200, WebhookSchema, version_etag=True)
+@response(200, WebhookSchema, 403, version_etag=True)
 def get_webhook(webhook_id: int) -> Any:
     """Get a webhook, without its secret. Its ETag can be sent as If-Match with a change."""
     return queries.webhook(webhook_id)
@@ -91,7 +91,7 @@ def delete_webhook(webhook_id: int, versions: Versions) -> None:
 @private
 @scope(SCOPE)
 @arguments(PageQuery)
-@response(200, DeliverySchema, paged=True)
+@response(200, DeliverySchema, 403, paged=True)
 def list_deliveries(webhook_id: int, query: dict[str, Any]) -> Page:
     """List the attempts to send events to a webhook, newest first, as long as they are kept."""
     return queries.deliveries(webhook_id, **query)

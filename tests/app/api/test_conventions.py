@@ -6,8 +6,10 @@ import re
 import pytest
 
 from app.config import Settings
+from app.extensions import db
 from app.factory import create_app
 from app.http.route_options import options_of
+from app.webhooks.models import WebhookDelivery
 
 ANY_SETTINGS = Settings(database_url="sqlite://", secret_key="any secret at all", testing=True)
 REQUEST_ID = re.compile(r"[0-9a-f]{16}")
@@ -34,6 +36,10 @@ BODIES = {
     ("POST", "/products/1/stock-adjustments"): {"delta": 1},
     ("POST", "/products/bulk"): {"operations": [{"op": "adjust", "id": 1, "delta": 1}]},
     ("POST", "/products/1/holds"): {"quantity": 1, "expires_in": 900},
+    ("POST", "/webhooks"): {"url": "https://shop.example/events", "types": ["stock.changed"]},
+    ("POST", "/webhooks/1/replay"): {"after": "now"},
+    ("POST", "/webhooks/1/rotate"): {"grace": 60},
+    ("PATCH", "/webhooks/1"): {"description": "search index"},
     ("PATCH", "/products/1"): {"price": "9.95"},
     ("PATCH", "/books/1"): {"title": "Emma, corrected"},
     ("PATCH", "/reviews/1"): {"rating": 4},
@@ -86,6 +92,10 @@ def resources(shared_client):
     """Create one of each resource, so that the id 1 exists."""
     for (method, path), body in BODIES.items():
         assert shared_client.open(path, method=method, json=body).status_code < 300
+    with shared_client.application.app_context():
+        delivery = {"message_id": "m", "type": "stock.changed", "attempt": 1, "duration_ms": 9}
+        db.session.add(WebhookDelivery(webhook_id=1, status=204, **delivery))
+        db.session.commit()
 
 
 def assert_problem(response, status):

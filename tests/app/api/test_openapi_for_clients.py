@@ -43,8 +43,19 @@ GROUPS = {
         "DELETE /holds/{hold_id}",
         "POST /holds/{hold_id}/commit",
     },
-    "Shop": {"GET /figures"},
     "Changes": {"GET /changes"},
+    "Webhooks": {
+        "GET /webhooks",
+        "POST /webhooks",
+        "GET /webhooks/{webhook_id}",
+        "PATCH /webhooks/{webhook_id}",
+        "DELETE /webhooks/{webhook_id}",
+        "GET /webhooks/{webhook_id}/deliveries",
+        "POST /webhooks/{webhook_id}/replay",
+        "POST /webhooks/{webhook_id}/rotate",
+        "POST /webhooks/{webhook_id}/test",
+    },
+    "Shop": {"GET /figures"},
 }
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -99,7 +110,7 @@ def test_every_example_of_a_body_is_accepted_as_it_is(client, document, operatio
         response = client.open(path, method=method, json=content["example"])
         assert response.status_code in {200, 201}, (name, response.json)
         sent += 1
-    assert sent == 9
+    assert sent == 13
 
 
 def test_an_adjustment_and_a_change_can_be_tried_many_times(client, operations):
@@ -144,8 +155,8 @@ def test_a_field_of_a_request_that_need_not_be_sent_has_no_default(document, ope
                 assert "default" not in shape, name
                 if name not in schema.get("required", []):
                     found += "Default: " in shape.get("description", "")
-    # isbn, published_year, stock_level, atomic, dry_run, and two reasons
-    assert found == 7
+    # isbn, published_year, stock_level, atomic, dry_run, two reasons; description, grace
+    assert found == 9
 
 
 def test_every_field_of_a_response_is_required(operations, resolve):
@@ -180,12 +191,16 @@ def test_operations_are_grouped_for_people(document, operations):
     assert [tag["name"] for tag in document["tags"]] == list(GROUPS)
 
 
-def test_no_read_asks_for_a_key(make_app, sqlite_database):
+def test_no_read_asks_for_a_key_but_those_of_webhooks(make_app, sqlite_database):
     for required in (True, False):
         app = make_app(sqlite_database, require_api_key=required)
         document = app.test_client().get("/openapi.json").json
-        for item in document["paths"].values():
-            assert item.get("get", {"security": []})["security"] == []
+        for path, item in document["paths"].items():
+            is_private = path.startswith("/webhooks")
+            if "get" in item:
+                asks = [{"bearer": []}] if required and is_private else []
+                assert item["get"]["security"] == asks
+                assert ("x-scope" in item["get"]) == is_private
 
 
 @pytest.mark.parametrize(
@@ -222,5 +237,7 @@ def test_operations_that_compare_the_version_declare_if_match(operations, resolv
         "DELETE /reviews/{review_id}",
         "PATCH /products/{product_id}",
         "POST /products/{product_id}/stock-adjustments",
+        "PATCH /webhooks/{webhook_id}",
+        "DELETE /webhooks/{webhook_id}",
     }
     assert all("412" in operations[name]["responses"] for name in declaring)
