@@ -194,7 +194,7 @@ def test_flask_commands_do_not_import_the_live_part():
         reached.add(name)
         ahead += (imported(MODULES[name]) & MODULES.keys()) - reached
     slow = {name for name in reached if name.startswith(("app.live", "app.server"))}
-    assert slow <= {"app.live", "app.live.event_reader", "app.live.hub"}
+    assert slow <= {"app.live", "app.live.event_reader", "app.live.feed", "app.live.hub"}
 
 
 @each_module()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -14,14 +14,12 @@ from starlette.types import Receive, Scope, Send
 from app.auth.client_address import sent_address
 from app.config import LIVE_THREADS
 from app.errors import ApiError, ForbiddenOrigin, InternalError, OverCapacity
-from app.events.log import Event, LogHead
 from app.http.cors import Cors
 from app.http.instrumentation import assign_request_id
 from app.http.request import environ_of
 from app.http.response import BufferedResponse
 from app.live.connection import ClientConnection
-from app.live.event_reader import EventReader
-from app.live.hub import Hub
+from app.live.feed import Feed
 from app.live.memory_hits import RequestHead, make_memory_hits
 from app.live.metrics import EVENTS_DELIVERED, count_connection, log_connection
 from app.live.operations import LiveSchema, Operations
@@ -54,13 +52,12 @@ class AsgiApp:
         self._in_live_thread = partial(_run_in, live_threads)
         hits = make_memory_hits(app, self._in_live_thread)
         self._bridge = WsgiBridge(app, self._settings.max_body_bytes, hits)
-        self._reader = EventReader(services, self._on_events, self._on_reset)
-        self._hub = Hub(self._reader.catch_up, services.autocommit_engine, self._in_live_thread)
+        self._feed = Feed(services, self._in_live_thread, EVENTS_DELIVERED.inc)
         self._registry = ConnectionRegistry(partial(self._in_live_thread, self._find_revoked))
         operations = Operations(
             app,
             schema,
-            self._hub,
+            self._feed.hub,
             self._registry,
             in_request_thread=partial(_run_in, self._bridge.threads),
             in_live_thread=self._in_live_thread,
@@ -74,7 +71,6 @@ class AsgiApp:
         )
         self._event_streams = EventStreams(operations, self._cors)
         self._rejections = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -105,35 +101,16 @@ class AsgiApp:
 
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
-        self._loop = asyncio.get_running_loop()
-        self._reader.start()
+        self._feed.start()
         watch = asyncio.create_task(self._registry.watch())
         await send({"type": "lifespan.startup.complete"})
         await receive()  # lifespan.shutdown
         watch.cancel()
-        await asyncio.to_thread(self._reader.stop)
+        await self._feed.stop()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._bridge.drained(), DRAIN_SECONDS)
         await self._bridge.close()
         await send({"type": "lifespan.shutdown.complete"})
-
-    def _on_events(self, events: Sequence[Event]) -> None:
-        self._call_in_loop(self._publish, events)
-
-    def _publish(self, events: Sequence[Event]) -> None:
-        try:
-            self._hub.publish(events)
-        except ValueError:  # a gap: the hub would reject all later events too
-            log.exception("an event was lost on its way to the hub: the log is read again")
-            self._reader.restart()
-        EVENTS_DELIVERED.inc(len(events))
-
-    def _on_reset(self, head: LogHead, recent: Sequence[Event]) -> None:
-        self._call_in_loop(self._hub.reset, head, recent)
-
-    def _call_in_loop(self, call: Callable[..., Any], *arguments: Any) -> None:
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(call, *arguments)
 
     def _find_revoked(self, in_use: set[str]) -> set[str]:
         return {text for text in in_use if self._policy.identify(text, "").key is None}

@@ -16,6 +16,7 @@ from app.errors import ApiError, Unprocessable
 from app.events.log import TYPES
 from app.parsers import duration
 from app.webhooks import queries, services
+from app.webhooks.deliver_command import deliver
 from app.webhooks.schemas import (
     NewWebhookSchema,
     ReplaySchema,
@@ -28,6 +29,7 @@ TEST_WAIT_SECONDS, POLL_SECONDS = 30.0, 0.2
 STORE_IT = "Store the secret now: it is not shown again."
 
 webhooks = AppGroup("webhooks", help="Create, change, test and replay webhooks; deliver events.")
+webhooks.add_command(deliver)
 id_argument = click.argument("webhook_id", metavar="ID", type=click.IntRange(min=1))
 type_option = click.option(
     "--type",
