@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.extensions import db
-from tests.app.events.steps import head, read_all
+from tests.app.events.steps import read_all, reader_of_new_events
 from tests.app.loading.csv_load import load_command
 from tests.bookreview.graphql_client import data
 
@@ -15,16 +15,7 @@ NEW_BOOK = {"title": "Emma", "author": "Jane Austen", "isbn": "9780141439587"}
 
 @pytest.fixture
 def added(app):
-    """Return the events since the last call: their types, topics and data."""
-    seen = head(app).position
-
-    def read():
-        nonlocal seen
-        events = [event for event in read_all(app) if event.position > seen]
-        seen += len(events)
-        return [(event.type, event.topic, json.loads(event.data)) for event in events]
-
-    return read
+    return reader_of_new_events(app)
 
 
 @pytest.fixture

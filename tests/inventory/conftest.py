@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from app.extensions import db
+from tests.app.events.steps import reader_of_new_events
 from tests.app.loading.csv_load import Load, load_command
 
 WRONG_SUMS = """
@@ -29,6 +30,12 @@ def product(client: FlaskClient) -> Callable[..., int]:
         return int(response.json["id"])
 
     return make
+
+
+@pytest.fixture
+def added(app: Flask) -> Callable[[], list[tuple[str, str, Any]]]:
+    """Return the events since the last call: their types, topics and data."""
+    return reader_of_new_events(app)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Steps that the tests of the event log share: append, read, look at the tables."""
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -30,6 +32,19 @@ def read_all(app: Flask) -> list[Event]:
     engine = engine_of(app)
     current = log.head(engine)
     return log.after(engine, Cursor(current.log, current.oldest - 1), UNLIMITED, UNLIMITED)
+
+
+def reader_of_new_events(app: Flask) -> Callable[[], list[tuple[str, str, Any]]]:
+    """Return a function that returns the events since its last call: type, topic and data."""
+    seen = head(app).position
+
+    def read() -> list[tuple[str, str, Any]]:
+        nonlocal seen
+        events = [event for event in read_all(app) if event.position > seen]
+        seen += len(events)
+        return [(event.type, event.topic, json.loads(event.data)) for event in events]
+
+    return read
 
 
 def write(app: Flask, topic: str = "t", **data: Any) -> None:
