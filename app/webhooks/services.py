@@ -40,10 +40,10 @@ def add_webhook(url: str, types: list[str], description: str | None = None) -> A
     Raise Unprocessable for a URL that is not allowed, or Conflict if there are WEBHOOKS_MAX.
     """
     _check_url(url)
+    start = _find_cursor(NOW)  # before the session locks SQLite: this may write
     if (db.session.scalar(select(func.count(Webhook.id))) or 0) >= WEBHOOKS_MAX:
         db.session.rollback()
         raise Conflict(f"There are {WEBHOOKS_MAX} webhooks, which is the maximum: delete one.")
-    start = _find_cursor(NOW)
     secret, at = new_secret(), now()
     webhook = Webhook(
         url=url,
