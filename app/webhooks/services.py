@@ -103,7 +103,6 @@ def replay(webhook_id: int, after: str) -> Any:
     with _locked(webhook_id) as webhook:
         cursor = _find_cursor(after)
         webhook.cursor_log, webhook.cursor_position = cursor
-        webhook.version += 1
         _forget_failures(webhook)
         return _save(webhook)
 
