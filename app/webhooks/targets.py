@@ -82,7 +82,7 @@ def parse_target(url: str, *, private: bool) -> Target:
         raise ValueError("must not contain a user name or a password")
     if "#" in url:
         raise ValueError("must not contain a fragment")
-    if not host or port == 0:
+    if not host or port == 0 or ("[" in parts.netloc) != (":" in host):
         raise ValueError("is not a URL")
     _check_host(host, private=private)
     path = f"{parts.path or '/'}?{parts.query}" if "?" in url else parts.path or "/"
