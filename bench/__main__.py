@@ -11,6 +11,7 @@ SECTIONS = (
     "outages",
     "writer-crash",
     "live",
+    "events",
     "ads",
     "hit-rate",
     "memory",

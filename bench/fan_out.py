@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from statistics import median
 
+from bench.event_delays import newest_cursor
 from bench.live_service import BOOK, MeasuredService, ReviewWriter
 from bench.subscribers import SubscriberProcess
 from bench.table import in_ms, print_table
@@ -28,36 +29,41 @@ def receive_all(subscribers: SubscriberProcess, sent: Mapping[int, float]) -> li
     return [[at - began for at in times[position]] for position, began in sent.items()]
 
 
-def measure(settings: Mapping[str, str], quick: bool) -> None:
-    """Measure the delays and the CPU of the worker, several events a second."""
+def measure(settings: Mapping[str, str], quick: bool, *, changes: bool = False) -> None:
+    """Measure the delays, and the CPU and memory of the worker, several events a second.
+
+    With ``changes`` the subscribers are followers of the event stream of the feed.
+    """
     count, rounds = (200, 2) if quick else (1_000, 10)
     events, interval = 10, 0.25
     delays: list[float] = []
     cpu: list[float] = []
-    with (
-        MeasuredService(**settings) as service,
-        SubscriberProcess(service.port, BOOK, count) as subscribers,
-        ReviewWriter(service.port) as writer,
-    ):
-        writer.wait_for_subscriptions(count)
-        receive_all(subscribers, writer.post_at_interval(3, interval))  # warm up
-        for _ in range(rounds):
-            before = service.cpu_seconds()
-            for received in receive_all(subscribers, writer.post_at_interval(events, interval)):
-                delays += received
-            cpu.append((service.cpu_seconds() - before) / events)
-        receipt_cpu = subscribers.report().cpu / (count * (3 + rounds * events))
-    print(f"\n{count:,} subscribers of one book, {1 / interval:.0f} events a second;")
+    with MeasuredService(**settings) as service, ReviewWriter(service.port) as writer:
+        topic = newest_cursor(service.port) if changes else BOOK
+        initial = service.memory_bytes()
+        with SubscriberProcess(service.port, topic, count) as subscribers:
+            writer.wait_for_subscriptions(count)
+            receive_all(subscribers, writer.post_at_interval(3, interval))  # warm up
+            for _ in range(rounds):
+                before = service.cpu_seconds()
+                for received in receive_all(subscribers, writer.post_at_interval(events, interval)):
+                    delays += received
+                cpu.append((service.cpu_seconds() - before) / events)
+            memory = service.memory_bytes() - initial
+            receipt_cpu = subscribers.report().cpu / (count * (3 + rounds * events))
+    what = "followers of the event stream of the feed" if changes else "subscribers of one book"
+    print(f"\n{count:,} {what}, {1 / interval:.0f} events a second;")
     print("delays from the POST to each receipt, CPU of the worker from /proc, with the POST\n")
     rows = [
         ("delivered", f"{len(delays):,} of {rounds * events * count:,}"),
         ("p50 ms", in_ms(delays, 50)),
         ("p99 ms", in_ms(delays, 99)),
         ("CPU ms for an event", f"{median(cpu) * 1000:.0f}"),
-        ("CPU us for an event and subscriber", f"{median(cpu) / count * 1e6:.0f}"),
+        ("CPU us for an event and each of them", f"{median(cpu) / count * 1e6:.0f}"),
+        ("memory (PSS) for each, kB, after the events", _kilobytes(memory, count)),
     ]
-    print_table(["one query for all", "figure"], rows)
-    print(f"The subscribers used {receipt_cpu * 1e6:.0f} us of CPU for each receipt.")
+    print_table(["one worker", "figure"], rows)
+    print(f"The clients used {receipt_cpu * 1e6:.0f} us of CPU for each receipt.")
 
 
 def measure_many(settings: Mapping[str, str], quick: bool) -> None:

@@ -1,7 +1,8 @@
 """Thousands of subscribers in a process of their own, which reports over a pipe.
 
-``python -m bench.subscribers PORT BOOK COUNT`` prints ``ready`` when all are connected, and a line
-of JSON for each line on its standard input.
+``python -m bench.subscribers PORT TOPIC COUNT`` prints ``ready`` when all are connected, and a line
+of JSON for each line on its standard input. TOPIC is the id of a book, whose reviews they follow
+over WebSockets, or a cursor, after which they follow the event stream of the feed.
 """
 
 import resource
@@ -15,6 +16,7 @@ from typing import Any, Self
 
 import orjson
 
+from bench.changes_client import ChangesClient
 from bench.websocket_client import SubscriptionClient
 from stress.service import ROOT
 
@@ -36,9 +38,9 @@ class Report:
 class SubscriberProcess:
     """The process of the subscribers, for the process that started it."""
 
-    def __init__(self, port: int, book: int, count: int) -> None:
+    def __init__(self, port: int, topic: str | int, count: int) -> None:
         self.count = count
-        command = [sys.executable, "-m", "bench.subscribers", str(port), str(book), str(count)]
+        command = [sys.executable, "-m", "bench.subscribers", str(port), str(topic), str(count)]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
         self._read_line()
@@ -70,14 +72,14 @@ class SubscriberProcess:
 class Subscribers:
     """All subscribers, in one thread with one epoll."""
 
-    def __init__(self, port: int, book: int, count: int) -> None:
+    def __init__(self, port: int, topic: str, count: int) -> None:
         self._poll = select.epoll()
         self._poll.register(sys.stdin.fileno(), select.EPOLLIN)
-        self._clients: dict[int, SubscriptionClient] = {}
+        self._clients: dict[int, SubscriptionClient | ChangesClient] = {}
         self._times: dict[int, list[float]] = defaultdict(list)
         self._lost: list[str] = []
         for number in range(count):
-            client = SubscriptionClient(port, book)
+            client = _connect(port, topic)
             self._clients[client.socket.fileno()] = client
             self._poll.register(client.socket.fileno(), select.EPOLLIN)
             if number % CONNECTING_AT_ONCE == 0:
@@ -108,7 +110,7 @@ class Subscribers:
                 self._receive(fd, client)
         return True
 
-    def _receive(self, fd: int, client: SubscriptionClient) -> None:
+    def _receive(self, fd: int, client: SubscriptionClient | ChangesClient) -> None:
         try:
             positions = client.receive()
         except OSError as error:
@@ -125,6 +127,11 @@ class Subscribers:
         return {"times": times, "lost": self._lost, "cpu": time.process_time()}
 
 
+def _connect(port: int, topic: str) -> SubscriptionClient | ChangesClient:
+    is_book = topic.isdigit()
+    return SubscriptionClient(port, int(topic)) if is_book else ChangesClient(port, topic)
+
+
 def raise_file_limit() -> None:
     """Raise the limit of open files to the maximum, for this process and its children."""
     _, maximum = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -132,5 +139,5 @@ def raise_file_limit() -> None:
 
 
 if __name__ == "__main__":
-    port, book, count = map(int, sys.argv[1:])
-    Subscribers(port, book, count).run()
+    port, topic, count = sys.argv[1:]
+    Subscribers(int(port), topic, int(count)).run()

@@ -106,11 +106,12 @@ def check_subscriptions(
         records = [*_new_records(names, books, followers)]
         stay_connected = threading.Event()
         with _follow(records, live.port, seed, seconds, stay_connected, resumes=not forgetful):
+            # Nothing may be written while a webhook is created: it would not be known to be its.
+            _wait_for([one for one in records if one.transport == WEBHOOK])
             with ExitStack() as writing:
                 for one in clients if only_asgi else (*clients, loads):
                     writing.enter_context(one)
-                if not wait_until(lambda: all(map(_is_ready, records)), TIMEOUT):
-                    raise SystemExit("some followers receive nothing")
+                _wait_for([one for one in records if not one.uses_cursor])
                 with injector if faults else nullcontext():
                     time.sleep(seconds)
             stay_connected.set()
@@ -149,10 +150,10 @@ def _new_records(
             yield FollowerRecord(transport, types)
 
 
-def _is_ready(record: FollowerRecord) -> bool:
-    """Return whether the faults may begin: later ones begin at a cursor."""
-    waits = record.transport == WEBHOOK or not record.uses_cursor
-    return record.has_begun or not waits
+def _wait_for(records: Records) -> None:
+    """Wait until each of these followers has a place in the log, from which nothing may miss."""
+    if not wait_until(lambda: all(one.has_begun for one in records), TIMEOUT):
+        raise SystemExit("some followers receive nothing")
 
 
 def _follow(
@@ -170,7 +171,8 @@ def _follow(
     for number, record in enumerate(records):
         way = Way(port, random.Random(f"{seed} follower {number}"), stay_connected, resumes)
         followers.append(TRANSPORTS[record.transport](record, way))
-        delays.append(rng.uniform(0, seconds / 3) * record.uses_cursor)
+        begins_at_once = record.transport == WEBHOOK or not record.uses_cursor
+        delays.append(0.0 if begins_at_once else rng.uniform(0, seconds / 3))
     return FollowerThread(followers, delays)
 
 
