@@ -30,6 +30,7 @@ from app.ratelimit.limiter import make_rate_limits
 from app.redis.client import RedisClient
 from app.services import Services
 from app.webhooks.commands import webhooks
+from app.webhooks.metrics import WebhookMetrics
 from app.webhooks.views import bp as webhooks_bp
 from bookreview.commands import books, reviews
 from bookreview.exports import bp as bookreview_exports
@@ -113,5 +114,6 @@ def _make_services(app: Flask, settings: Settings) -> Services:
             limits_on_trial=settings.rate_limit_trial,
         ),
         migrations=known_migrations(app),
+        collectors=(WebhookMetrics(engine),),
         scopes=(*SCOPES, ALL_SCOPES),
     )

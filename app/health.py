@@ -8,6 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.policy import bearer_token
@@ -58,7 +59,16 @@ def metrics() -> Response:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    shown = generate_latest(registry)
+    for collector in services.collectors:
+        shown += generate_latest(_registry_of(collector))
+    return Response(shown, content_type=CONTENT_TYPE_LATEST)
+
+
+def _registry_of(collector: Collector) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return registry
 
 
 def _check_token(authorization: str | None, token: str) -> None:

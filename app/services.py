@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flask import Flask, current_app
+from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
 from app.auth.api_keys import ApiKeyCache
@@ -38,6 +39,8 @@ class Services:
     migrations: Migrations
     scopes: tuple[str, ...]
     """What an API key can be allowed."""
+    collectors: tuple[Collector, ...] = ()
+    """What ``/metrics`` shows beside the metrics of the workers."""
     openapi_document: bytes | None = None
     """Encoded JSON, made when it is first requested: it needs all routes."""
 
