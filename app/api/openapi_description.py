@@ -27,7 +27,7 @@ chunk. At most two exports run in a process; a 503 says when to try again.
 ### ETags and conditional requests
 Every GET but an export has an `ETag`. Send it as `If-None-Match` to get a 304 without a body while
 nothing has changed. The ETag of a book, a review or a product is its version: send it as `If-Match`
-with a change, and the response is 412 if somebody else was faster. No precondition is ignored: one
+with a change, and the response is 412 if somebody else was faster. Webhooks have versions too. No precondition is ignored: one
 that a write cannot evaluate is a 412, too.
 
 ### Idempotency-Key
@@ -37,9 +37,9 @@ written. So a request can be repeated after a broken connection. The same key wi
 is a 422.
 
 ### API keys
-Reads need no key. If the service requires keys, a write needs an API key with the scope that the
-operation names as `x-scope`: `Authorization: Bearer ...`. The operator creates keys with `flask
-keys create NAME --scope ...`.
+Reads need no key, but for those of webhooks. If the service requires keys, a write needs an API key
+with the scope that the operation names as `x-scope`: `Authorization: Bearer ...`. The operator
+creates keys with `flask keys create NAME --scope ...`.
 
 ### Rate limits
 Reads and writes are limited for each key, or without one for each address. `RateLimit` and
