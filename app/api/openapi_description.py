@@ -26,9 +26,9 @@ chunk. At most two exports run in a process; a 503 says when to try again.
 
 ### ETags and conditional requests
 Every GET but an export has an `ETag`. Send it as `If-None-Match` to get a 304 without a body while
-nothing has changed. The ETag of a book, a review or a product is its version: send it as `If-Match`
-with a change, and the response is 412 if somebody else was faster. Webhooks have versions too. No precondition is ignored: one
-that a write cannot evaluate is a 412, too.
+nothing has changed. The ETag of a book, a review, a product or a webhook is its version: send it as
+`If-Match` with a change, and the response is 412 if somebody else was faster. No precondition is
+ignored: one that a write cannot evaluate is a 412, too.
 
 ### Idempotency-Key
 Send a new random `Idempotency-Key` with a POST. If the same request comes again with this key
