@@ -34,7 +34,7 @@ class TargetUrl(fields.String):
         super().__init__(validate=validate.Length(1, URL_MAX), metadata=metadata, **kwargs)
 
 
-class EventTypes(fields.List):
+class EventTypes(fields.List[str]):
     """A list of types of events, each once."""
 
     def __init__(self, **kwargs: Any) -> None:
