@@ -22,6 +22,7 @@ from app.db.migrations import known_migrations
 from app.db.snapshots import Snapshots
 from app.extensions import db, migrate
 from app.graphql import views as graphql
+from app.graphql.schema import compose_schema
 from app.http import problems
 from app.http.route_options import body_limits
 from app.logging import init_logging
@@ -34,13 +35,16 @@ from app.webhooks.metrics import WebhookMetrics
 from app.webhooks.views import bp as webhooks_bp
 from bookreview.commands import books, reviews
 from bookreview.exports import bp as bookreview_exports
-from bookreview.graphql_schema import schema
+from bookreview.graphql_mutations import Mutation
+from bookreview.graphql_schema import Query as BookQueries
+from bookreview.graphql_schema import Subscription
 from bookreview.models import Book
 from bookreview.pages import bp as pages
 from bookreview.queries import REVIEW_IDS
 from bookreview.views import bp as bookreview
 from inventory.commands import products
 from inventory.exports import bp as inventory_exports
+from inventory.graphql_schema import Query as ProductQueries
 from inventory.models import Product
 from inventory.views import bp as inventory
 
@@ -51,6 +55,8 @@ SAMPLES = (
 )
 COMMANDS = (ads, books, reviews, products, keys, limits, webhooks)
 SCOPES = ("books:write", "reviews:write", "reviews:moderate", "products:write", "webhooks:write")
+
+schema = compose_schema([BookQueries, ProductQueries], [Mutation], [Subscription])
 
 
 def create_app(settings: Settings) -> Flask:

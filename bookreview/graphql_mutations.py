@@ -4,11 +4,11 @@ import strawberry
 from strawberry import ID, UNSET
 
 from app.graphql.relay import load_arguments
+from app.graphql.schema import GraphQLInfo
 from bookreview import queries, services
 from bookreview.graphql_types import (
     Book,
     BookBatch,
-    GraphQLInfo,
     Review,
     parse_book_id,
     parse_review_id,

@@ -1,4 +1,4 @@
-"""The GraphQL schema, over the same queries and services as REST."""
+"""The GraphQL queries and subscriptions of books and reviews, over the queries of REST."""
 
 from collections.abc import AsyncGenerator, Mapping
 from functools import cache
@@ -8,23 +8,18 @@ from typing import Any
 import orjson
 import strawberry
 from strawberry import ID, UNSET
-from strawberry.schema.config import StrawberryConfig
 
 from app.db.engine import autocommit_engine
 from app.events import log as events
 from app.graphql.relay import Connection, page_request
-from app.graphql.strawberry_adapter import core_schema
+from app.graphql.schema import GraphQLInfo
 from bookreview import queries, search
 from bookreview.cache_tags import reviews_topic
-from bookreview.graphql_mutations import Mutation
 from bookreview.graphql_types import (
     BOOK_QUERY,
-    DATE_TIME,
     REVIEW_QUERY,
     Book,
     BookBatch,
-    DateTime,
-    GraphQLInfo,
     Review,
     all_reviews_connection,
     book_connection,
@@ -143,7 +138,3 @@ def check_book(arguments: Mapping[str, Any]) -> None:
     book_id = arguments.get("bookId")
     if book_id is not None:
         queries.book(parse_book_id(book_id))
-
-
-config = StrawberryConfig(scalar_map={DateTime: DATE_TIME})
-schema = core_schema(strawberry.Schema(Query, Mutation, Subscription, config=config))

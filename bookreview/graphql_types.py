@@ -3,29 +3,21 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any, NewType
+from typing import Any
 
 import orjson
 import strawberry
-from strawberry import ID, UNSET, Info, Private
+from strawberry import ID, UNSET, Private
 
-from app.api.fields import parse_id
 from app.api.pagination import Page, PageQuery, PageRequest, SortOrder, paginate
-from app.errors import NotFound
 from app.graphql.execution import Execution
 from app.graphql.relay import Connection, ResultPage, page_request
+from app.graphql.schema import DateTime, GraphQLInfo, parse_node_id, to_datetime
 from bookreview import queries
 from bookreview.schemas import BookQuery
 
-DateTime = NewType("DateTime", str)
-DATE_TIME = strawberry.scalar(
-    name="DateTime",
-    description="A date and time in UTC, with microseconds, as in RFC 3339.",
-    specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
-)
 BOOK_QUERY, REVIEW_QUERY = BookQuery(), PageQuery()
 
-GraphQLInfo = Info[Execution, Any]
 Count = Callable[[], int]
 Title = Callable[[], str | None]
 """Returns the title of a book, with a statement of its own only if it is requested."""
@@ -33,24 +25,12 @@ Title = Callable[[], str | None]
 
 def parse_book_id(book_id: ID) -> int:
     """Return the id of a book; raise NotFound for an invalid id, as REST does."""
-    return _parse_id(book_id, "book")
+    return parse_node_id(book_id, "book")
 
 
 def parse_review_id(review_id: ID) -> int:
     """Return the id of a review; raise NotFound for an invalid id, as REST does."""
-    return _parse_id(review_id, "review")
-
-
-def _parse_id(text: ID, kind: str) -> int:
-    parsed = parse_id(text)
-    if parsed is None:
-        raise NotFound(f"There is no {kind} with this id.")
-    return parsed
-
-
-def to_datetime(value: Any) -> DateTime:
-    """Format a date and time as REST does; a string is formatted already."""
-    return DateTime(orjson.dumps(value, option=orjson.OPT_UTC_Z).decode().strip('"'))
+    return parse_node_id(review_id, "review")
 
 
 @strawberry.type(description="A reader's review of a book.")

@@ -1,13 +1,13 @@
 """The search for products by part of the name and price range; each page reads bounded rows."""
 
-from dataclasses import replace
-from decimal import Decimal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, select, text
 
-from app.api.pagination import Page, PageRequest, SortOrder, Statement, paginate
+from app.api.pagination import Page, PageRequest, SortOrder, Statement, count, paginate
 from app.api.scanning import RowFilter, paginate_scanning
 from app.db.engine import dialect_name
 from app.db.statements import LIKE_ESCAPE, TRIGRAM, escape_like, match_phrase
@@ -37,44 +37,61 @@ STARTS = {"price": "min_price", "-price": "max_price"}
 """The filter that is the bound at which an order starts."""
 
 
-def products(
-    page: PageRequest,
-    sort: str,
-    name: str | None = None,
-    min_price: Decimal | None = None,
-    max_price: Decimal | None = None,
-    *,
-    archived: bool,
-) -> Page:
-    """Return a page of the products that match all of the filters."""
-    prices = {"min_price": min_price, "max_price": max_price}
-    values: dict[str, Any] = {key: value for key, value in prices.items() if value is not None}
-    bounds = frozenset(values)
-    if name is None:
-        return _page(values, archived, sort, page)
-    folded = fold(name)
-    values["part"] = f"%{escape_like(folded)}%"
-    if TRIGRAM.search(folded):
-        if dialect_name() == "sqlite":
-            values["phrase"] = match_phrase(folded)
-        return _page(values, archived, sort, page)
+@dataclass(frozen=True)
+class _Search:
+    """A search: its conditions, with the values of their bind parameters."""
+
+    values: Mapping[str, Any]
+    bounds: frozenset[str]
+    """The conditions on the price."""
+    indexed: bool
+    """Whether an index finds all the rows: the name has three consecutive letters or digits."""
+
+    def check_total(self, field: str) -> None:
+        """Raise Unprocessable if counting would read every product."""
+        if not self.indexed:
+            detail = "Requires three consecutive letters or digits in name."
+            raise Unprocessable({field: [detail]}, "query")
+
+
+def products(page: PageRequest, sort: str, *, archived: bool, **filters: Any) -> Page:
+    """Return a page of the products that match all of the ``filters``; see ProductSearchQuery."""
+    search = _search(filters)
+    values = {**search.values, "archived": archived}
     if page.include_total:
-        detail = "Requires three consecutive letters or digits in name."
-        raise Unprocessable({"include_total": [detail]}, "query")
+        search.check_total("include_total")
+    if search.indexed:
+        order, others = _order(sort, frozenset(search.values))
+        statement = by_listed(select_products(others), sort)
+        return aging(paginate(statement, values, order, page))
     # In the order of prices, the index seeks to the bounds.
-    indexed = bounds if sort.endswith("price") else frozenset[str]()
+    indexed = search.bounds if sort.endswith("price") else frozenset[str]()
     order, others = _order(sort, indexed)
     scanned = by_listed(scan_products(others), sort)
-    row_filter = match_all(frozenset(values) - indexed)
-    values["archived"] = archived
+    row_filter = match_all(frozenset(search.values) - indexed)
     found = paginate_scanning(scanned, row_filter, values, order, page, columns=product_columns)
     return aging(found)
 
 
-def _page(values: dict[str, Any], archived: bool, sort: str, page: PageRequest) -> Page:
-    order, others = _order(sort, frozenset(values))
-    statement = by_listed(select_products(others), sort)
-    return aging(paginate(statement, {**values, "archived": archived}, order, page))
+def count_products(sort: str, *, archived: bool, **filters: Any) -> int:
+    """Count the products that match all of the ``filters``, in any order."""
+    search = _search(filters)
+    search.check_total("totalCount")
+    order, others = _order(sort, frozenset(search.values))
+    return count(select_products(others), {**search.values, "archived": archived}, order)
+
+
+def _search(filters: Mapping[str, Any]) -> _Search:
+    values = {name: value for name, value in filters.items() if value is not None}
+    bounds = frozenset(values) - {"name"}
+    if "name" not in values:
+        return _Search(values, bounds, indexed=True)
+    folded = fold(values.pop("name"))
+    values["part"] = f"%{escape_like(folded)}%"
+    indexed = TRIGRAM.search(folded) is not None
+    if indexed and dialect_name() == "sqlite":
+        values["phrase"] = match_phrase(folded)
+    return _Search(values, bounds, indexed)
 
 
 @cache

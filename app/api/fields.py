@@ -103,9 +103,10 @@ class StrictBoolean(fields.Boolean):
         super().__init__(truthy={"true", True}, falsy={"false", False}, **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:
-        # 1 and 1.0 are equal to True, and text is a flag only in a query and in a file.
-        is_text = isinstance(self.root, QuerySchema) or hasattr(self, "parse_cell")
-        if not isinstance(value, str if is_text else bool):
+        # 1 and 1.0 are equal to True, and text is a flag only in a query and in a file. GraphQL
+        # has a boolean in the place of a query.
+        may_be_text = isinstance(self.root, QuerySchema) or hasattr(self, "parse_cell")
+        if not isinstance(value, (str, bool) if may_be_text else bool):
             raise self.make_error("invalid", input=value)
         return bool(super()._deserialize(value, attr, data, **kwargs))
 

@@ -47,9 +47,12 @@ def set_fine_tags(tags: Iterable[str]) -> None:
 def limit_age(seconds: float) -> None:
     """Declare that the response is true for so many seconds only, counted from its query.
 
-    After that no cache serves it, though nothing has been written.
+    After that no cache serves it, though nothing has been written. No response to a POST is
+    cached, nor what a WebSocket sends, which has no environ.
     """
-    ENVIRON.get()[MAX_AGE] = seconds
+    environ = ENVIRON.get(None)
+    if environ is not None and environ["REQUEST_METHOD"] != "POST":
+        environ[MAX_AGE] = seconds
 
 
 def collapse_tags(tags: Iterable[str]) -> list[str]:

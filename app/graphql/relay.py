@@ -78,7 +78,8 @@ class Connection(Generic[T]):
             has_next_page=self.page.found.next_cursor is not None,
             has_previous_page=self.page.request.cursor is not None,
             start_cursor=self.page.cursor(rows[0]) if rows else None,
-            end_cursor=self.page.cursor(rows[-1]) if rows else None,
+            # A page that has found nothing in what it has searched continues after that.
+            end_cursor=self.page.cursor(rows[-1]) if rows else self.page.found.next_cursor,
         )
 
     @strawberry.field(description="The number of items on all pages.")
@@ -105,7 +106,7 @@ def load_arguments(
 
 
 def page_request(
-    schema: PageQuery, name: str, first: int | None, after: str | None, **filters: Any
+    schema: PageQuery, name: str, first: int | None, after: str | None, /, **filters: Any
 ) -> tuple[PageRequest, dict[str, Any]]:
     """Return the page request, whose cursors are valid for this list only, and the filters."""
     limit = LIMIT_DEFAULT if first is None else first

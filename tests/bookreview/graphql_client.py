@@ -1,4 +1,8 @@
-"""Send GraphQL requests to a test client."""
+"""Send GraphQL requests to a test client, and see the statements that they cost."""
+
+from sqlalchemy import event
+
+from app.db.engine import autocommit_engine
 
 BOOK = (
     "id title author isbn publishedYear reviewCount averageRating createdAt stars { rating count }"
@@ -43,3 +47,23 @@ def as_rest(thing):
     if "stars" in shown:
         shown["stars"] = {str(found["rating"]): found["count"] for found in shown["stars"]}
     return shown
+
+
+class Statements(list):
+    """The statements that an app sends its database, while this is open."""
+
+    def __init__(self, app):
+        super().__init__()
+        with app.app_context():
+            self.engine = autocommit_engine()
+
+    def __enter__(self):
+        event.listen(self.engine, "before_cursor_execute", self.note)
+        return self
+
+    def __exit__(self, *_):
+        event.remove(self.engine, "before_cursor_execute", self.note)
+
+    def note(self, connection, cursor, statement, *_):
+        if not statement.startswith(("BEGIN", "SELECT 1")):
+            self.append(statement)

@@ -5,6 +5,7 @@ from graphql import execute_sync, parse
 
 from app.db.engine import autocommit_engine
 from app.events import log as events
+from app.factory import schema
 from app.graphql.core_adapter import EventExecutor
 from app.graphql.execution import format_result
 from bookreview import graphql_schema as live
@@ -29,11 +30,11 @@ def test_an_event_is_executed_without_database_or_request(app, client, book):
     query = f"""subscription ($id: ID) {{
         reviewAdded(bookId: $id) {{ cursor review {{ {REVIEW} bookTitle }} }} }}"""
     root = live.review_event("a", happened)
-    plain = execute_sync(live.schema, parse(query), root, variable_values={"id": "1"})
+    plain = execute_sync(schema, parse(query), root, variable_values={"id": "1"})
     assert plain.errors is None
     assert plain.data["reviewAdded"]["cursor"] == events.format_cursor("a", 1)
     assert as_rest(plain.data["reviewAdded"]["review"]) == {**made, "bookTitle": "Emma"}
-    executor = EventExecutor(live.schema, parse(query), {"id": "1"})
+    executor = EventExecutor(schema, parse(query), {"id": "1"})
     assert format_result(executor.execute(root)) == {"data": plain.data}
 
 
@@ -45,7 +46,7 @@ def test_an_event_of_an_older_release_has_no_title(app, client, book):
     del payload["book_title"]
     root = live.review_event("a", happened._replace(payload=orjson.dumps(payload)))
     query = "subscription { reviewAdded { review { text bookTitle } } }"
-    shown = execute_sync(live.schema, parse(query), root).data["reviewAdded"]["review"]
+    shown = execute_sync(schema, parse(query), root).data["reviewAdded"]["review"]
     assert shown == {"text": WORDS["text"], "bookTitle": None}
 
 

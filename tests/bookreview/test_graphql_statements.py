@@ -1,33 +1,12 @@
 """How many SQL statements a GraphQL query costs."""
 
 import pytest
-from sqlalchemy import event, literal_column, text
+from sqlalchemy import literal_column, text
 
-from app.db.engine import autocommit_engine
 from app.extensions import db
 from bookreview.models import Review
 from bookreview.queries import ALL_REVIEWS, newest_reviews, select_newest_reviews
-from tests.bookreview.graphql_client import data
-
-
-class Statements(list):
-    """The statements that an app sends its database, while this is open."""
-
-    def __init__(self, app):
-        super().__init__()
-        with app.app_context():
-            self.engine = autocommit_engine()
-
-    def __enter__(self):
-        event.listen(self.engine, "before_cursor_execute", self.note)
-        return self
-
-    def __exit__(self, *_):
-        event.remove(self.engine, "before_cursor_execute", self.note)
-
-    def note(self, connection, cursor, statement, *_):
-        if not statement.startswith(("BEGIN", "SELECT 1")):
-            self.append(statement)
+from tests.bookreview.graphql_client import Statements, data
 
 
 @pytest.mark.parametrize("books", [1, 3, 9])

@@ -8,7 +8,7 @@ import pytest
 from graphql import parse, validate
 
 from app.config import Rate
-from bookreview.graphql_schema import schema
+from app.factory import schema
 from bookreview.pages import LINKS
 from tests.waiting import wait_until
 

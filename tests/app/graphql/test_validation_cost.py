@@ -5,12 +5,12 @@ from itertools import count
 
 import pytest
 
+from app.factory import schema
 from app.graphql.errors import RequestError
 from app.graphql.execution import prepare
 from app.graphql.limits import (
     MAX_SELECTIONS,
 )
-from bookreview.graphql_schema import schema
 from tests.app.graphql.steps import (
     NAMES,
     ask,

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from app.factory import schema
 from app.graphql.execution import prepare
-from bookreview.graphql_schema import schema
 from tests.app.graphql.steps import BOOKS, GRAPHQL_JSON, ask, refused
 
 

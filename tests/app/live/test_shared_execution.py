@@ -8,6 +8,7 @@ import pytest
 
 from app.errors import TooManyQueries
 from app.events.log import Event
+from app.factory import schema
 from app.graphql.errors import RequestError
 from app.graphql.execution import prepare
 from app.live import shared_execution
@@ -17,7 +18,7 @@ from app.live.shared_execution import (
     SharedExecutions,
 )
 from app.live.subscription_query import ParsedSubscription
-from bookreview.graphql_schema import review_event, schema
+from bookreview.graphql_schema import review_event
 
 PAYLOAD = {
     "id": 3,
