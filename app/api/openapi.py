@@ -229,8 +229,9 @@ def _responses(contract: ResponseContract, method: str) -> dict[str, Any]:
     }
     if contract.schema is not None:
         schema = _page_name(contract.schema) if contract.paged else contract.schema
-        success["content"] = _stream(contract) if contract.streams else {JSON: {"schema": schema}}
-        success["content"] |= {name: {"schema": TEXT} for name in contract.under_asgi}
+        under_asgi = {name: {"schema": TEXT} for name in contract.under_asgi}
+        content = _stream(contract) if contract.streams else {JSON: {"schema": schema}}
+        success["content"] = {**content, **under_asgi}
     failures = {*FAILURES[method], *contract.failures} - ({304} if contract.streams else set())
     return {
         str(contract.status.value): success,

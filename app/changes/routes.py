@@ -41,8 +41,8 @@ class Types(fields.Field[frozenset[str]]):
         return types
 
 
-class ChangesQuery(QuerySchema):
-    """The query of the change feed."""
+class StreamQuery(QuerySchema):
+    """The query of the change feed as an event stream."""
 
     after = fields.String(
         metadata={
@@ -51,6 +51,11 @@ class ChangesQuery(QuerySchema):
         }
     )
     type = Types()
+
+
+class ChangesQuery(StreamQuery):
+    """The query of a page of the change feed."""
+
     limit = BoundedInteger(
         1, LIMIT_MAX, load_default=LIMIT_DEFAULT, metadata={"description": "Events per page."}
     )
@@ -105,6 +110,7 @@ def _not_stored(view: Callable[..., Response]) -> View:
     def respond(**arguments: Any) -> Response:
         response = view(**arguments)
         response.headers["Cache-Control"] = "no-store"
+        response.headers["Vary"] = "Accept"
         return response
 
     return respond

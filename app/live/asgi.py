@@ -12,12 +12,16 @@ from flask import Flask
 from starlette.types import Receive, Scope, Send
 
 from app.auth.client_address import sent_address
+from app.changes.routes import PATH as CHANGES_PATH
 from app.config import LIVE_THREADS
 from app.errors import ApiError, ForbiddenOrigin, InternalError, OverCapacity
+from app.http.accept import EVENT_STREAM, JSON, negotiate
 from app.http.cors import Cors
 from app.http.instrumentation import assign_request_id
 from app.http.request import environ_of
 from app.http.response import BufferedResponse
+from app.live.change_streams import ChangeStreams
+from app.live.change_waits import ChangeWaits
 from app.live.connection import ClientConnection
 from app.live.feed import Feed
 from app.live.memory_hits import RequestHead, make_memory_hits
@@ -25,12 +29,14 @@ from app.live.metrics import EVENTS_DELIVERED, count_connection, log_connection
 from app.live.operations import LiveSchema, Operations
 from app.live.protocols import GraphQLProtocols
 from app.live.registry import ConnectionRegistry
+from app.live.request_bodies import path_of
 from app.live.sse import EventStreams
 from app.live.wsgi_bridge import WsgiBridge
 from app.services import services_of
 
 WEBSOCKET_PATH = "/graphql"
 SSE_PATH = "/graphql/stream"
+READS = ("GET", "HEAD")
 MAX_REJECTIONS = 100
 """Rejected WebSockets at a time that get a code and a reason; further handshakes get a 403."""
 DRAIN_SECONDS = 5.0
@@ -70,6 +76,13 @@ class AsgiApp:
             self._cors,
         )
         self._event_streams = EventStreams(operations, self._cors)
+        feed = (self._feed.hub, services.autocommit_engine, self._policy, self._registry)
+        self._change_streams = ChangeStreams(*feed, in_thread=self._in_live_thread, cors=self._cors)
+        self._change_waits = ChangeWaits(
+            *feed,
+            in_thread=self._in_live_thread,
+            trusted_proxies=self._settings.trusted_proxies,
+        )
         self._rejections = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +91,9 @@ class AsgiApp:
         elif scope["type"] == "websocket":
             await self._serve_websocket(scope, receive, send)
         elif scope["path"] == SSE_PATH:
-            await self._serve_event_stream(scope, receive, send)
+            await self._serve_event_stream(self._event_streams, scope, receive, send)
+        elif scope["method"] in READS and path_of(scope) == CHANGES_PATH:
+            await self._serve_changes(scope, receive, send)
         else:
             await self._bridge(scope, receive, send)
 
@@ -97,6 +112,7 @@ class AsgiApp:
         """
         self._snapshots.shut_down()
         self._registry.shut_down()
+        self._change_waits.release()
         self._bridge.shutting_down = True
 
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
@@ -135,7 +151,17 @@ class AsgiApp:
         finally:
             self._rejections -= 1
 
-    async def _serve_event_stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_changes(self, scope: Scope, receive: Receive, send: Send) -> None:
+        accept = environ_of(scope).get("HTTP_ACCEPT", "")
+        if negotiate(accept, EVENT_STREAM, JSON) == EVENT_STREAM:
+            await self._serve_event_stream(self._change_streams, scope, receive, send)
+        else:
+            scope = await self._change_waits.hold(scope, receive)
+            await self._bridge(scope, receive, send)
+
+    async def _serve_event_stream(
+        self, streams: EventStreams | ChangeStreams, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         connection = self._connection(scope, receive, send)
         with count_connection(connection):
             try:
@@ -144,20 +170,20 @@ class AsgiApp:
                     await self._event_streams.send_preflight(connection)
                     return
                 await self._in_live_thread(self._admit, connection)
-                self._event_streams.check(connection)
+                streams.check(connection)
                 async with self._bridge.bodies.replay(scope, receive) as replay:
                     connection.receive_from(replay)
                     with self._registry.register(connection):
-                        await connection.serve(self._event_streams)
+                        await connection.serve(streams)
             except ApiError as error:
                 connection.close_reason = "rejected"
-                await self._event_streams.send_problem(error, connection)
+                await streams.send_problem(error, connection)
             except Exception:
                 extra = {"request_id": connection.request_id}
                 log.exception("error in an event stream", extra=extra)
                 connection.close_reason = "error"
                 if connection.status is None:
-                    await self._event_streams.send_problem(InternalError(), connection)
+                    await streams.send_problem(InternalError(), connection)
 
     def _connection(self, scope: Scope, receive: Receive, send: Send) -> ClientConnection:
         environ = environ_of(scope)

@@ -52,7 +52,7 @@ class RequestBodies:
         """
         chunks, size, limit = bytearray(), 0, self._limit(scope)
         try:
-            if 0 < _declared_length(scope) <= limit:
+            if 0 < declared_length(scope) <= limit:
                 body = await self._read(receive, chunks, limit)
                 size = len(chunks)
                 chunks.clear()  # ``body`` has the only copy
@@ -68,7 +68,7 @@ class RequestBodies:
 
         Raise ApiError if it cannot be read. Its bytes count until ``receive`` is called again.
         """
-        if _declared_length(scope) > (limit := self._limit(scope)):
+        if declared_length(scope) > (limit := self._limit(scope)):
             raise _too_large(limit)
         async with AsyncExitStack() as stack:
             body = await stack.enter_async_context(self.read(scope, receive))
@@ -123,7 +123,7 @@ def _too_large(limit: int) -> ContentTooLarge:
     return ContentTooLarge(f"The body is longer than {limit} bytes.")
 
 
-def _declared_length(scope: Scope) -> int:
+def declared_length(scope: Scope) -> int:
     """Return the length of the body as the head gives it; 1 if only the end will tell it."""
     headers = Headers(scope=scope)
     return 1 if "transfer-encoding" in headers else int(headers.get("content-length", "0"))

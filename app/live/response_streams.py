@@ -20,7 +20,7 @@ class ResponseStreams:
     async def send(self, start: Message, stream: BodyStream, receive: Receive, send: Send) -> None:
         """Send the start of a response, and the body until it ends or the client leaves."""
         loop = asyncio.get_running_loop()
-        client_leaves = asyncio.ensure_future(_disconnect(receive))
+        client_leaves = asyncio.ensure_future(until_disconnected(receive))
         sent: asyncio.Future[None] = loop.create_future()
         try:
             await send(start)
@@ -43,7 +43,8 @@ class ResponseStreams:
             await asyncio.shield(loop.run_in_executor(self._threads, stream.close))
 
 
-async def _disconnect(receive: Receive) -> None:
+async def until_disconnected(receive: Receive) -> None:
+    """Return when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

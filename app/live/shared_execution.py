@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import orjson
 from strawberry.types import ExecutionResult
@@ -19,25 +19,26 @@ CACHE_MAX_BYTES = 16_777_216
 MAX_EXECUTIONS_PER_TOPIC = 200
 MAX_EXECUTIONS_PER_CLIENT = 20
 """Of one topic, so that no client can use up the number of different queries alone."""
+Result = TypeVar("Result")
 RootFactory = Callable[[str, Event], Any]
 """Returns the root value for an event of the named log."""
 
 
-class ResultCache:
-    """The most recently used results of all shared executions of a process."""
+class ResultCache(Generic[Result]):
+    """The most recently used results for events, at most CACHE_MAX_BYTES of them."""
 
     def __init__(self) -> None:
-        self._results: OrderedDict[Any, tuple[ExecutionResult, int]] = OrderedDict()
+        self._results: OrderedDict[Any, tuple[Result, int]] = OrderedDict()
         self._bytes = 0
 
-    def get(self, key: Any) -> ExecutionResult | None:
+    def get(self, key: Any) -> Result | None:
         found = self._results.get(key)
         if found is None:
             return None
         self._results.move_to_end(key)
         return found[0]
 
-    def put(self, key: Any, result: ExecutionResult, size: int) -> None:
+    def put(self, key: Any, result: Result, size: int) -> None:
         """Store a result of ``size`` bytes, and evict the least recently used ones."""
         self._results[key] = result, size
         self._bytes += size
@@ -53,7 +54,7 @@ class SharedExecution:
     number: int
     executor: EventExecutor
     root: RootFactory
-    cache: ResultCache
+    cache: ResultCache[ExecutionResult]
     creator: str
     """The client that subscribed first."""
     members: int = 0
@@ -79,7 +80,7 @@ class SharedExecutions:
 
     def __init__(self, root: RootFactory) -> None:
         self._root = root
-        self._cache = ResultCache()
+        self._cache = ResultCache[ExecutionResult]()
         self._created = 0
         self._by_topic: dict[str | None, dict[bytes, SharedExecution]] = {}
 

@@ -1,7 +1,7 @@
 """Event streams: graphql-sse, with the checks and headers that other requests have too."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from app.http.instrumentation import REQUEST_ID
 from app.http.preconditions import check_preconditions
 from app.http.problems import buffered_problem
 from app.http.request import check_content, read_json
-from app.http.response import NO_SNIFFING
+from app.http.response import NO_SNIFFING, Headers
 from app.json import FLOATS, encode
 from app.live.connection import SCOPE_KEY, ClientConnection
 from app.live.operations import ConnectionContext, Operations
@@ -29,12 +29,38 @@ METHODS = ("GET", "POST")
 NOT_STORED = {"Cache-Control": "no-store"}
 
 
-class EventStreams:
+class StreamResponses:
+    """Sends responses with the headers that all have; the base of what sends event streams."""
+
+    def __init__(self, cors: Cors) -> None:
+        self._cors = cors
+
+    async def send_problem(self, error: ApiError, connection: ClientConnection) -> None:
+        """Respond with a problem document, as on every other route."""
+        problem = buffered_problem(error, connection.request_id)
+        body = b"" if connection.environ["REQUEST_METHOD"] == "HEAD" else problem.body
+        headers = {**dict(problem.headers), **NOT_STORED}
+        await self.send(Response(body, error.status, headers), connection)
+
+    async def send(self, response: Response, connection: ClientConnection) -> None:
+        """Send a response."""
+        response.headers.update(dict(self.headers({}, connection)))
+        await response(connection.scope, connection.receive, connection.send)
+
+    def headers(self, own: Mapping[str, str], connection: ClientConnection) -> Headers:
+        """Return the headers ``own`` of a response, and those that every response has."""
+        request_id = (REQUEST_ID, connection.request_id)
+        headers = [*own.items(), *connection.rate_limit_headers, request_id, NO_SNIFFING]
+        self._cors.add_headers(headers, connection.environ)
+        return headers
+
+
+class EventStreams(StreamResponses):
     """An ASGI application for connections that ``AsgiApp`` has admitted."""
 
     def __init__(self, operations: Operations, cors: Cors) -> None:
+        super().__init__(cors)
         self._operations = operations
-        self._cors = cors
 
     def check(self, connection: ClientConnection) -> None:
         """Check method and headers before the body is read; raise ApiError."""
@@ -59,7 +85,7 @@ class EventStreams:
             body = await Request(scope, receive).body()
             # In a thread: a body of 1 MB can take a quarter of a second.
             sent = parse_request(await asyncio.to_thread(read_json, body, FLOATS))
-        await self._send(await self._execute(sent, connection), connection)
+        await self.send(await self._execute(sent, connection), connection)
 
     async def _execute(self, sent: GraphQLRequest, connection: ClientConnection) -> Response:
         context = ConnectionContext(connection)
@@ -75,24 +101,7 @@ class EventStreams:
     async def send_preflight(self, connection: ClientConnection) -> None:
         """Respond to a browser that asks if a page of another site may send a request."""
         preflight = self._cors.preflight(connection.environ, METHODS)
-        await self._send(Response(None, 204, dict(preflight.headers)), connection)
-
-    async def send_problem(self, error: ApiError, connection: ClientConnection) -> None:
-        """Respond with a problem document, as on every other route."""
-        problem = buffered_problem(error, connection.request_id)
-        body = b"" if connection.environ["REQUEST_METHOD"] == "HEAD" else problem.body
-        headers = {**dict(problem.headers), **NOT_STORED}
-        await self._send(Response(body, error.status, headers), connection)
-
-    async def _send(self, response: Response, connection: ClientConnection) -> None:
-        common = [
-            *connection.rate_limit_headers,
-            (REQUEST_ID, connection.request_id),
-            NO_SNIFFING,
-        ]
-        self._cors.add_headers(common, connection.environ)
-        response.headers.update(dict(common))
-        await response(connection.scope, connection.receive, connection.send)
+        await self.send(Response(None, 204, dict(preflight.headers)), connection)
 
 
 def _media_type(connection: ClientConnection) -> str | None:
