@@ -77,7 +77,7 @@ def check_words(command, words):
         if word == "..." and words[at - 1].startswith("-"):
             words[at] = "123-456-7890"
     assert "..." not in words
-    if command.name in {"fetch", "backfill", "update"}:
+    if command in ads.commands.values() and command.name in {"fetch", "backfill", "update"}:
         assert {"--source", "--customer-id"} & {*words}, "names no source"
     command.make_context(str(command.name), words, parent=parent)
 
