@@ -23,10 +23,12 @@ PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\)[a-z ]*:.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 15
 
+# The shell becomes gunicorn. Beside it another one delivers to webhooks, again if it was killed.
 run: $(VENV)/service ## migrate, then serve on 127.0.0.1:8000 (SQLite and sample data, unless DATABASE_URL is set)
 	@echo "Preparing the database: a few seconds"
 	@$(BIN)/flask prepare
-	@exec $(BIN)/gunicorn -k asgi --reuse-port asgi:app
+	@until $(BIN)/flask webhooks deliver --until-exit-of $$$$ || ! kill -0 $$$$; do sleep 1; done & \
+	exec $(BIN)/gunicorn -k asgi --reuse-port asgi:app
 
 install: $(VENV)/developer ## create .venv with everything that the other targets use
 
@@ -58,8 +60,8 @@ bench: $(VENV)/developer ## measure, and print ratios against plain services in 
 consistency torture: $(VENV)/developer ## check every response while Redis and workers fail: make consistency SECONDS=300 SEED=7
 	@$(BIN)/python -m stress.consistency $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
-subscriptions storm: $(VENV)/developer ## check what subscribers receive while workers and Redis fail: make subscriptions SEED=7
-	@$(BIN)/python -m stress.subscriptions $(if $(REVIEWS),--reviews $(REVIEWS)) $(if $(SEED),--seed $(SEED))
+subscriptions storm: $(VENV)/developer ## check what followers of the feed receive while all servers fail: make subscriptions SECONDS=60 SEED=7
+	@$(BIN)/python -m stress.subscriptions $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/developer ## test the whole OpenAPI document with schemathesis: make fuzz SECONDS=60 SEED=7
 	@$(BIN)/python -m stress.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))

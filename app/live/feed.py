@@ -31,9 +31,10 @@ class Feed:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Start to read, for the event loop that runs."""
-        self._loop = asyncio.get_running_loop()
-        self._reader.start()
+        """Start to read, for the event loop that runs; do nothing if it has started."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._reader.start()
 
     async def stop(self) -> None:
         await asyncio.to_thread(self._reader.stop)

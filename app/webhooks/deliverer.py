@@ -105,8 +105,7 @@ class Deliverer:
             private_targets=self._services.settings.webhook_private_targets,
             clock=self._clock,
         )
-        queues = Queues(self._store, self._in_store_thread, sending)
-        feed.start()
+        queues = Queues(self._store, self._in_store_thread, sending, feed.start)
         self.is_delivering = True
         tasks = [asyncio.create_task(task) for task in (recorder.run(), self._maintain(queues))]
         try:
@@ -149,7 +148,14 @@ class Deliverer:
 class Queues:
     """The queues of all enabled webhooks."""
 
-    def __init__(self, store: Store, in_store_thread: Callable[..., Any], sending: Sending) -> None:
+    def __init__(
+        self,
+        store: Store,
+        in_store_thread: Callable[..., Any],
+        sending: Sending,
+        start_feed: Callable[[], None],
+    ) -> None:
+        self._start_feed = start_feed
         self._store = store
         self._in_store_thread = in_store_thread
         self._sending = sending
@@ -186,6 +192,7 @@ class Queues:
                 if old is not None:
                     old.task.cancel()
                     await asyncio.wait([old.task])
+                self._start_feed()  # not before: reading the log has its cost
                 self._queues[webhook.id] = Queue(webhook, self._sending)
             if webhook.id in tested and webhook.test_id:
                 task = asyncio.create_task(send_test(webhook, self._sending))
