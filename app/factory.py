@@ -13,6 +13,7 @@ from app.auth.policy import AccessPolicy
 from app.cache.local_cache import make_local_cache
 from app.cache.outbox import OutboxPurger
 from app.cache.read_through import make_cache
+from app.changes.routes import bp as changes
 from app.commands.keys import keys
 from app.commands.limits import limits
 from app.commands.prepare import SampleFile, prepare_command, report_unavailable_database
@@ -20,6 +21,7 @@ from app.config import INSTANCE, Settings
 from app.db.engine import configure_engine, engine_options
 from app.db.migrations import known_migrations
 from app.db.snapshots import Snapshots
+from app.events.sequencer import Sequencer
 from app.extensions import db, migrate
 from app.graphql import views as graphql
 from app.graphql.schema import compose_schema
@@ -83,7 +85,7 @@ def create_app(settings: Settings) -> Flask:
         {"books": select(Book.id), "reviews": REVIEW_IDS, "products": select(Product.id)},
         cache_tags=("books", "products:members"),
     )
-    apis = (bookreview, bookreview_exports, inventory, inventory_exports)
+    apis = (bookreview, bookreview_exports, inventory, inventory_exports, changes)
     for blueprint in (health.bp, openapi.bp, *apis, webhooks_bp, pages, shop, graphql_bp):
         app.register_blueprint(blueprint)
     for command in (*COMMANDS, prepare_command(SAMPLES)):
@@ -108,6 +110,7 @@ def _make_services(app: Flask, settings: Settings) -> Services:
         autocommit_engine=engine,
         snapshots=Snapshots(settings.database_url),
         outbox_purger=OutboxPurger(engine),
+        sequencer=Sequencer(engine, redis, settings.feed_days),
         redis=redis,
         cache=make_cache(app, settings, redis, engine),
         local_cache=None if redis else make_local_cache(settings, engine),
