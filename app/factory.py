@@ -13,6 +13,7 @@ from app.auth.policy import AccessPolicy
 from app.cache.local_cache import make_local_cache
 from app.cache.outbox import OutboxPurger
 from app.cache.read_through import make_cache
+from app.changes.graphql import Subscription as Changes
 from app.changes.routes import bp as changes
 from app.commands.keys import keys
 from app.commands.limits import limits
@@ -39,7 +40,7 @@ from bookreview.commands import books, reviews
 from bookreview.exports import bp as bookreview_exports
 from bookreview.graphql_mutations import Mutation
 from bookreview.graphql_schema import Query as BookQueries
-from bookreview.graphql_schema import Subscription
+from bookreview.graphql_schema import Subscription as ReviewSubscription
 from bookreview.models import Book
 from bookreview.pages import bp as pages
 from bookreview.queries import REVIEW_IDS
@@ -58,7 +59,7 @@ SAMPLES = (
 COMMANDS = (ads, books, reviews, products, keys, limits, webhooks)
 SCOPES = ("books:write", "reviews:write", "reviews:moderate", "products:write", "webhooks:write")
 
-schema = compose_schema([BookQueries, ProductQueries], [Mutation], [Subscription])
+schema = compose_schema([BookQueries, ProductQueries], [Mutation], [ReviewSubscription, Changes])
 
 
 def create_app(settings: Settings) -> Flask:

@@ -1,7 +1,7 @@
 """The GraphQL queries and subscriptions of books and reviews, over the queries of REST."""
 
 from collections.abc import AsyncGenerator, Mapping
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +13,7 @@ from app.db.engine import autocommit_engine
 from app.events import log as events
 from app.graphql.relay import Connection, page_request
 from app.graphql.schema import GraphQLInfo
+from app.graphql.subscriptions import Followed, SubscriptionField
 from bookreview import queries, search
 from bookreview.cache_tags import reviews_topic
 from bookreview.graphql_types import (
@@ -27,6 +28,8 @@ from bookreview.graphql_types import (
     review_connection,
     review_list_name,
 )
+
+REVIEW_CREATED = "review.created"
 
 
 @strawberry.type
@@ -122,19 +125,18 @@ class Subscription:
 
 def review_event(log: str, event: events.Event) -> ReviewEvent:
     """Return the root value of ``reviewAdded`` for an event of ``log``."""
-    payload = orjson.loads(event.payload)
-    review = Review.of(SimpleNamespace(**payload), lambda: payload.get("book_title"))
+    title = orjson.loads(event.context).get("book_title")
+    review = Review.of(SimpleNamespace(**orjson.loads(event.data)), lambda: title)
     return ReviewEvent(cursor=events.format_cursor(log, event.position), review=review)
 
 
-def review_topic(arguments: Mapping[str, Any]) -> str | None:
-    """Return the topic of ``reviewAdded``: of one book, or None for all."""
-    book_id = arguments.get("bookId")
-    return None if book_id is None else reviews_topic(parse_book_id(book_id))
+def follow_reviews(arguments: Mapping[str, Any]) -> Followed:
+    """Return what ``reviewAdded`` follows: the reviews of one book, or of all."""
+    if (book_id := arguments.get("bookId")) is None:
+        return Followed(None, frozenset([REVIEW_CREATED]))
+    parsed_id = parse_book_id(book_id)
+    topic = reviews_topic(parsed_id)
+    return Followed(topic, frozenset([topic]), partial(queries.book, parsed_id))
 
 
-def check_book(arguments: Mapping[str, Any]) -> None:
-    """Raise NotFound if ``reviewAdded`` names an unknown book."""
-    book_id = arguments.get("bookId")
-    if book_id is not None:
-        queries.book(parse_book_id(book_id))
+REVIEW_ADDED = SubscriptionField(follow_reviews, review_event)

@@ -21,6 +21,7 @@ from app.graphql.errors import RequestError
 from app.graphql.execution import Caller, Prepared, execute, is_request_error, prepare
 from app.graphql.request import GraphQLRequest
 from app.graphql.strawberry_adapter import pre_execution_error
+from app.graphql.subscriptions import SubscriptionField
 from app.live.connection import ClientConnection
 from app.live.hub import Hub, RunInThread
 from app.live.metrics import ACTIVE_SUBSCRIPTIONS
@@ -33,7 +34,7 @@ from app.live.results import (
     prepend,
     report_failures,
 )
-from app.live.shared_execution import RootFactory, SharedExecutions
+from app.live.shared_execution import SharedExecutions
 from app.live.subscription_query import CURSOR_ARGUMENT, ParsedSubscription
 from app.services import services_of
 
@@ -45,11 +46,8 @@ class LiveSchema(NamedTuple):
     """A schema, and how its subscriptions use the event log."""
 
     graphql: GraphQLSchema
-    topic: Callable[[Mapping[str, Any]], str | None]
-    """Returns the topic for these arguments, None for all; raises ApiError for invalid ones."""
-    check: Callable[[Mapping[str, Any]], None]
-    """Raises ApiError if the subject of these arguments does not exist; may read the database."""
-    root: RootFactory
+    fields: Mapping[str, SubscriptionField]
+    """Of the Subscription type, by name."""
 
 
 @dataclass
@@ -96,7 +94,8 @@ class Operations:
         self._in_request_thread = in_request_thread
         self._in_live_thread = in_live_thread
         self._policy = services_of(app).access_policy
-        self._executions = SharedExecutions(schema.root)
+        fields = schema.fields.items()
+        self._executions = {name: SharedExecutions(field.root) for name, field in fields}
         self._parsed: OrderedDict[tuple[str, str | None], ParsedSubscription] = OrderedDict()
 
     async def stream(
@@ -203,25 +202,26 @@ class Operations:
         client = operation.caller.client
         subscription = parsed.bind(operation.request.variables)
         arguments = subscription.arguments
-        topic, after = self._schema.topic(arguments), arguments.get(CURSOR_ARGUMENT)
-        if topic is not None and not self._executions.has_topic(topic):
-            await self._in_live_thread(self._check, operation, arguments)
+        topic, keys, check = self._schema.fields[parsed.field_name].follow(arguments)
+        executions, after = self._executions[parsed.field_name], arguments.get(CURSOR_ARGUMENT)
+        if check is not None and not executions.has_topic(topic):
+            await self._in_live_thread(self._check, operation, check)
         with (
             self._registry.subscriptions.hold(client.name),
-            self._executions.join(topic, subscription, client.name) as execution,
+            executions.join(topic, subscription, client.name) as execution,
             ACTIVE_SUBSCRIPTIONS.track_inprogress(),
         ):
             yield None
             del subscription  # frees memory: only the shared execution needs the variables now
             count = partial(self._policy.count_read, client)
-            async with aclosing(self._hub.follow(topic, after, count)) as events:
+            async with aclosing(self._hub.follow(keys, after, count)) as events:
                 async for log, event in events:
                     yield execution.result(log, event)
 
-    def _check(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
+    def _check(self, operation: Operation, check: Callable[[], Any]) -> None:
         self._count(operation)
         with self._app.app_context():
-            self._schema.check(arguments)
+            check()
 
     def _count(self, operation: Operation) -> None:
         if not operation.is_counted:

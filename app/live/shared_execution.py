@@ -76,7 +76,7 @@ class SharedExecution:
 
 
 class SharedExecutions:
-    """The shared executions of one process, by topic."""
+    """The shared executions of one subscription field in a process, by topic."""
 
     def __init__(self, root: RootFactory) -> None:
         self._root = root

@@ -49,7 +49,8 @@ class ParsedSubscription:
         self._document = separate_operations(prepared.document)[prepared.name or ""]
         fields = schema.subscription_type.fields  # type: ignore[union-attr]
         self._field = _find_field(self._document, fields)
-        self._definition = fields[self._field.name.value]
+        self.field_name = self._field.name.value
+        self._definition = fields[self.field_name]
         self._normalized = _normalize(print_ast(self._document))
 
     def bind(self, variables: Mapping[str, Any]) -> BoundSubscription:

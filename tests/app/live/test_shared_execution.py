@@ -33,7 +33,8 @@ ANA = "key 5f0c3a9be1d2"
 
 
 def event(position=1):
-    return Event(position, "book:7:reviews", json.dumps(PAYLOAD).encode())
+    data = json.dumps(PAYLOAD).encode()
+    return Event(position, "review.created", "book:7:reviews", PAYLOAD["created_at"], data)
 
 
 def read(query, name=None, /, **variables):
