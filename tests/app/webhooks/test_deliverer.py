@@ -226,6 +226,7 @@ def test_a_request_that_was_sent_is_completed_and_recorded_at_the_end(app, recei
     running = deliver(app)
     receiver.choose = lambda _: running.stop_soon() or 200
     cursors = write(app, 2)
+    wait_until(lambda: receiver.requests)
     running.stop()
     assert receiver.accepted == cursors[:1]
     assert [d.message_id for d in deliveries(app, number)] == cursors[:1]
