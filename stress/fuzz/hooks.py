@@ -17,6 +17,8 @@ VISIBLE = re.compile(r"[!-+\--~]{1,255}")
 LIMITS = (AUTHOR_MAX, REVIEWER_MAX, TEXT_MAX, TITLE_MAX, NAME_MAX, REASON_MAX, SKU_MAX)
 BODIES = strategies.integers(0, 10**9 - 1)
 schemathesis.openapi.format("isbn", BODIES.map(lambda number: with_check_digit(f"978{number:09d}")))
+NAMES = strategies.from_regex(r"[a-z][a-z0-9]{0,20}", fullmatch=True)
+schemathesis.openapi.format("uri", NAMES.map(lambda name: f"https://{name}.example/{name}"))
 
 
 @schemathesis.hook
