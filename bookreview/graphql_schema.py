@@ -9,11 +9,11 @@ import orjson
 import strawberry
 from strawberry import ID, UNSET
 
-from app.db.engine import autocommit_engine
 from app.events import log as events
 from app.graphql.relay import Connection, page_request
 from app.graphql.schema import GraphQLInfo
 from app.graphql.subscriptions import Followed, SubscriptionField
+from app.services import current_services
 from bookreview import queries, search
 from bookreview.cache_tags import reviews_topic
 from bookreview.graphql_types import (
@@ -95,7 +95,7 @@ class Query:
         "later event."
     )
     def event_cursor(self) -> str:
-        head = events.head(autocommit_engine())
+        head = current_services().sequencer.head()
         return events.format_cursor(head.log, head.position)
 
 

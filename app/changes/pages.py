@@ -9,6 +9,7 @@ from app.db.engine import autocommit_engine
 from app.errors import BadRequest, WindowPassed
 from app.events import log as events
 from app.events.log import Cursor, Event, LogHead
+from app.services import current_services
 
 NOW = "now"
 """In the place of a cursor: after the newest event."""
@@ -52,7 +53,7 @@ def read_page(after: str | None, types: frozenset[str] | None, limit: int) -> Pa
     Raise BadRequest for an invalid cursor, and WindowPassed when events after it are gone.
     """
     cursor = None if after in {None, NOW} else parse_cursor(str(after))
-    head = events.head(autocommit_engine())
+    head = current_services().sequencer.head()
     if after == NOW:
         return Page((), events.format_cursor(head.log, head.position), has_more=False)
     if cursor is not None:
@@ -60,7 +61,7 @@ def read_page(after: str | None, types: frozenset[str] | None, limit: int) -> Pa
     try:
         return _read(Cursor(head.log, head.oldest - 1), head, types, limit)
     except WindowPassed:  # the oldest events have been removed since
-        head = events.head(autocommit_engine())
+        head = current_services().sequencer.head()
         return _read(Cursor(head.log, head.oldest - 1), head, types, limit)
 
 

@@ -6,10 +6,11 @@ Each has a connection of its own beside the pool: a client that reads slowly del
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVarTuple
 
-from sqlalchemy import Connection, Engine, NullPool, Row, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, Row, create_engine, event, text
 from sqlalchemy.sql import Select
 
 from app.config import EXPORTS
@@ -26,6 +27,8 @@ SQLITE_BUSY_TIMEOUT = 5
 STATEMENT_TIMEOUT_MS = 5_000
 IDLE_TIMEOUT_MS = 120_000
 """PostgreSQL itself ends the snapshot of a process that hangs; slow clients are cut before that."""
+
+Ts = TypeVarTuple("Ts")
 
 
 class TooManyExports(ApiError):
@@ -51,15 +54,29 @@ class Snapshots:
         self.end_at = float("inf")
         """The monotonic time at which all snapshots end."""
 
-    def open(self) -> "Snapshot":
-        """Return a new snapshot, to be closed; raise TooManyExports or an error of SQLAlchemy."""
+    def open(self, exported: str | None = None) -> "Snapshot":
+        """Return a new snapshot, to be closed; raise TooManyExports or an error of SQLAlchemy.
+
+        With the name of an ``exported`` one of PostgreSQL it sees the same state as that.
+        """
         if not self._slots.acquire(blocking=False):
             raise TooManyExports
         try:
-            return Snapshot(self, self._engine.connect())
+            connection = self._engine.connect()
+            if exported is not None:
+                connection.execute(text("SET TRANSACTION SNAPSHOT :name"), {"name": exported})
+            return Snapshot(self, connection)
         except BaseException:
             self._slots.release()
             raise
+
+    @contextmanager
+    def exporting(self) -> Iterator[Connection]:
+        """Begin a transaction on PostgreSQL that may write, and export its snapshot."""
+        with self._engine.connect() as connection:
+            connection.execution_options(postgresql_readonly=False)
+            with connection.begin():
+                yield connection
 
     def release(self) -> None:
         """Count a snapshot that was closed."""
@@ -77,6 +94,10 @@ class Snapshot:
         self._snapshots, self._connection = snapshots, connection
         self._end_at = time.monotonic() + MAX_SECONDS
         self._is_open = True
+
+    def row(self, statement: Select[*Ts]) -> Row[*Ts]:
+        """Return the one row of ``statement``."""
+        return self._connection.execute(statement).one()
 
     def batches(self, statement: Select[*tuple[Any, ...]]) -> Iterator[Sequence[Row[Any]]]:
         """Yield the rows of ``statement``; raise SnapshotEnded or an error of SQLAlchemy."""

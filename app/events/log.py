@@ -10,19 +10,15 @@ SQLite has one writer at a time, which numbers its events itself.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BigInteger,
     Connection,
     Engine,
     Executable,
     Row,
-    bindparam,
-    exists,
     func,
-    insert,
     select,
     update,
 )
@@ -31,8 +27,19 @@ from app.db.engine import transaction
 from app.db.statements import dialect_insert
 from app.db.types import now
 from app.errors import WindowPassed
-from app.events.models import LOG_NAME_BYTES, EventHead, StoredEvent, new_log_name
-from app.extensions import Base, db
+from app.events.models import LOG_NAME_BYTES, EventHead, new_log_name
+from app.events.statements import (
+    COLUMNS,
+    EVENTS,
+    HEAD,
+    HEAD_TABLE,
+    INSERT_EVENTS,
+    LOCKED_HEAD,
+    NUMBER_EVENTS,
+    NUMBERED_AT_ONCE,
+    STORED,
+)
+from app.extensions import db
 from app.json import encode
 
 TYPES = (
@@ -44,8 +51,6 @@ TYPES = (
 )
 """What an event can be."""
 MAX_POSITION = 2**63 - 1
-NUMBERED_AT_ONCE = 1_000
-"""A transaction gives positions to so many events: readers get the first of many early."""
 CURSOR_PATTERN = re.compile(rf"([0-9a-f]{{{2 * LOG_NAME_BYTES}}})-(0|[1-9][0-9]{{0,18}})")
 
 
@@ -102,48 +107,6 @@ class Cursor(NamedTuple):
     position: int
 
 
-# Core tables, not ORM models: these statements run once for each write.
-HEAD_TABLE, EVENT_TABLE = (
-    Base.metadata.tables[model.__tablename__] for model in (EventHead, StoredEvent)
-)
-STORED = EVENT_TABLE.c
-COLUMNS = (
-    STORED.position,
-    STORED.type,
-    STORED.topic,
-    STORED.created_at,
-    STORED.payload,
-    STORED.context,
-)
-OLDEST = select(func.min(STORED.position)).scalar_subquery()
-# One statement reads one snapshot, so its values are consistent.
-HEAD = select(
-    HEAD_TABLE.c.log,
-    HEAD_TABLE.c.position,
-    func.coalesce(OLDEST, HEAD_TABLE.c.position + 1),
-    ~exists().where(STORED.position.is_(None)),
-).where(HEAD_TABLE.c.id == 1)
-LOCKED_HEAD = select(HEAD_TABLE.c.log, HEAD_TABLE.c.position).with_for_update()
-INSERT_EVENTS = insert(EVENT_TABLE)
-UNNUMBERED = (
-    select(STORED.id)
-    .where(STORED.position.is_(None))
-    .order_by(STORED.id)
-    .limit(NUMBERED_AT_ONCE)
-    .subquery()
-)
-IN_ORDER = select(
-    UNNUMBERED.c.id, func.row_number().over(order_by=UNNUMBERED.c.id).label("number")
-).subquery()
-NUMBER_EVENTS = (
-    update(EVENT_TABLE)
-    .where(STORED.id == IN_ORDER.c.id)
-    .values(position=bindparam("head", type_=BigInteger) + IN_ORDER.c.number)
-    .returning(*COLUMNS)
-)
-EVENTS = select(*COLUMNS)
-
-
 def append(new: Sequence[NewEvent]) -> Numbered | None:
     """Append events in the current transaction, in which all changed rows are locked by now.
 
@@ -174,17 +137,19 @@ def append(new: Sequence[NewEvent]) -> Numbered | None:
 def number_events(engine: Engine) -> Numbered:
     """Give positions to committed events that have none, at most NUMBERED_AT_ONCE; return them.
 
-    Several processes may do so at once: each waits for the one before it. Only PostgreSQL has
-    such events.
+    Only PostgreSQL has such events.
     """
     with transaction(engine) as connection:
         # First the lock, then the events: the next statement sees all that was committed before.
         log, position = _execute_on_head(connection, LOCKED_HEAD)
-        return Numbered(log, _number(connection, position))
+        return Numbered(log, number_visible(connection, position))
 
 
-def _number(connection: Connection, position: int) -> list[Event]:
-    """Give positions to the events that ``connection`` sees; it holds the lock of the head."""
+def number_visible(connection: Connection, position: int) -> list[Event]:
+    """Give positions to at most NUMBERED_AT_ONCE events that ``connection`` sees; return them.
+
+    It holds the lock of the head, which is at ``position``.
+    """
     rows = connection.execute(NUMBER_EVENTS, {"head": position}).all()
     if rows:
         _advance(connection, len(rows))
@@ -199,15 +164,15 @@ def _advance(connection: Connection, count: int) -> tuple[str, int]:
     return log, new
 
 
-def head(engine: Engine) -> LogHead:
+def head(engine: Engine, publish: Callable[[Numbered], None] = lambda _: None) -> LogHead:
     """Return the head of the log, which all that was committed before this call is part of.
 
-    Create it if the tables were emptied.
+    Number what has no position yet, and ``publish`` it. Create the log if the tables were emptied.
     """
     found, is_complete = _read_head(engine)
-    if not is_complete:
-        while len(number_events(engine).events) == NUMBERED_AT_ONCE:
-            pass
+    while not is_complete:
+        publish(numbered := number_events(engine))
+        is_complete = len(numbered.events) < NUMBERED_AT_ONCE
         found, _ = _read_head(engine)
     return found
 
@@ -223,7 +188,7 @@ def _execute_on_head(connection: Connection, statement: Executable) -> Row[*tupl
     """Return the row of ``statement``; first create a new log if the tables were emptied."""
     if row := connection.execute(statement).one_or_none():
         return row
-    last = select(func.max(StoredEvent.position)).scalar_subquery()
+    last = select(func.max(STORED.position)).scalar_subquery()
     values = {"id": 1, "log": new_log_name(), "position": func.coalesce(last, 0)}
     new_head = dialect_insert(connection.dialect.name, EventHead).values(values)
     connection.execute(new_head.on_conflict_do_nothing())

@@ -17,7 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.errors import describe
 from app.db.types import now
-from app.events.log import EVENT_TABLE, NUMBERED_AT_ONCE, STORED, Numbered, number_events
+from app.events.log import LogHead, Numbered, head, number_events
+from app.events.statements import EVENT_TABLE, NUMBERED_AT_ONCE, STORED
 from app.events.stream import READ_LIMIT, STREAM_MAX, stream_commands
 from app.redis.client import RedisClient, RedisUnavailable
 
@@ -52,6 +53,10 @@ class Sequencer:
             if not self._is_running:
                 self._is_running = True
                 Thread(target=self._run, name="sequencer", daemon=True).start()
+
+    def head(self) -> LogHead:
+        """Return ``log.head``; publish the events that it has to number."""
+        return head(self._engine, self._publish)
 
     def _run(self) -> None:
         while self._wait():
@@ -92,7 +97,7 @@ class Sequencer:
 
     def _publish(self, numbered: Numbered) -> None:
         redis, found = self._redis, numbered.events
-        if redis is None or not redis.breaker.closed:
+        if redis is None or not found or not redis.breaker.closed:
             return
         try:
             for begin in range(max(0, len(found) - STREAM_MAX), len(found), READ_LIMIT):

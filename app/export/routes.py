@@ -11,6 +11,7 @@ from sqlalchemy.sql import Select
 
 from app.api.fields import QuerySchema
 from app.errors import BadRequest, NotAcceptable
+from app.events.log import format_cursor
 from app.export.formats import FORMATS, GROUPS, Format
 from app.export.stream import ExportStream
 from app.http.accept import negotiate
@@ -63,11 +64,12 @@ def _respond(statement: Select[*tuple[Any, ...]], name: str | None) -> Response:
         detail = "An export needs HTTP/1.1: in HTTP/1.0 a client cannot tell whether it is whole."
         raise BadRequest(detail)
     gzip = accepts_gzip(environ)
-    stream = ExportStream(current_services().snapshots, statement, form, gzip=gzip)
+    stream = ExportStream(current_services(), statement, form, gzip=gzip)
     response = Response(stream, mimetype=form.media_type)
     file_name = f"{request_path().split('/')[1]}.{form.name}"
     response.headers["Content-Disposition"] = f"attachment; filename={file_name}"
     response.headers["Cache-Control"] = "no-store"
+    response.headers["Feed-Cursor"] = format_cursor(*stream.cursor)
     response.headers["Vary"] = "Accept, Accept-Encoding"
     if gzip:
         response.headers["Content-Encoding"] = "gzip"

@@ -6,10 +6,12 @@ from typing import Any
 
 from sqlalchemy.sql import Select
 
-from app.db.snapshots import SnapshotEnded, Snapshots
+from app.db.snapshots import SnapshotEnded
+from app.events.snapshot import open_snapshot
 from app.export.formats import Format
 from app.http.response import BodyStream
 from app.http.streams import StreamEnded
+from app.services import Services
 
 GZIP_LEVEL = 1
 """Level 5, which other responses have, takes three times as long and saves little."""
@@ -24,11 +26,12 @@ class ExportStream(BodyStream):
     """
 
     def __init__(
-        self, snapshots: Snapshots, statement: Select[*tuple[Any, ...]], form: Format, *, gzip: bool
+        self, services: Services, statement: Select[*tuple[Any, ...]], form: Format, *, gzip: bool
     ) -> None:
         names = [str(column.key) for column in statement.selected_columns]
         head, write = form.make(names)
-        self._snapshot = snapshots.open()
+        engine, snapshots = services.autocommit_engine, services.snapshots
+        self._snapshot, self.cursor = open_snapshot(engine, snapshots)
         batches = self._snapshot.batches(statement)
         plain = (write(batch) for batch in batches)
         self._chunks = _compressed(head, plain) if gzip else _with_head(head, plain)

@@ -26,7 +26,7 @@ from app.single_flight import SingleFlight
 
 POLL_SECONDS = 1.0
 """Interval of database reads beside the stream, for events whose writer could not reach Redis."""
-POLL_WITHOUT_REDIS_SECONDS = 0.1  # REDIS_URL is not set
+POLL_WITHOUT_REDIS_SECONDS = 0.04  # REDIS_URL is not set
 POLL_REDIS_DOWN_SECONDS = 0.15  # Redis is unavailable
 RETRY_SECONDS = 1.0
 JOIN_TIMEOUT_SECONDS = 1.5
@@ -46,7 +46,7 @@ class EventReader:
     """
 
     def __init__(self, services: Services, on_events: OnEvents, on_reset: OnReset) -> None:
-        self._engine = services.autocommit_engine
+        self._engine, self._head = services.autocommit_engine, services.sequencer.head
         self._stream = Stream(services.redis.url) if services.redis else None
         self._on_events, self._on_reset = on_events, on_reset
         self._cursor: Cursor | None = None
@@ -86,7 +86,7 @@ class EventReader:
 
     def _read_database(self) -> None:
         with self._lock:
-            began, head = time.monotonic(), events.head(self._engine)
+            began, head = time.monotonic(), self._head()
             cursor, self._restart = None if self._restart else self._cursor, False
             if cursor is None or cursor.log != head.log or cursor.position > head.position:
                 self._reset(head)
@@ -104,7 +104,7 @@ class EventReader:
             while cursor.position < head.position:
                 cursor = self._deliver(cursor, self._read_after(cursor, head.position))
         except WindowPassed:
-            self._reset(events.head(self._engine))
+            self._reset(self._head())
 
     def _read_after(self, cursor: Cursor, upto: int) -> Sequence[Event]:
         found = events.after(self._engine, cursor, upto)

@@ -14,7 +14,6 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from app.db.engine import autocommit_engine
 from app.db.types import now
 from app.errors import ApiError, Conflict, PreconditionFailed, Unprocessable, WindowPassed
 from app.events import log as events
@@ -162,7 +161,7 @@ def _locked(webhook_id: int, versions: Versions = None) -> Iterator[Webhook]:
 
 def _find_cursor(text: str) -> Cursor:
     """Return a cursor of which all events that follow are stored; raise WindowPassed."""
-    head = events.head(autocommit_engine())
+    head = current_services().sequencer.head()
     if text == NOW:
         return Cursor(head.log, head.position)
     cursor = events.parse_cursor(text)

@@ -8,15 +8,16 @@ from typing import Any
 import redis
 from flask import Flask
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from app.db.engine import autocommit_engine
 from app.events import log as events
-from app.events.log import Event, LogHead
+from app.events.log import Event, LogHead, NewEvent, Numbered
 from app.events.stream import stream_commands
 from app.extensions import db
 from app.live.event_reader import POLL_SECONDS, EventReader
 from app.services import services_of
+from bookreview.models import Book, derive
 from stack.servers import Redis
 from tests.waiting import PATIENCE, wait_until
 
@@ -67,27 +68,44 @@ class Listener:
         )
 
 
+def new_event(position: int, topic: str = "t") -> Event:
+    return Event(position, "review.created", topic, "2026-01-01T00:00:00Z", b"{}")
+
+
 def write_event(app: Flask, topic: str = "t", *, silent: bool = False) -> Event:
     """Commit an event; ``silent`` as a writer that dies before it reaches Redis."""
     with app.app_context():
-        log, event = events.append(topic, {"topic": topic})
+        written = events.append([NewEvent("review.created", topic, {"topic": topic})])
         db.session.commit()
+    if written is None:  # on PostgreSQL
+        engine = services_of(app).autocommit_engine
+        head = events.head(engine)
+        written = Numbered(head.log, events.newest(engine, head.position, 1))
     if not silent:
-        announce(app, log, event)
-    return event
+        announce(app, written.log, written.events[0])
+    return written.events[0]
+
+
+def write_events(app: Flask, count: int) -> None:
+    """Commit many events that do not reach Redis."""
+    with app.app_context():
+        events.append([NewEvent("review.created", "t", {})] * count)
+        db.session.commit()
 
 
 def announce(app: Flask, log: str, event: Event) -> None:
     """Add an event to the stream in Redis."""
-    cache = services_of(app).cache
-    if cache is not None:
-        cache.responses.invalidate(["t"], stream_commands(log, event))
+    client = services_of(app).redis
+    if client is not None:
+        client.send(client.connection(), stream_commands(log, [event]))
 
 
 def add_review(app: Flask) -> None:
     client = app.test_client()
     if client.post("/books/1/reviews", json=REVIEW).status_code == 404:
-        client.post("/books", json=BOOK)
+        with app.app_context():  # without an event
+            db.session.execute(insert(Book).values(id=1, **BOOK, **derive(**BOOK)))
+            db.session.commit()
         assert client.post("/books/1/reviews", json=REVIEW).status_code == 201
 
 

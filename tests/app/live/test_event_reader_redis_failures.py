@@ -72,7 +72,7 @@ def cut(redis_server: Redis) -> Iterator[None]:
 
 
 def of_another_type(redis_server: Redis) -> Iterator[None]:
-    (key,) = execute_redis(redis_server, "KEYS", "bookstall:*:events")
+    (key,) = execute_redis(redis_server, "KEYS", "bookstall:*:changes")
     execute_redis(redis_server, "DEL", key)
     execute_redis(redis_server, "SET", key, "rubbish")
     yield

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.events import stream
-from app.events.log import Event
 from app.events.stream import stream_key
 from app.live import event_reader
 from tests.app.live.event_listener import (
@@ -15,6 +14,7 @@ from tests.app.live.event_listener import (
     execute_redis,
     execute_sql,
     log_name,
+    new_event,
     record_queries,
     wait_for_blocked,
     write_event,
@@ -54,7 +54,7 @@ def test_events_arrive_through_the_stream_and_cost_no_query(
     name = log_name(worker)
     queries.clear()
     for number in range(4, 50):
-        announce(worker, name, Event(number, "t", b"{}"))
+        announce(worker, name, new_event(number))
     listener.wait(lambda: listener.positions == list(range(1, 50)))
     assert queries == []
 
@@ -159,7 +159,7 @@ def test_a_stream_that_is_ahead_of_a_restored_database_is_deleted(worker, redis_
 def test_a_new_reader_ignores_a_stream_that_is_ahead_of_the_database(worker, redis_server, listen):
     write_event(worker, "kept")
     for position in range(2, 5):
-        announce(worker, log_name(worker), Event(position, "lost", b"{}"))
+        announce(worker, log_name(worker), new_event(position, "lost"))
     listener = listen(worker)
     wait_for_blocked(redis_server)
     write_event(worker, "kept")

@@ -5,8 +5,9 @@ import contextlib
 
 import pytest
 
-from app.events.log import Event, LogHead
+from app.events.log import LogHead
 from app.live.hub import RING_SIZE, Hub, RingBuffer
+from tests.app.live.event_listener import new_event
 from tests.app.live.followed_log import OTHER, TOPIC
 
 
@@ -34,7 +35,7 @@ def test_a_follower_that_is_cancelled_while_it_wakes_leaves_no_waiter(hub):
         one = asyncio.create_task(anext(log.follow()))
         two = asyncio.create_task(anext(log.follow()))
         await log.waiting(2)
-        log.hub.publish([Event(1, TOPIC, b"{}")])
+        log.hub.publish([new_event(1, TOPIC)])
         one.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await one
@@ -58,7 +59,7 @@ def test_simultaneous_new_followers_share_a_read(hub):
         shared = Hub(counted, log.engine, asyncio.to_thread)
         log.hub = shared
         await log.catch_up()
-        found = [shared.follow(TOPIC, log.cursor(0), lambda: None) for _ in range(50)]
+        found = [shared.follow(None, log.cursor(0), lambda: None) for _ in range(50)]
         first = await asyncio.gather(*map(anext, found))
         assert {event.position for _, event in first} == {1}
         assert reads <= 2
@@ -69,24 +70,20 @@ def test_simultaneous_new_followers_share_a_read(hub):
 
 
 def test_the_ring_buffer_stores_the_newest_events_without_gaps():
-    def event(position):
-        return Event(position, TOPIC if position % 2 else OTHER, b"{}")
-
     ring = RingBuffer(LogHead("log", 0, 1))
-    assert ring.since(0, None) == []
+    assert ring.since(0) == []
     for start in range(1, RING_SIZE + 11, 10):
-        ring.append([event(position) for position in range(start, start + 10)])
+        ring.append([new_event(position) for position in range(start, start + 10)])
     newest = ring.position
-    assert ring.since(newest, None) == []
-    assert [found.position for found in ring.since(newest - 3, None)] == [
+    assert ring.since(newest) == []
+    assert [found.position for found in ring.since(newest - 3)] == [
         newest - 2,
         newest - 1,
         newest,
     ]
-    assert [found.position for found in ring.since(newest - 3, TOPIC)] == [newest - 1]
-    assert ring.since(newest - RING_SIZE, None) is not None
-    assert ring.since(newest - RING_SIZE - 1, None) is None
+    assert ring.since(newest - RING_SIZE) is not None
+    assert ring.since(newest - RING_SIZE - 1) is None
     with pytest.raises(ValueError, match="does not follow"):
-        ring.append([event(newest + 2)])
+        ring.append([new_event(newest + 2)])
     ring.append([])
     assert ring.position == newest
