@@ -153,11 +153,13 @@ class AsgiApp:
 
     async def _serve_changes(self, scope: Scope, receive: Receive, send: Send) -> None:
         accept = environ_of(scope).get("HTTP_ACCEPT", "")
-        if negotiate(accept, EVENT_STREAM, JSON) == EVENT_STREAM:
+        media_type = negotiate(accept, EVENT_STREAM, JSON)
+        if media_type == EVENT_STREAM:
             await self._serve_event_stream(self._change_streams, scope, receive, send)
-        else:
+            return
+        if media_type == JSON:
             scope = await self._change_waits.hold(scope, receive)
-            await self._bridge(scope, receive, send)
+        await self._bridge(scope, receive, send)
 
     async def _serve_event_stream(
         self, streams: EventStreams | ChangeStreams, scope: Scope, receive: Receive, send: Send

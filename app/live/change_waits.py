@@ -23,7 +23,7 @@ from app.events import log as events
 from app.events.log import Cursor
 from app.http.request import environ_of, read_query
 from app.live.hub import Hub, RunInThread
-from app.live.metrics import OPEN_CONNECTIONS
+from app.live.metrics import CLOSED, OPEN_CONNECTIONS
 from app.live.registry import ConnectionRegistry
 from app.live.request_bodies import declared_length
 from app.live.response_streams import until_disconnected
@@ -85,14 +85,17 @@ class ChangeWaits:
     async def _wait(
         self, types: frozenset[str] | None, cursor: Cursor, seconds: float, receive: Receive
     ) -> None:
-        ends = [
-            asyncio.ensure_future(self._hub.wait(types, cursor)),
-            asyncio.ensure_future(self._released.wait()),
-            asyncio.ensure_future(until_disconnected(receive)),
-        ]
+        ends = {
+            asyncio.ensure_future(self._hub.wait(types, cursor)): "event",
+            asyncio.ensure_future(self._released.wait()): "shutdown",
+            asyncio.ensure_future(until_disconnected(receive)): "disconnected",
+        }
+        reason = "timeout"
         try:
             await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            reason = next((reason for end, reason in ends.items() if end.done()), reason)
         finally:
+            CLOSED.labels("wait", reason).inc()
             for end in ends:
                 end.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
