@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from app.config import InvalidSetting, Rate, from_env, load_or_create_secret
+from app.config import (
+    InvalidSetting,
+    Rate,
+    from_env,
+    load_or_create_secret,
+    startup_warnings,
+)
 
 ROOT = Path(__file__).parents[2]
 SECRET = {"SECRET_KEY": "a secret of the tests"}
@@ -16,6 +22,7 @@ def test_every_setting_has_a_default():
     assert settings.redis_url is None
     assert (settings.host, settings.port, settings.web_concurrency) == ("127.0.0.1", 8000, 2)
     assert (settings.cache_ttl, settings.max_body_bytes) == (300, 1_048_576)
+    assert (settings.feed_days, settings.webhook_private_targets) == (7, False)
     assert settings.testing is False
 
 
@@ -30,6 +37,8 @@ def test_every_setting_is_read_from_its_variable():
             "WEB_CONCURRENCY": "4",
             "CACHE_TTL": "60",
             "MAX_BODY_BYTES": "2048",
+            "FEED_DAYS": "30",
+            "WEBHOOK_PRIVATE_TARGETS": "true",
             "LOG_FORMAT": "text",
         }
     )
@@ -38,6 +47,7 @@ def test_every_setting_is_read_from_its_variable():
     assert settings.secret_key == "another secret of the tests"
     assert (settings.host, settings.port, settings.web_concurrency) == ("0.0.0.0", 9000, 4)
     assert (settings.cache_ttl, settings.max_body_bytes) == (60, 2048)
+    assert (settings.feed_days, settings.webhook_private_targets) == (30, True)
     assert settings.log_format == "text"
 
 
@@ -143,6 +153,10 @@ def test_the_service_runs_with_either_scheme_of_postgresql(make_app, postgres_da
         ("CACHE_TTL", "300s"),
         ("MAX_BODY_BYTES", "1023"),
         ("MAX_BODY_BYTES", "1MB"),
+        ("FEED_DAYS", "0"),
+        ("FEED_DAYS", "367"),
+        ("FEED_DAYS", "7d"),
+        ("WEBHOOK_PRIVATE_TARGETS", "yes"),
         ("LOG_FORMAT", "xml"),
         ("LOG_FORMAT", "JSON"),
     ],
@@ -289,3 +303,12 @@ def test_wrong_allowed_origins_stop_the_start_with_one_line(text):
 def test_a_metrics_token_that_a_header_cannot_carry_stops_the_start(text):
     with pytest.raises(InvalidSetting, match="METRICS_TOKEN must be visible ASCII"):
         from_env({**SECRET, "METRICS_TOKEN": text})
+
+
+def test_what_is_unsafe_on_a_public_network_is_named_at_the_start():
+    safe = from_env({**SECRET, "REQUIRE_API_KEY": "true"})
+    assert startup_warnings(safe) == []
+    unsafe = {"RATE_LIMIT_TRIAL": "true", "WEBHOOK_PRIVATE_TARGETS": "true"}
+    warnings = startup_warnings(from_env({**SECRET, **unsafe}))
+    names = [warning.partition(" ")[0] for warning in warnings]
+    assert names == ["REQUIRE_API_KEY", "RATE_LIMIT_TRIAL", "WEBHOOK_PRIVATE_TARGETS"]
