@@ -1,6 +1,6 @@
 """The HTML pages.
 
-/ introduces the service, /live shows new reviews as they arrive, GET /graphql is GraphiQL.
+/ introduces the service, /live shows new reviews or all changes, GET /graphql is GraphiQL.
 """
 
 from importlib.metadata import version
@@ -28,6 +28,7 @@ LINKS = {
     "products": "/products",
     "product_search": "/products/search",
     "figures": "/figures",
+    "changes": "/changes",
     "graphql": "/graphql",
     "live": "/live",
     "docs": "/docs",
@@ -61,7 +62,7 @@ def favicon() -> Response:
 
 @bp.get("/live")
 def live() -> Response:
-    """Return the page that shows a book's new reviews as they arrive."""
+    """Return the page that shows new reviews, or all changes, as they arrive."""
     return _page("live.html", CONTENT_SECURITY_POLICY)
 
 

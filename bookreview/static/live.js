@@ -1,12 +1,16 @@
-// The page /live: connects the controls and the view with the feed.
+// The page /live: connects the controls and the view with the feed of reviews, or with that of all changes.
 
+import { Changes, KINDS, describe } from "./changes.js";
 import { Feed } from "./feed.js";
 
-const MAX_REVIEWS = 200; // on the page
+const MAX_ITEMS = 200; // on the page
 const TIMEOUT = 15_000; // ms for a response
 const $ = (id) => document.getElementById(id);
 const key = () => $("key").value.trim();
-const chosenBook = () => new URLSearchParams(location.search).get("book") || null; // null: all books
+const parameters = () => new URLSearchParams(location.search);
+const chosenBook = () => parameters().get("book") || null; // null: all books
+const showsChanges = () => parameters().has("changes");
+const checkboxes = [...$("kinds").querySelectorAll("input")];
 let feed = null;
 
 function element(name, text, attributes = {}) {
@@ -33,6 +37,17 @@ function card(review, isNew = false) {
   return node;
 }
 
+function changeCard(change) {
+  const { text, path } = describe(change);
+  const node = element("li", "", { class: "card new", "data-kind": change.type.split(".")[0] });
+  const line = element("p", path ? "" : text, { class: "line", dir: "auto" });
+  if (path) line.append(element("a", text, { href: path }));
+  const at = new Date(change.at);
+  const time = element("time", at.toLocaleString(), { datetime: at.toISOString() });
+  node.append(element("span", change.type, { class: "type" }), " ", time, line);
+  return node;
+}
+
 // A link, so that it can also be opened in another tab.
 function bookLink({ bookId, bookTitle }) {
   const link = element("a", bookTitle ?? `Book ${bookId}`, { class: "book", href: `?book=${bookId}`, dir: "auto" });
@@ -50,7 +65,7 @@ const view = {
   // Replaces the books, so that no review is added to one that is not visible.
   nothing(reason) {
     $("title").textContent = reason;
-    $("add").hidden = $("none").hidden = true;
+    $("add").hidden = $("none").hidden = $("quiet").hidden = true;
     $("reviews").replaceChildren();
   },
 
@@ -67,10 +82,19 @@ const view = {
 
   review(review) {
     if ($(`review-${review.id}`)) return false;
-    $("reviews").prepend(card(review, true));
-    if ($("reviews").children.length > MAX_REVIEWS) $("reviews").lastElementChild.remove();
+    this.add(card(review, true));
     $("none").hidden = true;
     return true;
+  },
+
+  change(change) {
+    this.add(changeCard(change));
+    $("quiet").hidden = true;
+  },
+
+  add(item) {
+    $("reviews").prepend(item);
+    if ($("reviews").children.length > MAX_ITEMS) $("reviews").lastElementChild.remove();
   },
 
   state(name, text, until = null) {
@@ -88,12 +112,41 @@ const view = {
 
 // Follows one book, or all of them for null.
 function watch(id) {
-  feed?.stop();
-  view.nothing(id === null ? "All books" : `Book ${id}`);
-  $("added").textContent = "";
-  history.replaceState(null, "", id === null ? location.pathname : `?book=${encodeURIComponent(id)}`);
-  for (const button of $("choose-books").querySelectorAll("button")) mark(button);
+  begin(id === null ? "All books" : `Book ${id}`, id === null ? "" : `?book=${encodeURIComponent(id)}`);
   feed = new Feed(id, key(), view);
+}
+
+// Follows all changes of these kinds.
+function watchChanges(kinds, cursor) {
+  begin("All changes", kinds.length === KINDS.length ? "?changes" : `?changes=${kinds}`);
+  for (const box of checkboxes) box.checked = kinds.includes(box.value);
+  $("quiet").hidden = false;
+  feed = new Changes(kinds, view, cursor);
+}
+
+// Follows other kinds from where the page is, and leaves what it shows of them.
+function filterChanges(kinds) {
+  const kept = [...$("reviews").children].filter((item) => kinds.includes(item.dataset.kind));
+  watchChanges(kinds, feed.cursor);
+  $("reviews").append(...kept);
+  $("quiet").hidden = kept.length > 0;
+}
+
+function begin(title, search) {
+  feed?.stop();
+  view.nothing(title);
+  $("added").textContent = "";
+  history.replaceState(null, "", `${location.pathname}${search}`);
+  $("kinds").hidden = !showsChanges();
+  $("find").hidden = showsChanges();
+  for (const button of $("choose-books").querySelectorAll("button")) mark(button);
+}
+
+// What the address says; names that are no kinds are left out.
+function watchAddress() {
+  if (!showsChanges()) return watch(chosenBook());
+  const kinds = KINDS.filter((kind) => parameters().get("changes").split(",").includes(kind));
+  watchChanges(kinds.length ? kinds : KINDS);
 }
 
 function choose(id) {
@@ -102,7 +155,8 @@ function choose(id) {
 }
 
 function mark(button) {
-  if ((button.dataset.book ?? null) === chosenBook()) button.setAttribute("aria-current", "true");
+  const isBook = !showsChanges() && (button.dataset.book ?? null) === chosenBook();
+  if (button.id === "changes" ? showsChanges() : isBook) button.setAttribute("aria-current", "true");
   else button.removeAttribute("aria-current");
 }
 
@@ -110,9 +164,9 @@ let searches = 0;
 
 async function findBooks() {
   const current = ++searches;
-  const parameters = new URLSearchParams({ limit: "10" });
-  if ($("q").value.trim()) parameters.set("q", $("q").value.trim());
-  const response = await send(`books?${parameters}`, { headers: authorization() });
+  const query = new URLSearchParams({ limit: "10" });
+  if ($("q").value.trim()) query.set("q", $("q").value.trim());
+  const response = await send(`books?${query}`, { headers: authorization() });
   const books = response?.ok ? (await response.json().catch(() => null))?.items : null;
   if (current === searches) listBooks(books);
 }
@@ -168,10 +222,16 @@ $("search").addEventListener("submit", (event) => {
 $("retry").addEventListener("click", () => feed.retryNow());
 $("key").addEventListener("change", () => {
   findBooks();
-  watch(feed.book);
+  watchAddress();
+});
+$("changes").addEventListener("click", () => watchChanges(KINDS));
+$("kinds").addEventListener("change", ({ target }) => {
+  const kinds = KINDS.filter((kind, at) => checkboxes[at].checked);
+  if (kinds.length) filterChanges(kinds);
+  else target.checked = true; // nothing would be shown
 });
 $("all").addEventListener("click", () => choose(null));
 $("add").addEventListener("submit", addReview);
 
-watch(chosenBook());
+watchAddress();
 findBooks();

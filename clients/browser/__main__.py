@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from clients.browser import cross_origin, landing, live, offline
+from clients.browser import changes, cross_origin, landing, live, offline
 from clients.browser.chromium import Chromium, find
 from clients.service import WSGI, Bookstall, database, new_key
 
@@ -46,6 +46,12 @@ def check_live(browser: Chromium, service: Bookstall, other: Bookstall, url: str
     with browser.page() as page:
         click.echo("/live of all books over a restart, then of one of them")
         live.check_all_books(page, service, other)
+    with browser.page() as page:
+        click.echo("/live with all changes, a filter, and a crash")
+        changes.check_changes(page, service, other)
+    with browser.page() as page:
+        click.echo("/live reports that wsgi:app has no event stream")
+        changes.check_without_stream(page, other)
 
 
 def check_landing(browser: Chromium, service: Bookstall) -> None:

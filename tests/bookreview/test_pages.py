@@ -8,6 +8,7 @@ import pytest
 from graphql import parse, validate
 
 from app.config import Rate
+from app.events.log import TYPES
 from app.factory import schema
 from bookreview.pages import LINKS
 from tests.waiting import wait_until
@@ -62,7 +63,7 @@ def test_the_modules_of_the_live_page_import_existing_files(shared_client):
         with shared_client.get(f"/pages/{name}") as module:
             assert module.status_code == 200
             found += re.findall(r'^import .* from "./(.+)";', module.text, re.MULTILINE)
-    assert set(found) == {"live.js", "feed.js", "websocket.js"}
+    assert set(found) == {"live.js", "changes.js", "feed.js", "websocket.js"}
 
 
 def test_the_live_page_detects_an_unknown_book_by_its_code(client, book):
@@ -91,7 +92,18 @@ def test_the_operations_of_the_live_page_are_valid(client, book, review):
     assert shown["bookTitle"] == "Emma"
 
 
-@pytest.mark.parametrize("name", ["landing.js", "live.js", "feed.js"])
+def test_the_live_page_knows_every_type_of_event(shared_client):
+    with shared_client.get("/pages/changes.js") as module:
+        shown = re.search(r"CHANGES = ({.+?});", module.text, re.DOTALL)[1]
+    pairs = re.findall(r"(\w+): \[(.+?)\]", shown)
+    types = [f"{kind}.{change}" for kind, found in pairs for change in re.findall(r"\w+", found)]
+    assert types == list(TYPES)
+    with shared_client.get("/live", headers=BROWSER) as page:
+        kinds = re.findall(r'type="checkbox" value="(\w+)"', page.text)
+    assert kinds == [kind for kind, _ in pairs]
+
+
+@pytest.mark.parametrize("name", ["landing.js", "live.js", "feed.js", "changes.js"])
 def test_no_page_waits_forever(shared_client, name):
     with shared_client.get(f"/pages/{name}") as module:
         assert module.text.count("fetch(") == module.text.count("AbortSignal.timeout(") > 0
