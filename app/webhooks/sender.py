@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from app.db.types import now
+from app.json import encode
 from app.live.hub import Hub
 from app.webhooks.http_client import CheckedNetwork, Client, Response
 from app.webhooks.models import REASON_MAX, Webhook
@@ -97,11 +96,11 @@ def describe_delivery(
 async def send_test(webhook: Webhook, sending: Sending) -> None:
     """Send the test event that a webhook waits for, once, and record it."""
     message_id, at = str(webhook.test_id), sending.clock.now()
-    shown: dict[str, Any] = {"cursor": None, "type": TEST_TYPE, "at": at.isoformat(), "data": {}}
+    shown: dict[str, Any] = {"cursor": None, "type": TEST_TYPE, "at": at, "data": {}}
     sender = Sender(webhook, sending)
     try:
         async with sending.slots:
-            response = await sender.send(message_id, orjson.dumps(shown))
+            response = await sender.send(message_id, encode(shown))
         delivery = describe_delivery(message_id, TEST_TYPE, at, response)
         change = Change(webhook.id, {"test_id": message_id}, {"test_id": None}, delivery)
         await sending.recorder.record(change)
