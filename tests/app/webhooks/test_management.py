@@ -2,6 +2,7 @@
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import delete, func, select
@@ -191,6 +192,17 @@ def test_if_match_compares_what_the_deliverer_changed_too(app, client, webhook):
     assert client.patch(path, json={"enabled": True}, headers=headers).status_code == 200
     assert client.delete(path, headers={"If-Match": "*"}).status_code == 204
     assert client.get(path).status_code == 404
+
+
+def test_of_simultaneous_changes_of_one_version_one_succeeds(app, webhook):
+    path = f"/webhooks/{webhook()}"
+
+    def change(number):
+        body, headers = {"description": f"number {number}"}, {"If-Match": '"1"'}
+        return app.test_client().patch(path, json=body, headers=headers).status_code
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sorted(threads.map(change, range(6))) == [200, *[412] * 5]
 
 
 @pytest.mark.parametrize("change", [{"enabled": True}, {"url": "https://new.example/"}])
