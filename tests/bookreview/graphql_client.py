@@ -1,5 +1,7 @@
 """Send GraphQL requests to a test client, and see the statements that they cost."""
 
+import threading
+
 from sqlalchemy import event
 
 from app.db.engine import autocommit_engine
@@ -50,10 +52,14 @@ def as_rest(thing):
 
 
 class Statements(list):
-    """The statements that an app sends its database, while this is open."""
+    """The statements that this thread sends the database of an app, while this is open.
+
+    The thread that gives positions to new events sends others.
+    """
 
     def __init__(self, app):
         super().__init__()
+        self.thread = threading.get_ident()
         with app.app_context():
             self.engine = autocommit_engine()
 
@@ -65,5 +71,6 @@ class Statements(list):
         event.remove(self.engine, "before_cursor_execute", self.note)
 
     def note(self, connection, cursor, statement, *_):
-        if not statement.startswith(("BEGIN", "SELECT 1")):
+        is_own = threading.get_ident() == self.thread
+        if is_own and not statement.startswith(("BEGIN", "SELECT 1")):
             self.append(statement)
