@@ -6,17 +6,22 @@ meanwhile, nor what another deliverer did.
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Update, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.db.types import now
+from app.extensions import Base
 from app.webhooks.models import Webhook, WebhookDelivery
 
 PURGED_AT_ONCE = 1_000
 READ_AT_ONCE = 500
-WEBHOOKS = Webhook.__table__
+WEBHOOKS, DELIVERIES = (
+    Base.metadata.tables[model.__tablename__] for model in (Webhook, WebhookDelivery)
+)
+INSERT = insert(DELIVERIES)
 WATCHED = select(Webhook.id, Webhook.version, Webhook.enabled, Webhook.test_id)
 
 
@@ -65,7 +70,9 @@ class Store:
         A delivery is recorded in any case, unless the webhook was deleted.
         """
         with self._engine.begin() as connection:
-            return [_write(connection, change) for change in changes]
+            applied = [_write(connection, change) for change in changes]
+            _insert(connection, changes)
+        return applied
 
     def purge(self, keep: timedelta) -> None:
         """Remove the deliveries that are older than ``keep``."""
@@ -79,23 +86,49 @@ class Store:
 
 
 def _write(connection: Connection, change: Change) -> bool:
-    row = WEBHOOKS.c.id == change.webhook_id
-    count = _count(change.delivery)
-    expected = [WEBHOOKS.c[name] == value for name, value in change.expected.items()]
-    statement = update(Webhook).where(row, *expected).values(**change.values, **count)
-    applied = connection.execute(statement).rowcount == 1
-    # Either statement locks the row: it cannot be deleted before the delivery is inserted.
-    exists = applied or (
-        bool(count) and connection.execute(update(Webhook).where(row).values(**count)).rowcount == 1
-    )
-    if change.delivery is not None and exists:
-        values = {"webhook_id": change.webhook_id, **change.delivery}
-        connection.execute(insert(WebhookDelivery), values)
-    return applied
+    """Change the row; return whether it was as expected. Count a delivery in any case."""
+    counted = _counter(change.delivery)
+    values = {
+        "row_id": change.webhook_id,
+        **{f"expected_{name}": value for name, value in change.expected.items()},
+        **{f"new_{name}": value for name, value in change.values.items()},
+    }
+    statement = _update(tuple(change.expected), tuple(change.values), counted)
+    if connection.execute(statement, values).rowcount:
+        return True
+    if counted:
+        connection.execute(_update((), (), counted), {"row_id": change.webhook_id})
+    return False
 
 
-def _count(delivery: Mapping[str, Any] | None) -> dict[str, Any]:
+# Cached, as to build them takes as long as to execute them.
+@lru_cache(maxsize=64)
+def _update(expected: tuple[str, ...], new: tuple[str, ...], counted: str | None) -> Update:
+    columns = WEBHOOKS.c
+    conditions = [columns[name] == bindparam(f"expected_{name}") for name in expected]
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in new}
+    if counted:
+        values[counted] = columns[counted] + 1
+    return update(WEBHOOKS).where(columns.id == bindparam("row_id"), *conditions).values(values)
+
+
+def _counter(delivery: Mapping[str, Any] | None) -> str | None:
     if delivery is None:
-        return {}
-    name = "succeeded" if delivery["error"] is None else "failed"
-    return {name: WEBHOOKS.c[name] + 1}
+        return None
+    return "succeeded" if delivery["error"] is None else "failed"
+
+
+def _insert(connection: Connection, changes: Sequence[Change]) -> None:
+    """Insert the deliveries of ``changes``, but for those whose webhook was deleted."""
+    rows = [
+        {"webhook_id": change.webhook_id, **change.delivery}
+        for change in changes
+        if change.delivery is not None
+    ]
+    if rows:
+        ids = {row["webhook_id"] for row in rows}
+        # Those that exist were locked by the updates.
+        existing = set(connection.scalars(select(WEBHOOKS.c.id).where(WEBHOOKS.c.id.in_(ids))))
+        rows = [row for row in rows if row["webhook_id"] in existing]
+    if rows:
+        connection.execute(INSERT, rows)
