@@ -15,6 +15,7 @@ from app.cache.outbox import OutboxPurger
 from app.cache.read_through import make_cache
 from app.changes.graphql import Subscription as Changes
 from app.changes.routes import bp as changes
+from app.commands.changes import changes as changes_command
 from app.commands.keys import keys
 from app.commands.limits import limits
 from app.commands.prepare import SampleFile, prepare_command, report_unavailable_database
@@ -56,7 +57,7 @@ SAMPLES = (
     SampleFile("reviews", reviews.commands["load"], key="source_id"),
     SampleFile("products", products.commands["load"], key="sku"),
 )
-COMMANDS = (ads, books, reviews, products, keys, limits, webhooks)
+COMMANDS = (ads, books, reviews, products, keys, limits, changes_command, webhooks)
 SCOPES = ("books:write", "reviews:write", "reviews:moderate", "products:write", "webhooks:write")
 
 schema = compose_schema([BookQueries, ProductQueries], [Mutation], [ReviewSubscription, Changes])
