@@ -16,7 +16,7 @@ from stress.subscriptions.followers import ConnectionEnded, Follower, Message, W
 from stress.subscriptions.records import WEBHOOK, FollowerRecord
 from stress.subscriptions.webhooks import WebhookFollower
 
-CHANGES = """subscription Follow($types: [EventType!], $after: String) {
+CHANGES = """subscription Follow($types: [String!], $after: String) {
   changes(types: $types, after: $after) { cursor type at data }
 }"""
 REVIEWS = """subscription New($book: ID, $after: String) {
@@ -116,9 +116,8 @@ class GraphQLFollower(HttpFollower):
         """Return the operation."""
         record = self.record
         if record.book is None:
-            # The values of the enumeration cannot contain points.
-            names = None if record.types is None else [name_of(one) for one in record.types]
-            return {"query": CHANGES, "variables": {"types": names, "after": self.cursor}}
+            types = sorted(record.types or ())
+            return {"query": CHANGES, "variables": {"types": types, "after": self.cursor}}
         return {"query": REVIEWS, "variables": {"book": record.book, "after": self.cursor}}
 
     def event_of(self, result: Message) -> Message:
@@ -214,11 +213,6 @@ async def read_events(reader: asyncio.StreamReader) -> AsyncGenerator[Mapping[st
             fields = {name.decode(): value.decode() for name, _, value in lines if name}
             if fields.keys() - {"retry"}:
                 yield fields
-
-
-def name_of(event_type: str) -> str:
-    """Return the name of a type of events in GraphQL."""
-    return event_type.replace(".", "_").upper()
 
 
 SUBSCRIPTIONS: Mapping[str, type[Follower]] = {
