@@ -5,24 +5,15 @@ import os
 import signal
 
 import pytest
-from sqlalchemy import NullPool, create_engine, text
 
-from app.config import database_url
 from stack.servers import Postgres, Redis
+from tests.app.live.database import run
 
 SHORT = """
 subscription($book: ID, $after: String) {
     reviewAdded(bookId: $book, after: $after) { cursor review { text } }
 }
 """
-
-
-def run(server, statement, **values):
-    """Run a statement in the database of a service."""
-    url = database_url(server.environment["DATABASE_URL"])
-    engine = create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        connection.execute(text(statement), values)
 
 
 @pytest.fixture
@@ -66,26 +57,29 @@ def test_an_old_cursor_is_read_from_the_table_until_its_events_are_purged(
 ):
     one, start = book(server), server.cursor()
     review(server, one, "like all")
-    copies = "SELECT g, topic, payload, created_at FROM event, generate_series(2, 2600) g"
-    run(server, f"INSERT INTO event (position, topic, payload, created_at) {copies}")
-    run(server, "UPDATE event_head SET position = 2600")
-    log = start.partition("-")[0]
+    log, _, position = start.partition("-")
+    first, last = int(position) + 1, int(position) + 2600
+    columns = "type, topic, payload, created_at"
+    copies = f"SELECT g, {columns} FROM event, generate_series({first + 1}, {last}) g"
+    copies += f" WHERE position = {first}"
+    run(server, f"INSERT INTO event (position, {columns}) {copies}")
+    run(server, f"UPDATE event_head SET position = {last}")
     client = websocket(server).init().subscribe(query=SHORT, book=one, after=start)
     found = [client.event()["cursor"] for _ in range(2600)]
-    assert found == [f"{log}-{position}" for position in range(1, 2601)]
-    events = stream(server, SHORT, after=f"{log}-1")
+    assert found == [f"{log}-{position}" for position in range(first, last + 1)]
+    events = stream(server, SHORT, after=f"{log}-{first}")
     assert [events.event()["cursor"] for _ in range(2599)] == found[1:]
     review(server, one, "and on")
     assert client.texts(1) == events.texts(1) == ["and on"]
 
     server.stop()
-    run(server, "DELETE FROM event WHERE position <= 2500")
+    run(server, f"DELETE FROM event WHERE position <= {last - 100}")
     server.start()
     client = websocket(server).init()
-    client.start(SHORT, after=f"{log}-2499")
+    client.start(SHORT, after=f"{log}-{last - 101}")
     assert client.error_code() == "WINDOW_PASSED"
-    client.start(SHORT, after=f"{log}-2500")
-    assert client.event()["cursor"] == f"{log}-2501"
+    client.start(SHORT, after=f"{log}-{last - 100}")
+    assert client.event()["cursor"] == f"{log}-{last - 99}"
     kind, result = stream(server, SHORT, after=start).next()
     assert (kind, result["errors"][0]["extensions"]["code"]) == ("next", "WINDOW_PASSED")
 
