@@ -1,11 +1,16 @@
 """GET /changes as an event stream."""
 
+import asyncio
 import json
 import os
 import signal
+from contextlib import aclosing
 
 import pytest
 
+from app.errors import OverCapacity, ShuttingDown
+from app.http.cors import Cors
+from app.live.change_streams import ChangeStreams
 from tests.app.live.database import run
 from tests.app.live.event_source import EventSource
 from tests.waiting import wait_until
@@ -131,6 +136,49 @@ def test_a_head_has_the_headers_only(live):
 def test_other_clients_get_pages(live, accept):
     headers = live.request("GET", "/changes?after=now", Accept=accept)[1]
     assert (headers["Content-Type"], headers["Vary"]) == ("application/json", "Accept")
+
+
+class Connection:
+    """Collects what is sent."""
+
+    def __init__(self):
+        self.environ = {"REQUEST_METHOD": "GET"}
+        self.request_id = "any"
+        self.rate_limit_headers = ()
+        self.sent = []
+
+    async def send(self, message):
+        self.sent.append(message)
+
+
+def test_what_is_temporary_lets_an_event_source_try_again():
+    """Any status but 200 would end it for ever."""
+    parts = (None, None, None, None)
+    streams = ChangeStreams(*parts, in_thread=lambda *_: None, cors=Cors(()))
+    for error, seconds in ((ShuttingDown("It ends."), 1), (OverCapacity("It is full."), 5)):
+        connection = Connection()
+        asyncio.run(streams.send_problem(error, connection))
+        start, body = connection.sent
+        assert start["status"] == 200
+        assert body["body"].decode().endswith(f"\nretry: {seconds}000\n\n")
+        assert not body["more_body"]
+
+
+def test_a_follower_of_a_rare_type_learns_how_far_it_has_read(hub):
+    async def scenario(log):
+        keys = frozenset({"hold.created"})
+        await log.catch_up()
+        batches = log.hub.batches(keys, None, lambda: None, within=0.05)
+        async with aclosing(batches):
+            assert (await anext(batches)).events == []
+            log.write(3)
+            await log.catch_up()
+            async for batch in batches:
+                assert batch.events == []
+                if batch.position == 3:
+                    break
+
+    hub(scenario)
 
 
 def test_an_event_source_survives_all_faults_until_its_cursor_is_gone(
