@@ -6,7 +6,6 @@ numbered by whoever reads the head next.
 """
 
 import logging
-import time
 from collections import deque
 from datetime import timedelta
 from threading import Event as ThreadEvent
@@ -26,7 +25,6 @@ from app.redis.client import RedisClient, RedisUnavailable
 PURGE_EVERY, PURGE_LIMIT = 10, 100
 """Every tenth event removes up to a hundred old ones, so they cannot accumulate."""
 IDLE_SECONDS = 5.0
-RETRY_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -65,12 +63,11 @@ class Sequencer:
             try:
                 while self._step():
                     pass
+            # The next commit wakes it again, and whoever reads the head numbers what is left.
             except SQLAlchemyError as error:
                 log.warning("new events are not numbered yet: %s", describe(error))
-                self._try_again()
             except Exception:
-                log.exception("numbering events failed; the sequencer tries again")
-                self._try_again()
+                log.exception("numbering events failed")
 
     def _wait(self) -> bool:
         """Wait until events are committed; return False if that takes too long."""
@@ -79,10 +76,6 @@ class Sequencer:
         with self._lock:
             self._is_running = self._woken.is_set()
         return self._is_running
-
-    def _try_again(self) -> None:
-        time.sleep(RETRY_SECONDS)
-        self._woken.set()
 
     def _step(self) -> bool:
         """Handle some events, and return whether there may be more."""

@@ -48,12 +48,6 @@ def test_a_command_that_must_succeed_opens_the_breaker_when_it_is_refused(redis_
     assert lost == [1]
 
 
-def test_commands_beside_it_may_be_refused(redis_url):
-    client = RedisClient(redis_url)
-    assert client.execute(client.connection(), ["PING"], [["NO-SUCH-COMMAND"]]) == b"PONG"
-    assert client.breaker.closed
-
-
 def test_each_thread_has_a_connection_and_keeps_it(redis_url):
     client = RedisClient(redis_url)
     with ThreadPoolExecutor(1) as pool:
