@@ -31,7 +31,7 @@ class FollowerRecord:
     closed: list[tuple[float, str]] = field(default_factory=list)
     """Connections that the service closed: when, and how."""
     errors: list[str] = field(default_factory=list)
-    """What it received that no service may send, and the codes of the errors of operations."""
+    """What it received that no service may send, such as a wrong signature."""
 
     @property
     def has_begun(self) -> bool:

@@ -45,8 +45,8 @@ class HttpFollower(Follower):
         """Open a connection; whatever breaks it raises ConnectionEnded."""
         writer = None
         try:
-            opening = asyncio.open_connection("127.0.0.1", self.way.port, limit=1 << 24)
-            reader, writer = await asyncio.wait_for(opening, CONNECT_TIMEOUT)
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.way.port)
             yield reader, writer
         except asyncio.IncompleteReadError:
             raise ConnectionEnded("incomplete") from None
@@ -124,7 +124,6 @@ class GraphQLFollower(HttpFollower):
         """Return the event of a result, as the feed would show it."""
         if result.get("errors"):
             codes = [error.get("extensions", {}).get("code", "?") for error in result["errors"]]
-            self.record.errors += codes
             raise ConnectionEnded(f"error {codes[0]}")
         [event] = result["data"].values()
         if "review" not in event:
@@ -195,7 +194,9 @@ class GraphQLStreamFollower(GraphQLFollower):
 
 async def read_head(reader: asyncio.StreamReader, timeout: float = CONNECT_TIMEOUT) -> str:
     """Return the head of a response in lower case; another status than 200 ends the connection."""
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), timeout)
+    # Not wait_for: before Python 3.12 it may take no notice that this task is cancelled.
+    async with asyncio.timeout(timeout):
+        head = await reader.readuntil(b"\r\n\r\n")
     if b" 200 " not in head.partition(b"\r\n")[0]:
         raise ConnectionEnded(head[9:12].decode())
     return head.decode().lower()

@@ -77,8 +77,8 @@ class WebhookFollower(Follower):
         try:
             while status := await self._receive(reader):
                 writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
-        except (asyncio.IncompleteReadError, OSError):
-            pass
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
+            pass  # asyncio would print the error of a server that is cancelled
         finally:
             writer.close()
 
