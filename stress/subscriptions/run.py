@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 from itertools import product
@@ -87,10 +87,8 @@ def check_subscriptions(
         rest = Service(application("wsgi", broken), 1, **settings)
         deliverers = [Deliverer(**settings) for _ in range(DELIVERERS)]
         servers: list[Server] = [live] if only_asgi else [live, rest, *deliverers]
-        for each in (live, rest, *deliverers):
-            stack.callback(each.close)
-        with WorkerThreads(*(each.start for each in servers)):
-            pass
+        stack.callback(_run_all, [each.close for each in (live, rest, *deliverers)])
+        _run_all([each.start for each in servers])
         ports = [live.port] if only_asgi else [live.port, rest.port]
         kinds = (*KINDS, Mutations)
         clients = [
@@ -133,6 +131,11 @@ def check_subscriptions(
     result = check(records, log, log_errors=log_errors, faults=injected, writes=acknowledged)
     print(result, flush=True)
     return result
+
+
+def _run_all(tasks: Sequence[Callable[[], object]]) -> None:
+    with WorkerThreads(*tasks):
+        pass
 
 
 def _new_records(
