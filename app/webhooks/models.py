@@ -19,7 +19,7 @@ class Webhook(Base):
     """A URL to which events are sent, and how far that has come.
 
     An operator or a client writes the upper columns, the deliverer the lower ones. Whatever
-    begins the queue anew, such as a replay, resets the failures.
+    begins the queue again, such as a replay, resets the failures.
     """
 
     __tablename__ = "webhook"
@@ -38,7 +38,7 @@ class Webhook(Base):
     old_secret_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     version: Mapped[int] = mapped_column(default=1, server_default="1")
     """Rises with each change by a client, also a replay. The deliverer leaves it alone, and begins
-    a queue anew when it has risen."""
+    a queue again when it has risen."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
