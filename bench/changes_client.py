@@ -5,7 +5,8 @@ import socket
 
 from stress.http_client import get
 
-POSITION = re.compile(rb"^id: [0-9a-f]+-(\d+)$", re.MULTILINE)
+# A stream also tells how far it has read, by an id without data.
+POSITION = re.compile(rb"^id: [0-9a-f]+-(\d+)\ndata: ", re.MULTILINE)
 HEAD_END = b"\r\n\r\n"
 
 
@@ -31,5 +32,5 @@ class ChangesClient:
             if b" 200 " not in head.partition(b"\r\n")[0]:
                 raise ConnectionResetError(head.decode())
             self.acknowledged, self._buffer = True, b""
-        *lines, self._buffer = (self._buffer + part).split(b"\n")
-        return [int(number) for number in POSITION.findall(b"\n".join(lines))]
+        events, _, self._buffer = (self._buffer + part).rpartition(b"\n\n")
+        return [int(number) for number in POSITION.findall(events)]
