@@ -20,21 +20,10 @@ from inventory.events import events_of_product
 from inventory.models import NAME_MAX, PRICE_MAX, SKU_MAX, STOCK_MAX, Product
 from inventory.rules import CHANGING, FIRST_STOCK, ProductState
 from inventory.schemas import NewProductSchema
-from inventory.services import lock_products
+from inventory.services import STATE, lock_products
 
 LOAD = "load"
 """The reason of a change of stock by a load."""
-STATE = (
-    Product.id,
-    Product.sku,
-    Product.name,
-    Product.price,
-    Product.stock_level,
-    Product.updated_at,
-    Product.archived,
-    Product.version,
-)
-"""The columns of ProductState, in its order."""
 
 
 class ProductRowSchema(NewProductSchema):

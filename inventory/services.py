@@ -32,7 +32,7 @@ from inventory.rules import FIRST_STOCK, STOCK_SET, ProductState
 
 IS_ONE_OF = Product.id.in_(bindparam("ids", expanding=True))
 LOCK = select(Product.id).where(IS_ONE_OF).order_by(Product.id).with_for_update()
-LOCKED = select(
+STATE = (
     Product.id,
     Product.sku,
     Product.name,
@@ -41,9 +41,9 @@ LOCKED = select(
     Product.updated_at,
     Product.archived,
     Product.version,
-    held_units(Product.id).label("held"),
-    NOW.label("at"),
-).where(IS_ONE_OF)
+)
+"""The columns of ProductState, in its order, but for those of the holds."""
+LOCKED = select(*STATE, held_units(Product.id).label("held"), NOW.label("at")).where(IS_ONE_OF)
 
 
 def add_product(sku: str, name: str, price: Decimal, stock_level: int) -> Any:
