@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -78,6 +79,11 @@ FLOATS = _decoder(_float, int)
 def encode(document: Any) -> bytes:
     """Write JSON: date-times in UTC with a Z, decimals as strings."""
     return orjson.dumps(document, default=str, option=orjson.OPT_UTC_Z)
+
+
+def time_text(moment: datetime | str) -> str:
+    """Write a date-time as ``encode`` does, without the quotes; a string is written already."""
+    return encode(moment).decode().strip('"')
 
 
 def escape_surrogates(text: str) -> str:

@@ -105,6 +105,8 @@ def response(
                 del empty.headers["Content-Type"]
                 return empty
             response = Response(encode(document(result)), contract.status, mimetype=JSON)
+            if under_asgi:
+                response.headers["Vary"] = "Accept"
             if paged and result.next_cursor:
                 url = _next_page(request_path(), query_string()) + result.next_cursor
                 response.headers["Link"] = f'<{url}>; rel="next"'

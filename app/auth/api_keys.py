@@ -12,17 +12,15 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import wraps
 from math import inf
 from typing import Any, NamedTuple
 
-from flask import Response
 from sqlalchemy import JSON, ColumnElement, Engine, LargeBinary, String, func, or_, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.types import UtcDateTime, now
 from app.extensions import Base
-from app.http.route_options import View, set_options
+from app.http.route_options import View, not_stored, set_options
 from app.single_flight import SingleFlight
 
 TOKEN = re.compile(r"bks_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -217,14 +215,7 @@ def scope(name: str, **fields: str) -> Callable[[View], View]:
 
 def private(view: View) -> View:
     """Let only those who may write through this view read through it, and let nobody cache it."""
-
-    @wraps(view)
-    def respond(**arguments: Any) -> Response:
-        response = view(**arguments)
-        response.headers["Cache-Control"] = "no-store"
-        return response
-
-    return set_options(respond, is_private=True)
+    return set_options(not_stored(view), is_private=True)
 
 
 def checks_write_access_itself(view: View) -> View:

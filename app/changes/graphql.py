@@ -9,7 +9,8 @@ from strawberry import UNSET
 from strawberry.scalars import JSON
 
 from app.errors import Unprocessable
-from app.events.log import TYPES, Event, format_cursor
+from app.events.log import Event, format_cursor
+from app.events.models import TYPES
 from app.graphql.schema import DateTime
 from app.graphql.subscriptions import Followed, SubscriptionField
 

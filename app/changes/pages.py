@@ -59,15 +59,14 @@ def read_page(after: str | None, types: frozenset[str] | None, limit: int) -> Pa
     if cursor is not None:
         return _read(cursor, head, types, limit)
     try:
-        return _read(Cursor(head.log, head.oldest - 1), head, types, limit)
+        return _read(head.beginning, head, types, limit)
     except WindowPassed:  # the oldest events have been removed since
         head = current_services().sequencer.head()
-        return _read(Cursor(head.log, head.oldest - 1), head, types, limit)
+        return _read(head.beginning, head, types, limit)
 
 
 def _read(cursor: Cursor, head: LogHead, types: frozenset[str] | None, limit: int) -> Page:
-    if cursor.log != head.log or not head.oldest - 1 <= cursor.position <= head.position:
-        raise WindowPassed
+    head.check(cursor)
     end = min(head.position, cursor.position + MAX_SCANNED)
     found = events.after(autocommit_engine(), cursor, end, limit, types)
     place = found[-1].position if len(found) == limit else end

@@ -1,10 +1,7 @@
 """The route of the change feed, in pages; app/live sends it as an event stream too."""
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
-from flask import Response
 from marshmallow import Schema, ValidationError, fields
 
 from app.api.blueprint import ApiBlueprint
@@ -12,9 +9,9 @@ from app.api.contract import arguments, response
 from app.api.fields import BoundedInteger, QuerySchema
 from app.api.pagination import LIMIT_DEFAULT
 from app.changes.pages import NOW, Page, read_page
-from app.events.log import TYPES
+from app.events.models import TYPES
 from app.http.accept import EVENT_STREAM
-from app.http.route_options import View
+from app.http.route_options import not_stored
 
 CHANGES = "Changes"
 PATH = "/changes"
@@ -103,22 +100,9 @@ class ChangesSchema(Schema):
     )
 
 
-def _not_stored(view: Callable[..., Response]) -> View:
-    """Keep caches from storing the responses of ``view``."""
-
-    @wraps(view)
-    def respond(**arguments: Any) -> Response:
-        response = view(**arguments)
-        response.headers["Cache-Control"] = "no-store"
-        response.headers["Vary"] = "Accept"
-        return response
-
-    return respond
-
-
 @bp.get(PATH, tag=CHANGES)
 @arguments(ChangesQuery)
-@_not_stored
+@not_stored
 @response(200, ChangesSchema, 410, under_asgi=(EVENT_STREAM,))
 def list_changes(query: dict[str, Any]) -> Page:
     """List committed changes, in their order.

@@ -40,16 +40,8 @@ from app.events.statements import (
     STORED,
 )
 from app.extensions import db
-from app.json import encode
+from app.json import encode, time_text
 
-TYPES = (
-    *(f"book.{change}" for change in ("created", "changed", "deleted")),
-    *(f"review.{change}" for change in ("created", "changed", "deleted", "hidden", "shown")),
-    *(f"product.{change}" for change in ("created", "changed", "archived", "restored")),
-    "stock.changed",
-    *(f"hold.{change}" for change in ("created", "committed", "released")),
-)
-"""What an event can be."""
 MAX_POSITION = 2**63 - 1
 CURSOR_PATTERN = re.compile(rf"([0-9a-f]{{{2 * LOG_NAME_BYTES}}})-(0|[1-9][0-9]{{0,18}})")
 
@@ -58,7 +50,7 @@ class NewEvent(NamedTuple):
     """An event that is not stored yet."""
 
     type: str
-    """One of TYPES."""
+    """One of models.TYPES."""
     topic: str
     """What it is about, such as ``product:5``."""
     data: Mapping[str, Any]
@@ -98,6 +90,16 @@ class LogHead(NamedTuple):
     """Of the newest event; 0 before the first."""
     oldest: int
     """Of the oldest event that is stored; ``position + 1`` if none is."""
+
+    @property
+    def beginning(self) -> "Cursor":
+        """The place before the oldest event."""
+        return Cursor(self.log, self.oldest - 1)
+
+    def check(self, cursor: "Cursor") -> None:
+        """Raise WindowPassed unless all events after ``cursor`` are stored."""
+        if cursor.log != self.log or not self.oldest - 1 <= cursor.position <= self.position:
+            raise WindowPassed
 
 
 class Cursor(NamedTuple):
@@ -214,9 +216,7 @@ def after(
     """
     found = _read(engine, cursor.position, upto, limit, types)
     # Read afterwards: what is stored now was also stored while we read the events.
-    (log, position, oldest), _ = _read_head(engine)
-    if log != cursor.log or not oldest - 1 <= cursor.position <= position:
-        raise WindowPassed
+    _read_head(engine)[0].check(cursor)
     return found
 
 
@@ -233,8 +233,7 @@ def _read(
 
 def _event(row: Sequence[Any]) -> Event:
     position, kind, topic, at, payload, context = row
-    shown_at = encode(at).decode().strip('"')
-    return Event(position, kind, topic, shown_at, payload.encode(), (context or "{}").encode())
+    return Event(position, kind, topic, time_text(at), payload.encode(), (context or "{}").encode())
 
 
 def format_cursor(log: str, position: int) -> str:

@@ -17,6 +17,14 @@ from app.db.types import UtcDateTime, now, only_where
 from app.extensions import Base
 
 LOG_NAME_BYTES = 8
+TYPES = (
+    *(f"book.{change}" for change in ("created", "changed", "deleted")),
+    *(f"review.{change}" for change in ("created", "changed", "deleted", "hidden", "shown")),
+    *(f"product.{change}" for change in ("created", "changed", "archived", "restored")),
+    "stock.changed",
+    *(f"hold.{change}" for change in ("created", "committed", "released")),
+)
+"""What an event can be."""
 MAX_TYPE_LENGTH, MAX_TOPIC_LENGTH = 20, 60
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NewType
 
-import orjson
 import strawberry
 from graphql import GraphQLSchema
 from strawberry import ID, Info
@@ -14,6 +13,7 @@ from app.api.fields import parse_id
 from app.errors import NotFound
 from app.graphql.execution import Execution
 from app.graphql.strawberry_adapter import core_schema
+from app.json import time_text
 
 DateTime = NewType("DateTime", str)
 DATE_TIME = strawberry.scalar(
@@ -47,4 +47,4 @@ def parse_node_id(text: ID, kind: str) -> int:
 
 def to_datetime(value: Any) -> DateTime:
     """Format a date and time as REST does; a string is formatted already."""
-    return DateTime(orjson.dumps(value, option=orjson.OPT_UTC_Z).decode().strip('"'))
+    return DateTime(time_text(value))

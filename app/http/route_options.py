@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
@@ -67,6 +68,18 @@ def options_of(view: Callable[..., Any] | None) -> RouteOptions:
     # decorator that knows nothing of these options cannot drop the scope of a view.
     options: RouteOptions = getattr(view, ATTRIBUTE, DEFAULTS)
     return options
+
+
+def not_stored(view: Callable[..., Response]) -> View:
+    """Let no cache store the responses of ``view``."""
+
+    @wraps(view)
+    def respond(**arguments: Any) -> Response:
+        response = view(**arguments)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    return respond
 
 
 def set_options(view: View, **changes: Any) -> View:

@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 from flask import Flask
 from starlette.types import Receive, Scope, Send
@@ -23,7 +21,7 @@ from app.http.response import BufferedResponse
 from app.live.change_streams import ChangeStreams
 from app.live.change_waits import ChangeWaits
 from app.live.connection import ClientConnection
-from app.live.feed import Feed
+from app.live.feed import Feed, run_in
 from app.live.memory_hits import RequestHead, make_memory_hits
 from app.live.metrics import EVENTS_DELIVERED, count_connection, log_connection
 from app.live.operations import LiveSchema, Operations
@@ -55,7 +53,7 @@ class AsgiApp:
         self._snapshots = services.snapshots
         # A pool of its own, so that slow requests cannot delay these calls.
         live_threads = ThreadPoolExecutor(LIVE_THREADS, thread_name_prefix="live")
-        self._in_live_thread = partial(_run_in, live_threads)
+        self._in_live_thread = run_in(live_threads)
         hits = make_memory_hits(app, self._in_live_thread)
         self._bridge = WsgiBridge(app, self._settings.max_body_bytes, hits)
         self._feed = Feed(services, self._in_live_thread, EVENTS_DELIVERED.inc)
@@ -65,7 +63,7 @@ class AsgiApp:
             schema,
             self._feed.hub,
             self._registry,
-            in_request_thread=partial(_run_in, self._bridge.threads),
+            in_request_thread=run_in(self._bridge.threads),
             in_live_thread=self._in_live_thread,
         )
         self._protocols = GraphQLProtocols(
@@ -76,8 +74,8 @@ class AsgiApp:
             self._cors,
         )
         self._event_streams = EventStreams(operations, self._cors)
-        feed = (self._feed.hub, services.autocommit_engine, self._policy, self._registry)
-        self._change_streams = ChangeStreams(*feed, in_thread=self._in_live_thread, cors=self._cors)
+        feed = (self._feed.hub, self._policy, self._registry)
+        self._change_streams = ChangeStreams(*feed, self._cors)
         self._change_waits = ChangeWaits(
             *feed,
             in_thread=self._in_live_thread,
@@ -202,7 +200,3 @@ class AsgiApp:
         policy.require_key(client)
         if not self._protocols.is_allowed_origin(connection):
             raise ForbiddenOrigin("This origin is not in ALLOWED_ORIGINS.")
-
-
-async def _run_in(threads: ThreadPoolExecutor, call: Callable[..., Any], *arguments: Any) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)

@@ -7,7 +7,6 @@ from contextlib import aclosing
 from functools import partial
 from http import HTTPStatus
 
-from sqlalchemy import Engine
 from starlette.types import Receive, Scope, Send
 
 from app.api.validation import query_loader
@@ -21,7 +20,7 @@ from app.http.accept import EVENT_STREAM
 from app.http.cors import Cors
 from app.http.problems import as_api_error
 from app.live.connection import LAST_CHUNK, SCOPE_KEY, ClientConnection
-from app.live.hub import Batch, Hub, RunInThread
+from app.live.hub import Batch, Hub
 from app.live.metrics import ACTIVE_SUBSCRIPTIONS
 from app.live.registry import ConnectionRegistry
 from app.live.response_streams import until_disconnected
@@ -51,18 +50,14 @@ class ChangeStreams(StreamResponses):
     def __init__(
         self,
         hub: Hub,
-        engine: Engine,
         policy: AccessPolicy,
         registry: ConnectionRegistry,
-        *,
-        in_thread: RunInThread,
         cors: Cors,
     ) -> None:
         super().__init__(cors)
         self._hub = hub
         self._policy = policy
         self._registry = registry
-        self._read_head = partial(in_thread, events.head, engine)
         self._frames = ResultCache[bytes]()
 
     def check(self, connection: ClientConnection) -> None:
@@ -107,8 +102,7 @@ class ChangeStreams(StreamResponses):
         query = read_query(connection.environ["QUERY_STRING"].encode("latin-1"))
         after = connection.environ.get("HTTP_LAST_EVENT_ID") or query.get("after")
         if after is None:
-            head = await self._read_head()
-            after = events.format_cursor(head.log, head.oldest - 1)
+            after = await self._hub.find_beginning()
         within = COMMENT_SECONDS * (1 - COMMENT_JITTER * random.random())  # noqa: S311
         count = partial(self._policy.count_read, connection.client)
         start = None if after == NOW else after

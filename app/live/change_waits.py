@@ -9,7 +9,6 @@ from contextlib import suppress
 from functools import partial
 from urllib.parse import urlencode
 
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Receive, Scope
 
@@ -37,7 +36,6 @@ class ChangeWaits:
     def __init__(
         self,
         hub: Hub,
-        engine: Engine,
         policy: AccessPolicy,
         registry: ConnectionRegistry,
         *,
@@ -48,7 +46,6 @@ class ChangeWaits:
         self._registry = registry
         self._trusted_proxies = trusted_proxies
         self._identify = partial(in_thread, policy.identify)
-        self._read_head = partial(in_thread, events.head, engine)
         self._released = asyncio.Event()
 
     def release(self) -> None:
@@ -78,8 +75,7 @@ class ChangeWaits:
 
     async def _locate(self, after: str | None) -> Cursor:
         if after is None:
-            head = await self._read_head()
-            after = events.format_cursor(head.log, head.oldest - 1)
+            after = await self._hub.find_beginning()
         return await self._hub.locate(None if after == NOW else after)
 
     async def _wait(

@@ -1,8 +1,9 @@
-"""The event reader and the hub of one event loop, connected."""
+"""The event reader and the hub of one event loop, connected; and how it calls what blocks."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from app.events.log import Event, LogHead
@@ -56,3 +57,12 @@ class Feed:
     def _call_in_loop(self, call: Callable[..., Any], *arguments: Any) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *arguments)
+
+
+def run_in(threads: ThreadPoolExecutor) -> RunInThread:
+    """Return what runs a call in one of ``threads``."""
+
+    async def run(call: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)
+
+    return run

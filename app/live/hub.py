@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.changes.pages import parse_cursor
 from app.db.errors import is_unavailable
-from app.errors import BadRequest, WindowPassed
+from app.errors import WindowPassed
 from app.events import log as events
 from app.events.log import Cursor, Event, LogHead
 
@@ -73,7 +74,8 @@ class Hub:
         self, catch_up: Callable[[], None], engine: Engine, in_thread: RunInThread
     ) -> None:
         self._catch_up = partial(in_thread, catch_up)
-        self._engine = engine
+        self._read_head = partial(in_thread, events.head, engine)
+        self._read_after = partial(in_thread, events.after, engine)
         self._in_thread = in_thread
         self._ring: RingBuffer | None = None
         self._catching_up: asyncio.Task[Any] | None = None
@@ -134,6 +136,11 @@ class Hub:
         ring = self._current_ring()
         return Cursor(ring.log, ring.position if after is None else _position(after, ring))
 
+    async def find_beginning(self) -> str:
+        """Return the cursor before the oldest event that is stored."""
+        head = await self._read_head()
+        return events.format_cursor(*head.beginning)
+
     async def wait(self, keys: Keys, cursor: Cursor) -> None:
         """Return when there is an event with one of ``keys`` after ``cursor``, or may be one.
 
@@ -183,9 +190,7 @@ class Hub:
     async def _read(self, cursor: Cursor, upto: int) -> list[Event]:
         while True:
             try:
-                found: list[Event] = await self._in_thread(
-                    events.after, self._engine, cursor, upto, PAGE_SIZE
-                )
+                found: list[Event] = await self._read_after(cursor, upto, PAGE_SIZE)
             except SQLAlchemyError as error:
                 if not is_unavailable(error):
                     raise
@@ -239,10 +244,7 @@ def matches(event: Event, keys: Keys) -> bool:
 
 
 def _position(after: str, ring: RingBuffer) -> int:
-    try:
-        cursor = events.parse_cursor(after)
-    except ValueError:
-        raise BadRequest("This is not a valid event cursor.") from None
+    cursor = parse_cursor(after)
     if cursor.log != ring.log:
         raise WindowPassed
     return cursor.position

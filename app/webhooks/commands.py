@@ -13,7 +13,7 @@ from app.api.fields import create_loader
 from app.api.pagination import PageRequest
 from app.commands.keys import parsed_by
 from app.errors import ApiError, Unprocessable
-from app.events.log import TYPES
+from app.events.models import TYPES
 from app.parsers import duration
 from app.webhooks import queries, services
 from app.webhooks.deliver_command import deliver

@@ -8,15 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from functools import partial
-from typing import Any, TypeVar
 
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.errors import describe
 from app.extensions import db
-from app.live.feed import Feed
+from app.live.feed import Feed, run_in
+from app.live.hub import RunInThread
 from app.services import services_of
 from app.webhooks.election import CHECK_SECONDS, CHECK_TIMEOUT_SECONDS, TAKEOVER_SECONDS, Lock
 from app.webhooks.http_client import CheckedNetwork, Resolve
@@ -32,7 +31,6 @@ FINISH_SECONDS = 6.0
 PURGE_SECONDS = 3_600.0
 HUB_THREADS = 2
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 class Deliverer:
@@ -151,7 +149,7 @@ class Queues:
     def __init__(
         self,
         store: Store,
-        in_store_thread: Callable[..., Any],
+        in_store_thread: RunInThread,
         sending: Sending,
         start_feed: Callable[[], None],
     ) -> None:
@@ -214,9 +212,5 @@ class Queues:
         self._tests.clear()
 
 
-def _thread_pool(threads: int, name: str) -> Callable[..., Any]:
-    return partial(_run_in, ThreadPoolExecutor(threads, thread_name_prefix=name))
-
-
-async def _run_in(threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
-    return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)
+def _thread_pool(threads: int, name: str) -> RunInThread:
+    return run_in(ThreadPoolExecutor(threads, thread_name_prefix=name))

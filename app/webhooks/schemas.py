@@ -11,7 +11,8 @@ from app.api.fields import (
     CleanText,
     StrictBoolean,
 )
-from app.events.log import TYPES, parse_cursor
+from app.events.log import parse_cursor
+from app.events.models import TYPES
 from app.webhooks.models import DESCRIPTION_MAX, URL_MAX
 
 NOW = "now"

@@ -8,7 +8,7 @@ import pytest
 from graphql import parse, validate
 
 from app.config import Rate
-from app.events.log import TYPES
+from app.events.models import TYPES
 from app.factory import schema
 from bookreview.pages import LINKS
 from tests.waiting import wait_until

@@ -153,8 +153,7 @@ class Connection:
 
 def test_what_is_temporary_lets_an_event_source_try_again():
     """Any status but 200 would end it for ever."""
-    parts = (None, None, None, None)
-    streams = ChangeStreams(*parts, in_thread=lambda *_: None, cors=Cors(()))
+    streams = ChangeStreams(None, None, None, Cors(()))
     for error, seconds in ((ShuttingDown("It ends."), 1), (OverCapacity("It is full."), 5)):
         connection = Connection()
         asyncio.run(streams.send_problem(error, connection))
