@@ -22,7 +22,7 @@ PENDING = "bookstall_pending_writes"
 log = logging.getLogger(__name__)
 
 
-def commit(*, invalidate: Sequence[str], events: Sequence[NewEvent] = ()) -> None:
+def commit(*, invalidate: Sequence[str] = (), events: Sequence[NewEvent] = ()) -> None:
     """Commit the current transaction, and invalidate all responses that carry one of the tags.
 
     ``events`` are appended to the event log in the same transaction. Nothing fails after the
@@ -30,7 +30,8 @@ def commit(*, invalidate: Sequence[str], events: Sequence[NewEvent] = ()) -> Non
     ``deferred_commit`` the transaction only ends with that context.
     """
     write = PendingWrite(invalidate, events)
-    write.stage()
+    if invalidate:
+        write.stage()
     pending: list[PendingWrite] | None = g.get(PENDING)
     if pending is None:
         _commit([write])
@@ -74,7 +75,8 @@ def _commit(writes: Sequence["PendingWrite"]) -> None:
     numbered = event_log.append(new) if new else None
     db.session.commit()
     for write in writes:
-        write.invalidate()
+        if write.tags:
+            write.invalidate()
     if new:  # now, so that a follower who reads what an event is about sees the new state
         current_services().sequencer.wake(numbered)
 
@@ -83,7 +85,7 @@ class PendingWrite:
     """One write, from its outbox row to what follows its commit."""
 
     def __init__(self, tags: Sequence[str], events: Sequence[NewEvent]) -> None:
-        self._tags = tags
+        self.tags = tags
         self.events = events
         self._may_deliver = False  # stays so without a cache or while its breaker is open
         self._row_id = 0
@@ -94,7 +96,7 @@ class PendingWrite:
         if cache is not None:
             self._may_deliver = cache.responses.breaker.allow_request(priority=True)
         unreachable = cache is not None and not self._may_deliver
-        self._row_id = outbox.add(self._tags, unreachable=unreachable)
+        self._row_id = outbox.add(self.tags, unreachable=unreachable)
 
     def invalidate(self) -> None:
         """Send the invalidation to Redis; it stays in the database if that fails."""
@@ -108,4 +110,4 @@ class PendingWrite:
         if services.cache is None:
             services.outbox_purger.purge_periodically()
         elif self._may_deliver:
-            services.cache.deliver(self._row_id, self._tags)
+            services.cache.deliver(self._row_id, self.tags)

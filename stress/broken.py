@@ -100,7 +100,7 @@ def _invalidate_before_commit() -> None:
         cache = current_services().cache
         for write in writes:
             if cache is not None:
-                invalidate(cache.responses, write._tags)  # noqa: SLF001
+                invalidate(cache.responses, write.tags)
         time.sleep(QUERY_SECONDS)
         commit(writes)
 

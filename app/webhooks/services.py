@@ -20,7 +20,7 @@ from app.events import log as events
 from app.events.log import Cursor
 from app.extensions import db
 from app.services import current_services
-from app.unit_of_work import end_unchanged, is_commit_deferred
+from app.unit_of_work import commit, end_unchanged
 from app.webhooks import targets
 from app.webhooks.models import Webhook
 from app.webhooks.queries import WEBHOOK_COLUMNS, shown_version, webhook_not_found
@@ -57,7 +57,7 @@ def add_webhook(url: str, types: list[str], description: str | None = None) -> A
         cursor_position=start.position,
     )
     db.session.add(webhook)
-    _commit()
+    commit()
     return _shown(webhook, secret=secret)
 
 
@@ -91,7 +91,7 @@ def delete_webhook(webhook_id: int, versions: Versions = None) -> None:
     """Delete a webhook and its deliveries; raise NotFound or PreconditionFailed."""
     with _locked(webhook_id, versions) as webhook:
         db.session.delete(webhook)
-        _commit()
+        commit()
 
 
 def replay(webhook_id: int, after: str) -> Any:
@@ -117,7 +117,7 @@ def rotate_secret(webhook_id: int, grace: int) -> Any:
         webhook.old_secret_until = now() + timedelta(seconds=grace) if grace else None
         webhook.secret = encrypt_secret(secret, current_services().settings.secret_key)
         webhook.version += 1
-        _commit()
+        commit()
         return _shown(webhook, secret=secret)
 
 
@@ -128,7 +128,7 @@ def request_test(webhook_id: int) -> Any:
     """
     with _locked(webhook_id) as webhook:
         webhook.test_id = webhook.test_id or f"test-{secrets.token_hex(12)}"
-        _commit()
+        commit()
         return SimpleNamespace(message_id=webhook.test_id)
 
 
@@ -165,8 +165,7 @@ def _find_cursor(text: str) -> Cursor:
     if text == NOW:
         return Cursor(head.log, head.position)
     cursor = events.parse_cursor(text)
-    if cursor.log != head.log or not head.oldest - 1 <= cursor.position <= head.position:
-        raise WindowPassed
+    head.check(cursor)
     return cursor
 
 
@@ -187,20 +186,12 @@ def _forget_failures(webhook: Webhook) -> None:
     webhook.failing_since = webhook.next_attempt_at = None
 
 
-def _save(webhook: Webhook, **more: Any) -> Any:
+def _save(webhook: Webhook) -> Any:
     """Commit a change, of which the deliverer learns by the version; return what is shown."""
     webhook.version += 1
     webhook.updated_at = now()
-    _commit()
-    return _shown(webhook, **more)
-
-
-def _commit() -> None:
-    """Commit; with an Idempotency-Key that is done when the response is stored."""
-    if is_commit_deferred():
-        db.session.flush()
-    else:
-        db.session.commit()
+    commit()
+    return _shown(webhook)
 
 
 def _version(webhook: Webhook) -> str:
