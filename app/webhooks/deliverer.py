@@ -101,6 +101,7 @@ class Deliverer:
             tls=self._tls,
             secret_key=self._services.settings.secret_key,
             private_targets=self._services.settings.webhook_private_targets,
+            stopping=self._stopping,
             clock=self._clock,
         )
         queues = Queues(self._store, self._in_store_thread, sending, feed.start)
@@ -201,7 +202,7 @@ class Queues:
         tasks = [queue.task for queue in self._queues.values()]
         tasks += [task for _, task in self._tests.values()]
         for queue in self._queues.values():
-            queue.stop()
+            queue.end_if_idle()
         if tasks and seconds:
             await asyncio.wait(tasks, timeout=seconds)
         for task in tasks:

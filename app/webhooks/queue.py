@@ -39,15 +39,13 @@ class Queue:
         self._sending = sending
         self._sender = Sender(webhook, sending)
         self._is_sending = False
-        self._stopping = False
         self._has_connection = False
         self._sent_at = 0.0
         self.version = webhook.version
         self.task = asyncio.create_task(self._run())
 
-    def stop(self) -> None:
-        """End ``task``; first complete a request that was sent, and record it."""
-        self._stopping = True
+    def end_if_idle(self) -> None:
+        """End ``task`` unless a request was sent: that is first completed and recorded."""
         if not self._is_sending:
             self.task.cancel()
 
@@ -60,7 +58,7 @@ class Queue:
 
     async def _run(self) -> None:
         try:
-            while not self._stopping:
+            while True:
                 try:
                     await self._follow()
                 except SQLAlchemyError as error:
@@ -113,7 +111,7 @@ class Queue:
                     await self._record_response(event, delivery, response)
                 finally:
                     self._is_sending = False
-            if self._stopping:
+            if self._sending.stopping.is_set():
                 raise _Ended
             if response.error is None:
                 return

@@ -47,6 +47,8 @@ class Sending:
     tls: ssl.SSLContext
     secret_key: str
     private_targets: bool
+    stopping: asyncio.Event
+    """Set when no further request may be sent."""
     clock: Clock = field(default_factory=Clock)
     jitter: Callable[[], float] = random.random
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_REQUESTS))
