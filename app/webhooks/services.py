@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from app.db.engine import dialect_name
 from app.db.types import now
 from app.errors import ApiError, Conflict, PreconditionFailed, Unprocessable, WindowPassed
 from app.events import log as events
@@ -28,7 +29,9 @@ from app.webhooks.schemas import NOW
 from app.webhooks.secrets import encrypt_secret, new_secret
 
 WEBHOOKS_MAX = 1_000
-"""The deliverer keeps a queue for each. Simultaneous requests may add a few more."""
+"""The deliverer keeps a queue for each."""
+ADD_LOCK = 2_003_790_443
+"""The advisory lock of PostgreSQL for those who add a webhook; any number of our own."""
 Versions = Collection[str] | None
 """The versions that a write accepts; None: every version."""
 
@@ -40,6 +43,8 @@ def add_webhook(url: str, types: list[str], description: str | None = None) -> A
     """
     _check_url(url)
     start = _find_cursor(NOW)  # before the session locks SQLite: this may write
+    if dialect_name() == "postgresql":  # or simultaneous requests would not count each other's
+        db.session.execute(select(func.pg_advisory_xact_lock(ADD_LOCK)))
     if (db.session.scalar(select(func.count(Webhook.id))) or 0) >= WEBHOOKS_MAX:
         db.session.rollback()
         raise Conflict(f"There are {WEBHOOKS_MAX} webhooks, which is the maximum: delete one.")

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,7 +16,7 @@ from app.events.models import StoredEvent
 from app.extensions import db
 from app.webhooks import services
 from app.webhooks.models import Webhook, WebhookDelivery
-from app.webhooks.secrets import SecretUnreadable, signing_keys
+from app.webhooks.secrets import SecretUnreadable, new_secret, signing_keys
 from tests.app.auth.keys import BOOK, bearer, make_key
 from tests.app.webhooks.rows import (
     FAILING,
@@ -142,6 +143,20 @@ def test_there_is_a_maximum_of_webhooks(client, webhook, monkeypatch):
     assert refused.status_code == 409
     assert client.delete("/webhooks/1").status_code == 204
     assert webhook() == 3  # no id is used again
+
+
+def test_simultaneous_requests_do_not_exceed_the_maximum(app, monkeypatch):
+    def slow_secret():
+        time.sleep(0.1)  # after the count: without a lock all requests have counted by then
+        return new_secret()
+
+    monkeypatch.setattr(services, "WEBHOOKS_MAX", 2)
+    monkeypatch.setattr(services, "new_secret", slow_secret)
+    with ThreadPoolExecutor(8) as threads:
+        responses = threads.map(
+            lambda _: app.test_client().post("/webhooks", json={"url": URL}), range(8)
+        )
+        assert Counter(response.status_code for response in responses) == {201: 2, 409: 6}
 
 
 def test_an_unknown_webhook_is_a_404(client):
