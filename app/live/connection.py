@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.client_address import exact_address, normalize_address
 from app.auth.policy import Client
+from app.errors import ShuttingDown
 from app.http.request import environ_of
 from app.ratelimit.limiter import Headers
 
@@ -36,6 +37,7 @@ IDLE_TIMEOUT_SECONDS = 50.0
 CLOSE_TIMEOUT_SECONDS = 6.0
 """A connection that we close is aborted after this time; gunicorn waits 5 s for a close frame."""
 WRITE_BUFFER_MAX_BYTES = 1_048_576
+SHUTTING_DOWN = "This process is shutting down; please reconnect."
 SCOPE_KEY = "bookstall.connection"
 """The key under which an ASGI scope has its ClientConnection."""
 
@@ -78,13 +80,20 @@ class ClientConnection:
         self.rate_limit_headers = headers
 
     async def serve(self, protocol: ASGIApp) -> None:
-        """Run ``protocol`` until it ends or the connection is aborted."""
+        """Run ``protocol`` until it ends or the connection is aborted.
+
+        Raise ShuttingDown if that closes a stream before its response has begun.
+        """
         self._task = asyncio.current_task()
         try:
             await protocol(self.scope, self.receive, self.send)
         except asyncio.CancelledError:  # by ``abort``, unless the server cancels this task too
             if not self._closing or self._task is None or self._task.uncancel():
                 raise
+            is_restart = self.close_reason == str(ShuttingDown.close_code)
+            if is_restart and not self.is_websocket and self.status is None:
+                self._closing = False  # without any response the server would send a 500
+                raise ShuttingDown(SHUTTING_DOWN) from None
         except OSError:  # this is how ASGI servers report a disconnected client
             self.close_reason = "disconnected"
         finally:

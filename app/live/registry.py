@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.auth.policy import Client
 from app.errors import ApiError, OverCapacity, ShuttingDown
-from app.live.connection import ClientConnection
+from app.live.connection import SHUTTING_DOWN, ClientConnection
 from app.server.bounds import connection_limit
 
 MAX_CONNECTIONS = 12_000
@@ -85,7 +85,7 @@ class ConnectionRegistry:
     def register(self, connection: ClientConnection) -> Iterator[None]:
         """Count ``connection`` while the block runs; raise OverCapacity."""
         if self._shutting_down:
-            raise ShuttingDown("This process is shutting down; please reconnect.")
+            raise ShuttingDown(SHUTTING_DOWN)
         self.connections.acquire(connection.client.name)
         self._open.add(connection)
         try:

@@ -8,7 +8,7 @@ import pytest
 
 from app.auth.api_keys import ActiveKey
 from app.auth.policy import Client
-from app.errors import OverCapacity
+from app.errors import OverCapacity, ShuttingDown
 from app.live import registry as registry_module
 from app.live.connection import (
     IDLE_TIMEOUT_SECONDS,
@@ -168,6 +168,23 @@ def test_shutdown_closes_all_connections_and_rejects_new_ones():
             }
             with pytest.raises(OverCapacity), registry.register(peer.connect()):
                 pass
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_that_shutdown_closes_before_its_response_may_get_a_problem():
+    async def scenario():
+        peer, registry = Peer(), ConnectionRegistry(none_revoked)
+        connection = peer.connect("http")
+        with registry.register(connection):
+            serving = connection.serve(lambda scope, receive, send: receive())
+            task = asyncio.create_task(serving)
+            await settle()
+            registry.shut_down()
+            with pytest.raises(ShuttingDown):
+                await asyncio.wait_for(task, PATIENCE)
+        await connection.send({"type": "http.response.start", "status": 503})
+        assert peer.received == [{"type": "http.response.start", "status": 503}]
 
     asyncio.run(scenario())
 

@@ -5,8 +5,10 @@ import shutil
 from contextlib import closing, suppress
 
 import pytest
+from sqlalchemy import text
 
-from tests.waiting import PATIENCE
+from tests.app.live.database import connect
+from tests.waiting import PATIENCE, wait_until
 
 
 @pytest.mark.parametrize("requests", [0, 1])
@@ -24,3 +26,16 @@ def test_an_idle_connection_does_not_delay_the_shutdown(
         assert server.wait() == 0
         with suppress(ConnectionResetError):  # a connection that no worker had accepted yet
             assert idle.sock.recv(1) == b""
+
+
+def test_an_event_source_reconnects_even_if_its_stream_had_not_begun(serve_live, postgres_database):
+    server = serve_live(DATABASE_URL=postgres_database)
+    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+    with connect(server) as blocker, closing(client):
+        blocker.execute(text("LOCK TABLE event_head"))  # nobody can read where the log ends
+        client.request("GET", "/changes?after=now", headers={"Accept": "text/event-stream"})
+        wait_until(lambda: "stream opened" in server.log.read_text())
+        server.terminate()
+        response = client.getresponse()
+        assert (response.status, response.read().splitlines()[-2]) == (200, b"retry: 1000")
+    assert server.wait() == 0
