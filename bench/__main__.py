@@ -12,6 +12,7 @@ SECTIONS = (
     "writer-crash",
     "live",
     "events",
+    "webhooks",
     "ads",
     "hit-rate",
     "memory",

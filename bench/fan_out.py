@@ -6,16 +6,18 @@ from statistics import median
 
 from bench.event_delays import newest_cursor
 from bench.live_service import BOOK, MeasuredService, ReviewWriter
-from bench.subscribers import SubscriberProcess
+from bench.subscribers import ReceivingProcess, SubscriberProcess
 from bench.table import in_ms, print_table
 
 TIMEOUT = 20.0
 
 
-def receive_all(subscribers: SubscriberProcess, sent: Mapping[int, float]) -> list[list[float]]:
+def receive_all(
+    subscribers: ReceivingProcess, sent: Mapping[int, float], timeout: float = TIMEOUT
+) -> list[list[float]]:
     """Wait until each subscriber has received each event once; return the delays by event."""
     times: dict[int, list[float]] = {position: [] for position in sent}
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + timeout
     while sum(map(len, times.values())) < subscribers.count * len(sent):
         report = subscribers.report()
         if report.lost or time.monotonic() > deadline:

@@ -35,15 +35,15 @@ class Report:
     """Seconds of CPU of the subscribers, since the start."""
 
 
-class SubscriberProcess:
-    """The process of the subscribers, for the process that started it."""
+class ReceivingProcess:
+    """A process in which ``count`` clients receive events, for the process that started it."""
 
-    def __init__(self, port: int, topic: str | int, count: int) -> None:
+    def __init__(self, count: int, module: str, *arguments: str | int) -> None:
         self.count = count
-        command = [sys.executable, "-m", "bench.subscribers", str(port), str(topic), str(count)]
+        command = [sys.executable, "-m", module, *map(str, arguments)]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
-        self._read_line()
+        self.first_line = self._read_line()
 
     def __enter__(self) -> Self:
         return self
@@ -65,8 +65,15 @@ class SubscriberProcess:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit("the process of the subscribers has ended")
+            raise SystemExit("the process that receives events has ended")
         return line
+
+
+class SubscriberProcess(ReceivingProcess):
+    """The process of the subscribers."""
+
+    def __init__(self, port: int, topic: str | int, count: int) -> None:
+        super().__init__(count, "bench.subscribers", port, topic, count)
 
 
 class Subscribers:
