@@ -152,10 +152,7 @@ def number_visible(connection: Connection, position: int) -> list[Event]:
 
     It holds the lock of the head, which is at ``position``.
     """
-    rows = connection.execute(NUMBER_EVENTS, {"head": position}).all()
-    if rows:
-        _advance(connection, len(rows))
-    return sorted(map(_event, rows))
+    return list(map(_event, connection.execute(NUMBER_EVENTS, {"head": position})))
 
 
 def _advance(connection: Connection, count: int) -> tuple[str, int]:

@@ -58,6 +58,16 @@ class StoredEvent(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
+class LogFollower:
+    """The place of something in this database that follows the log; a new log keeps it."""
+
+    __tablename__: str
+
+    cursor_log: Mapped[str] = mapped_column(String(2 * LOG_NAME_BYTES))
+    cursor_position: Mapped[int] = mapped_column(BigInteger)
+    """What comes next is the first event after this that is wanted."""
+
+
 def new_log_name() -> str:
     """Return a new name for a log."""
     return secrets.token_hex(LOG_NAME_BYTES)

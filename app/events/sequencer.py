@@ -6,24 +6,27 @@ numbered by whoever reads the head next.
 """
 
 import logging
+import time
 from collections import deque
 from datetime import timedelta
 from threading import Event as ThreadEvent
 from threading import Lock, Thread
 
-from sqlalchemy import Engine, delete, func, select, update
+from sqlalchemy import Engine, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.errors import describe
 from app.db.types import now
 from app.events.log import LogHead, Numbered, head, number_events
 from app.events.models import new_log_name
-from app.events.statements import EVENT_TABLE, HEAD_TABLE, NUMBERED_AT_ONCE, STORED
+from app.events.statements import HEAD_TABLE, NUMBERED_AT_ONCE, PURGE_EVENTS
 from app.events.stream import READ_LIMIT, STREAM_MAX, stream_commands
 from app.redis.client import RedisClient, RedisUnavailable
 
-PURGE_EVERY, PURGE_LIMIT = 10, 100
-"""Every tenth event removes up to a hundred old ones, so they cannot accumulate."""
+PURGE_EVERY, PURGE_LIMIT = 100, 1_000
+"""Every hundredth event removes up to a thousand old ones, so they cannot accumulate."""
+REST_SECONDS, MAX_REST_SECONDS = 0.03, 0.1
+"""The rest after numbering, for each event, so that under load many events share its cost."""
 IDLE_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
@@ -61,8 +64,7 @@ class Sequencer:
         while self._wait():
             self._woken.clear()
             try:
-                while self._step():
-                    pass
+                time.sleep(min(REST_SECONDS * self._handle_new(), MAX_REST_SECONDS))
             # The next commit wakes it again, and whoever reads the head numbers what is left.
             except SQLAlchemyError as error:
                 log.warning("new events are not numbered yet: %s", describe(error))
@@ -77,17 +79,24 @@ class Sequencer:
             self._is_running = self._woken.is_set()
         return self._is_running
 
-    def _step(self) -> bool:
-        """Handle some events, and return whether there may be more."""
+    def _handle_new(self) -> int:
+        """Publish new events; return how many of them got their positions here."""
+        count = 0
+        while found := self._number():
+            self._publish(found)
+            self._purge(found.events[0].position, found.events[-1].position)
+            if self._engine.dialect.name != "sqlite":
+                count += len(found.events)
+                if len(found.events) < NUMBERED_AT_ONCE:
+                    break
+        return count
+
+    def _number(self) -> Numbered | None:
+        """Return events with new positions; None if there are no others."""
         if self._engine.dialect.name == "sqlite":
-            found = self._numbered.popleft() if self._numbered else None
-        else:
-            found = number_events(self._engine)
-        if found is None or not found.events:
-            return False
-        self._publish(found)
-        self._purge(found.events[0].position, found.events[-1].position)
-        return bool(self._numbered) or len(found.events) == NUMBERED_AT_ONCE
+            return self._numbered.popleft() if self._numbered else None
+        found = number_events(self._engine)
+        return found if found.events else None
 
     def _publish(self, numbered: Numbered) -> None:
         redis, found = self._redis, numbered.events
@@ -116,19 +125,6 @@ def new_log(engine: Engine) -> str:
 
 
 def purge(engine: Engine, keep: timedelta, limit: int) -> None:
-    """Remove up to ``limit`` events that are older than ``keep``.
-
-    It always removes a prefix of the log, so the stored events have no gaps even if several
-    processes purge at once.
-    """
-    oldest = (
-        select(STORED.position, STORED.created_at)
-        .where(STORED.position.is_not(None))
-        .order_by(STORED.position)
-        .limit(limit + 1)
-        .subquery()
-    )
-    recent = func.min(oldest.c.position).filter(oldest.c.created_at >= now() - keep)
-    first_to_keep = select(func.coalesce(recent, func.max(oldest.c.position))).scalar_subquery()
+    """Remove up to ``limit`` events that are older than ``keep``; the others have no gaps."""
     with engine.connect() as connection:
-        connection.execute(delete(EVENT_TABLE).where(STORED.position < first_to_keep))
+        connection.execute(PURGE_EVENTS, {"limit": limit, "keep_from": now() - keep})
