@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 import click
 from flask.cli import AppGroup
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema
 
-from app.api.fields import create_loader
 from app.api.pagination import PageRequest
+from app.api.validation import body_loader
 from app.commands.keys import parsed_by
 from app.errors import ApiError, Unprocessable
 from app.events.models import TYPES
@@ -46,19 +46,17 @@ def _do(service: Callable[..., T], *arguments: Any, **named: Any) -> T:
     try:
         return service(*arguments, **named)
     except Unprocessable as error:
-        raise click.ClickException(" ".join(detail for _, detail in error.listed)) from None
+        problems = (
+            f"{pointer[1:]}: {detail}".removeprefix(": ") for pointer, detail in error.listed
+        )
+        raise click.ClickException(" ".join(problems)) from None
     except ApiError as error:
         raise click.ClickException(error.detail) from None
 
 
 def _checked(schema: type[Schema], **values: Any) -> dict[str, Any]:
     """Check the values by the rules of the routes."""
-    try:
-        loaded: dict[str, Any] = create_loader(schema).load(values)
-    except ValidationError as error:
-        problems = (f"{name}: {messages}" for name, messages in error.messages_dict.items())
-        raise click.ClickException("; ".join(problems)) from None
-    return loaded
+    return _do(body_loader(schema), values)
 
 
 @webhooks.command()

@@ -62,8 +62,8 @@ def test_update_changes_what_is_given(app, ok, run):
     [
         (("create", "http://shop.example/"), "must start with https://"),
         (("create", URL, "--type", "stock.changd"), "stock.changd"),
-        (("create", URL, "--description", "x" * 201), "description"),
-        (("update", "1"), "at least one of"),
+        (("create", URL, "--description", "x" * 201), "Error: description: Length"),
+        (("update", "1"), "Error: Provide at least one of"),
         (("update", "7", "--enable"), "There is no webhook 7."),
         (("show", "7"), "There is no webhook 7."),
         (("delete", "7"), "There is no webhook 7."),
