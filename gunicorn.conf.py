@@ -33,7 +33,7 @@ from app.server.arbiter_adapter import (
 )
 from app.server.asgi_adapter import AsgiWorker, application_of
 from app.server.bounds import RESPONSE_TIMEOUT_SECONDS, RefusalFilter, connection_limit
-from app.server.shutdown import GracefulShutdown, end_exports_at_sigterm
+from app.server.shutdown import GracefulShutdown, end_exports_at_sigterm, exit_at_sigquit
 
 _settings = from_env()
 
@@ -130,6 +130,7 @@ def post_worker_init(worker: Any) -> None:
     app = application_of(worker)
     if app is None:
         end_exports_at_sigterm(worker)
+        exit_at_sigquit(worker)
         if worker.cfg.reuse_port:
             listen(worker)
         receive_stop_signals()

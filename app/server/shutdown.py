@@ -15,7 +15,10 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+from gunicorn.workers.base import Worker
 
 from app.server.asgi_adapter import AsgiWorker
 
@@ -75,6 +78,16 @@ def end_exports_at_sigterm(worker: Any) -> None:
         worker.handle_exit(number, frame)
 
     signal.signal(signal.SIGTERM, handle)
+
+
+def exit_at_sigquit(worker: Any) -> None:
+    """Let a wsgi worker exit at SIGQUIT and SIGINT, whatever they interrupt.
+
+    gunicorn's own handler takes a lock of the thread pool. If it interrupts the code that holds the
+    lock, it waits for ever, and the master waits for the worker until graceful_timeout.
+    """
+    for number in (signal.SIGQUIT, signal.SIGINT):
+        signal.signal(number, partial(Worker.handle_quit, worker))
 
 
 def drop_new_connections(listener: socket.socket) -> None:
