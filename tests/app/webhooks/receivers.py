@@ -58,9 +58,9 @@ class Receiver:
             Verifier(self.secret).verify(body, headers)
         message = {**json.loads(body), "headers": headers, "path": path}
         status = self.choose(message)
-        if status == 200:
-            self.accepted.append(headers["webhook-id"])
         self.requests.append(message)
+        if status == 200:  # last: tests wait for it
+            self.accepted.append(headers["webhook-id"])
         return status
 
 

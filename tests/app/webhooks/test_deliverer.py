@@ -85,7 +85,7 @@ def test_a_receiver_that_hangs_or_fails_delays_nobody_else(app, receive, deliver
     add_webhook(app, good)
     deliver(app)
     cursors = write(app, 1)
-    wait_until(lambda: bad.requests or (behaviour == HANG and bad.connections))
+    wait_until(lambda: bad.requests)
     cursors += write(app, 20)
     assert good.wait_for(21) == cursors
     assert without_repeats(m["cursor"] for m in bad.requests) == cursors[:1]
@@ -149,7 +149,7 @@ def test_retry_after_makes_the_wait_longer(app, receive, deliver):
     deliver(app, clock=clock)
     write(app, 1)
     receiver.wait_for(1)
-    assert 1_790 < clock.waits[0] <= 1_800
+    assert 1_800 - PATIENCE < clock.waits[0] <= 1_800
 
 
 def test_a_webhook_whose_next_event_is_gone_is_disabled(app, receive, deliver):
@@ -175,13 +175,16 @@ def test_changes_are_noticed_while_the_deliverer_runs(app, receive, deliver):
         services.update_webhook(number, None, url=new.url)
         services.replay(number, first)
     assert new.wait_for(1) == [second]
+    # Before the change, which would cancel a request whose response has not arrived yet.
+    wait_until(lambda: webhook(app, number).succeeded == 3)
     with app.app_context():
         services.update_webhook(number, None, enabled=False)
-    wait_until(lambda: webhook(app, number).succeeded == 3)
     (third,) = write(app, 1)
     with app.app_context():
         services.update_webhook(number, None, enabled=True)
-    assert new.wait_for(2) == [second, third]
+    wait_until(lambda: third in new.accepted)
+    # The third comes twice if it was sent before the deliverer noticed the first change.
+    assert without_repeats(new.accepted) == [second, third]
     with app.app_context():
         services.delete_webhook(number)
         with pytest.raises(NotFound):
@@ -220,10 +223,13 @@ def test_a_test_event_is_sent_once_also_to_a_disabled_webhook(app, receive, deli
     assert (logged.type, logged.status, logged.error) == ("webhook.test", 500, "status 500")
 
 
-def test_a_request_that_was_sent_is_completed_and_recorded_at_the_end(app, receive, deliver):
+def test_a_request_that_was_sent_is_completed_and_recorded_at_the_end(
+    app, receive, deliver, monkeypatch
+):
     receiver = receive()
     number = add_webhook(app, receiver)
     running = deliver(app)
+    monkeypatch.setattr("app.webhooks.deliverer.FINISH_SECONDS", PATIENCE)
     receiver.choose = lambda _: running.stop_soon() or 200
     cursors = write(app, 2)
     wait_until(lambda: receiver.requests)
@@ -236,15 +242,19 @@ def test_lost_connections_to_the_database_are_opened_again(
     make_app, postgres_database, receive, deliver
 ):
     app, receiver = make_app(postgres_database, webhook_private_targets=True), receive()
+    # It writes, and has no other connection in its pool when all are closed: the next write on a
+    # connection that was lost a moment ago is a 503.
+    other = make_app(postgres_database)
     add_webhook(app, receiver)
     deliver(app)
     cursors = write(app, 5)
-    with app.app_context():
+    receiver.wait_for(5)
+    with other.app_context():
         others = "datname = current_database() AND pid <> pg_backend_pid()"
         db.session.execute(
             text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
         )
         db.session.commit()
-    cursors += write(app, 5)
+    cursors += write(other, 5)
     wait_until(lambda: set(cursors) <= set(receiver.accepted))
     assert sorted(set(receiver.accepted), key=receiver.accepted.index) == cursors

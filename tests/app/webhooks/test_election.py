@@ -123,7 +123,7 @@ def test_a_receiver_that_hangs_delays_no_exit(make_app, sqlite_database, receive
 
 def test_a_deliverer_ends_with_the_process_that_it_belongs_to(sqlite_database):
     with (
-        subprocess.Popen(["sleep", "3600"]) as other,
+        subprocess.Popen(["sleep", str(2 * PATIENCE)]) as other,
         closing(DelivererProcess(sqlite_database, "--until-exit-of", str(other.pid))) as deliverer,
     ):
         deliverer.start()

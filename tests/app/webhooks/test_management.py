@@ -4,6 +4,7 @@ import re
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from sqlalchemy import delete, func, select
@@ -28,6 +29,7 @@ from tests.app.webhooks.rows import (
     set_columns,
 )
 from tests.servers import SECRET
+from tests.waiting import served
 
 SECRET_PATTERN = re.compile(r"whsec_[A-Za-z0-9+/]{43}=")
 
@@ -214,7 +216,8 @@ def test_of_simultaneous_changes_of_one_version_one_succeeds(app, webhook):
 
     def change(number):
         body, headers = {"description": f"number {number}"}, {"If-Match": '"1"'}
-        return app.test_client().patch(path, json=body, headers=headers).status_code
+        send = partial(app.test_client().patch, path, json=body, headers=headers)
+        return served(send).status_code
 
     with ThreadPoolExecutor(6) as threads:
         assert sorted(threads.map(change, range(6))) == [200, *[412] * 5]
