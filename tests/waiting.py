@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 PATIENCE = 90
@@ -23,6 +24,19 @@ def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return value
+
+
+def served(send: Callable[[], Any]) -> Any:
+    """Send a request until its response is not a 503, and return that.
+
+    On a busy machine a writer may wait too long for the locks of others: then it writes nothing.
+    """
+
+    def response() -> Any:
+        received = send()
+        return None if received.status_code == HTTPStatus.SERVICE_UNAVAILABLE else received
+
+    return wait_until(response)
 
 
 def shortest(measure: Callable[[], float], promised: float) -> float:

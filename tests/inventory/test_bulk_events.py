@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from sqlalchemy import event as sql_event
@@ -9,6 +10,7 @@ from sqlalchemy import event as sql_event
 from app.extensions import db
 from inventory import bulk
 from tests.app.events.steps import read_all
+from tests.waiting import served
 
 THREADS, ROUNDS = 8, 12
 
@@ -120,14 +122,17 @@ def test_the_levels_of_one_product_chain_up_in_the_order_of_the_feed(make_app, p
             if (number + step) % 4 == 0:
                 options = {"headers": {"Idempotency-Key": f"{number}-{step}"}} if step % 2 else {}
                 operations = [adjust(1, number + 1), adjust(2, -1), adjust(1, -1)]
-                response = send(client, operations, **options)
+                request = partial(send, client, operations, **options)
             elif (number + step) % 4 == 1:
-                response = client.post("/products/1/stock-adjustments", json={"delta": -number})
+                path, body = "/products/1/stock-adjustments", {"delta": -number}
+                request = partial(client.post, path, json=body)
             elif (number + step) % 4 == 2:
-                response = client.patch("/products/1", json={"stock_level": 50 + step})
+                request = partial(client.patch, "/products/1", json={"stock_level": 50 + step})
             else:
-                hold = client.post("/products/1/holds", json={"quantity": 1, "expires_in": 600})
-                response = client.post(f"/holds/{hold.json['id']}/commit")
+                body = {"quantity": 1, "expires_in": 600}
+                hold = served(partial(client.post, "/products/1/holds", json=body))
+                request = partial(client.post, f"/holds/{hold.json['id']}/commit")
+            response = served(request)
             assert response.status_code in {200, 201, 409, 422}, response.json
 
     with ThreadPoolExecutor(THREADS) as pool:

@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.exc import OperationalError
 
 from app.db.engine import autocommit_engine
 from app.events import log
 from app.events.log import Cursor, Event, LogHead, NewEvent
+from app.events.statements import STORED
 from app.extensions import db
+from tests.waiting import served, wait_until
 
 BOOK = {"title": "Emma", "author": "Jane Austen"}
 REVIEW = {"rating": 4, "reviewer": "Ana", "text": "Read in one night."}
@@ -60,6 +64,26 @@ def execute(app: Flask, statement: str) -> None:
 
 
 def post_review(app: Flask, book: int, **headers: str) -> Any:
-    response = app.test_client().post(f"/books/{book}/reviews", json=REVIEW, headers=headers)
+    path = f"/books/{book}/reviews"
+    response = served(partial(app.test_client().post, path, json=REVIEW, headers=headers))
     assert response.status_code == 201
     return response
+
+
+def oldest(app: Flask) -> int:
+    """Return the oldest position; unlike ``head`` give none to new events."""
+    with engine_of(app).connect() as connection:
+        return int(connection.scalar(select(func.min(STORED.position))) or 0)
+
+
+def until_committed(write: Callable[[], None]) -> None:
+    """Repeat a write that a busy machine lets wait too long for the locks of others."""
+
+    def is_committed() -> bool:
+        try:
+            write()
+        except OperationalError:
+            return False
+        return True
+
+    wait_until(is_committed)

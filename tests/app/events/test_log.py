@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -22,9 +23,10 @@ from tests.app.events.steps import (
     head,
     post_review,
     read_all,
+    until_committed,
     write,
 )
-from tests.waiting import PATIENCE, wait_until
+from tests.waiting import PATIENCE
 
 
 def test_the_data_of_an_event_is_what_the_api_shows(app, book):
@@ -50,18 +52,11 @@ def test_a_repeated_request_appends_one_event(app, book):
     assert [event.type for event in read_all(app)].count("review.created") == 1
 
 
-def posted(response):
-    assert response.status_code in {201, 503}
-    return response.json if response.status_code == 201 else None
-
-
 def test_two_hundred_reviews_of_ten_threads_have_two_hundred_positions(app, book):
     books = [book() for _ in range(4)]
 
     def post(number):
-        path = f"/books/{books[number % 4]}/reviews"
-        # On a busy machine a writer may wait too long for the lock of the others.
-        return wait_until(lambda: posted(app.test_client().post(path, json=REVIEW)))
+        return post_review(app, books[number % 4]).json
 
     with ThreadPoolExecutor(10) as pool:  # each has a connection of the pool
         reviews = list(pool.map(post, range(200)))
@@ -93,10 +88,10 @@ def test_events_of_one_row_are_in_the_order_of_its_changes(make_app, postgres_da
     """Also if the transaction that changes it first began last, and numbers are given meanwhile."""
     app = make_app(postgres_database)
     name = head(app).log
+    execute(app, "DROP TABLE IF EXISTS counter")
     execute(app, "CREATE TABLE counter AS SELECT n AS id, 0 AS value FROM generate_series(1, 4) n")
 
-    def add(number):
-        key = number % 4 + 1
+    def change(key):
         with app.app_context():
             db.session.execute(text("SELECT txid_current()"))
             value = db.session.scalar(
@@ -104,11 +99,15 @@ def test_events_of_one_row_are_in_the_order_of_its_changes(make_app, postgres_da
             )
             log.append([NewEvent("book.changed", f"{key}", {"value": value})])
             db.session.commit()
+
+    def add(number):
+        until_committed(partial(change, number % 4 + 1))
         if number % 3 == 0:
             log.number_events(engine_of(app))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(400)))
+    execute(app, "DROP TABLE counter")
     events = read_all(app)
     assert [event.position for event in events] == list(range(1, 401))
     for key in "1234":

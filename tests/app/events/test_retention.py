@@ -15,6 +15,7 @@ from tests.app.events.steps import (
     engine_of,
     execute,
     head,
+    oldest,
     post_review,
     read_all,
     write,
@@ -47,11 +48,11 @@ def test_many_old_events_are_removed_in_batches_except_the_newest(app):
         db.session.commit()
     name = head(app).log
     execute(app, f"UPDATE event SET created_at = '{LONG_AGO}'")
-    oldest = []
+    found = []
     for _ in range(4):
         purge(engine_of(app), DAYS, 100)
-        oldest.append(head(app).oldest)
-    assert oldest == [101, 201, 250, 250]
+        found.append(head(app).oldest)
+    assert found == [101, 201, 250, 250]
     assert head(app).log == name
 
 
@@ -76,4 +77,5 @@ def test_writes_remove_old_events(make_app, database):
     execute(app, f"UPDATE event SET created_at = '{moment}'")
     for _ in range(PURGE_EVERY):
         post_review(app, book)
-    wait_until(lambda: head(app).oldest > stored)
+    # Not by the head: an event that it has to number would be none for the sequencer to purge by.
+    wait_until(lambda: oldest(app) > stored)

@@ -1,6 +1,8 @@
 """Snapshots contain the changes up to their cursor, and none after it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from threading import Event as ThreadEvent
 
 import orjson
@@ -11,7 +13,7 @@ from app.events.log import NewEvent
 from app.events.snapshot import open_snapshot
 from app.extensions import db
 from app.services import services_of
-from tests.app.events.steps import engine_of, execute, head
+from tests.app.events.steps import engine_of, execute, head, until_committed
 
 COUNTER = table("counter", column("id"), column("value"))
 
@@ -24,17 +26,21 @@ def test_a_snapshot_and_the_events_up_to_its_cursor_say_the_same(make_app, datab
     begin, stop = log.Cursor(head(app).log, 0), ThreadEvent()
 
     def add(key):
+        with app.app_context():
+            value = db.session.scalar(
+                text(f"UPDATE counter SET value = value + 1 WHERE id = {key} RETURNING value")
+            )
+            log.append([NewEvent("book.changed", f"{key}", {"value": value})])
+            db.session.commit()
+
+    def keep_adding(key):
         while not stop.is_set():
-            with app.app_context():
-                value = db.session.scalar(
-                    text(f"UPDATE counter SET value = value + 1 WHERE id = {key} RETURNING value")
-                )
-                log.append([NewEvent("book.changed", f"{key}", {"value": value})])
-                db.session.commit()
+            until_committed(partial(add, key))
 
     try:
-        with ThreadPoolExecutor(4) as pool:
-            writers = [pool.submit(add, key) for key in (1, 2, 3, 4)]
+        with ThreadPoolExecutor(4) as pool, ExitStack() as ending:
+            ending.callback(stop.set)
+            writers = [pool.submit(keep_adding, key) for key in (1, 2, 3, 4)]
             for _ in range(10):
                 snapshot, cursor = open_snapshot(engine_of(app), services_of(app).snapshots)
                 (rows,) = snapshot.batches(select(COUNTER.c.id, COUNTER.c.value))
@@ -47,6 +53,5 @@ def test_a_snapshot_and_the_events_up_to_its_cursor_say_the_same(make_app, datab
             for writer in writers:
                 writer.result()
     finally:
-        stop.set()
         execute(app, "DROP TABLE counter")
     assert cursor.position > 0

@@ -19,7 +19,7 @@ from app.extensions import db
 from app.services import services_of
 from stack.servers import Redis
 from tests.app.events.steps import BOOK, head, post_review, read_all
-from tests.waiting import wait_until
+from tests.waiting import patient, wait_until
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_stream_that_refuses_an_event_does_not_delay_the_invalidation(worker, 
 
 def test_a_full_redis_takes_the_invalidation_and_not_the_event(make_app, sqlite_database):
     with Redis() as server, redis.Redis.from_url(server.url) as connection:
-        app = make_app(sqlite_database, redis_url=server.url)
+        app = make_app(sqlite_database, redis_url=patient(server.url))
         client = app.test_client()
         book = client.post("/books", json=BOOK).json["id"]
         stored = wait_until(lambda: stream_entries(server.url, app))

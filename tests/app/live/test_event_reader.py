@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event as ThreadEvent
 from threading import Semaphore
 from typing import Any
@@ -24,7 +25,7 @@ from tests.app.live.event_listener import (
     write_event,
     write_events,
 )
-from tests.waiting import PATIENCE, shortest, wait_until
+from tests.waiting import PATIENCE, served, shortest, wait_until
 
 
 def test_the_first_reset_has_the_newest_events(app, listen):
@@ -50,10 +51,10 @@ def test_reviews_of_many_writers_arrive_once_and_in_order(app, client, listen):
 
     def add(number: int) -> int:
         path = f"/books/{books[number % 4]}/reviews"
-        return app.test_client().post(path, json=REVIEW).status_code
+        send = partial(app.test_client().post, path, json=REVIEW)
+        return int(served(send).status_code)
 
-    # As many as a process has: more would wait for a connection of the pool, and may get a 503.
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:  # as many as a process has
         assert set(pool.map(add, range(200))) == {201}
     listener.wait_for(204)  # after those of the books
     assert listener.positions == list(range(5, 205))
