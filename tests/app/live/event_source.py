@@ -36,10 +36,12 @@ class EventSource:
 
     def __exit__(self, *_: object) -> None:
         self._closed.set()
-        with contextlib.suppress(Exception):
+        wait_until(self._has_ended)
+
+    def _has_ended(self) -> bool:
+        with contextlib.suppress(Exception):  # again, if it was just about to reconnect
             self._connection.sock.shutdown(2)  # type: ignore[union-attr]
-        self._thread.join(PATIENCE)
-        assert not self._thread.is_alive()
+        return not self._thread.is_alive()
 
     def wait_for(self, count: int) -> list[tuple[str, Any]]:
         """Wait for so many events, and return all."""
