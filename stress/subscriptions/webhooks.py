@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import sys
 from collections.abc import AsyncGenerator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -56,8 +57,12 @@ class WebhookFollower(Follower):
         start = await asyncio.to_thread(newest_cursor, self.way.port)
         types = sorted(self.record.types or ())
         webhook = {"url": f"http://{host}:{port}/", "types": types, "description": "stress"}
-        response = await asyncio.to_thread(self._create, orjson.dumps(webhook))
-        if response is None or response.status != 201:
+        body = orjson.dumps(webhook)
+        response = await asyncio.to_thread(self._create, body)
+        while response is not None and response.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            # All are created at the same time: one may wait too long for the locks of others.
+            response = await asyncio.to_thread(self._create, body)
+        if response is None or response.status != HTTPStatus.CREATED:
             raise SystemExit(f"no webhook: {response}")
         secret = orjson.loads(response.body)["secret"].removeprefix("whsec_")
         self._secret = base64.b64decode(secret)
