@@ -104,12 +104,7 @@ source_options = combine(
     ),
     click.option("--api-version", help="Version of the API, such as v26; by default the newest."),
 )
-run_options = combine(
-    OUT,
-    DATASET,
-    click.option(
-        "--workers", type=click.IntRange(1, 256), default=16, help="Number of concurrent calls."
-    ),
+call_options = combine(
     click.option("--timeout", type=SECONDS, default=120.0, help="Seconds for one call."),
     click.option(
         "--attempts", type=click.IntRange(1), default=5, help="Number of attempts for one day."
@@ -123,6 +118,14 @@ run_options = combine(
     click.option(
         "--wait-max", type=SECONDS, default=60.0, help="Longest wait before any retry, in seconds."
     ),
+)
+run_options = combine(
+    OUT,
+    DATASET,
+    click.option(
+        "--workers", type=click.IntRange(1, 256), default=16, help="Number of concurrent calls."
+    ),
+    call_options,
     LOOKBACK,
     EARLIEST,
     click.option("--time-zone", help="Time zone of the account, such as Europe/Berlin."),
