@@ -24,23 +24,98 @@ TIME_OF_DAY = re.compile(
 )
 WEEKDAY = re.compile(r"^(mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6},? ")
 ORDINAL = re.compile(r"(\d{4})-?(\d{3})")
-RELATIVE = {"today": 0, "yesterday": 1}
+DAYS_AGO = re.compile(r"-(\d{1,7})d", re.ASCII)
+COUNT = re.compile(r"-\d+ ?[a-z]*", re.ASCII)
+MONTH = re.compile(r"\d{4}-\d\d", re.ASCII)
+RELATIVE_DAYS = {"today": 0, "yesterday": 1}
+RELATIVE_MONTHS = {"this-month": 0, "last-month": 1}
+WEEKS = ("this-week", "last-week")
 
 
 def parse_day(text: str, today: date) -> date:
     """Return the day that ``text`` means; raise UsageError if it is not a day or ambiguous.
 
     The accepted forms are all ISO forms (2024-02-27, 20240227, 2024-W09-2, 2024-058),
-    2024/2/27, 27.2.2024, 27 Feb 2024, February 27, 2024, today and yesterday. A date with
-    slashes must be readable in one way only: 27/02/2024, but not 03/04/2024.
+    2024/2/27, 27.2.2024, 27 Feb 2024, February 27, 2024, today, yesterday, and -7d, which is 7
+    days before today. A date with slashes must be readable in one way only: 27/02/2024, but not
+    03/04/2024.
     """
-    word = " ".join(text.lower().split())
+    word = word_of(text)
     try:
-        if word in RELATIVE:
-            return today - timedelta(RELATIVE[word])
-        return parse_iso(word) or parse_written(word) or parse_slashes(word)
+        return (
+            parse_relative(word, today)
+            or parse_iso(word)
+            or parse_written(word)
+            or parse_slashes(word)
+        )
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{text!r} is not a day: {error}") from None
+
+
+def parse_range(start: str, end: str | None, today: date) -> tuple[date, date]:
+    """Return the first and the last day of a range; each text means a day or a month.
+
+    A month, such as 2024-02 or last-month, starts the range with its first day and ends it with
+    its last one; this-month ends today. Without an end the range is the day or the month of
+    ``start``. Raise UsageError as ``parse_day`` does, and for -7d without an end: it could mean
+    one day or seven.
+    """
+    first, last = parse_period(start, today)
+    if end is not None:
+        return first, parse_period(end, today)[1]
+    if DAYS_AGO.fullmatch(word_of(start)):
+        raise UsageError(f"{start} is one day: name the last day too, as in {start} yesterday")
+    return first, last
+
+
+def parse_period(text: str, today: date) -> tuple[date, date]:
+    """Return the first and the last day of the month that ``text`` means, or its day twice."""
+    if not is_month(text):
+        day = parse_day(text, today)
+        return day, day
+    word = word_of(text)
+    try:
+        if word in RELATIVE_MONTHS:
+            first = months_before(today.replace(day=1), RELATIVE_MONTHS[word])
+        else:
+            first = date.fromisoformat(f"{word}-01")
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a month: {error}") from None
+    if word == "this-month":
+        return first, today
+    return first, first.replace(day=calendar.monthrange(first.year, first.month)[1])
+
+
+def word_of(text: str) -> str:
+    """Return a text in lower case, with single spaces."""
+    return " ".join(text.lower().split())
+
+
+def is_month(text: str) -> bool:
+    """Return whether a text names a month and not a day."""
+    word = word_of(text)
+    return word in RELATIVE_MONTHS or MONTH.fullmatch(word) is not None
+
+
+def is_relative(text: str) -> bool:
+    """Return whether the meaning of a text depends on the account's today."""
+    word = word_of(text)
+    return word in RELATIVE_DAYS or word in RELATIVE_MONTHS or bool(DAYS_AGO.fullmatch(word))
+
+
+def parse_relative(word: str, today: date) -> date | None:
+    """Parse today, yesterday and -7d; raise ValueError for a month, a week or another unit."""
+    if word in RELATIVE_DAYS:
+        return today - timedelta(RELATIVE_DAYS[word])
+    if match := DAYS_AGO.fullmatch(word):
+        return today - timedelta(int(match[1]))
+    if is_month(word):
+        raise ValueError("it is a month; write one of its days")
+    if word in WEEKS:
+        raise ValueError("a week begins on Sunday or Monday; name both days, as in -7d yesterday")
+    if COUNT.fullmatch(word):
+        raise ValueError("count back in days, as in -7d")
+    return None
 
 
 def parse_iso(word: str) -> date | None:
@@ -87,7 +162,7 @@ def readings_of_slashes(word: str) -> list[date]:
     """Return the days that 03/04/2024 can mean: one, or two if the month can be either number."""
     match = SLASHES.fullmatch(word)
     if not match:
-        raise ValueError("write it as 2024-02-27")
+        raise ValueError("write it as 2024-02-27, yesterday or -7d")
     first, second, year = int(match[1]), int(match[2]), int(match[3])
     orders = dict.fromkeys([(second, first), (first, second)])
     months = [order for order in orders if order[0] <= 12] or [(second, first)]  # noqa: PLR2004

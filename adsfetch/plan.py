@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from shlex import quote
 
-from adsfetch.dates import check_range, days_before, days_between, parse_day, years_before
+from adsfetch.dates import check_range, days_before, days_between, parse_range, years_before
 from adsfetch.errors import UsageError
 from adsfetch.storage.dataset import Dataset
 from adsfetch.storage.states import DONE, State
@@ -42,9 +42,9 @@ class WantedRange:
     daily: bool = False
 
 
-def between(start: str, end: str) -> WantedRange:
+def between(start: str, end: str | None) -> WantedRange:
     """Return the range that the user wrote; "yesterday" is the account's."""
-    return WantedRange(lambda _store, today: (parse_day(start, today), parse_day(end, today)))
+    return WantedRange(lambda _store, today: parse_range(start, end, today))
 
 
 def last_years(years: float) -> WantedRange:

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from adsfetch.cli.days import END, START, RangeCommand
 from adsfetch.cli.options import (
-    Day,
     Number,
     folder_of,
     run_options,
@@ -16,31 +16,34 @@ from adsfetch.cli.options import (
     source_options,
 )
 from adsfetch.cli.output import examples, print_note, print_result
-from adsfetch.dates import RELATIVE, check_range, parse_day, today_in
+from adsfetch.dates import check_range, is_relative, parse_range, today_in
 from adsfetch.errors import UsageError
 from adsfetch.plan import Plan, WantedRange, between, daily, last_years
 from adsfetch.run import Run
 
 
 @click.command(
+    cls=RangeCommand,
     epilog=examples(
         "adsfetch fetch 2024-02-27 2024-03-04 --source adsfetch.example:fetch_data --out data",
-        "adsfetch fetch 2024-02-01 yesterday --customer-id 123-456-7890 --out data",
-    )
+        "adsfetch fetch -7d yesterday --customer-id 123-456-7890 --out data",
+        "adsfetch fetch last-month --customer-id 123-456-7890 --out data",
+    ),
 )
-@click.argument("start", type=Day())
-@click.argument("end", type=Day())
+@START
+@END
 @source_options
 @run_options
-def fetch(start: str, end: str, **options: Any) -> None:
+def fetch(start: str, end: str | None, **options: Any) -> None:
     """Fetch one report for each day from START to END, both included.
 
-    Final days are not fetched again. Write a day as 2024-02-27, 27 Feb 2024, yesterday, or in
-    any other unambiguous form.
+    Final days are not fetched again. Write a day as 2024-02-27, 27 Feb 2024, yesterday, -7d (7
+    days ago), or in any other unambiguous form. A month, 2024-02, last-month or this-month, is
+    its first day as START and its last day as END, and without END the whole month.
     """
-    if not {start.strip().lower(), end.strip().lower()} & RELATIVE.keys():
-        today = today_in(None)  # it does not matter for other words
-        check_range(parse_day(start, today), parse_day(end, today))  # before any call
+    first, last = parse_range(start, end, today_in(None))
+    if not any(is_relative(text) for text in (start, end or start)):
+        check_range(first, last)  # before any call
     run_fetch(between(start, end), options)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from adsfetch.cli.calendar_view import Calendar
+from adsfetch.cli.days import END, OPTIONAL_START, START, RangeCommand
 from adsfetch.cli.options import (
     DATASET,
     FILE,
@@ -17,13 +18,20 @@ from adsfetch.cli.options import (
     LOOKBACK,
     OUT,
     TODAY,
-    Day,
     combine,
     folder_of,
 )
 from adsfetch.cli.output import examples, print_note, print_result
 from adsfetch.cli.page import write_page
-from adsfetch.dates import check_range, days_between, parse_day, today_in, zone
+from adsfetch.dates import (
+    check_range,
+    days_between,
+    is_month,
+    parse_day,
+    parse_range,
+    today_in,
+    zone,
+)
 from adsfetch.errors import UsageError
 from adsfetch.plan import notes_on_clock
 from adsfetch.storage.aggregate import write_aggregate
@@ -32,8 +40,8 @@ from adsfetch.storage.states import DONE, Record
 from adsfetch.storage.store import Store
 
 range_options = combine(
-    click.argument("start", type=Day(), required=False),
-    click.argument("end", type=Day(), required=False),
+    OPTIONAL_START,
+    END,
     OUT,
     DATASET,
     LOOKBACK,
@@ -44,9 +52,8 @@ dataset_options = combine(OUT, DATASET, LOCK, JSON)
 
 
 @click.command(
-    epilog=examples(
-        "adsfetch missing --out data", "adsfetch missing 2024-02-01 2024-02-29 --out data"
-    )
+    cls=RangeCommand,
+    epilog=examples("adsfetch missing --out data", "adsfetch missing 2024-02 --out data"),
 )
 @range_options
 def missing(**options: Any) -> None:
@@ -65,7 +72,11 @@ def missing(**options: Any) -> None:
 
 
 @click.command(
-    epilog=examples("adsfetch status --out data", "adsfetch status --out data --html calendar.html")
+    cls=RangeCommand,
+    epilog=examples(
+        "adsfetch status --out data",
+        "adsfetch status -30d yesterday --out data --html calendar.html",
+    ),
 )
 @range_options
 @click.option("--html", type=FILE, help="Write the calendar to this file as an HTML page.")
@@ -119,16 +130,17 @@ def aggregate(out: Path, dataset: str | None, lock_wait: float, as_json: bool) -
 
 
 @click.command(
+    cls=RangeCommand,
     epilog=examples(
         "adsfetch forget 2014-01-01 2014-01-02 --out data --dry-run",
         "adsfetch forget 2014-01-01 2014-01-02 --out data",
-    )
+    ),
 )
-@click.argument("start", type=Day())
-@click.argument("end", type=Day())
+@START
+@END
 @dataset_options
 @click.option("--dry-run", is_flag=True, help="Only list the days that would be deleted.")
-def forget(start: str, end: str, *, dry_run: bool, **options: Any) -> None:
+def forget(start: str, end: str | None, *, dry_run: bool, **options: Any) -> None:
     """Delete the days from START to END, as if they had never been requested.
 
     `update` then wants the days from the oldest one that is left. A day that is not at the
@@ -136,7 +148,7 @@ def forget(start: str, end: str, *, dry_run: bool, **options: Any) -> None:
     """
     folder = folder_of(options["out"], options["dataset"])
     with open_dataset(folder, options["lock_wait"]) as store:
-        first, last = parse_day(start, store.today), parse_day(end, store.today)
+        first, last = parse_range(start, end, store.today)
         check_range(first, last)
         days = store.days_in(first, last)
         if not dry_run:
@@ -195,8 +207,8 @@ def range_of(store: Store, start: str | None, end: str | None) -> tuple[date, da
     known = sorted([*store.entries, *ends])
     if not known and not (start and end):
         raise UsageError(f"nothing was ever fetched into {store.folder}; name START and END")
+    if start and (end or is_month(start)):
+        return parse_range(start, end, today)
     first = parse_day(start, today) if start else known[0]
-    if end:
-        return first, parse_day(end, today)
     last = today if dataset.daily else min(today, known[-1] if known else first)
     return first, max(first, last)

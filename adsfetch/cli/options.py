@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from adsfetch.cli.days import Day
 from adsfetch.dates import parse_day, today_in, zone
 from adsfetch.errors import UsageError
 from adsfetch.fetch.retry import Retry
@@ -23,20 +24,6 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 CUSTOMER = re.compile(r"\d{3}-?\d{3}-?\d{4}", re.ASCII)
 NAME = re.compile(r"[^\s./\\][^/\\]*")
-
-
-class Day(click.ParamType[str]):
-    """A day in any unambiguous form; it stays text until the account's time zone is known."""
-
-    name = "day"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        """Check the text, so that an error is reported before anything else happens."""
-        try:
-            parse_day(str(value), today_in(None))
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
-        return str(value)
 
 
 class Number(click.FloatRange):

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adsfetch import UsageError
-from adsfetch.dates import days_between, months_before, parse_day, today_in, years_before, zone
+from adsfetch.dates import (
+    days_between,
+    is_relative,
+    months_before,
+    parse_day,
+    parse_range,
+    today_in,
+    years_before,
+    zone,
+)
 
 TODAY = date(2024, 3, 1)
 
@@ -33,6 +42,8 @@ TODAY = date(2024, 3, 1)
         " 2024-02-29 ",
         "yesterday",
         "Yesterday",
+        "-1d",
+        "-01D",
     ],
 )
 def test_a_day_is_understood_in_every_unambiguous_form(text):
@@ -52,11 +63,59 @@ def test_a_day_is_understood_in_every_unambiguous_form(text):
         ("", "write it as"),
         ("2024-02-29T10:00", "write it as"),
         ("٢٠٢٤-٠٢-٢٩", "write it as"),
+        ("2024-02", "it is a month"),
+        ("this-month", "it is a month"),
+        ("last-week", "a week begins on Sunday or Monday"),
+        ("-7", "count back in days, as in -7d"),
+        ("-1m", "count back in days, as in -7d"),
+        ("-2 weeks", "count back in days, as in -7d"),
+        ("-9999999d", "date value out of range"),
     ],
 )
 def test_an_invalid_or_ambiguous_day_is_rejected_with_the_reason(text, why):
     with pytest.raises(UsageError, match=why):
         parse_day(text, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        ("-7d", "yesterday", ("2024-02-23", "2024-02-29")),
+        ("-0d", "today", ("2024-03-01", "2024-03-01")),
+        ("2024-02", None, ("2024-02-01", "2024-02-29")),
+        ("last-month", None, ("2024-02-01", "2024-02-29")),
+        ("Last-Month", "today", ("2024-02-01", "2024-03-01")),
+        ("2023-11", "last-month", ("2023-11-01", "2024-02-29")),
+        ("2023-02", "2023-02", ("2023-02-01", "2023-02-28")),
+        ("2024-03", None, ("2024-03-01", "2024-03-31")),
+        ("this-month", None, ("2024-03-01", "2024-03-01")),
+        ("9999-12", None, ("9999-12-01", "9999-12-31")),
+        ("27 Feb 2024", None, ("2024-02-27", "2024-02-27")),
+        ("yesterday", None, ("2024-02-29", "2024-02-29")),
+    ],
+)
+def test_a_range_takes_months_and_relative_days_with_both_ends_included(start, end, expected):
+    assert tuple(map(str, parse_range(start, end, TODAY))) == expected
+
+
+def test_the_last_month_in_january_is_in_the_year_before():
+    start, end = parse_range("last-month", None, date(2024, 1, 31))
+    assert (start, end) == (date(2023, 12, 1), date(2023, 12, 31))
+
+
+@pytest.mark.parametrize(
+    ("start", "why"),
+    [
+        ("-7d", "is one day: name the last day too, as in -7d yesterday"),
+        ("2024-13", "is not a month: month must be"),
+        ("0000-01", "is not a month: year 0 is out of range"),
+        ("202402", "write it as"),
+        ("last-year", "write it as"),
+    ],
+)
+def test_a_range_that_could_mean_another_one_is_rejected(start, why):
+    with pytest.raises(UsageError, match=why):
+        parse_range(start, None, TODAY)
 
 
 @given(st.dates())
@@ -99,3 +158,10 @@ def test_the_current_day_depends_on_the_time_zone():
 def test_an_unknown_time_zone_is_a_usage_error(name):
     with pytest.raises(UsageError, match="time zone"):
         zone(name)
+
+
+@pytest.mark.parametrize("text", ["today", "Yesterday", "-7d", "last-month", "this-month"])
+def test_a_word_that_depends_on_today_is_relative_and_a_date_is_not(text):
+    assert is_relative(text)
+    assert not is_relative("2024-02")
+    assert not is_relative("2024-02-27")
