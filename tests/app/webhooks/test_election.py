@@ -58,7 +58,7 @@ def test_a_lock_whose_connection_ends_is_not_held(make_app, postgres_database):
     lock = make_lock(services_of(app).settings.database_url)
     assert lock.acquire()
     with app.app_context():
-        who = "application_name = 'bookstall webhooks'"
+        who = "application_name = 'bookstall webhooks' AND datname = current_database()"
         db.session.execute(
             text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {who}")
         )

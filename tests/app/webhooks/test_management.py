@@ -155,9 +155,8 @@ def test_simultaneous_requests_do_not_exceed_the_maximum(app, monkeypatch):
     monkeypatch.setattr(services, "WEBHOOKS_MAX", 2)
     monkeypatch.setattr(services, "new_secret", slow_secret)
     with ThreadPoolExecutor(8) as threads:
-        responses = threads.map(
-            lambda _: app.test_client().post("/webhooks", json={"url": URL}), range(8)
-        )
+        send = partial(app.test_client().post, "/webhooks", json={"url": URL})
+        responses = threads.map(lambda _: served(send), range(8))
         assert Counter(response.status_code for response in responses) == {201: 2, 409: 6}
 
 
