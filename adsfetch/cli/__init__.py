@@ -10,12 +10,14 @@ from adsfetch.cli.fetch import backfill, fetch, update
 from adsfetch.cli.inspect import aggregate, forget, missing, status, verify
 from adsfetch.cli.output import AdsGroup
 
+VERSION = click.version_option(package_name="bookstall", message="adsfetch %(version)s")
+
 
 @click.group(
     cls=AdsGroup,
     context_settings={"show_default": True, "help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="bookstall", message="adsfetch %(version)s")
+@VERSION
 def ads() -> None:
     """Fetch Google Ads reports day by day, completely and without duplicates.
 
@@ -26,7 +28,7 @@ def ads() -> None:
 
 
 for command in (fetch, backfill, update, missing, status, verify, aggregate, forget):
-    ads.add_command(command)
+    ads.add_command(VERSION(command))
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from adsfetch.cli.options import (
     source_of,
     source_options,
 )
-from adsfetch.cli.output import examples, print_note, print_result
+from adsfetch.cli.output import examples, no_note, print_note, print_result
 from adsfetch.dates import check_range, is_relative, parse_range, today_in
 from adsfetch.errors import UsageError
 from adsfetch.plan import Plan, WantedRange, between, daily, last_years
@@ -90,9 +90,8 @@ def run_fetch(wanted: WantedRange, options: dict[str, Any]) -> None:
         return
     quiet, as_json = options["quiet"], options["as_json"]
     with redirect_stdout(sys.stderr):  # standard output is for the result, not for the source
-        summary = run.execute(wanted, (lambda _note: None) if quiet else print_note)
-    if as_json or not quiet:
-        print_result(summary.as_json(), summary.as_text(), as_json=as_json)
+        summary = run.execute(wanted, no_note if quiet else print_note)
+    print_result(summary.as_json(), summary.as_text(), as_json=as_json, quiet=quiet)
     for problem in summary.problems():
         print_note(problem)
     click.get_current_context().exit(summary.exit_code)

@@ -17,11 +17,12 @@ from adsfetch.cli.options import (
     LOCK,
     LOOKBACK,
     OUT,
+    QUIET,
     TODAY,
     combine,
     folder_of,
 )
-from adsfetch.cli.output import examples, print_note, print_result
+from adsfetch.cli.output import examples, no_note, print_note, print_result
 from adsfetch.cli.page import write_page
 from adsfetch.dates import (
     check_range,
@@ -80,7 +81,8 @@ def missing(**options: Any) -> None:
 )
 @range_options
 @click.option("--html", type=FILE, help="Write the calendar to this file as an HTML page.")
-def status(html: Path | None, **options: Any) -> None:
+@QUIET
+def status(html: Path | None, *, quiet: bool, **options: Any) -> None:
     """Show the calendar of a dataset: one mark for the state of each day.
 
     It ends with the last day requested, or today if `update` keeps the dataset up to date.
@@ -88,18 +90,20 @@ def status(html: Path | None, **options: Any) -> None:
     calendar = calendar_of(options)
     if html:
         write_page(html, calendar.as_html(), calendar.store)
-    print_result(calendar.as_json(), calendar.as_text(), as_json=options["as_json"])
+    record, text = calendar.as_json(), calendar.as_text()
+    print_result(record, text, as_json=options["as_json"], quiet=quiet)
 
 
 @click.command(epilog=examples("adsfetch verify --out data"))
 @dataset_options
-def verify(out: Path, dataset: str | None, lock_wait: float, as_json: bool) -> None:
+@QUIET
+def verify(out: Path, dataset: str | None, *, lock_wait: float, as_json: bool, quiet: bool) -> None:
     """Read every file again; a day that is not as it was fetched then counts as missing.
 
     Its file may be truncated, edited or deleted, or contain rows of another day. The exit code
     is 1 if there is such a day; the next run fetches only those days again.
     """
-    with open_dataset(folder_of(out, dataset), lock_wait, thorough=True) as store:
+    with open_dataset(folder_of(out, dataset), lock_wait, thorough=True, quiet=quiet) as store:
         damaged = {
             str(day): entry.problem
             for day, entry in sorted(store.entries.items())
@@ -109,7 +113,7 @@ def verify(out: Path, dataset: str | None, lock_wait: float, as_json: bool) -> N
         record = {"dataset": store.folder.name, "days": days, "damaged": damaged}
     lines = [f"{day}  {problem}" for day, problem in damaged.items()]
     head = f"{record['dataset']}: {days} days are intact, {len(damaged)} are not"
-    print_result(record, head, as_json=as_json)
+    print_result(record, head, as_json=as_json, quiet=quiet)
     for line in lines:
         print_note(line)
     click.get_current_context().exit(int(bool(damaged)))
@@ -117,16 +121,19 @@ def verify(out: Path, dataset: str | None, lock_wait: float, as_json: bool) -> N
 
 @click.command(epilog=examples("adsfetch aggregate --out data"))
 @dataset_options
-def aggregate(out: Path, dataset: str | None, lock_wait: float, as_json: bool) -> None:
+@QUIET
+def aggregate(
+    out: Path, dataset: str | None, *, lock_wait: float, as_json: bool, quiet: bool
+) -> None:
     """Write all.csv again from the files of the days; every fetching command does it too."""
-    with open_dataset(folder_of(out, dataset), lock_wait) as store:
+    with open_dataset(folder_of(out, dataset), lock_wait, quiet=quiet) as store:
         written = write_aggregate(store)
         entries = store.held_entries()
         rows = sum(entry.rows for entry in entries)
         record = {"file": str(store.aggregate_path), "days": len(entries), "rows": rows}
     done = "written" if written else "up to date"
     text = f"{record['file']}: {done}, {record['days']} days, {rows} rows"
-    print_result({**record, "written": written}, text, as_json=as_json)
+    print_result({**record, "written": written}, text, as_json=as_json, quiet=quiet)
 
 
 @click.command(
@@ -169,12 +176,14 @@ def forget(start: str, end: str | None, *, dry_run: bool, **options: Any) -> Non
 
 
 @contextmanager
-def open_dataset(folder: Path, lock_wait: float, *, thorough: bool = False) -> Iterator[Store]:
+def open_dataset(
+    folder: Path, lock_wait: float, *, thorough: bool = False, quiet: bool = False
+) -> Iterator[Store]:
     """Lock and load an existing dataset, and update its manifest from its files."""
     store = Store(folder)
     if not store.exists():
         raise UsageError(f"there is no dataset {folder}")
-    with exclusive_lock(store.lock_path, lock_wait, print_note):
+    with exclusive_lock(store.lock_path, lock_wait, no_note if quiet else print_note):
         store.load(thorough=thorough)
         set_today(store, None)
         store.reconcile()

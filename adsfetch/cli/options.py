@@ -54,6 +54,9 @@ DATASET = click.option(
     "--dataset", help="Name of the folder in DIR; by default that of the source."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+QUIET = click.option(
+    "--quiet", is_flag=True, help="Print only what is wrong, to standard error: for cron."
+)
 OUT = click.option("--out", type=FOLDER, required=True, metavar="DIR", help="Folder of the data.")
 LOOKBACK = click.option(
     "--lookback",
@@ -122,9 +125,7 @@ run_options = combine(
         "--escape-formulas", is_flag=True, help="Prevent spreadsheets from evaluating cells."
     ),
     click.option("--dry-run", is_flag=True, help="Only list the days that would be fetched."),
-    click.option(
-        "--quiet", is_flag=True, help="Print only what is wrong, to standard error: for cron."
-    ),
+    QUIET,
     JSON,
 )
 

@@ -34,11 +34,13 @@ def examples(*lines: str) -> str:
     return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
 
-def print_result(record: dict[str, Any], text: str, *, as_json: bool) -> None:
-    """Print the result of a command to standard output, as JSON or as text.
+def print_result(record: dict[str, Any], text: str, *, as_json: bool, quiet: bool = False) -> None:
+    """Print the result of a command to standard output, as JSON, or as text unless ``quiet``.
 
     Raise StoreError if it cannot be written; click ends quietly where nobody reads it.
     """
+    if quiet and not as_json:
+        return
     try:
         click.echo(json_of(record) if as_json else text)
     except OSError as error:
@@ -59,3 +61,7 @@ def print_note(note: str) -> None:
     """Print a note to standard error, apart from the result, if it can be written."""
     with suppress(OSError):
         click.echo(note, err=True)
+
+
+def no_note(_note: str) -> None:
+    """Print nothing: a note says what is worth knowing, but with --quiet only what is wrong is."""

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from adsfetch.cli import ads as group
+from tests.waiting import PATIENCE
 
 EXAMPLE = ["--source", "adsfetch.example:fetch_data"]
 
@@ -32,6 +33,12 @@ def test_the_group_has_a_version_and_short_help_also_inside_another_group(whole)
     assert (shown.exit_code, shown.output) == (0, f"adsfetch {version('bookstall')}\n")
     assert "Exit codes" in CliRunner().invoke(whole, [*inside, "-h"]).output
     assert "--lookback" in CliRunner().invoke(whole, [*inside, "update", "-h"]).output
+
+
+@pytest.mark.parametrize("name", sorted(group.commands))
+def test_every_command_has_the_version(name):
+    shown = CliRunner().invoke(group, [name, "--version"])
+    assert (shown.exit_code, shown.output) == (0, f"adsfetch {version('bookstall')}\n")
 
 
 WEEK = ("fetch", "2024-01-01", "2024-01-07")
@@ -80,6 +87,45 @@ def test_quiet_prints_only_what_is_wrong(run, shop):
     wrong = run(*WEEK, "--quiet", "--source", "nope:f", "--out", "data")
     assert (wrong.code, wrong.out) == (2, "")
     assert len(wrong.err.splitlines()) == 1
+
+
+QUIET = [
+    ("verify", "--out", "data"),
+    ("aggregate", "--out", "data"),
+    ("status", "--out", "data", "--html", "page.html"),
+]
+
+
+@pytest.mark.parametrize("command", QUIET, ids=lambda command: command[0])
+def test_quiet_prints_nothing_if_nothing_is_wrong_and_errors_to_standard_error(run, shop, command):
+    run(*WEEK, *shop.options)
+    nothing_wrong = run(*command, "--quiet")
+    assert (nothing_wrong.code, nothing_wrong.out, nothing_wrong.err) == (0, "", "")
+    assert run(*command, "--quiet", "--json").json
+    wrong = run(*command, "--quiet", "--dataset", "nope")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert len(wrong.err.splitlines()) == 1
+    assert (shop.folder / "page.html").exists() == (command[0] == "status")
+
+
+def test_quiet_verify_names_damaged_days_on_standard_error(run, shop):
+    run(*WEEK, *shop.options)
+    (shop.data / "days/2024-01-03.csv").write_text("")
+    result = run("verify", "--out", "data", "--quiet")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("2024-01-03  ")
+
+
+def test_quiet_commands_wait_for_another_run_without_a_word(run, shop):
+    run(*WEEK, *shop.options)
+    shop.configure(wait=["2024-01-09"])
+    running = shop.start("fetch", "2024-01-09", "2024-01-09")
+    shop.wait_for_calls(1)
+    result = run("verify", "--out", "data", "--quiet", "--lock-wait", "0.1")
+    assert (result.code, result.out) == (1, "")
+    assert [line.partition(":")[0] for line in result.err.splitlines()] == ["Error"]
+    (shop.folder / "go").touch()
+    running.communicate(timeout=PATIENCE)
 
 
 def test_the_metrics_are_explained_in_words(run, shop):
