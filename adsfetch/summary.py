@@ -138,8 +138,8 @@ class Summary:
         return [f"unavailable: {number} days, such as {first.day}: {first.reason}"]
 
     def _file(self) -> list[str]:
-        """Return what is in the file of all days, unless the run had nothing to do."""
-        if not self.aggregate_path or not (self.asked or self.aggregate_written):
+        """Return what is in the file of all days, unless the run could not look at it."""
+        if not self.aggregate_path:
             return []
         done = "written" if self.aggregate_written else "unchanged"
         days, rows = self.aggregate_days, self.aggregate_rows

@@ -18,6 +18,7 @@ def test_the_example_returns_the_same_rows_everywhere(run, tmp_path):
     assert "7 of 7 days fetched (1 of them empty), 15 rows" in result.out
     assert run(*WEEK).out == (
         "fetch_data: 2024-02-27 to 2024-03-04, nothing to do: all days are final\n"
+        f"{tmp_path / 'data/fetch_data/all.csv'}: unchanged, 7 days, 15 rows\n"
     )
 
 
