@@ -22,7 +22,8 @@ from adsfetch.errors import (
     UnavailableError,
     UsageError,
 )
-from adsfetch.fetch.pool import DayFailure, DayReport, fetch_days
+from adsfetch.fetch.jobs import DayFailure, DayReport
+from adsfetch.fetch.pool import fetch_days
 from adsfetch.fetch.retry import Retry
 
 __all__ = [

@@ -102,12 +102,17 @@ class RateLimitError(AdsError):
     """Too many calls; ``retry_after`` is in seconds, None if the server names no delay.
 
     It is accepted in any form of ``parse_retry_after``, such as the text of a header.
+    ``account_only``: the limit is that of one account, and other accounts need not wait.
     """
 
     cause = "rate limit"
     retry_after: float | None = None  # for a subclass that does not call __init__
+    account_only = False
 
-    def __init__(self, retry_after: Any = None, message: str = "") -> None:
+    def __init__(
+        self, retry_after: Any = None, message: str = "", *, account_only: bool = False
+    ) -> None:
+        self.account_only = account_only
         self.retry_after = parse_retry_after(retry_after)
         delay = "" if self.retry_after is None else f", retry after {self.retry_after:g} s"
         super().__init__(message or f"rate limit reached{delay}")

@@ -11,7 +11,8 @@ from typing import TypeVar
 from adsfetch.dates import days_before, today_in, zone
 from adsfetch.errors import FatalError, StoreError, UnavailableError
 from adsfetch.fetch.metrics import CallMetrics
-from adsfetch.fetch.pool import DayReport, Outcome, fetch_days
+from adsfetch.fetch.jobs import DayReport, Outcome
+from adsfetch.fetch.pool import fetch_days
 from adsfetch.fetch.retry import RetriedCall, Retry
 from adsfetch.fetch.throttle import Throttle
 from adsfetch.plan import Plan, WantedRange, make_plan

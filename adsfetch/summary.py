@@ -6,7 +6,7 @@ from typing import Any
 
 from adsfetch.errors import FatalError, text_of
 from adsfetch.fetch.metrics import CallMetrics
-from adsfetch.fetch.pool import DayFailure
+from adsfetch.fetch.jobs import DayFailure
 
 INTERRUPTED = 130
 MAX_FAILURES_SHOWN = 10

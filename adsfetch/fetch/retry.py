@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from adsfetch.errors import (
+    AuthorizationError,
     DayError,
     FatalError,
     OAuthError,
+    QueryError,
     QuotaError,
     RateLimitError,
     StuckError,
@@ -39,6 +41,9 @@ NON_RETRYABLE = (
     NotImplementedError,
     RecursionError,
 )
+
+# What Google says about one account is no reason to give up the others.
+OF_AN_ACCOUNT = AuthorizationError, QueryError
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,20 @@ class RetriedCall:
 
     Rate limits are counted apart and allow twice the attempts, because they are not the fault of
     the day. If no call of any day succeeds during all of these, the quota is used up.
+
+    With several accounts ``pause_account`` pauses the one of this day. A limit of its own then
+    pauses no other, and a refusal of it says nothing about the others.
     """
 
-    def __init__(self, retry: Retry, throttle: Throttle, metrics: CallMetrics) -> None:
+    def __init__(
+        self,
+        retry: Retry,
+        throttle: Throttle,
+        metrics: CallMetrics,
+        pause_account: Callable[[float], None] | None = None,
+    ) -> None:
         self._retry, self._throttle, self._metrics = retry, throttle, metrics
+        self._pause_account, self._account_pause = pause_account, 0.0
         self._successes_before = throttle.successes
         self._rate_limits = 0
         self._refused = False
@@ -109,7 +124,8 @@ class RetriedCall:
         def wait(state: "RetryCallState") -> float:
             # After a rate limit the throttle waits; after a renewed token no wait is needed.
             no_wait = isinstance(error_of(state), RateLimitError | TokenExpiredError)
-            return 0.0 if no_wait else backoff(state)
+            seconds, self._account_pause = self._account_pause, 0.0
+            return seconds if no_wait else backoff(state)
 
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Exception)
@@ -127,8 +143,12 @@ class RetriedCall:
             try:
                 return call()
             except RateLimitError as error:
-                seconds = self._retry.pause_after(error, self._throttle.refusals)
-                self._throttle.pause(seconds, pauses)
+                if self._pause_account and error.account_only:
+                    self._account_pause = self._retry.pause_after(error, self._rate_limits)
+                    self._pause_account(self._account_pause)
+                else:
+                    seconds = self._retry.pause_after(error, self._throttle.refusals)
+                    self._throttle.pause(seconds, pauses)
                 raise
 
     def _stop(self, state: "RetryCallState") -> bool:
@@ -157,7 +177,7 @@ class RetriedCall:
         show that the authorisation, not the quota, is at fault.
         """
         fatal = fatal_form(error)
-        if fatal is None:
+        if fatal is None or (self._pause_account and isinstance(fatal, OF_AN_ACCOUNT)):
             return
         # A quota can be used up in mid-run; any success shows that the access is right.
         before = self._successes_before if isinstance(error, RateLimitError) else 0

@@ -83,10 +83,10 @@ class Throttle:
         with self._changed:
             self._threads, self._days_left, self.successes = threads, days, 0
 
-    def begin_day(self) -> None:
-        """Raise Stopped if no other day may begin; the first day of each thread always may."""
+    def begin_day(self, *, dropped: bool = False) -> None:
+        """Raise Stopped if the day is dropped, or no other may begin; a thread's first one may."""
         with self._changed:
-            if self._closed or (self._draining and self._begun >= self._threads):
+            if dropped or self._closed or (self._draining and self._begun >= self._threads):
                 raise Stopped
             self._begun += 1
 
@@ -94,6 +94,12 @@ class Throttle:
         """Count a day that has been fetched, has failed, or was stopped."""
         with self._changed:
             self._days_left -= 1
+            self._changed.notify_all()
+
+    def drop_days(self, count: int) -> None:
+        """Forget days that are not going to begin."""
+        with self._changed:
+            self._days_left -= count
             self._changed.notify_all()
 
     def count_first_refusal(self, change: int) -> None:

@@ -83,12 +83,16 @@ CALL_LIMIT = re.compile(r"\bquota|rate.?limit|too many requests", re.I)
 
 @dataclass(frozen=True)
 class Problem:
-    """One error of a GoogleAdsFailure; ``retry_after`` is in seconds."""
+    """One error of a GoogleAdsFailure; ``retry_after`` is in seconds.
+
+    ``account_only``: a limit of calls is that of one account, not of the developer token.
+    """
 
     kind: str
     code: str
     message: str
     retry_after: float | None
+    account_only: bool
 
     def __str__(self) -> str:
         hint = HINTS.get(self.code)
@@ -158,7 +162,8 @@ def by_problem(found: Sequence[Problem], status: str, *, retried: bool) -> AdsEr
     text = "; ".join(map(str, found)) or status
     if "quota_error" in names and "ACCESS_PROHIBITED" not in names:
         waits = [problem.retry_after for problem in found if problem.retry_after is not None]
-        return RateLimitError(max(waits, default=None), text)
+        account_only = all(problem.account_only for problem in found)
+        return RateLimitError(max(waits, default=None), text, account_only=account_only)
     if SWITCHED_OFF.search(text) and NEW_VERSION not in text:
         text += f" ({NEW_VERSION})"
     return next((make(text) for known, make in PROBLEMS if names & known), DayError(text))
@@ -186,9 +191,11 @@ def problem(error: Any) -> Problem:
     field = error.error_code.DESCRIPTOR.fields_by_name.get(kind)
     number = getattr(error.error_code, kind, 0) if kind else 0
     value = field.enum_type.values_by_number.get(number) if field else None
-    delay = error.details.quota_error_details.retry_delay
-    seconds = delay.seconds + delay.nanos / 1e9
-    return Problem(kind, value.name if value else "UNKNOWN", error.message, seconds or None)
+    quota = error.details.quota_error_details
+    seconds = quota.retry_delay.seconds + quota.retry_delay.nanos / 1e9
+    name = value.name if value else "UNKNOWN"
+    account_only = quota.rate_scope == quota.QuotaRateScope.ACCOUNT
+    return Problem(kind, name, error.message, seconds or None, account_only)
 
 
 def status_name(error: GoogleAdsException) -> str:
