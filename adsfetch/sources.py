@@ -1,7 +1,7 @@
 """What a run needs from a source of rows."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -10,10 +10,15 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Batch:
-    """Many rows at once, for fast sources: one column of texts for each of ``names``."""
+    """Many rows at once, for fast sources: one column of texts for each of ``names``.
+
+    ``types`` are those of the columns, as far as the source knows them: int64, double, decimal
+    (with six places), bool, date, enum, json, string.
+    """
 
     names: tuple[str, ...]
     columns: Sequence[Sequence[str]]
+    types: Mapping[str, str] = field(default_factory=dict)
 
 
 FetchData = Callable[[date], Iterable[Any]]

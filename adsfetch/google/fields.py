@@ -13,6 +13,7 @@ from adsfetch.errors import QueryError
 from adsfetch.sources import Batch
 
 MICROS = "_micros"
+DAY = "segments.date"
 
 ToText = Callable[[Any], str]
 
@@ -30,6 +31,7 @@ class Fields:
         self._fields = [find_field(row, path) for path in paths]
         self._parents = {field.parent: attrgetter(field.parent) for field in self._fields}
         self.names = tuple(name for field in self._fields for name in field.converters)
+        self.types = {n: kind for field in self._fields for n, kind in field.types.items()}
         self.attribute_paths = tuple(field.attribute_path for field in self._fields)
         self.lists = tuple(field.path for field in self._fields if field.leaf.is_repeated)
 
@@ -42,7 +44,7 @@ class Fields:
         rows = list(results)
         parts = {parent: list(map(get, rows)) for parent, get in self._parents.items()}
         columns = [c for field in self._fields for c in field.columns(parts[field.parent])]
-        return Batch(self.names, columns)
+        return Batch(self.names, columns, self.types)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,16 @@ class Field:
             amount = self.path.removesuffix(MICROS)
             converters[amount] = exact_amount if exact else float_amount
         return converters
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Return the type of each of its columns; an amount is a decimal only if it is exact."""
+        if self.path == DAY:
+            return {self.path: "date"}
+        types = dict.fromkeys(self.converters, type_of(self.leaf))
+        if len(types) > 1 and self.leaf.type == self.leaf.TYPE_INT64:
+            types[self.path.removesuffix(MICROS)] = "decimal"
+        return types
 
     def columns(self, parts: Sequence[Any]) -> Iterator[list[str]]:
         """Yield its columns as text, from the parent messages of some rows."""
@@ -93,6 +105,19 @@ def find_field(row: Any, path: str) -> Field:
         names.append(leaf.name)
         message = leaf.message_type
     return Field(path, ".".join(names[:-1]), leaf)
+
+
+def type_of(leaf: Any) -> str:
+    """Return the type of the texts of a field, as ``Batch`` names it."""
+    if leaf.is_repeated or leaf.message_type is not None:
+        return "json"
+    if leaf.enum_type is not None:
+        return "enum"
+    if leaf.type in (leaf.TYPE_DOUBLE, leaf.TYPE_FLOAT):
+        return "double"
+    if leaf.type in (leaf.TYPE_STRING, leaf.TYPE_BYTES):
+        return "string"
+    return "bool" if leaf.type == leaf.TYPE_BOOL else "int64"
 
 
 def converter(leaf: Any) -> ToText | None:

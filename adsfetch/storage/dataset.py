@@ -22,10 +22,12 @@ class Dataset:
     The fields are the keys of dataset.json. ``requested`` are the ranges that commands named,
     oldest first, both ends included, none of them adjacent. ``daily`` is whether ``update`` keeps
     the dataset up to date. ``days_available`` is how many days back the last run could fetch.
+    ``types`` are those of the columns, as far as the source knows them (see ``Batch``).
     """
 
     source: str = ""
     columns: tuple[str, ...] = ()
+    types: dict[str, str] = field(default_factory=dict)
     escape_formulas: bool = False
     time_zone: str = ""
     requested: tuple[Range, ...] = ()
@@ -118,6 +120,8 @@ def check_types(dataset: Dataset) -> None:
         and all(isinstance(flag, bool) for flag in (dataset.escape_formulas, dataset.daily))
         and all(isinstance(number, int) and number >= 0 for number in numbers)
         and isinstance(dataset.aggregate, dict)
+        and isinstance(dataset.types, dict)
+        and all(isinstance(text, str) for text in dataset.types.values())
         and all(first <= last for first, last in dataset.requested)
     )
     if not right:

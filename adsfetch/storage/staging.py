@@ -3,8 +3,8 @@
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from itertools import chain, islice
@@ -30,6 +30,7 @@ class StagedDay:
     rows: int
     sha256: str
     columns: tuple[str, ...]
+    types: Mapping[str, str] = field(default_factory=dict)
 
 
 class Staging:
@@ -63,7 +64,8 @@ class Staging:
                 raise DayError(dates.problem)
             self._define_columns(encoder)
         columns = encoder.columns if encoder else ()
-        return StagedDay(day, Path(temp.name), count, digest.hexdigest(), columns)
+        types = first[0].types if first and isinstance(first[0], Batch) else {}
+        return StagedDay(day, Path(temp.name), count, digest.hexdigest(), columns, types)
 
     def _define_columns(self, encoder: RowEncoder | None) -> None:
         """Let a complete day define the columns, or raise if another one just has."""

@@ -11,7 +11,7 @@ from adsfetch.storage.csv import read_rows
 from adsfetch.storage.staging import StagedDay, Staging
 from adsfetch.storage.states import Entry, Event, Record, State
 
-OWN_FILES = ("dataset.json", "manifest.jsonl", "all.csv", "lock")
+OWN_FILES = ("dataset.json", "manifest.jsonl", "all.csv", "all.excel.csv", "lock")
 
 
 class Store:
@@ -25,6 +25,7 @@ class Store:
         self.folder = folder
         self.days_folder = folder / "days"
         self.aggregate_path = folder / "all.csv"
+        self.excel_path = folder / "all.excel.csv"
         self.manifest_path = folder / "manifest.jsonl"
         self.lock_path = folder / "lock"
         self._description_path = folder / "dataset.json"
@@ -74,7 +75,7 @@ class Store:
         """Write to the manifest what has changed since it was read; clean up after killed runs."""
         with atomic.disk_errors(self.days_folder):
             self.days_folder.mkdir(parents=True, exist_ok=True)
-        for path in (self.days_folder, self.folder, self.aggregate_path):
+        for path in (self.days_folder, self.folder, self.aggregate_path, self.excel_path):
             with atomic.disk_errors(path):
                 atomic.remove_leftovers(path)
         if self.entries != self._saved_entries:
@@ -93,8 +94,10 @@ class Store:
 
     def commit(self, staged: StagedDay) -> None:
         """Replace the file of a day with the staged one, then record it in the manifest."""
-        if staged.columns and not self.dataset.columns:
-            self.save_description(replace(self.dataset, columns=staged.columns))
+        types = {**self.dataset.types, **staged.types}
+        if types != self.dataset.types or (staged.columns and not self.dataset.columns):
+            columns = self.dataset.columns or staged.columns
+            self.save_description(replace(self.dataset, columns=columns, types=types))
         entry = self._entry(staged.day).after(Event.FETCHED)
         self._place(staged, replace(entry, fetched_on=self.today))
 
