@@ -6,6 +6,7 @@ from io import TextIOWrapper
 
 import click
 
+from adsfetch.cli.changes import changes
 from adsfetch.cli.fetch import backfill, fetch, update
 from adsfetch.cli.inspect import aggregate, forget, missing, status, verify
 from adsfetch.cli.output import AdsGroup
@@ -27,7 +28,7 @@ def ads() -> None:
     """
 
 
-for command in (fetch, backfill, update, missing, status, verify, aggregate, forget):
+for command in (fetch, backfill, update, missing, status, verify, changes, aggregate, forget):
     ads.add_command(VERSION(command))
 
 

@@ -95,6 +95,22 @@ def write_file(target: Path, content: bytes) -> None:
     move_into_place(Path(temp.name), target)
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line, which ends with a newline, and return after it has reached the disk."""
+    with disk_errors(path), path.open("ab+") as file:
+        file.write(b"\n" + line if ends_mid_line(file) else line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def ends_mid_line(file: BinaryIO) -> bool:
+    """Return whether a crash has cut the last line: the next one must not be joined to it."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return bool(file.read(1) != b"\n")
+
+
 def remove_leftovers(target: Path) -> None:
     """Delete the temporary files of killed runs, for one file, or for all files in a folder."""
     real = linked_file(target)

@@ -1,7 +1,6 @@
 """The manifest: which days are stored; one line of JSON for each change, the last one counts."""
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date
@@ -22,25 +21,13 @@ def load(path: Path) -> dict[date, Entry]:
 
 def append(path: Path, entry: Entry) -> None:
     """Add one entry and return after it has reached the disk."""
-    line = encode_line(entry)
-    with atomic.disk_errors(path), path.open("ab+") as file:
-        file.write(b"\n" + line if ends_mid_line(file) else line)
-        file.flush()
-        os.fsync(file.fileno())
+    atomic.append_line(path, encode_line(entry))
 
 
 def rewrite(path: Path, entries: Iterable[Entry]) -> None:
     """Replace the manifest with one that has one line for each day."""
     lines = [encode_line(entry) for entry in sorted(entries, key=lambda entry: entry.day)]
     atomic.write_file(path, b"".join(lines))
-
-
-def ends_mid_line(file: Any) -> bool:
-    """Return whether a crash has cut the last line: the next one must not be joined to it."""
-    if file.seek(0, os.SEEK_END) == 0:
-        return False
-    file.seek(-1, os.SEEK_END)
-    return bool(file.read(1) != b"\n")
 
 
 def encode_line(entry: Entry) -> bytes:

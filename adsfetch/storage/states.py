@@ -38,8 +38,9 @@ class Event(StrEnum):
     """What can happen to a day.
 
     LOST: its file is deleted, unreadable or not the one that was recorded, or its rows are of
-    another day. FOUND: its file is as recorded, or is complete and was never recorded. CLOCK: the
-    record is of a date that is still to come, so the clock of that run was ahead.
+    another day, or not those of the source. FOUND: its file is as recorded, or is complete and
+    was never recorded. CLOCK: the record is of a date that is still to come, so the clock of that
+    run was ahead.
     """
 
     FETCHED = "fetched"
@@ -98,7 +99,8 @@ IN_AGGREGATE = frozenset(row.record for row in TABLE if row.in_aggregate)
 class Entry:
     """What is recorded about a day; the fields are the keys of the manifest.
 
-    ``sha256`` is that of its rows as they were fetched, whatever became of the file since.
+    ``sha256`` is that of its rows as they were fetched, whatever became of the file since. It is
+    that of no file if these rows are not those of the source.
     ``fetched_on`` is the account's date when the run started that fetched them, or that was told
     that there are none to fetch. ``changed`` is st_mtime_ns. ``problem`` is for people only.
     """

@@ -6,12 +6,12 @@ from itertools import islice
 from pathlib import Path
 
 from adsfetch.dates import days_before, zone
-from adsfetch.storage import atomic, dataset, manifest, states, verify
+from adsfetch.storage import atomic, changes, dataset, manifest, states, verify
 from adsfetch.storage.csv import read_rows
 from adsfetch.storage.staging import StagedDay, Staging
 from adsfetch.storage.states import Entry, Event, Record, State
 
-OWN_FILES = ("dataset.json", "manifest.jsonl", "all.csv", "all.excel.csv", "lock")
+OWN_FILES = ("dataset.json", "manifest.jsonl", "changes.jsonl", "all.csv", "all.excel.csv", "lock")
 
 
 class Store:
@@ -27,6 +27,7 @@ class Store:
         self.aggregate_path = folder / "all.csv"
         self.excel_path = folder / "all.excel.csv"
         self.manifest_path = folder / "manifest.jsonl"
+        self.changes_path = folder / "changes.jsonl"
         self.lock_path = folder / "lock"
         self._description_path = folder / "dataset.json"
         self.today = date.max
@@ -93,13 +94,19 @@ class Store:
         return Staging(self.days_folder, columns, escape_formulas=escape)
 
     def commit(self, staged: StagedDay) -> None:
-        """Replace the file of a day with the staged one, then record it in the manifest."""
+        """Replace the file of a day with the staged one, then record it in the manifest.
+
+        If the day was held, what has changed is recorded last: a kill loses this line, no day.
+        """
         types = {**self.dataset.types, **staged.types}
         if types != self.dataset.types or (staged.columns and not self.dataset.columns):
             columns = self.dataset.columns or staged.columns
             self.save_description(replace(self.dataset, columns=columns, types=types))
-        entry = self._entry(staged.day).after(Event.FETCHED)
-        self._place(staged, replace(entry, fetched_on=self.today))
+        old = self._entry(staged.day)
+        change = changes.change_of(old, self.day_path(staged.day), staged, self.today)
+        self._place(staged, replace(old.after(Event.FETCHED), fetched_on=self.today))
+        if change:
+            changes.append(self.changes_path, change)
 
     def record_failure(self, day: date, reason: str) -> None:
         """Record why a day could not be fetched; a day that is held stays held."""
@@ -110,6 +117,14 @@ class Store:
         """Record that a day can never be fetched; a day that is held stays held."""
         entry = self._entry(day).after(Event.UNAVAILABLE, reason)
         self._record(replace(entry, fetched_on=self.today))
+
+    def record_difference(self, day: date, problem: str) -> None:
+        """Record that the rows of a day are not those of its source: the next run fetches it.
+
+        The record gets a checksum that no file has, or the intact file would be found again.
+        """
+        entry = self._entry(day).after(Event.LOST, problem)
+        self._record(replace(entry, sha256=f"not {entry.sha256}"))
 
     def add_headers(self) -> None:
         """Give a header to the days without rows that were stored before one was known."""

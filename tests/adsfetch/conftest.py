@@ -141,7 +141,8 @@ def fetch_data(day):
         return []
     if str(day) in settings.get("dates", {}):
         return [{"date": text, "clicks": 1, "note": "x"} for text in settings["dates"][str(day)]]
-    row = {"date": day, "clicks": settings.get("clicks", 1), "note": "x" * settings.get("width", 1)}
+    clicks = settings.get("clicks_of", {}).get(str(day), settings.get("clicks", 1))
+    row = {"date": day, "clicks": clicks, "note": "x" * settings.get("width", 1)}
     return [{**row, **settings.get("more", {})}] * settings.get("rows", 1)
 """
 

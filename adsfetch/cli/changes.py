@@ -1,0 +1,103 @@
+"""The command ``changes``: what fetching again has altered, and the lookback that follows."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from adsfetch.cli.options import DATASET, JSON, OUT, folder_of
+from adsfetch.cli.output import examples, print_result
+from adsfetch.errors import UsageError
+from adsfetch.storage.changes import Alteration, Change, alterations, load
+from adsfetch.storage.store import Store
+from adsfetch.storage.sums import text_of_number
+
+
+@click.command(epilog=examples("adsfetch changes --out data", "adsfetch changes --out data --json"))
+@OUT
+@DATASET
+@JSON
+def changes(out: Path, dataset: str | None, as_json: bool) -> None:
+    """Show what fetching days again has altered, by their age, and the lookback that follows.
+
+    The lookback of a column is the age, in days, by which 99.9 % of its alteration had been
+    seen; the alteration is the sum of the absolute differences of the sums of the days.
+    """
+    store = Store(folder_of(out, dataset))
+    if not store.exists():
+        raise UsageError(f"there is no dataset {store.folder}")
+    lookback, found = store.load().dataset.lookback, load(store.changes_path)
+    record = record_of(store.folder.name, lookback, found)
+    print_result(record, text_of(record, found), as_json=as_json)
+
+
+def record_of(name: str, lookback: int, found: Sequence[Change]) -> dict[str, Any]:
+    """Return what the command prints as JSON; sums are exact decimal texts."""
+    ages = Counter(change.age for change in found)
+    altered = alterations(found)
+    return {
+        "dataset": name,
+        "changes": len(found),
+        "days": len({change.day for change in found}),
+        "from": str(min((change.when for change in found), default="")),
+        "to": str(max((change.when for change in found), default="")),
+        "changes_by_age": {str(age): ages[age] for age in sorted(ages)},
+        "columns": {name: record_of_column(item) for name, item in altered.items()},
+        "lookback": lookback,
+        "lookback_needed": max((item.lookback for item in altered.values()), default=0),
+    }
+
+
+def record_of_column(item: Alteration) -> dict[str, Any]:
+    """Return how much one column was altered."""
+    by_age = {str(age): text_of_number(item.by_age[age]) for age in sorted(item.by_age)}
+    return {
+        "altered": text_of_number(item.total),
+        "net": text_of_number(item.net),
+        "lookback": item.lookback,
+        "by_age": by_age,
+    }
+
+
+def text_of(record: dict[str, Any], found: Sequence[Change]) -> str:
+    """Return two tables: the columns, and their alteration by age."""
+    if not found:
+        return f"{record['dataset']}: no day that was held was replaced by other rows so far"
+    altered = {name: item for name, item in record["columns"].items() if item["altered"] != "0"}
+    columns = [("column", "altered", "net", "lookback")]
+    columns += [(name, i["altered"], i["net"], str(i["lookback"])) for name, i in altered.items()]
+    ages = [("age", "days", *altered)]
+    for age, number in record["changes_by_age"].items():
+        cells = (item["by_age"].get(age, "") for item in altered.values())
+        ages.append((age, str(number), *cells))
+    head = (
+        f"{record['dataset']}: {record['changes']} times a day was replaced by other rows, "
+        f"{record['days']} days, seen from {record['from']} to {record['to']}"
+    )
+    return "\n".join([head, "", *table(columns), "", *table(ages), "", *advice(record)])
+
+
+def advice(record: dict[str, Any]) -> list[str]:
+    """Return which lookback follows, and what cannot be seen."""
+    lookback, needed = record["lookback"], record["lookback_needed"]
+    lines = [
+        f"--lookback {needed} would have caught 99.9 % of the alteration of each column; "
+        f"the lookback is {lookback}"
+    ]
+    if needed >= lookback:
+        lines.append("alteration was seen until its end: a longer one may be needed")
+    lines.append(
+        "what changes after the lookback is not fetched, so not seen here: "
+        "adsfetch verify --against-source finds it"
+    )
+    return lines
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    """Yield aligned lines: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *rest in rows:
+        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        yield "  ".join([first.ljust(widths[0]), *cells]).rstrip()
