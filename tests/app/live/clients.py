@@ -30,7 +30,8 @@ class WebSocketClient:
     def __init__(
         self, server: Any, *, headers: Mapping[str, str] | None = None, **options: Any
     ) -> None:
-        given = {"subprotocols": ["graphql-transport-ws"], **options}
+        # With a maximum of unread messages, to close takes until its timeout if there are more.
+        given = {"subprotocols": ["graphql-transport-ws"], "max_queue": None, **options}
         self.connection = connect(
             f"ws://127.0.0.1:{server.port}{given.pop('path', '/graphql')}",
             additional_headers=dict(headers or {}),

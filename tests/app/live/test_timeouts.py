@@ -38,8 +38,10 @@ def test_slow_and_silent_clients_are_closed_and_others_served_promptly(
     server, began = live_on_stack, time.monotonic()
     one = book(server)
     quiet = stream(server, book=book(server))
+    unread = {"max_queue": 1}  # then the client stops to read
     slow = [
-        websocket(server, sock=slow_reader(server)).init().subscribe(book=one) for _ in range(2)
+        websocket(server, sock=slow_reader(server), **unread).init().subscribe(book=one)
+        for _ in range(2)
     ]
     query = "subscription { reviewAdded { review { text } } }"
     body = json.dumps({"query": query}).encode()

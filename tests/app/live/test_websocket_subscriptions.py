@@ -99,11 +99,12 @@ def test_completing_an_unknown_operation_is_ignored(live, websocket):
 def test_many_subscribers_see_all_in_one_order(live, websocket, book, review):
     one = book(live)
     clients = [websocket(live).init().subscribe(book=one) for _ in range(12)]
-    assert len({client.worker for client in clients}) == 2
+    while len({client.worker for client in clients}) < 2:  # the kernel chooses
+        clients.append(websocket(live).init().subscribe(book=one))
     sent = [f"number {number}" for number in range(30)]
     for text in sent:
         review(live, one, text)
-    assert [client.texts(30) for client in clients] == [sent] * 12
+    assert [client.texts(30) for client in clients] == [sent] * len(clients)
 
 
 def test_connection_resets_log_no_error(live, websocket, book, review):
