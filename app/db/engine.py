@@ -125,10 +125,13 @@ def _check_out(connection: Any, entry: ConnectionPoolEntry, _: Any) -> None:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Begin a transaction on an autocommit engine of PostgreSQL, for threads without a session."""
+    """Begin a transaction on an autocommit engine, for threads without a session."""
     with engine.connect() as connection:
-        _begin_postgres(connection)
+        if engine.dialect.name != "sqlite":
+            _begin_postgres(connection)
         with connection.begin():
+            if engine.dialect.name == "sqlite":
+                _begin_sqlite(connection)
             yield connection
 
 

@@ -12,14 +12,13 @@ from datetime import timedelta
 from threading import Event as ThreadEvent
 from threading import Lock, Thread
 
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.errors import describe
 from app.db.types import now
 from app.events.log import LogHead, Numbered, head, number_events
-from app.events.models import new_log_name
-from app.events.statements import HEAD_TABLE, NUMBERED_AT_ONCE, PURGE_EVENTS
+from app.events.statements import NUMBERED_AT_ONCE, PURGE_EVENTS
 from app.events.stream import READ_LIMIT, STREAM_MAX, stream_commands
 from app.redis.client import RedisClient, RedisUnavailable
 
@@ -113,15 +112,6 @@ class Sequencer:
         due = last // PURGE_EVERY - (first - 1) // PURGE_EVERY
         if due:
             purge(self._engine, self._keep, due * PURGE_LIMIT)
-
-
-def new_log(engine: Engine) -> str:
-    """Give the log a new name, and return it: cursors of the old one are refused from now on."""
-    head(engine)  # creates it if the tables were emptied
-    name = new_log_name()
-    with engine.connect() as connection:
-        connection.execute(update(HEAD_TABLE).values(log=name))
-    return name
 
 
 def purge(engine: Engine, keep: timedelta, limit: int) -> None:

@@ -165,21 +165,19 @@ class Queues:
     async def update(self) -> None:
         """Begin and end queues as the table has changed; raise SQLAlchemyError."""
         found: Sequence[Watched] = await self._in_store_thread(self._store.watched)
-        enabled = {row.id: row.version for row in found if row.enabled}
+        enabled = {row.id: (row.version, row.log) for row in found if row.enabled}
         for number in [number for number in self._queues if number not in enabled]:
             self._queues.pop(number).task.cancel()
-        changed = [
-            number for number, version in enabled.items() if self._version(number) != version
-        ]
+        changed = [number for number, place in enabled.items() if self._begun_at(number) != place]
         tested = [row.id for row in found if row.test_id and row.test_id != self._tested(row.id)]
         if changed or tested:
             await self._begin(set(changed), set(tested))
         for queue in self._queues.values():
             await queue.close_idle_connection()
 
-    def _version(self, number: int) -> int | None:
+    def _begun_at(self, number: int) -> tuple[int, str] | None:
         queue = self._queues.get(number)
-        return queue.version if queue else None
+        return queue.begun_at if queue else None
 
     def _tested(self, number: int) -> str | None:
         return self._tests[number][0] if number in self._tests else None

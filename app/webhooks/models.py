@@ -6,6 +6,7 @@ from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, String,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.types import UtcDateTime, now
+from app.events.models import LogFollower
 from app.extensions import Base
 
 URL_MAX = 2_000
@@ -15,7 +16,7 @@ MESSAGE_ID_MAX = 60
 TYPE_MAX = 40
 
 
-class Webhook(Base):
+class Webhook(LogFollower, Base):
     """A URL to which events are sent, and how far that has come.
 
     An operator or a client writes the upper columns, the deliverer the lower ones. Whatever
@@ -44,9 +45,6 @@ class Webhook(Base):
 
     enabled: Mapped[bool] = mapped_column(default=True, server_default=true())
     disabled_reason: Mapped[str | None] = mapped_column(String(REASON_MAX))
-    cursor_log: Mapped[str] = mapped_column(String(16))
-    cursor_position: Mapped[int] = mapped_column(BigInteger)
-    """The next event to send is the first one after this whose type is wanted."""
     failed_attempts: Mapped[int] = mapped_column(default=0, server_default="0")
     """How often the event that is sent now has failed."""
     failing_since: Mapped[datetime | None] = mapped_column(UtcDateTime)

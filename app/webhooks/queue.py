@@ -41,7 +41,8 @@ class Queue:
         self._is_sending = False
         self._has_connection = False
         self._sent_at = 0.0
-        self.version = webhook.version
+        self.begun_at: tuple[int, str] | None = webhook.version, webhook.cursor_log
+        """The version and the log of the webhook; None if its row has to be read again."""
         self.task = asyncio.create_task(self._run())
 
     def end_if_idle(self) -> None:
@@ -70,7 +71,7 @@ class Queue:
         except Exception:
             log.exception("delivering to webhook %d failed", self._webhook.id)
             await asyncio.sleep(RESTART_SECONDS)
-            self.version = -1  # read it again
+            self.begun_at = None
         finally:
             await self._sender.close()
 
@@ -177,7 +178,7 @@ class Queue:
         for name, value in values.items():
             setattr(webhook, name, value)
         if not applied:
-            self.version = -1  # read it again
+            self.begun_at = None
         if not applied or not webhook.enabled:
             raise _Ended
 

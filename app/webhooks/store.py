@@ -22,7 +22,7 @@ WEBHOOKS, DELIVERIES = (
     Base.metadata.tables[model.__tablename__] for model in (Webhook, WebhookDelivery)
 )
 INSERT = insert(DELIVERIES)
-WATCHED = select(Webhook.id, Webhook.version, Webhook.enabled, Webhook.test_id)
+WATCHED = select(Webhook.id, Webhook.version, Webhook.cursor_log, Webhook.enabled, Webhook.test_id)
 
 
 class Watched(NamedTuple):
@@ -30,6 +30,7 @@ class Watched(NamedTuple):
 
     id: int
     version: int
+    log: str
     enabled: bool
     test_id: str | None
 
