@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from adsfetch.errors import UsageError
+
 Row = Mapping[str, Any]
 
 
@@ -29,11 +31,15 @@ class Source:
 
     ``identity`` is stored with the dataset, so that another source is not mixed in.
     ``call_timeout`` is in seconds and covers one call of ``fetch_data`` with all its rows.
+    ``metrics`` are the columns of ``fetch_metrics``; ``changing_conditions`` are fields by which
+    rows are selected, and whose values can change after the day.
     """
 
     name: str
     identity: str
     call_timeout: float
+    metrics: tuple[str, ...] = ()
+    changing_conditions: tuple[str, ...] = ()
 
     @property
     def detail(self) -> str:
@@ -45,6 +51,17 @@ class Source:
 
     def fetch_data(self, day: date) -> Iterable[Row | Batch]:
         raise NotImplementedError
+
+    def fetch_metrics(self, first: date, last: date) -> Iterable[Batch]:
+        """Yield the metrics of all rows of a range, both ends included, by one call.
+
+        The first column is the day. The rows are those of ``fetch_data``, in any order. Raise
+        UsageError if the source has no such call.
+        """
+        raise UsageError(
+            "only Google Ads can be asked for the sums of many days at once; fetch --refetch "
+            "fetches days of any source again, and adsfetch changes shows what that has altered"
+        )
 
     def check_stored_row(self, row: Mapping[str, str]) -> None:
         """Raise UsageError if a row of the dataset is not in the form of the rows to come."""

@@ -13,6 +13,9 @@ QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 FIELD = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+")
 ORDER = ("SELECT", "FROM", "WHERE", "ORDER BY", "LIMIT", "PARAMETERS")
 DAY = "segments.date"
+SEGMENTS, METRICS = "segments.", "metrics."
+ONE_DAY_ONLY = frozenset(("click_view",))
+STABLE = frozenset(("id", "resource_name"))
 DEFAULT = Path(__file__).with_name("campaign.gaql")
 
 
@@ -35,9 +38,61 @@ class Report:
     clauses: dict[str, str]
 
     def gaql_for(self, day: date) -> str:
+        return self._gaql(self.fields, f"{DAY} = '{day}'")
+
+    def gaql_between(self, first: date, last: date) -> str:
+        """Return the query for the metrics of all rows of a range, both ends included.
+
+        Raise UsageError if the rows of several days are not those of each day.
+        """
+        if "LIMIT" in self.clauses:
+            raise UsageError(
+                f"the query {self.name} has a LIMIT, which counts the rows of a whole call: "
+                "its days cannot be compared by one call; fetch --refetch replaces them"
+            )
+        if self.resource in ONE_DAY_ONLY:
+            raise UsageError(
+                f"{self.resource} can only be asked for single days: its days cannot be compared "
+                "by one call; fetch --refetch replaces them"
+            )
+        return self._gaql(self.row_fields, f"{DAY} BETWEEN '{first}' AND '{last}'")
+
+    @property
+    def row_fields(self) -> tuple[str, ...]:
+        """Return the day, and the fields that determine which rows there are.
+
+        A row is one resource of FROM, divided by segments and by fields of other resources. It is
+        left out if all selected metrics are zero. So only the attributes of the resource itself
+        and of the account, which has one row, make no difference.
+        """
+        alike = (f"{self.resource}.", "customer.")
+        return (DAY, *(f for f in self.fields if f != DAY and not f.startswith(alike)))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return tuple(field for field in self.fields if field.startswith(METRICS))
+
+    @property
+    def resource(self) -> str:
+        return self.clauses["FROM"].lower()
+
+    @property
+    def changing_conditions(self) -> tuple[str, ...]:
+        """Return the attributes in WHERE, which can change later: then past days change too."""
+        where = QUOTED.sub("''", self.clauses.get("WHERE", "")).lower()
+        fields = dict.fromkeys(match[0] for match in FIELD.finditer(where))
+        return tuple(
+            field
+            for field in fields
+            if not field.startswith((SEGMENTS, METRICS)) and field.split(".")[-1] not in STABLE
+        )
+
+    def _gaql(self, fields: tuple[str, ...], condition: str) -> str:
         where = self.clauses.get("WHERE")
-        on_day = f"{DAY} = '{day}'" + (f" AND {where}" if where else "")
-        clauses = {**self.clauses, "SELECT": ", ".join(self.fields), "WHERE": on_day}
+        conditions = condition + (f" AND {where}" if where else "")
+        clauses = {**self.clauses, "SELECT": ", ".join(fields), "WHERE": conditions}
+        if fields != self.fields:  # it may name a field that is not selected
+            clauses.pop("ORDER BY", None)
         return " ".join(f"{name} {clauses[name]}" for name in ORDER if name in clauses)
 
     @property

@@ -53,3 +53,37 @@ def test_a_query_that_cannot_be_fetched_by_day_is_rejected(query):
 
 def test_the_default_query_is_valid():
     assert "metrics.cost_micros" in report.load(None).fields
+
+
+def test_the_query_for_a_range_returns_the_rows_of_each_day_without_their_attributes():
+    query = (
+        "SELECT campaign.id, campaign.name, customer.id, campaign_budget.name, segments.device, "
+        "metrics.clicks, metrics.ctr FROM campaign WHERE campaign.id IN (5, 6) "
+        "ORDER BY campaign.name PARAMETERS include_drafts=true"
+    )
+    assert report.parse("q", query).gaql_between(DAY, date(2024, 3, 1)) == (
+        "SELECT segments.date, campaign_budget.name, segments.device, metrics.clicks, metrics.ctr "
+        "FROM campaign WHERE segments.date BETWEEN '2024-02-29' AND '2024-03-01' "
+        "AND campaign.id IN (5, 6) PARAMETERS include_drafts=true"
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("SELECT campaign.id FROM campaign ORDER BY campaign.id LIMIT 5", "has a LIMIT"),
+        ("SELECT click_view.gclid FROM click_view", "only be asked for single days"),
+    ],
+)
+def test_a_query_whose_days_are_not_parts_of_a_range_is_rejected(query, reason):
+    with pytest.raises(UsageError, match=reason):
+        report.parse("q", query).gaql_between(DAY, DAY)
+
+
+def test_conditions_on_attributes_can_change_for_past_days():
+    query = (
+        "SELECT metrics.clicks FROM campaign WHERE campaign.status = 'ENABLED' AND campaign.id = 5 "
+        "AND segments.device = 'a.b' AND metrics.clicks > 5 AND campaign.name != 'x.y'"
+    )
+    assert report.parse("q", query).changing_conditions == ("campaign.status", "campaign.name")
+    assert report.load(None).changing_conditions == ()
