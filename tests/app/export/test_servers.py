@@ -114,10 +114,15 @@ class Client:
         except http.client.IncompleteRead as error:
             return error.partial.count(b"\n"), False
 
-    def read_slowly(self):
-        """Read to the end, at 20 kB/s: an export of REVIEWS would take a quarter of an hour."""
+    def read_slowly(self, server):
+        """Read to the end, at 20 kB/s until the server has ended.
+
+        At that rate an export of REVIEWS would take a quarter of an hour, and what the buffers hold
+        at the end some minutes.
+        """
         while self.read_some():
-            time.sleep(0.5)
+            if server.running:
+                time.sleep(0.5)
 
     def leave(self):
         self.response.close()
@@ -279,7 +284,7 @@ def test_a_graceful_stop_ends_an_export_that_would_take_longer(kind, postgres_ur
             client.read_some()
             server.terminate()
             with pytest.raises(http.client.IncompleteRead):
-                client.read_slowly()
+                client.read_slowly(server)
         assert server.wait() == 0
         record = last_record(server)
         assert record["message"].endswith("the process is shutting down")
