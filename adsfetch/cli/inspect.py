@@ -23,7 +23,7 @@ from adsfetch.cli.options import (
     folder_of,
 )
 from adsfetch.cli.output import examples, no_note, print_note, print_result
-from adsfetch.cli.page import write_page
+from adsfetch.cli.output_file import check_output_file, write_output_file
 from adsfetch.dates import (
     check_range,
     days_between,
@@ -89,7 +89,8 @@ def status(html: Path | None, *, quiet: bool, **options: Any) -> None:
     """
     calendar = calendar_of(options)
     if html:
-        write_page(html, calendar.as_html(), calendar.store)
+        check_output_file(html, calendar.store.folder)
+        write_output_file(html, calendar.as_html())
     record, text = calendar.as_json(), calendar.as_text()
     print_result(record, text, as_json=options["as_json"], quiet=quiet)
 
@@ -214,10 +215,10 @@ def range_of(store: Store, start: str | None, end: str | None) -> tuple[date, da
     dataset, today = store.dataset, store.today
     ends = filter(None, (dataset.wanted_from, dataset.wanted_to))
     known = sorted([*store.entries, *ends])
-    if not known and not (start and end):
-        raise UsageError(f"nothing was ever fetched into {store.folder}; name START and END")
     if start and (end or is_month(start)):
         return parse_range(start, end, today)
+    if not known:
+        raise UsageError(f"nothing was ever fetched into {store.folder}; name START and END")
     first = parse_day(start, today) if start else known[0]
     last = today if dataset.daily else min(today, known[-1] if known else first)
     return first, max(first, last)
