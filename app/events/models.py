@@ -37,6 +37,8 @@ class EventHead(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     log: Mapped[str] = mapped_column(String(2 * LOG_NAME_BYTES))
     position: Mapped[int] = mapped_column(BigInteger)
+    origin: Mapped[str | None] = mapped_column(String(40))
+    """The PostgreSQL database that the log is in, so that a copy is recognized; None: unknown."""
 
 
 class StoredEvent(Base):

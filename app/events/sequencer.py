@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.errors import describe
 from app.db.types import now
 from app.events.log import LogHead, Numbered, head, number_events
+from app.events.new_log import check_origin
 from app.events.statements import NUMBERED_AT_ONCE, PURGE_EVENTS
 from app.events.stream import READ_LIMIT, STREAM_MAX, stream_commands
 from app.redis.client import RedisClient, RedisUnavailable
@@ -41,6 +42,7 @@ class Sequencer:
         self._numbered: deque[Numbered] = deque()  # by their writers: on SQLite only
         self._lock = Lock()
         self._is_running = False
+        self._is_checked = False
 
     def wake(self, numbered: Numbered | None = None) -> None:
         """Say that events were committed; ``numbered`` is what ``append`` returned for them.
@@ -56,8 +58,20 @@ class Sequencer:
                 Thread(target=self._run, name="sequencer", daemon=True).start()
 
     def head(self) -> LogHead:
-        """Return ``log.head``; publish the events that it has to number."""
-        return head(self._engine, self._publish)
+        """Return ``log.head``; publish the events that it has to number.
+
+        The first call checks whether the database is a copy of another one, and so does the first
+        after a failure: somebody may have put a copy in its place.
+        """
+        try:
+            if not self._is_checked:
+                head(self._engine, self._publish)  # creates it if the tables were emptied
+                check_origin(self._engine)
+                self._is_checked = True
+            return head(self._engine, self._publish)
+        except SQLAlchemyError:
+            self._is_checked = False
+            raise
 
     def _run(self) -> None:
         while self._wait():
