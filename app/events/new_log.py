@@ -16,7 +16,7 @@ ORIGIN = text(
     " WHERE datname = current_database()"
 )
 """Names the server's data and the database in it. A dump takes neither along."""
-LOCKED_NAMES = select(HEAD_TABLE.c["log", "origin"]).with_for_update()
+LOCKED_NAMES = select(HEAD_TABLE.c.log, HEAD_TABLE.c.origin).with_for_update()
 log = logging.getLogger(__name__)
 
 
