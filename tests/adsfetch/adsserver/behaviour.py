@@ -9,6 +9,7 @@ DEFAULTS: dict[str, Any] = {
     "latency": 0.0,
     "clicks": 7,
     "empty": [],
+    "restated": {},
     "time_zone": "Europe/Berlin",
     "expires_in": 3600,
     "rules": [],
@@ -32,6 +33,7 @@ class Behaviour:
             self.settings = {**DEFAULTS, **settings}
             self.rules = [dict(rule) for rule in self.settings["rules"]]
             self.days: list[str] = []
+            self.ranges: list[str] = []
             self.tokens: list[str] = []
             self.headers: list[dict[str, str]] = []
             self.expired: set[str] = set()
@@ -59,6 +61,11 @@ class Behaviour:
             if day:
                 self.days.append(day)
 
+    def record_range(self, query: str) -> None:
+        """Record a query for the rows of several days."""
+        with self._lock:
+            self.ranges.append(query)
+
     def record_end(self, *, served: bool) -> None:
         """Record the end of a call."""
         with self._lock:
@@ -81,6 +88,7 @@ class Behaviour:
         with self._lock:
             return {
                 "days": self.days,
+                "ranges": self.ranges,
                 "served": self.served,
                 "tokens": len(self.tokens),
                 "busiest": self.busiest,

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from adsserver import messages
 from adsserver.behaviour import Behaviour
 
+RANGE = re.compile(r"segments\.date BETWEEN '(\d{4}-\d\d-\d\d)' AND '(\d{4}-\d\d-\d\d)'")
 DAY = re.compile(r"segments\.date = '(\d{4}-\d\d-\d\d)'")
 REFUSALS = {
     "quota": ("RESOURCE_EXHAUSTED", "quota_error", "RESOURCE_TEMPORARILY_EXHAUSTED"),
@@ -54,13 +56,29 @@ class Ads:
             time.sleep(self.behaviour.settings["latency"])
             if headers.get("authorization", "").removeprefix("Bearer ") in self.behaviour.expired:
                 refuse(context, {"do": "expired"})
-            if day is None:
+            if between := RANGE.search(request.query):
+                yield from self.days(
+                    request.query, *map(date.fromisoformat, between.groups()), context
+                )
+            elif day is None:
                 yield messages.account(self.behaviour.settings["time_zone"])
             else:
                 yield from self.day(day, context)
             served = day is not None
         finally:
             self.behaviour.record_end(served=served)
+
+    def days(self, query: str, first: date, last: date, context: Any) -> Iterator[bytes]:
+        """Yield the rows of a range, the days in no order, as the API does without ORDER BY."""
+        self.behaviour.record_range(query)
+        rule = self.behaviour.rule_for("range")
+        if rule["do"] in REFUSALS:
+            refuse(context, rule)
+        days = [str(first + timedelta(number)) for number in range((last - first).days + 1)]
+        for number, day in enumerate(sorted(days, key=lambda day: day[::-1])):
+            yield from self.rows(day, half=False)
+            if rule["do"] == "break" and number:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "broken half-way")
 
     def day(self, day: str, context: Any) -> Iterator[bytes]:
         rule = self.behaviour.rule_for("call", day)
@@ -81,7 +99,8 @@ class Ads:
         stop = total // 2 if half else total
         for start in range(0, stop, settings["batch"]):
             end = min(start + settings["batch"], stop)
-            yield messages.rows_of(day, start, end, settings["clicks"])
+            clicks = settings["restated"].get(day, settings["clicks"])
+            yield messages.rows_of(day, start, end, clicks)
 
 
 def refuse(context: Any, rule: dict[str, Any]) -> NoReturn:
