@@ -26,11 +26,11 @@ IMPORTING = (str(Path(__file__).parent), importlib.__file__, "<frozen")
 class FunctionSource(Source):
     """A user's function, given as ``module:function``; imported on first use.
 
-    The current folder stays on the path of imports until the end of the run, because the
-    function may import modules of its own when it is called.
+    ``folder``, by default the current one, stays on the path of imports until the end of the
+    run, because the function may import modules of its own when it is called.
     """
 
-    def __init__(self, spec: str, timeout: float) -> None:
+    def __init__(self, spec: str, timeout: float, folder: str = "") -> None:
         module, _, path = spec.partition(":")
         if module.endswith(".py") or not SPEC.fullmatch(spec):
             raise UsageError(f"--source {spec!r} is not of the form module:function{advice(spec)}")
@@ -38,7 +38,8 @@ class FunctionSource(Source):
         self.identity = spec
         self.call_timeout = timeout
         self._module, self._path = module, path
-        self._folder = str(Path.cwd())
+        self._folder = folder or str(Path.cwd())
+        self.options = {"source": spec, "folder": self._folder}
 
     def open(self) -> None:
         """Import the function; raise UsageError with the place in the user's code."""

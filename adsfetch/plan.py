@@ -1,6 +1,6 @@
 """The plan of a run: the wanted range, and which of its days must be fetched."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from shlex import quote
@@ -28,6 +28,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     held: int = 0
+    today: date = date.max
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,11 @@ def lookback_start(store: Store, today: date) -> date:
     return days_before(today, store.dataset.lookback)
 
 
-def make_plan(store: Store, wanted: WantedRange) -> Plan:
-    """Return the days to fetch; days in the future are left out, with a note."""
+def make_plan(store: Store, wanted: WantedRange, *, refetch: bool = False) -> Plan:
+    """Return the days to fetch; days in the future are left out, with a note.
+
+    ``refetch``: also those that are final.
+    """
     today, earliest = store.today, store.earliest or date.min
     first, last = wanted.range(store, today)
     check_range(first, last)
@@ -90,10 +94,11 @@ def make_plan(store: Store, wanted: WantedRange) -> Plan:
     unavailable = [day for day, state in states.items() if state is State.UNAVAILABLE]
     notes += notes_on_unavailable(store, wanted, unavailable)
     notes += notes_on_gap(store, wanted, first, last)
-    days = [day for day, state in states.items() if state not in DONE and day >= earliest]
+    done = {State.UNAVAILABLE} if refetch else DONE
+    days = [day for day, state in states.items() if state not in done and day >= earliest]
     held = sum(state in (State.FINAL, State.EMPTY) for state in states.values())
     dataset, warnings = requested(store, wanted, first, last), tuple(notes_on_clock(store))
-    return Plan(first, last, days, dataset, tuple(notes), warnings, held)
+    return Plan(first, last, days, dataset, tuple(notes), warnings, held, today)
 
 
 def requested(store: Store, wanted: WantedRange, first: date, last: date) -> Dataset:
@@ -157,3 +162,36 @@ def forget_command(store: Store, first: date, last: date) -> str:
     """Return the command that forgets a range, ready to be copied."""
     out, name = quote(str(store.folder.parent)), quote(store.folder.name)
     return f"adsfetch forget {first} {last} --out {out} --dataset {name}"
+
+
+def forecast(plans: Sequence[Plan], limit: int, left: int) -> list[int]:
+    """Return the operations of each day from today on, until all days of the plans are fetched.
+
+    The days in the lookback are asked for on each day, and first. The list ends with 0 if the
+    limit of a day is not more than that: it is never complete.
+    """
+    again = sum(day > lookback_end(plan) for plan in plans for day in plan.days)
+    todo = sum(len(plan.days) for plan in plans)
+    spent = [min(todo, left)]
+    older = todo - again - max(0, left - again)
+    while older > 0:
+        if limit <= again:
+            return [*spent, 0]
+        spent.append(min(older + again, limit))
+        older -= limit - again
+    return spent
+
+
+def lookback_end(plan: Plan) -> date:
+    """Return the newest day that is final once it is fetched."""
+    return days_before(plan.today, plan.dataset.lookback)
+
+
+def forecast_lines(spent: Sequence[int], budget: tuple[int, int]) -> list[str]:
+    """Return in words when a plan is complete."""
+    limit, left = budget
+    lines = [f"operations: {left} of {limit} are left for now, this run would take {spent[0]}"]
+    if spent[-1] == 0 and len(spent) > 1:
+        return [*lines, "never complete: the days in the lookback take all operations of a day"]
+    when = "today" if len(spent) == 1 else f"in {len(spent) - 1} days"
+    return [*lines, f"complete {when}, if it is run again on each day"]

@@ -1,191 +1,207 @@
-"""A run: find the missing days, fetch them, store each as it arrives, write the aggregate."""
+"""A run: find the missing days of one or many accounts, fetch them, store each as it arrives."""
 
 import time
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass, field, replace
-from datetime import date
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from adsfetch.dates import days_before, today_in, zone
-from adsfetch.errors import FatalError, StoreError, UnavailableError
-from adsfetch.fetch.metrics import CallMetrics
-from adsfetch.fetch.jobs import DayReport, Outcome
-from adsfetch.fetch.pool import fetch_days
-from adsfetch.fetch.retry import RetriedCall, Retry
+from adsfetch.dataset_run import DatasetRun, Notify, Settings
+from adsfetch.errors import (
+    FatalError,
+    OAuthError,
+    QuotaError,
+    StoreError,
+    UnconfirmedError,
+)
+from adsfetch.fetch.jobs import Job
+from adsfetch.fetch.pool import fetch_jobs
+from adsfetch.fetch.retry import RetriedCall
 from adsfetch.fetch.throttle import Throttle
-from adsfetch.plan import Plan, WantedRange, make_plan
+from adsfetch.plan import Plan, WantedRange, forecast
 from adsfetch.sources import Source
-from adsfetch.storage.aggregate import write_aggregate
-from adsfetch.storage.dataset import Dataset
-from adsfetch.storage.lock import exclusive_lock
+from adsfetch.storage.combined import write_combined
 from adsfetch.storage.staging import StagedDay
-from adsfetch.storage.store import Store
-from adsfetch.summary import Summary
+from adsfetch.totals import Totals
 
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a run; times are in seconds.
-
-    ``lookback`` and ``earliest_days`` are by default those of the last run. Days that are more
-    than ``earliest_days`` before today are unavailable.
-    """
-
-    workers: int = 16
-    retry: Retry = field(default_factory=Retry)
-    lookback: int | None = None
-    earliest_days: int | None = None
-    lock_wait: float = 600.0
-    time_zone: str = ""
-    today: date | None = None
-    escape_formulas: bool = False
-    quiet: bool = False
-
-
 class Run:
-    """Fetch one source into one folder.
+    """Fetch one or many sources, each into a folder of its own, with one pool of workers.
 
-    A run of years with many workers needs about a tenth less memory under GNU's C library
-    with the environment variable ``MALLOC_ARENA_MAX=2``: otherwise each thread has a heap of
-    its own.
+    An account that cannot be fetched stops no other one; with a single source, what prevents the
+    start is raised. A run of years with many workers needs about a tenth less memory under GNU's
+    C library with the environment variable ``MALLOC_ARENA_MAX=2``: otherwise each thread has a
+    heap of its own.
     """
 
-    def __init__(self, source: Source, folder: Path, settings: Settings) -> None:
-        self._source, self._settings = source, settings
-        self._store = Store(folder)
-        self._throttle, self._metrics = Throttle(settings.workers), CallMetrics()
+    def __init__(self, sources: Sequence[tuple[Source, Path]], settings: Settings) -> None:
+        self._settings = settings
+        # In one order, so that two runs never wait for each other's locks.
+        ordered = sorted(sources, key=lambda pair: str(pair[1]))
+        self._parts = [DatasetRun(source, folder, settings) for source, folder in ordered]
+        self._several = len(self._parts) > 1
+        self._throttle = Throttle(settings.workers)
 
-    def preview(self, wanted: WantedRange) -> Plan:
-        """Return what a run would fetch; make no call and write nothing."""
-        dataset = self._load()
-        self._set_today(dataset, self._settings.time_zone or dataset.time_zone)
-        return make_plan(self._store, wanted)
+    def preview(self, wanted: WantedRange) -> list[tuple[str, Plan]]:
+        """Return what a run would fetch by dataset; make no call and write nothing."""
+        for part in self._parts:
+            part.load()
+        return [(part.store.folder.name, part.make_plan(wanted)) for part in self._parts]
 
-    def execute(self, wanted: WantedRange, notify: Callable[[str], None]) -> Summary:
-        """Fetch what is missing and return the summary; raise what prevents the start.
+    def execute(self, wanted: WantedRange, notify: Notify) -> Totals:
+        """Fetch what is missing and return the summary of all datasets.
 
         An error that ends the run later is in the summary: what was fetched before is stored.
         """
         start = time.perf_counter()
-        lock = exclusive_lock(self._store.lock_path, self._settings.lock_wait, notify)
-        with closing(self._source), lock:
-            plan = self._prepare(wanted, notify)
-            summary = Summary(
-                self._store.folder.name,
-                plan.first,
-                plan.last,
-                asked=len(plan.days),
-                held=plan.held,
-                warnings=plan.warnings,
-                metrics=self._metrics,
-            )
-            self._fetch_and_aggregate(plan.days, summary)
-            summary.source = self._source.detail
-        summary.wall_seconds = time.perf_counter() - start
-        return summary
+        totals = Totals([part.summary for part in self._parts])
+        with ExitStack() as stack:
+            for part in self._parts:
+                stack.callback(part.source.close)
+            try:
+                self._fetch(self._prepare(wanted, notify, stack), totals)
+            except (FatalError, KeyboardInterrupt) as stop:
+                if not totals.began:
+                    raise
+                totals.stopped = stop
+            if not isinstance(totals.stopped, KeyboardInterrupt | StoreError):
+                self._aggregate(totals)
+        totals.wall_seconds = time.perf_counter() - start
+        if self._settings.budget and (budget := self._settings.budget.limit_and_left()):
+            totals.budget = budget
+            if isinstance(totals.stopped, QuotaError):
+                totals.complete_on = self._expect_completion(wanted, budget[0])
+        return totals
 
-    def _prepare(self, wanted: WantedRange, notify: Callable[[str], None]) -> Plan:
-        """Return the plan; make the source and the dataset ready."""
-        dataset = self._load()
-        time_zone = self._settings.time_zone or dataset.time_zone
-        self._set_today(dataset, time_zone or self._with_retries(self._source.time_zone))
-        plan = make_plan(self._store, wanted)
+    def _expect_completion(self, wanted: WantedRange, limit: int) -> date | None:
+        """Return when nothing is left if this run is repeated each day; None for never."""
+        plans = [part.make_plan(wanted) for part in self._parts if part.plan]
+        spent = forecast(plans, limit, limit)
+        never = len(spent) > 1 and not spent[-1]
+        return None if never else plans[0].today + timedelta(len(spent))
+
+    def failed(self, error: FatalError) -> Totals:
+        """Return the summary of a run that could not start."""
+        return Totals([part.summary for part in self._parts], stopped=error)
+
+    def _prepare(self, wanted: WantedRange, notify: Notify, stack: ExitStack) -> list[DatasetRun]:
+        """Return the parts that have something to fetch, ready for that."""
+        deadline = time.monotonic() + self._settings.lock_wait
+        for part in self._parts:
+            with self._account_errors(part):
+                wait = max(0.0, deadline - time.monotonic())
+                stack.enter_context(part.lock(wait, notify))
+                part.load()
+        self._fetch_time_zones([part for part in self._running() if part.needs_time_zone])
+        for part in self._running():
+            with self._account_errors(part):
+                self._begin(part, part.make_plan(wanted), notify)
+        return [part for part in self._running() if part.plan and part.plan.days]
+
+    def _begin(self, part: DatasetRun, plan: Plan, notify: Notify) -> None:
         if plan.days:
-            self._with_retries(self._source.open)
-            self._source.check_stored_row(self._store.any_row() or {})
+            self._call(part, part.source.open)
+        part.begin(plan)
         for note in plan.notes:
-            notify(note)
-        self._store.reconcile()
-        self._store.save_description(plan.dataset)
-        return plan
+            notify(f"{part.store.folder.name}: {note}" if self._several else note)
 
-    def _load(self) -> Dataset:
-        """Read the store; return its description, checked and completed for this source."""
-        dataset = self._store.load().dataset
-        return dataset.for_source(
-            self._source.identity,
-            escape_formulas=self._settings.escape_formulas,
-            has_days=bool(self._store.held_entries()),
-        )
+    def _running(self) -> list[DatasetRun]:
+        return [part for part in self._parts if part.summary.stopped is None]
 
-    def _set_today(self, dataset: Dataset, time_zone: str) -> None:
-        """Set the account's today, and what depends on it and on the settings."""
-        settings, source = self._settings, self._source
-        today = settings.today or today_in(zone(time_zone))
-        dataset = replace(dataset, time_zone=time_zone)
-        if settings.lookback is not None:
-            dataset = replace(dataset, lookback=settings.lookback)
-        if settings.earliest_days is not None:
-            dataset = replace(dataset, earliest_days=settings.earliest_days)
-        limits = [source.earliest(today)]
-        if dataset.earliest_days is not None:
-            limits.append(days_before(today, dataset.earliest_days))
-        earliest = max(filter(None, limits), default=None)
-        available = None if earliest is None else (today - earliest).days
-        self._store.set_today(today).dataset = replace(dataset, days_available=available)
+    def _account_errors(self, part: DatasetRun) -> "AccountErrors":
+        return AccountErrors(part if self._several else None)
 
-    def _with_retries(self, call: Callable[[], Result]) -> Result:
-        return RetriedCall(self._settings.retry, self._throttle, self._metrics)(call)
+    def _fetch_time_zones(self, parts: Sequence[DatasetRun]) -> None:
+        def fetch(part: DatasetRun) -> None:
+            with self._account_errors(part):
+                part.set_time_zone(self._call(part, partial(self._count, part.source.time_zone)))
 
-    def _fetch_and_aggregate(self, days: list[date], summary: Summary) -> None:
+        if len(parts) <= 1:
+            any(map(fetch, parts))
+            return
+        with ThreadPoolExecutor(self._settings.workers) as pool:
+            for _ in pool.map(fetch, parts):
+                pass
+
+    def _count(self, call: Callable[[], Result]) -> Result:
+        """Make a call that is an operation of the API."""
+        self._before_call()
+        return call()
+
+    def _call(self, part: DatasetRun, call: Callable[[], Result]) -> Result:
+        pause = (lambda _seconds: None) if self._several else None
+        retried = RetriedCall(self._settings.retry, self._throttle, part.metrics, pause)
         try:
-            if days:
-                self._fetch(days, summary)
-        except (FatalError, KeyboardInterrupt) as stop:
-            summary.stopped = stop
-        if not isinstance(summary.stopped, KeyboardInterrupt | StoreError):
-            self._aggregate(summary)
+            return retried(call)
+        except UnconfirmedError as error:
+            raise error.fatal from error
 
-    def _fetch(self, days: list[date], summary: Summary) -> None:
+    def _before_call(self) -> None:
+        if self._settings.budget:
+            self._settings.budget.take()
+
+    def _fetch(self, parts: Sequence[DatasetRun], totals: Totals) -> None:
+        """Fetch all days; raise the error that ends the run early."""
+        totals.began = True
+        if not parts:
+            return
         from tqdm import tqdm  # noqa: PLC0415 - a run with nothing to do need not load it
 
         start = time.perf_counter()
-        outcomes = fetch_days(
-            self._source.fetch_data,
-            days,
-            keep=self._store.staging().write,
+        jobs: dict[Job[StagedDay], DatasetRun] = {
+            part.job(part.plan): part for part in parts if part.plan
+        }
+        fetched = fetch_jobs(
+            list(jobs),
             workers=self._settings.workers,
-            timeout=self._source.call_timeout,
             retry=self._settings.retry,
-            metrics=self._metrics,
             throttle=self._throttle,
+            before_call=self._before_call,
         )
         hidden = self._settings.quiet or None  # None: shown on terminals only
-        bar = tqdm(total=len(days), unit="day", dynamic_ncols=True, disable=hidden)
+        days = sum(part.summary.asked for part in parts)
+        bar = tqdm(total=days, unit="day", dynamic_ncols=True, disable=hidden)
         try:
-            with closing(outcomes), bar:
-                for outcome in outcomes:
-                    self._store_outcome(outcome, summary)
+            with closing(fetched), bar:
+                for job, outcome in fetched:
+                    jobs[job].store_outcome(outcome)
                     bar.update()
         finally:
-            summary.fetch_seconds = time.perf_counter() - start
-            summary.paused_seconds = self._throttle.paused_seconds
+            for job, part in jobs.items():
+                part.summary.stopped = job.error
+            totals.fetch_seconds = time.perf_counter() - start
+            totals.paused_seconds = self._throttle.paused_seconds
 
-    def _store_outcome(self, outcome: Outcome[StagedDay], summary: Summary) -> None:
-        if isinstance(outcome, DayReport):
-            staged = outcome.rows  # the result of Staging.write, not the rows themselves
-            self._store.commit(staged)
-            summary.add_day(staged.rows)
-        elif isinstance(outcome.error, UnavailableError):
-            self._store.record_unavailable(outcome.day, outcome.reason)
-            summary.unavailable.append(outcome)
-        else:
-            self._store.record_failure(outcome.day, outcome.reason)
-            summary.failed.append(outcome)
-
-    def _aggregate(self, summary: Summary) -> None:
+    def _aggregate(self, totals: Totals) -> None:
         start = time.perf_counter()
+        for part in self._parts:
+            if part.plan:
+                part.aggregate()
         try:
-            self._store.add_headers()
-            summary.aggregate_written = write_aggregate(self._store)
-            summary.aggregate_path = str(self._store.aggregate_path)
-            held = self._store.held_entries()
-            summary.aggregate_days = len(held)
-            summary.aggregate_rows = sum(entry.rows for entry in held)
+            totals.combined = write_combined([part.store.folder for part in self._parts])
         except StoreError as error:
-            summary.stopped = error
-        summary.aggregate_seconds = time.perf_counter() - start
+            totals.stopped = error
+        totals.aggregate_seconds = time.perf_counter() - start
+
+
+class AccountErrors:
+    """Record an error of one of several accounts; raise what concerns all of them."""
+
+    def __init__(self, part: DatasetRun | None) -> None:
+        self._part = part
+
+    def __enter__(self) -> None:
+        """Begin what may fail."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        if self._part is None or not isinstance(error, FatalError):
+            return False
+        if isinstance(error, OAuthError | QuotaError):
+            return False
+        self._part.summary.stopped = error
+        return True

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 from adsfetch.errors import UsageError
@@ -31,6 +32,8 @@ class Source:
 
     ``identity`` is stored with the dataset, so that another source is not mixed in.
     ``call_timeout`` is in seconds and covers one call of ``fetch_data`` with all its rows.
+    ``options`` are remembered with the dataset, to make the source again. ``asks_time_zone``:
+    ``time_zone`` makes a call.
     ``metrics`` are the columns of ``fetch_metrics``; ``changing_conditions`` are fields by which
     rows are selected, and whose values can change after the day.
     """
@@ -38,6 +41,8 @@ class Source:
     name: str
     identity: str
     call_timeout: float
+    options: Mapping[str, str] = MappingProxyType({})
+    asks_time_zone = False
     metrics: tuple[str, ...] = ()
     changing_conditions: tuple[str, ...] = ()
 

@@ -5,8 +5,8 @@ from datetime import date
 from typing import Any
 
 from adsfetch.errors import FatalError, text_of
-from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.fetch.jobs import DayFailure
+from adsfetch.fetch.metrics import CallMetrics
 
 INTERRUPTED = 130
 MAX_FAILURES_SHOWN = 10
@@ -14,11 +14,11 @@ MAX_FAILURES_SHOWN = 10
 
 @dataclass
 class Summary:
-    """The outcome and the metrics of one run."""
+    """The outcome and the metrics of one run; no range is known if it could not begin."""
 
     dataset: str
-    first: date
-    last: date
+    first: date | None = None
+    last: date | None = None
     asked: int = 0
     held: int = 0
     fetched: int = 0
@@ -67,8 +67,8 @@ class Summary:
         return {
             "dataset": self.dataset,
             "source": self.source,
-            "from": str(self.first),
-            "to": str(self.last),
+            "from": str(self.first or ""),
+            "to": str(self.last or ""),
             "days_asked": self.asked,
             "days_fetched": self.fetched,
             "days_empty": self.empty,
@@ -97,14 +97,16 @@ class Summary:
             "exit_code": self.exit_code,
         }
 
-    def as_text(self) -> str:
-        lines = [self._headline(), *self._timing(), *self._unavailable(), *self._file()]
-        return "\n".join(lines)
+    def lines(self) -> list[str]:
+        """Return the summary in lines; the last one names the file with all days."""
+        return [self._headline(), *self._timing(), *self._unavailable(), *self._file()]
 
     def failures_by_day(self) -> list[DayFailure]:
         return sorted(self.failed, key=lambda failure: failure.day)
 
     def _headline(self) -> str:
+        if not self.first:
+            return f"{self.dataset}: no day could be fetched"
         days = f"{self.dataset}: {self.first} to {self.last}"
         if not self.asked:
             return f"{days}, nothing to do: all days are final"

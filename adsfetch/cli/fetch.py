@@ -1,25 +1,30 @@
 """The commands that fetch: ``fetch``, ``backfill`` and ``update``."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
 import click
 
 from adsfetch.cli.days import END, START, RangeCommand
-from adsfetch.cli.options import (
-    Number,
-    folder_of,
-    run_options,
-    settings_of,
-    source_of,
-    source_options,
-)
+from adsfetch.cli.options import Number, run_options, settings_of, source_options
 from adsfetch.cli.output import examples, no_note, print_note, print_result
+from adsfetch.cli.sources import groups_of
+from adsfetch.dataset_run import Settings
 from adsfetch.dates import check_range, is_relative, parse_range, today_in
-from adsfetch.errors import UsageError
-from adsfetch.plan import Plan, WantedRange, between, daily, last_years
+from adsfetch.errors import FatalError, UsageError
+from adsfetch.plan import (
+    Plan,
+    WantedRange,
+    between,
+    daily,
+    forecast,
+    forecast_lines,
+    last_years,
+)
 from adsfetch.run import Run
+from adsfetch.totals import Totals
 
 
 @click.command(
@@ -72,43 +77,74 @@ def backfill(years: float, **options: Any) -> None:
 @source_options
 @run_options
 def update(**options: Any) -> None:
-    """Fetch new, restated and missing days up to today: the daily run."""
-    run_fetch(daily(), options)
+    """Fetch new, restated and missing days up to today: the daily run.
+
+    Without a source it is the daily run of every dataset in DIR, each from its own source.
+    """
+    run_fetch(daily(), {**options, "may_remember": True})
 
 
 def run_fetch(wanted: WantedRange, options: dict[str, Any]) -> None:
     """Run, print the summary, and exit with its code."""
+    quiet, as_json = options["quiet"], options["as_json"]
+    notify = no_note if quiet else print_note
     try:
-        source = source_of(options)
-        folder = folder_of(options["out"], options["dataset"], source.name)
-        path = folder.absolute()  # a source may change the current folder
+        settings = settings_of(options)
+        groups = groups_of(options, settings, print_note)
     except FileNotFoundError:
         raise UsageError("the current folder was deleted: change to another one") from None
-    run = Run(source, path, settings_of(options))
+    runs = [Run(group, settings) for group in groups]
     if options["dry_run"]:
-        print_plan(folder.name, run.preview(wanted), as_json=options["as_json"])
+        plans = [plan for run in runs for plan in run.preview(wanted)]
+        print_plans(plans, settings, as_json=as_json)
         return
-    quiet, as_json = options["quiet"], options["as_json"]
+    totals = []
     with redirect_stdout(sys.stderr):  # standard output is for the result, not for the source
-        summary = run.execute(wanted, no_note if quiet else print_note)
-    print_result(summary.as_json(), summary.as_text(), as_json=as_json, quiet=quiet)
-    for problem in summary.problems():
+        for run in runs:
+            try:
+                totals.append(run.execute(wanted, notify))
+            except FatalError as error:
+                if len(runs) == 1:
+                    raise
+                totals.append(run.failed(error))
+    print_totals(totals, as_json=as_json, quiet=quiet)
+    click.get_current_context().exit(max(each.exit_code for each in totals))
+
+
+def print_totals(totals: Sequence[Totals], *, as_json: bool, quiet: bool) -> None:
+    """Print the summaries; a script reads one of them, or a list in ``runs``."""
+    records = [each.as_json() for each in totals]
+    record = records[0] if len(records) == 1 else {"runs": records}
+    text = "\n\n".join(each.as_text() for each in totals)
+    print_result(record, text, as_json=as_json, quiet=quiet)
+    for problem in [problem for each in totals for problem in each.problems()]:
         print_note(problem)
-    click.get_current_context().exit(summary.exit_code)
 
 
-def print_plan(dataset: str, plan: Plan, *, as_json: bool) -> None:
+def print_plans(plans: Sequence[tuple[str, Plan]], settings: Settings, *, as_json: bool) -> None:
     """Print the days that a run would fetch; each day is one operation."""
-    days = [str(day) for day in plan.days]
-    record = {
-        "dataset": dataset,
-        "from": str(plan.first),
-        "to": str(plan.last),
-        "days": days,
-        "operations": len(days),
-    }
-    head = f"{dataset}: {plan.first} to {plan.last}, {len(days)} days to fetch"
-    for note in (*plan.notes, *plan.warnings):
-        print_note(note)
-    text = "\n".join([f"{head}, {len(days)} operations", *days])
-    print_result(record, text, as_json=as_json)
+    records, lines = [], []
+    for dataset, plan in plans:
+        days = [str(day) for day in plan.days]
+        records.append(
+            {
+                "dataset": dataset,
+                "from": str(plan.first),
+                "to": str(plan.last),
+                "days": days,
+                "operations": len(days),
+            }
+        )
+        for note in (*plan.notes, *plan.warnings):
+            print_note(note)
+        head = f"{dataset}: {plan.first} to {plan.last}, {len(days)} days to fetch"
+        lines.append(f"{head}, {len(days)} operations")
+        if len(plans) == 1:
+            lines += days
+    record: dict[str, Any] = records[0] if len(records) == 1 else {"datasets": records}
+    budget = settings.budget and settings.budget.limit_and_left()
+    if budget:
+        spent = forecast([plan for _, plan in plans], *budget)
+        record["operations_by_day"] = spent
+        lines += forecast_lines(spent, budget)
+    print_result(record, "\n".join(lines), as_json=as_json)

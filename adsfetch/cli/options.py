@@ -1,6 +1,7 @@
 """The options that commands share, and the objects that are made from them."""
 
 import re
+import time
 from collections.abc import Callable
 from math import isnan
 from pathlib import Path
@@ -9,20 +10,15 @@ from typing import Any, TypeVar
 import click
 
 from adsfetch.cli.days import Day
+from adsfetch.dataset_run import Settings
 from adsfetch.dates import parse_day, today_in, zone
 from adsfetch.errors import UsageError
+from adsfetch.fetch.budget import Budget
 from adsfetch.fetch.retry import Retry
-from adsfetch.function_source import FunctionSource
-from adsfetch.google import report
-from adsfetch.google.report import Account
-from adsfetch.google.source import GoogleAdsSource
-from adsfetch.run import Settings
-from adsfetch.sources import Source
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
-CUSTOMER = re.compile(r"\d{3}-?\d{3}-?\d{4}", re.ASCII)
 NAME = re.compile(r"[^\s./\\][^/\\]*")
 
 
@@ -84,7 +80,13 @@ source_options = combine(
         metavar="MODULE:FUNCTION",
         help="Any function that takes a date and returns rows.",
     ),
-    click.option("--customer-id", help="Google Ads account: ten digits."),
+    click.option(
+        "--customer-id",
+        multiple=True,
+        help="Google Ads account: ten digits; repeat it for several accounts.",
+    ),
+    click.option("--customers", type=FILE, help="File with a customer id in each line."),
+    click.option("--manager", help="Manager account: all enabled clients below it are fetched."),
     click.option("--login-customer-id", help="Manager account through which the access is given."),
     click.option(
         "--config", type=FILE, help="Path of google-ads.yaml; by default as in Google's library."
@@ -124,47 +126,23 @@ run_options = combine(
     click.option(
         "--escape-formulas", is_flag=True, help="Prevent spreadsheets from evaluating cells."
     ),
+    click.option(
+        "--daily-operations",
+        type=click.IntRange(1),
+        help="Calls that all runs into DIR may make in 24 hours; by default as in the last run.",
+    ),
     click.option("--dry-run", is_flag=True, help="Only list the days that would be fetched."),
     QUIET,
     JSON,
 )
 
 
-def source_of(options: dict[str, Any]) -> Source:
-    """Return the source; raise UsageError if none or two are named."""
-    google = ("customer_id", "login_customer_id", "config", "query", "api_version")
-    named = [f"--{name.replace('_', '-')}" for name in google if options[name]]
-    if options["source"]:
-        if named:
-            raise UsageError(f"{named[0]} is for Google Ads, but --source names another source")
-        return FunctionSource(options["source"], options["timeout"])
-    if not options["customer_id"]:
-        raise UsageError("name a source: --customer-id for Google Ads, or --source MODULE:FUNCTION")
-    return GoogleAdsSource(account_of(options), report.load(options["query"]), options["timeout"])
-
-
-def account_of(options: dict[str, Any]) -> Account:
-    """Return the Google Ads account."""
-    login = options["login_customer_id"]
-    return Account(
-        normalize_customer_id(options["customer_id"]),
-        normalize_customer_id(login) if login else None,
-        options["config"],
-        options["api_version"],
-    )
-
-
-def normalize_customer_id(customer_id: str) -> str:
-    """Return a customer id without hyphens, as the API expects it."""
-    if not CUSTOMER.fullmatch(customer_id):
-        raise UsageError(f"{customer_id!r} is not a customer id: write ten digits, 123-456-7890")
-    return customer_id.replace("-", "")
-
-
 def settings_of(options: dict[str, Any]) -> Settings:
     """Return the settings of the run; raise UsageError for an unknown time zone."""
     time_zone, today = options["time_zone"] or "", options["today"]
-    zone(time_zone)  # raises for an unknown one, before anything is fetched
+    now = today_in(zone(time_zone))  # raises for an unknown one, before anything is fetched
+    day = parse_day(today, now) if today else None
+    ahead = (day - now).total_seconds() if day else 0.0
     return Settings(
         workers=options["workers"],
         retry=Retry(options["attempts"], options["wait_initial"], options["wait_max"]),
@@ -172,9 +150,15 @@ def settings_of(options: dict[str, Any]) -> Settings:
         earliest_days=options["earliest_days"],
         lock_wait=options["lock_wait"],
         time_zone=time_zone,
-        today=parse_day(today, today_in(zone(time_zone))) if today else None,
+        today=day,
         escape_formulas=options["escape_formulas"],
         quiet=options["quiet"],
+        refetch=options.get("refetch", False),
+        budget=Budget(
+            options["out"].absolute() / "operations.json",
+            options["daily_operations"],
+            clock=lambda: time.time() + ahead,
+        ),
     )
 
 

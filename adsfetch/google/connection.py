@@ -1,5 +1,6 @@
-"""The connection to the Google Ads API: one channel and one token for all threads."""
+"""The connection to the Google Ads API: one channel and one token for all threads and accounts."""
 
+import copy
 import logging
 import os
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from adsfetch.google.credentials import SharedToken
 from adsfetch.google.errors import translate
 from adsfetch.google.fields import Fields
 from adsfetch.google.gapic_adapter import api_version, search_stream
-from adsfetch.google.report import Account
+from adsfetch.google.report import Access
 from adsfetch.sources import Batch
 
 ROWS_AT_ONCE = 250  # as many as fit into the caches of a processor
@@ -26,16 +27,23 @@ logging.getLogger("google.ads.googleads").addHandler(logging.NullHandler())
 
 
 class Connection:
-    """One service object, which many threads may use at once."""
+    """One service object, which many threads may use at once, for queries of one account."""
 
     def __init__(self, client: GoogleAdsClient, customer_id: str) -> None:
+        self.customer_id = customer_id
         self._token = SharedToken(client.credentials)
         client.credentials = self._token
         self._service = client.get_service("GoogleAdsService")
         self.version = api_version(self._service)
         row = client.get_type("GoogleAdsRow").DESCRIPTOR
         self._fields_of = cache(partial(Fields, row))
-        self._select_fields = cache(search_stream(client, self._service, customer_id))
+        self._select_fields = cache(search_stream(client, self._service))
+
+    def for_account(self, customer_id: str) -> "Connection":
+        """Return a connection for queries of another account, by the same channel."""
+        other = copy.copy(self)
+        other.customer_id = customer_id
+        return other
 
     def batches(self, gaql: str, paths: tuple[str, ...], timeout: float) -> Iterator[Batch]:
         """Yield the rows of a query, which selects ``paths``, in batches.
@@ -62,7 +70,8 @@ class Connection:
 
     def _batches(self, gaql: str, paths: tuple[str, ...], timeout: float) -> Iterator[Batch]:
         fields = self._fields_of(paths)
-        stream = self._select_fields(fields.attribute_paths)(gaql, timeout)
+        open_stream = self._select_fields(fields.attribute_paths)
+        stream = open_stream(self.customer_id, gaql, timeout)
         try:
             for response in stream:
                 for start in range(0, len(response.results), ROWS_AT_ONCE):
@@ -78,15 +87,15 @@ class Connection:
             raise translate(self._token.permanent_error or error, self.version) from error
 
 
-def connect(account: Account) -> Connection:
+def connect(access: Access, customer_id: str) -> Connection:
     """Read the configuration, get a first token, and open the channel."""
-    path = config_path(account.config)
+    path = config_path(access.config)
     try:
         config = {**read_config(path), "use_proto_plus": False}
-        if account.login_customer_id:
-            config["login_customer_id"] = account.login_customer_id
-        client = GoogleAdsClient.load_from_dict(config, account.api_version)
-        return Connection(client, account.customer_id)
+        if access.login_customer_id:
+            config["login_customer_id"] = access.login_customer_id
+        client = GoogleAdsClient.load_from_dict(config, access.api_version)
+        return Connection(client, customer_id)
     except OSError as error:
         raise UsageError(f"cannot use {error.filename or path}: {error.strerror}") from error
     except (ValueError, yaml.YAMLError) as error:

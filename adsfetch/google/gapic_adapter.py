@@ -20,7 +20,8 @@ WRAP_METHOD = "google.api_core.gapic_v1:method.wrap_method"
 PRIVATE_NAMES = (CLIENT_INFO, ROUTING_HEADER, WRAP_METHOD)
 PATH = "/google.ads.googleads.{}.services.GoogleAdsService/SearchStream"
 
-OpenStream = Callable[[str, float], Any]  # takes GAQL and a timeout, returns the responses
+# Takes a customer id, GAQL and a timeout, and returns the responses.
+OpenStream = Callable[[str, str, float], Any]
 SelectFields = Callable[[Sequence[str]], OpenStream]
 
 log = logging.getLogger(__name__)
@@ -32,10 +33,10 @@ def api_version(service: Any) -> str:
     return str(type(service).__module__.split(".")[3])
 
 
-def search_stream(client: Any, service: Any, customer_id: str) -> SelectFields:
+def search_stream(client: Any, service: Any) -> SelectFields:
     """Return a function that takes fields and returns a ``search_stream`` for only these."""
     try:
-        return projected_search_stream(client, service, customer_id)
+        return projected_search_stream(client, service)
     except (ImportError, AttributeError) as error:
         log.warning(
             "this version of google-ads lacks an internal name (%s): fetching works, but more "
@@ -43,7 +44,7 @@ def search_stream(client: Any, service: Any, customer_id: str) -> SelectFields:
             error,
         )
 
-    def with_all_fields(gaql: str, timeout: float) -> Any:
+    def with_all_fields(customer_id: str, gaql: str, timeout: float) -> Any:
         return service.search_stream(
             customer_id=customer_id, query=gaql, timeout=timeout, retry=None
         )
@@ -51,7 +52,7 @@ def search_stream(client: Any, service: Any, customer_id: str) -> SelectFields:
     return lambda _fields: with_all_fields
 
 
-def projected_search_stream(client: Any, service: Any, customer_id: str) -> SelectFields:
+def projected_search_stream(client: Any, service: Any) -> SelectFields:
     """Return ``search_stream`` for selected fields, built from the internals of the client.
 
     A projection unpacks the responses. The calls use the client's channel, so that the client
@@ -59,7 +60,7 @@ def projected_search_stream(client: Any, service: Any, customer_id: str) -> Sele
     """
     wrap_method = resolve_name(WRAP_METHOD)
     info = resolve_name(CLIENT_INFO)(client_library_version=version("google-ads"))
-    metadata = [resolve_name(ROUTING_HEADER)({"customer_id": customer_id})]
+    routing_header = resolve_name(ROUTING_HEADER)
     start_stream = service.transport.grpc_channel.unary_stream
     request = type(client.get_type("SearchGoogleAdsStreamRequest"))
     response = client.get_type("SearchGoogleAdsStreamResponse").DESCRIPTOR
@@ -72,8 +73,10 @@ def projected_search_stream(client: Any, service: Any, customer_id: str) -> Sele
             response_deserializer=projection.FromString,
         )
         call = wrap_method(method, client_info=info)
-        return lambda gaql, timeout: call(
-            request(customer_id=customer_id, query=gaql), metadata=metadata, timeout=timeout
+        return lambda customer_id, gaql, timeout: call(
+            request(customer_id=customer_id, query=gaql),
+            metadata=[routing_header({"customer_id": customer_id})],
+            timeout=timeout,
         )
 
     return select_fields

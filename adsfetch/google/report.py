@@ -20,13 +20,20 @@ DEFAULT = Path(__file__).with_name("campaign.gaql")
 
 
 @dataclass(frozen=True)
-class Account:
-    """The account and how it is accessed; a customer id is ten digits."""
+class Access:
+    """How the API is accessed: through which manager account, and with whose credentials."""
 
-    customer_id: str
     login_customer_id: str | None = None
     config: Path | None = None
     api_version: str | None = None
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Return what is not left at its default, as text."""
+        config = self.config and str(self.config.absolute())
+        given = {"login_customer_id": self.login_customer_id, "config": config}
+        given["api_version"] = self.api_version
+        return {name: value for name, value in given.items() if value}
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,11 @@ class Report:
         if fields != self.fields:  # it may name a field that is not selected
             clauses.pop("ORDER BY", None)
         return " ".join(f"{name} {clauses[name]}" for name in ORDER if name in clauses)
+
+    @property
+    def text(self) -> str:
+        """Return the query as it was written, in the usual order of the clauses."""
+        return " ".join(f"{name} {self.clauses[name]}" for name in ORDER if name in self.clauses)
 
     @property
     def fingerprint(self) -> str:

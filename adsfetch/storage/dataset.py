@@ -23,9 +23,11 @@ class Dataset:
     oldest first, both ends included, none of them adjacent. ``daily`` is whether ``update`` keeps
     the dataset up to date. ``days_available`` is how many days back the last run could fetch.
     ``types`` are those of the columns, as far as the source knows them (see ``Batch``).
+    ``remembered`` are the options of the source, with which ``update`` makes it again.
     """
 
     source: str = ""
+    remembered: dict[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     types: dict[str, str] = field(default_factory=dict)
     escape_formulas: bool = False
@@ -121,7 +123,9 @@ def check_types(dataset: Dataset) -> None:
         and all(isinstance(number, int) and number >= 0 for number in numbers)
         and isinstance(dataset.aggregate, dict)
         and isinstance(dataset.types, dict)
+        and isinstance(dataset.remembered, dict)
         and all(isinstance(text, str) for text in dataset.types.values())
+        and all(isinstance(text, str) for text in dataset.remembered.values())
         and all(first <= last for first, last in dataset.requested)
     )
     if not right:

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from adsfetch import Retry, UsageError
 from adsfetch.plan import WantedRange, between, daily
-from adsfetch.run import Run, Settings
+from adsfetch.dataset_run import Settings
+from adsfetch.run import Run
 from adsfetch.storage.aggregate import write_aggregate
 from adsfetch.storage.states import State
 from adsfetch.storage.store import Store
@@ -203,7 +204,8 @@ class DatasetMachine(RuleBasedStateMachine):
         )
         try:
             with killed_after(kill, self.folder):
-                summary = Run(source, self.folder.path, settings).execute(wanted, lambda _: None)
+                run = Run([(source, self.folder.path)], settings)
+                summary = run.execute(wanted, lambda _: None).whole
         except UsageError:  # a range in the future, or a clock before the first day
             return None
         except Killed:

@@ -46,7 +46,7 @@ def test_without_a_private_name_the_clients_own_method_is_called(monkeypatch, ca
         search_stream=lambda **arguments: calls.append(arguments), transport=channel
     )
     client = google_ads.GoogleAdsClient(None, version="v26", use_proto_plus=False)
-    gapic_adapter.search_stream(client, service, "1234567890")(["campaign.id"])("a query", 5.0)
+    gapic_adapter.search_stream(client, service)(["campaign.id"])("1234567890", "a query", 5.0)
     assert calls == [
         {"customer_id": "1234567890", "query": "a query", "timeout": 5.0, "retry": None}
     ]

@@ -1,0 +1,156 @@
+"""The sources of a run, made from the options of a command or from what datasets remember."""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from adsfetch.cli.options import folder_of
+from adsfetch.cli.output import print_note
+from adsfetch.dataset_run import Settings
+from adsfetch.errors import UnconfirmedError, UsageError
+from adsfetch.fetch.metrics import CallMetrics
+from adsfetch.fetch.retry import RetriedCall, Retry
+from adsfetch.fetch.throttle import Throttle
+from adsfetch.function_source import FunctionSource
+from adsfetch.google import report
+from adsfetch.google.accounts import Client, normalize_customer_id, read_customers
+from adsfetch.google.report import Access
+from adsfetch.google.source import GoogleAdsSource, SharedConnection
+from adsfetch.sources import Source
+from adsfetch.storage import dataset
+from adsfetch.storage.dataset import Dataset
+
+Group = list[tuple[Source, Path]]
+"""Sources that share a connection and a pool, each with the folder of its dataset."""
+GOOGLE = ("customer_id", "customers", "manager", "login_customer_id", "config", "query")
+ACCOUNTS = ("customer_id", "customers", "manager")
+
+
+def groups_of(
+    options: dict[str, Any], settings: Settings, notify: Callable[[str], None]
+) -> list[Group]:
+    """Return the sources that the options name; without any, those that ``update`` remembers.
+
+    Raise UsageError if none or too many are named. ``--manager`` costs one operation.
+    """
+    out, name = options["out"].absolute(), options["dataset"]  # a source may change the folder
+    sources = named_sources(options, settings, notify)
+    if sources:
+        if name and len(sources) > 1:
+            raise UsageError(f"--dataset names one dataset, but there are {len(sources)} accounts")
+        return [[(source, folder_of(out, name, source.name)) for source in sources]]
+    if not options.get("may_remember"):
+        raise UsageError("name a source: --customer-id for Google Ads, or --source MODULE:FUNCTION")
+    return remembered_groups(out, name, options["timeout"], notify)
+
+
+def named_sources(
+    options: dict[str, Any], settings: Settings, notify: Callable[[str], None]
+) -> Sequence[Source]:
+    """Return the sources that the options name; none if they name none."""
+    named = [f"--{name.replace('_', '-')}" for name in (*GOOGLE, "api_version") if options[name]]
+    if options["source"]:
+        if named:
+            raise UsageError(f"{named[0]} is for Google Ads, but --source names another source")
+        return [FunctionSource(options["source"], options["timeout"])]
+    if not any(options[name] for name in ACCOUNTS):
+        if named:
+            raise UsageError(f"{named[0]} needs --customer-id, --customers or --manager")
+        return []
+    return google_sources(options, settings, notify)
+
+
+def google_sources(
+    options: dict[str, Any], settings: Settings, notify: Callable[[str], None]
+) -> Sequence[Source]:
+    """Return a source for each account that the options name."""
+    query, timeout = report.load(options["query"]), options["timeout"]
+    ids = [normalize_customer_id(each) for each in options["customer_id"]]
+    if options["customers"]:
+        ids += read_customers(options["customers"])
+    manager = options["manager"] and normalize_customer_id(options["manager"])
+    login = options["login_customer_id"]
+    access = Access(
+        normalize_customer_id(login) if login else manager or None,
+        options["config"],
+        options["api_version"],
+    )
+    shared = SharedConnection(access)
+    zones = dict.fromkeys(ids, "")
+    if manager:
+        clients = fetch_clients(shared, manager, timeout, settings)
+        for client in clients:
+            if client.obstacle:
+                notify(f"{client.customer_id} {client.name} is left out: {client.obstacle}")
+            else:
+                zones[client.customer_id] = client.time_zone
+        if not zones:
+            raise UsageError(f"the manager {manager} has no enabled clients")
+    return [GoogleAdsSource(each, query, timeout, shared, zones[each]) for each in zones]
+
+
+def fetch_clients(
+    shared: SharedConnection, manager: str, timeout: float, settings: Settings
+) -> list[Client]:
+    """Ask Google for the clients of a manager account."""
+
+    def call() -> list[Client]:
+        if settings.budget:
+            settings.budget.take()
+        return shared.clients(manager, timeout)
+
+    try:
+        return RetriedCall(settings.retry, Throttle(1), CallMetrics())(call)
+    except UnconfirmedError as error:
+        raise error.fatal from error
+
+
+def source_of(options: dict[str, Any]) -> Source:
+    """Return the only source that the options name, for a command without a pool."""
+    retry = Retry(options["attempts"], options["wait_initial"], options["wait_max"])
+    sources = named_sources(options, Settings(retry=retry), print_note)
+    if len(sources) != 1:
+        raise UsageError("name one source: --customer-id for Google Ads")
+    return sources[0]
+
+
+def remembered_groups(
+    out: Path, name: str | None, timeout: float, notify: Callable[[str], None]
+) -> list[Group]:
+    """Return the sources of the datasets in a folder, or of one of them."""
+    paths = [folder_of(out, name)] if name else [each.parent for each in out.glob("*/dataset.json")]
+    found, shared = [], dict[Access, SharedConnection]()
+    for path in sorted(paths):
+        described = dataset.load(path / "dataset.json")
+        if described.remembered:
+            found.append((remembered_source(described, timeout, shared), path))
+        else:
+            notify(f"{path.name} does not remember its source: name it once more")
+    if not found:
+        raise UsageError(
+            f"no dataset in {out} remembers its source: name it with --customer-id or --source"
+        )
+
+    def connection(pair: tuple[Source, Path]) -> int:
+        return id(pair[0].shared) if isinstance(pair[0], GoogleAdsSource) else id(pair[0])
+
+    return [list(group) for _, group in groupby(sorted(found, key=connection), connection)]
+
+
+def remembered_source(
+    described: Dataset, timeout: float, shared: dict[Access, SharedConnection]
+) -> Source:
+    """Return the source of a dataset, as its last run has named it."""
+    options = described.remembered
+    if "source" in options:
+        return FunctionSource(options["source"], timeout, options.get("folder", ""))
+    config = options.get("config")
+    access = Access(
+        options.get("login_customer_id"),
+        Path(config) if config else None,
+        options.get("api_version"),
+    )
+    connection = shared.setdefault(access, SharedConnection(access))
+    query = report.parse(options["query_name"], options["query"])
+    return GoogleAdsSource(options["customer_id"], query, timeout, connection)
