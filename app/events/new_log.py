@@ -59,11 +59,11 @@ def check_origin(engine: Engine) -> None:
             log.info("copies of this database are not recognized: %s", error.orig)
             return
         known = connection.scalar(select(HEAD_TABLE.c.origin))
-        if known == here:
-            return
-        if known is not None:
-            begin_new_log(engine, known)
-            log.warning("this database is a copy of another one: the change feed has a new log")
-        connection.execute(
-            update(HEAD_TABLE).where(HEAD_TABLE.c.origin.is_(None)).values(origin=here)
-        )
+    if known == here:
+        return
+    if known is not None:
+        begin_new_log(engine, known)
+        log.warning("this database is a copy of another one: the change feed has a new log")
+    unknown = update(HEAD_TABLE).where(HEAD_TABLE.c.origin.is_(None))
+    with engine.connect() as connection:
+        connection.execute(unknown.values(origin=here))
