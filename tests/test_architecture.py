@@ -39,6 +39,7 @@ ADSFETCH_LAYERS = """
 adsfetch.errors adsfetch.retry_after adsfetch.dates
 adsfetch.sources
 adsfetch.fetch adsfetch.storage
+adsfetch.export
 adsfetch.google adsfetch.function_source adsfetch.plan adsfetch.summary adsfetch.comparison
 adsfetch.run
 adsfetch.cli

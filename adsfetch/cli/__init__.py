@@ -6,9 +6,11 @@ from io import TextIOWrapper
 
 import click
 
+from adsfetch.cli.aggregate import aggregate
 from adsfetch.cli.changes import changes
+from adsfetch.cli.export import export
 from adsfetch.cli.fetch import backfill, fetch, update
-from adsfetch.cli.inspect import aggregate, forget, missing, status, verify
+from adsfetch.cli.inspect import forget, missing, status, verify
 from adsfetch.cli.output import AdsGroup
 
 VERSION = click.version_option(package_name="bookstall", message="adsfetch %(version)s")
@@ -28,7 +30,18 @@ def ads() -> None:
     """
 
 
-for command in (fetch, backfill, update, missing, status, verify, changes, aggregate, forget):
+for command in (
+    fetch,
+    backfill,
+    update,
+    missing,
+    status,
+    verify,
+    changes,
+    aggregate,
+    export,
+    forget,
+):
     ads.add_command(VERSION(command))
 
 

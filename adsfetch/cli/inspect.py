@@ -120,23 +120,6 @@ def verify(out: Path, dataset: str | None, *, lock_wait: float, as_json: bool, q
     click.get_current_context().exit(int(bool(damaged)))
 
 
-@click.command(epilog=examples("adsfetch aggregate --out data"))
-@dataset_options
-@QUIET
-def aggregate(
-    out: Path, dataset: str | None, *, lock_wait: float, as_json: bool, quiet: bool
-) -> None:
-    """Write all.csv again from the files of the days; every fetching command does it too."""
-    with open_dataset(folder_of(out, dataset), lock_wait, quiet=quiet) as store:
-        written = write_aggregate(store)
-        entries = store.held_entries()
-        rows = sum(entry.rows for entry in entries)
-        record = {"file": str(store.aggregate_path), "days": len(entries), "rows": rows}
-    done = "written" if written else "up to date"
-    text = f"{record['file']}: {done}, {record['days']} days, {rows} rows"
-    print_result({**record, "written": written}, text, as_json=as_json, quiet=quiet)
-
-
 @click.command(
     cls=RangeCommand,
     epilog=examples(

@@ -1,0 +1,1 @@
+"""Datasets in other forms: Parquet files, Delta tables, and sums over groups of rows."""
