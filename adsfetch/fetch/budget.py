@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from adsfetch.errors import QuotaError, StoreError
+from adsfetch.errors import QuotaError, RateLimitError, StoreError
 from adsfetch.storage.atomic import disk_errors, read_file
 
 WINDOW_SECONDS = 86_400
 BUCKET_SECONDS = 300
 """Operations are counted by intervals of this length, which keeps the file small."""
+MAX_WAIT_SECONDS = 900
+"""A run waits so long for the next operation: yesterday's run may have begun a little later."""
 
 
 class BudgetSpentError(QuotaError):
@@ -39,18 +41,24 @@ class Budget:
         self._in_process = threading.Lock()
 
     def take(self) -> None:
-        """Record an operation; raise BudgetSpentError if none is left."""
+        """Record an operation; if none is left, raise RateLimitError or BudgetSpentError."""
         if not self._is_limited():
             return
         with self._locked():
             limit, spent = self._read()
             if limit is not None and spent.total() >= limit:
-                raise BudgetSpentError(
-                    f"the budget of {limit} operations in 24 hours is spent; what was fetched is "
-                    "stored, run the same command again tomorrow"
-                )
+                raise self._spent(limit, min(spent, default=0))
             spent[self._bucket()] += 1
             self._write(limit, spent)
+
+    def _spent(self, limit: int, oldest: int) -> RateLimitError | BudgetSpentError:
+        text = f"the budget of {limit} operations in 24 hours is spent"
+        seconds = oldest + BUCKET_SECONDS + WINDOW_SECONDS - self._clock()
+        if seconds <= MAX_WAIT_SECONDS:
+            return RateLimitError(seconds, f"{text} for another {seconds:.0f} s")
+        return BudgetSpentError(
+            f"{text}; what was fetched is stored, run the same command again tomorrow"
+        )
 
     def limit_and_left(self) -> tuple[int, int] | None:
         """Return the limit, and how many operations are left now; None without a limit."""
@@ -69,7 +77,7 @@ class Budget:
         """Return the limit, and the operations of the last 24 hours by interval."""
         text = read_file(self._path)
         try:
-            record: dict[str, Any] = json.loads(text) if text else {}
+            record: dict[str, Any] = json.loads(text) if self._path.exists() else {}
             stored = {int(start): int(count) for start, count in record.get("spent", {}).items()}
             limit = self._given if self._given is not None else record.get("limit")
             limit = None if limit is None else int(limit)

@@ -95,7 +95,7 @@ class Job(Generic[Kept]):
     """Days of one account: what fetches them, and what keeps their rows.
 
     ``days`` are those that are not started yet, the next one last. ``today`` is the account's.
-    ``error`` is what ended the job before all of its days were tried.
+    ``error`` is what ended the job before all of its days were tried. The queue sets ``number``.
     """
 
     fetch_data: FetchData
@@ -107,6 +107,8 @@ class Job(Generic[Kept]):
     failures: FailureStreak = field(default_factory=FailureStreak)
     error: FatalError | None = None
     resume_at: float = 0.0
+    begun: bool = False
+    number: int = 0
 
     def __post_init__(self) -> None:
         self.days = sorted(set(self.days), key=self.rank)
@@ -126,18 +128,22 @@ class Job(Generic[Kept]):
 class JobQueue(Generic[Kept]):
     """The days that are not started yet, of all accounts; the newest ones come first.
 
-    With several accounts a job ends by itself, so that one dead account stops no other.
+    With several accounts a job ends by itself, so that one dead account stops no other. Its first
+    day is waited for, so that a dead account costs one call.
     """
 
     def __init__(self, jobs: Sequence[Job[Kept]], workers: int) -> None:
         self._jobs = jobs
+        for number, job in enumerate(jobs):
+            job.number = number
         self._several = len(jobs) > 1
         self._limit = max(MAX_FAILURES_IN_A_ROW, 2 * workers)
         self._failures = FailureStreak()  # of all jobs, without refusals of single accounts
         self._failing: set[int] = set()  # the jobs of these failures
-        self._heap = [_entry(job, number) for number, job in enumerate(jobs) if job.days]
+        self._heap = [_entry(job) for job in jobs if job.days]
         heapify(self._heap)
         self._paused: list[tuple[float, int, Job[Kept]]] = []
+        self._unanswered: set[int] = set()  # jobs whose first day has no outcome yet
 
     def __bool__(self) -> bool:
         return any(job.days for _, _, job in (*self._heap, *self._paused))
@@ -150,24 +156,29 @@ class JobQueue(Generic[Kept]):
             heappush(self._heap, entry)
         while self._heap:
             entry = heappop(self._heap)
-            _, number, job = entry
-            if job.resume_at > now:
+            job = entry[2]
+            if job.resume_at > now or job.number in self._unanswered:
                 self._paused.append(entry)
             elif job.days:
+                if self._several and not job.begun:
+                    self._unanswered.add(job.number)
+                job.begun = True
                 day = job.days.pop(job.failures.pick(len(job.days)))
                 if job.days:
-                    heappush(self._heap, _entry(job, number))
+                    heappush(self._heap, _entry(job))
                 return job, day
         return None
 
     def seconds_to_wait(self) -> float | None:
         """Return how long it takes until a paused job goes on; None if no job is paused."""
-        ends = [job.resume_at for _, _, job in self._paused if job.days]
-        return max(0.0, min(ends) - time.monotonic()) if ends else None
+        now = time.monotonic()
+        waits = [job.resume_at - now for _, _, job in self._paused if job.days]
+        return min((seconds for seconds in waits if seconds > 0), default=None)
 
     def count(self, job: Job[Kept], outcome: Outcome[Kept]) -> int:
         """Count an outcome; return how many days are dropped, because it ends their job."""
         job.failures.count(outcome)
+        self._unanswered.discard(job.number)
         refused = isinstance(outcome, DayFailure) and isinstance(outcome.error, FatalError)
         if not (self._several and refused):
             self._failures.count(outcome)
@@ -197,5 +208,5 @@ class JobQueue(Generic[Kept]):
             raise error
 
 
-def _entry(job: Job[Any], number: int) -> tuple[float, int, Job[Any]]:
-    return -job.rank(job.days[-1]), number, job
+def _entry(job: Job[Any]) -> tuple[float, int, Job[Any]]:
+    return -job.rank(job.days[-1]), job.number, job

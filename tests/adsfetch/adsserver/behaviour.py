@@ -10,6 +10,7 @@ DEFAULTS: dict[str, Any] = {
     "clicks": 7,
     "empty": [],
     "restated": {},
+    "clients": [],
     "time_zone": "Europe/Berlin",
     "expires_in": 3600,
     "rules": [],
@@ -19,8 +20,8 @@ DEFAULTS: dict[str, Any] = {
 class Behaviour:
     """Settings and rules; a rule applies ``times`` times, after ``after`` calls without it.
 
-    A rule may name a ``day``; ``do`` is what happens instead of a response. Rules about
-    tokens have ``on`` set to ``token``.
+    A rule may name a ``day`` and a ``customer``; ``do`` is what happens instead of a response.
+    Rules about tokens have ``on`` set to ``token``.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,7 @@ class Behaviour:
             self.settings = {**DEFAULTS, **settings}
             self.rules = [dict(rule) for rule in self.settings["rules"]]
             self.days: list[str] = []
+            self.calls: list[tuple[str, str | None]] = []
             self.ranges: list[str] = []
             self.tokens: list[str] = []
             self.headers: list[dict[str, str]] = []
@@ -40,11 +42,14 @@ class Behaviour:
             self.served = 0
             self.busy = self.busiest = 0
 
-    def rule_for(self, on: str, day: str | None = None) -> dict[str, Any]:
+    def rule_for(
+        self, on: str, day: str | None = None, customer: str | None = None
+    ) -> dict[str, Any]:
         """Return the rule that a call meets, or one that does nothing."""
         with self._lock:
             for rule in self.rules:
-                if rule.get("on", "call") == on and rule.get("day", day) == day:
+                of_day = rule.get("day", day) == day and rule.get("customer", customer) == customer
+                if rule.get("on", "call") == on and of_day:
                     if rule.get("after", 0) > 0:
                         rule["after"] -= 1
                     elif rule.get("times", 1) > 0:
@@ -52,12 +57,13 @@ class Behaviour:
                         return rule
         return {"do": "respond"}
 
-    def record_call(self, day: str | None, headers: dict[str, str]) -> None:
-        """Record the start of a call."""
+    def record_call(self, customer: str, day: str | None, headers: dict[str, str]) -> None:
+        """Record the start of a call, which is one operation."""
         with self._lock:
             self.busy += 1
             self.busiest = max(self.busiest, self.busy)
             self.headers = [headers]
+            self.calls.append((customer, day))
             if day:
                 self.days.append(day)
 
@@ -88,6 +94,7 @@ class Behaviour:
         with self._lock:
             return {
                 "days": self.days,
+                "calls": self.calls,
                 "ranges": self.ranges,
                 "served": self.served,
                 "tokens": len(self.tokens),

@@ -1,8 +1,10 @@
 """Responses of the API, in the protobuf classes of the google-ads package."""
 
 from functools import cache
+from typing import Any
 
 from google.ads.googleads.v26.enums.types.campaign_status import CampaignStatusEnum
+from google.ads.googleads.v26.enums.types.customer_status import CustomerStatusEnum
 from google.ads.googleads.v26.enums.types.device import DeviceEnum
 from google.ads.googleads.v26.errors.types.errors import GoogleAdsFailure
 from google.ads.googleads.v26.services.types.google_ads_service import (
@@ -53,8 +55,26 @@ def account(time_zone: str) -> bytes:
     return bytes(batch.SerializeToString())
 
 
-def failure(kind: str, code: str, retry_delay: float | None = None) -> bytes:
-    """Return the details of a refusal, such as ``quota_error`` with ``RESOURCE_EXHAUSTED``."""
+def clients(accounts: list[dict[str, Any]]) -> bytes:
+    """Return the rows of the clients of a manager account."""
+    batch = Response()
+    for each in accounts:
+        client = batch.results.add().customer_client
+        client.id, client.descriptive_name = int(each["id"]), each.get("name", "Größe & Co")
+        status = each.get("status", "ENABLED")
+        client.status = CustomerStatusEnum.CustomerStatus[status]
+        client.test_account = each.get("test", False)
+        client.time_zone = each.get("time_zone", "Europe/Berlin")
+    return bytes(batch.SerializeToString())
+
+
+def failure(
+    kind: str, code: str, retry_delay: float | None = None, scope: str | None = None
+) -> bytes:
+    """Return the details of a refusal, such as ``quota_error`` with ``RESOURCE_EXHAUSTED``.
+
+    ``scope`` says whether a limit of calls is that of an ACCOUNT or of a DEVELOPER.
+    """
     whole = Failure()
     error = whole.errors.add()
     error.message = f"raised by the local server ({code})"
@@ -62,4 +82,7 @@ def failure(kind: str, code: str, retry_delay: float | None = None) -> bytes:
     setattr(error.error_code, kind, field.enum_type.values_by_name[code].number)
     if retry_delay is not None:
         error.details.quota_error_details.retry_delay.FromMilliseconds(int(retry_delay * 1000))
+    if scope is not None:
+        quota = error.details.quota_error_details
+        quota.rate_scope = quota.QuotaRateScope.Value(scope)
     return bytes(whole.SerializeToString())

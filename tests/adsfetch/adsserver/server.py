@@ -50,7 +50,9 @@ class Ads:
         headers = {key: value for key, value in context.invocation_metadata() if key.islower()}
         found = DAY.search(request.query)
         day = found[1] if found else None
-        self.behaviour.record_call(day, {k: str(v) for k, v in headers.items()})
+        self.behaviour.record_call(
+            request.customer_id, day, {k: str(v) for k, v in headers.items()}
+        )
         served = False
         try:
             time.sleep(self.behaviour.settings["latency"])
@@ -60,10 +62,12 @@ class Ads:
                 yield from self.days(
                     request.query, *map(date.fromisoformat, between.groups()), context
                 )
+            elif "FROM customer_client" in request.query:
+                yield messages.clients(self.behaviour.settings["clients"])
             elif day is None:
                 yield messages.account(self.behaviour.settings["time_zone"])
             else:
-                yield from self.day(day, context)
+                yield from self.day(day, request.customer_id, context)
             served = day is not None
         finally:
             self.behaviour.record_end(served=served)
@@ -80,8 +84,8 @@ class Ads:
             if rule["do"] == "break" and number:
                 context.abort(grpc.StatusCode.UNAVAILABLE, "broken half-way")
 
-    def day(self, day: str, context: Any) -> Iterator[bytes]:
-        rule = self.behaviour.rule_for("call", day)
+    def day(self, day: str, customer: str, context: Any) -> Iterator[bytes]:
+        rule = self.behaviour.rule_for("call", day, customer)
         if rule["do"] == "expire_now":
             self.behaviour.expire()
             refuse(context, {"do": "expired"})
@@ -108,7 +112,9 @@ def refuse(context: Any, rule: dict[str, Any]) -> NoReturn:
     own = (rule.get("status"), rule.get("kind"), rule.get("code"))
     status, kind, code = REFUSALS.get(rule["do"], own)
     if kind:
-        details = messages.failure(kind, rule.get("code", code), rule.get("retry_delay"))
+        details = messages.failure(
+            kind, rule.get("code", code), rule.get("retry_delay"), rule.get("scope")
+        )
         context.set_trailing_metadata(((messages.FAILURE, details), ("request-id", "local")))
     context.abort(getattr(grpc.StatusCode, status), rule.get("text", code))
     raise AssertionError("abort always raises")
