@@ -10,8 +10,9 @@ from adsfetch.cli.aggregate import aggregate
 from adsfetch.cli.changes import changes
 from adsfetch.cli.export import export
 from adsfetch.cli.fetch import backfill, fetch, update
-from adsfetch.cli.inspect import forget, missing, status, verify
+from adsfetch.cli.inspect import forget, missing, status
 from adsfetch.cli.output import AdsGroup
+from adsfetch.cli.verify import verify
 
 VERSION = click.version_option(package_name="bookstall", message="adsfetch %(version)s")
 

@@ -37,7 +37,7 @@ from adsfetch.errors import UsageError
 from adsfetch.plan import notes_on_clock
 from adsfetch.storage.aggregate import write_aggregate
 from adsfetch.storage.lock import exclusive_lock
-from adsfetch.storage.states import DONE, Record
+from adsfetch.storage.states import DONE
 from adsfetch.storage.store import Store
 
 range_options = combine(
@@ -95,31 +95,6 @@ def status(html: Path | None, *, quiet: bool, **options: Any) -> None:
     print_result(record, text, as_json=options["as_json"], quiet=quiet)
 
 
-@click.command(epilog=examples("adsfetch verify --out data"))
-@dataset_options
-@QUIET
-def verify(out: Path, dataset: str | None, *, lock_wait: float, as_json: bool, quiet: bool) -> None:
-    """Read every file again; a day that is not as it was fetched then counts as missing.
-
-    Its file may be truncated, edited or deleted, or contain rows of another day. The exit code
-    is 1 if there is such a day; the next run fetches only those days again.
-    """
-    with open_dataset(folder_of(out, dataset), lock_wait, thorough=True, quiet=quiet) as store:
-        damaged = {
-            str(day): entry.problem
-            for day, entry in sorted(store.entries.items())
-            if entry.record is Record.DAMAGED
-        }
-        days = len(store.held_entries())
-        record = {"dataset": store.folder.name, "days": days, "damaged": damaged}
-    lines = [f"{day}  {problem}" for day, problem in damaged.items()]
-    head = f"{record['dataset']}: {days} days are intact, {len(damaged)} are not"
-    print_result(record, head, as_json=as_json, quiet=quiet)
-    for line in lines:
-        print_note(line)
-    click.get_current_context().exit(int(bool(damaged)))
-
-
 @click.command(
     cls=RangeCommand,
     epilog=examples(
@@ -161,7 +136,12 @@ def forget(start: str, end: str | None, *, dry_run: bool, **options: Any) -> Non
 
 @contextmanager
 def open_dataset(
-    folder: Path, lock_wait: float, *, thorough: bool = False, quiet: bool = False
+    folder: Path,
+    lock_wait: float,
+    *,
+    thorough: bool = False,
+    quiet: bool = False,
+    today: str | None = None,
 ) -> Iterator[Store]:
     """Lock and load an existing dataset, and update its manifest from its files."""
     store = Store(folder)
@@ -169,7 +149,7 @@ def open_dataset(
         raise UsageError(f"there is no dataset {folder}")
     with exclusive_lock(store.lock_path, lock_wait, no_note if quiet else print_note):
         store.load(thorough=thorough)
-        set_today(store, None)
+        set_today(store, today)
         store.reconcile()
         store.save_description(store.dataset)
         yield store

@@ -1,0 +1,204 @@
+"""The command ``verify``: what is held is what was fetched, and what the source has."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from adsfetch.cli.inspect import dataset_options, open_dataset
+from adsfetch.cli.options import QUIET, TODAY, call_options, combine, folder_of, source_options
+from adsfetch.cli.output import examples, print_note, print_result
+from adsfetch.cli.sources import groups_of
+from adsfetch.comparison import Comparison, compare
+from adsfetch.dataset_run import Settings
+from adsfetch.errors import AdsError, FatalError, OAuthError, QuotaError, UsageError, text_of
+from adsfetch.fetch.budget import Budget
+from adsfetch.fetch.metrics import CallMetrics
+from adsfetch.fetch.retry import RetriedCall, Retry
+from adsfetch.fetch.throttle import Throttle
+from adsfetch.sources import Source
+from adsfetch.storage.states import Record
+from adsfetch.storage.store import Store
+
+MAX_DAYS_SHOWN = 10
+SOURCE_OPTIONS = (
+    *("source", "customer_id", "customers", "manager"),
+    *("login_customer_id", "config", "query", "api_version"),
+)
+comparison_options = combine(
+    click.option(
+        "--against-source",
+        is_flag=True,
+        help="Also compare the rows and sums of each day with Google Ads: one operation.",
+    ),
+    source_options,
+    call_options,
+    TODAY,
+)
+
+
+@dataclass
+class Verification:
+    """What was found in one dataset; ``error`` is why it could not be compared."""
+
+    name: str
+    days: int = 0
+    damaged: dict[str, str] = field(default_factory=dict)
+    source: str = ""
+    compared: Comparison | None = None
+    error: AdsError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        if self.error:
+            return self.error.exit_code if isinstance(self.error, FatalError) else 1
+        return int(bool(self.problems()))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record; each difference is what is held, and what the source has."""
+        record: dict[str, Any] = {"dataset": self.name, "days": self.days, "damaged": self.damaged}
+        if self.error:
+            record["error"] = text_of(self.error)
+        if (found := self.compared) is not None:
+            record["compared"] = {
+                "source": self.source,
+                "days": found.days,
+                "operations": found.calls,
+                "columns": ["rows", *found.columns],
+                "not_compared": list(found.others),
+                "differs": {str(item.day): item.sums for item in found.differs},
+                "restated": {str(item.day): item.sums for item in found.restated},
+                "not_held": [str(day) for day in found.not_held],
+                "marked": found.marked,
+            }
+        return record
+
+    def as_text(self) -> str:
+        """Return what was looked at, and what is not wrong although it differs."""
+        lines = [f"{self.name}: {self.days} days are intact, {len(self.damaged)} are not"]
+        if (found := self.compared) is not None:
+            calls = "1 operation" if found.calls == 1 else f"{found.calls} operations"
+            columns = ", ".join(["number of rows", *found.columns])
+            lines.append(f"compared with {self.source}: {found.days} days by {calls}: {columns}")
+            if found.others:
+                lines.append(f"not compared, as they have no sum: {', '.join(found.others)}")
+            if found.restated:
+                number = len(found.restated)
+                lines.append(f"restated since they were fetched, and still provisional: {number}")
+                lines += map(str, found.restated)
+            if found.not_held:
+                days = ", ".join(map(str, found.not_held[:MAX_DAYS_SHOWN]))
+                number = len(found.not_held)
+                lines.append(f"missing, although the source has rows: {number}, such as {days}")
+        return "\n".join(lines)
+
+    def problems(self) -> list[str]:
+        """Return what is wrong, in lines for standard error."""
+        lines = [f"{day}  {problem}" for day, problem in self.damaged.items()]
+        if self.error:
+            lines.append(f"{self.name}: {text_of(self.error)}")
+        if (found := self.compared) and found.differs and not found.marked:
+            lines += map(str, found.differs)
+            lines.append(
+                "days that differ do not count as missing, because the query selects rows by "
+                f"{', '.join(found.conditions)}, which can change later; fetch --refetch "
+                "replaces them"
+            )
+        return lines
+
+
+@click.command(
+    epilog=examples(
+        "adsfetch verify --out data",
+        "adsfetch verify --against-source --out data",
+    )
+)
+@dataset_options
+@comparison_options
+@QUIET
+def verify(*, against_source: bool, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Read every file again; a day that is not as it was fetched then counts as missing.
+
+    Its file may be truncated, edited or deleted, or contain rows of another day. With
+    --against-source a final day counts as missing too if the number of its rows or the sums of
+    its metrics differ from those of the source; without a source, each dataset in DIR is compared
+    with its own. The exit code is 1 if there is such a day; the next run fetches only those days.
+    """
+    pairs = datasets_to_verify(options, against_source=against_source)
+    found, several = [], len(pairs) > 1
+    with ExitStack() as stack:
+        for source, folder in pairs:
+            if source:
+                stack.callback(source.close)
+            found.append(Verification(folder.name))
+            try:
+                verify_dataset(found[-1], folder, source, options, quiet=quiet)
+            except AdsError as error:
+                if not several:
+                    raise
+                found[-1].error = error
+                if isinstance(error, QuotaError | OAuthError):  # the other accounts would fail too
+                    break
+    print_verifications(found, as_json=as_json, quiet=quiet)
+    click.get_current_context().exit(max(each.exit_code for each in found))
+
+
+def datasets_to_verify(
+    options: dict[str, Any], *, against_source: bool
+) -> Sequence[tuple[Source | None, Path]]:
+    """Return the folders, each with the source to compare it with; raise UsageError for none."""
+    if not against_source:
+        for name in SOURCE_OPTIONS:
+            if options[name]:
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option} is for verify --against-source: nothing else asks it")
+        return [(None, folder_of(options["out"], options["dataset"]))]
+    retry = Retry(options["attempts"], options["wait_initial"], options["wait_max"])
+    groups = groups_of({**options, "may_remember": True}, Settings(retry=retry), print_note)
+    return [pair for group in groups for pair in group]
+
+
+def verify_dataset(
+    found: Verification,
+    folder: Path,
+    source: Source | None,
+    options: dict[str, Any],
+    *,
+    quiet: bool,
+) -> None:
+    """Verify one dataset; raise what prevents that, after what was found by then is recorded."""
+    wait, today = options["lock_wait"], options["today"]
+    with open_dataset(folder, wait, thorough=True, quiet=quiet, today=today) as store:
+        try:
+            if source:
+                found.compared = compare_with(source, store, options)
+                found.source = source.detail
+        finally:
+            found.days = len(store.held_entries())
+            found.damaged = {
+                str(day): entry.problem
+                for day, entry in sorted(store.entries.items())
+                if entry.record is Record.DAMAGED
+            }
+
+
+def compare_with(source: Source, store: Store, options: dict[str, Any]) -> Comparison:
+    """Compare a dataset with its source; raise UsageError if it is that of another one."""
+    store.dataset.for_source(source.identity, escape_formulas=False, has_days=True)
+    retry = Retry(options["attempts"], options["wait_initial"], options["wait_max"])
+    call = RetriedCall(retry, Throttle(1), CallMetrics())
+    budget = Budget(options["out"].absolute() / "operations.json")
+    return compare(store, source, call, budget.take)
+
+
+def print_verifications(found: Sequence[Verification], *, as_json: bool, quiet: bool) -> None:
+    """Print what was found; a script reads one record, or a list in ``datasets``."""
+    records = [each.as_json() for each in found]
+    record = records[0] if len(records) == 1 else {"datasets": records}
+    text = "\n".join(each.as_text() for each in found)
+    print_result(record, text, as_json=as_json, quiet=quiet)
+    for line in [line for each in found for line in each.problems()]:
+        print_note(line)
