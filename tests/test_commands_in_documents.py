@@ -23,7 +23,7 @@ TEXTS = {path.name: path.read_text().replace("\\\n", "") for path in DOCUMENTS}
 INDENTED = re.compile(r"(?:^ {4}.*\n|^\n)+", re.MULTILINE)
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 OPERATION = re.compile(r"(query|mutation|subscription)\b.*\{|\{ ?\w", re.DOTALL)
-MEASURED = re.compile(r"\d s\b|\d ms\b|last fetched on")
+MEASURED = re.compile(r"\d s\b|\d ms\b|last run ")
 
 
 def blocks(text):

@@ -10,8 +10,9 @@ import click
 from adsfetch.cli.days import END, START, RangeCommand
 from adsfetch.cli.options import Number, run_options, settings_of, source_options
 from adsfetch.cli.output import examples, no_note, print_note, print_result
-from adsfetch.cli.sources import groups_of
-from adsfetch.dataset_run import Settings
+from adsfetch.cli.run_record import RunRecord
+from adsfetch.cli.sources import Group, groups_of
+from adsfetch.dataset_run import Notify, Settings
 from adsfetch.dates import check_range, is_relative, parse_range, today_in
 from adsfetch.errors import FatalError, UsageError
 from adsfetch.plan import (
@@ -87,17 +88,32 @@ def update(**options: Any) -> None:
 def run_fetch(wanted: WantedRange, options: dict[str, Any]) -> None:
     """Run, print the summary, and exit with its code."""
     quiet, as_json = options["quiet"], options["as_json"]
-    notify = no_note if quiet else print_note
-    try:
-        settings = settings_of(options)
-        groups = groups_of(options, settings, print_note)
-    except FileNotFoundError:
-        raise UsageError("the current folder was deleted: change to another one") from None
-    runs = [Run(group, settings) for group in groups]
     if options["dry_run"]:
-        plans = [plan for run in runs for plan in run.preview(wanted)]
+        settings, groups = prepared(options)
+        plans = [plan for group in groups for plan in Run(group, settings).preview(wanted)]
         print_plans(plans, settings, as_json=as_json)
         return
+    with RunRecord(options["out"], options["metrics_file"], options["today"]) as record:
+        settings, groups = prepared(options)
+        record.begin([folder for group in groups for _, folder in group])
+        runs = [Run(group, settings) for group in groups]
+        totals = execute(runs, wanted, no_note if quiet else print_note)
+        record.end(totals)
+    print_totals(totals, as_json=as_json, quiet=quiet)
+    click.get_current_context().exit(record.exit_code)
+
+
+def prepared(options: dict[str, Any]) -> tuple[Settings, list[Group]]:
+    """Return the settings of a run, and its sources."""
+    try:
+        settings = settings_of(options)
+        return settings, groups_of(options, settings, print_note)
+    except FileNotFoundError:
+        raise UsageError("the current folder was deleted: change to another one") from None
+
+
+def execute(runs: Sequence[Run], wanted: WantedRange, notify: Notify) -> list[Totals]:
+    """Execute the runs; one that cannot start stops no other one."""
     totals = []
     with redirect_stdout(sys.stderr):  # standard output is for the result, not for the source
         for run in runs:
@@ -107,8 +123,7 @@ def run_fetch(wanted: WantedRange, options: dict[str, Any]) -> None:
                 if len(runs) == 1:
                     raise
                 totals.append(run.failed(error))
-    print_totals(totals, as_json=as_json, quiet=quiet)
-    click.get_current_context().exit(max(each.exit_code for each in totals))
+    return totals
 
 
 def print_totals(totals: Sequence[Totals], *, as_json: bool, quiet: bool) -> None:

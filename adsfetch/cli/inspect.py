@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import click
 
-from adsfetch.cli.calendar_view import Calendar
+from adsfetch.cli.calendar_view import Calendar, open_calendar
 from adsfetch.cli.days import END, OPTIONAL_START, START, RangeCommand
 from adsfetch.cli.options import (
     DATASET,
@@ -24,15 +23,7 @@ from adsfetch.cli.options import (
 )
 from adsfetch.cli.output import examples, no_note, print_note, print_result
 from adsfetch.cli.output_file import check_output_file, write_output_file
-from adsfetch.dates import (
-    check_range,
-    days_between,
-    is_month,
-    parse_day,
-    parse_range,
-    today_in,
-    zone,
-)
+from adsfetch.dates import check_range, parse_day, parse_range, today_in, zone
 from adsfetch.errors import UsageError
 from adsfetch.plan import notes_on_clock
 from adsfetch.storage.aggregate import write_aggregate
@@ -89,7 +80,7 @@ def status(html: Path | None, *, quiet: bool, **options: Any) -> None:
     """
     calendar = calendar_of(options)
     if html:
-        check_output_file(html, calendar.store.folder)
+        check_output_file(html, options["out"])
         write_output_file(html, calendar.as_html())
     record, text = calendar.as_json(), calendar.as_text()
     print_result(record, text, as_json=options["as_json"], quiet=quiet)
@@ -164,24 +155,14 @@ def set_today(store: Store, day: str | None) -> None:
 
 
 def calendar_of(options: dict[str, Any]) -> Calendar:
-    """Return the calendar from START to END; without them, of the range ever requested."""
-    store = Store(folder_of(options["out"], options["dataset"])).load()
-    set_today(store, options["today"])
-    first, last = range_of(store, options["start"], options["end"])
-    lookback = options["lookback"]
-    states = {day: store.state(day, lookback) for day in days_between(first, last)}
-    return Calendar(store, states)
-
-
-def range_of(store: Store, start: str | None, end: str | None) -> tuple[date, date]:
-    """Return the range from START to END; without END, up to the last day that is wanted."""
-    dataset, today = store.dataset, store.today
-    ends = filter(None, (dataset.wanted_from, dataset.wanted_to))
-    known = sorted([*store.entries, *ends])
-    if start and (end or is_month(start)):
-        return parse_range(start, end, today)
-    if not known:
-        raise UsageError(f"nothing was ever fetched into {store.folder}; name START and END")
-    first = parse_day(start, today) if start else known[0]
-    last = today if dataset.daily else min(today, known[-1] if known else first)
-    return first, max(first, last)
+    """Return the calendar that the options name, and print what is odd about it."""
+    calendar = open_calendar(
+        folder_of(options["out"], options["dataset"]),
+        options["start"],
+        options["end"],
+        today=options["today"],
+        lookback=options["lookback"],
+    )
+    for note in notes_on_clock(calendar.store):
+        print_note(note)
+    return calendar

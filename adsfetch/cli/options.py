@@ -133,6 +133,7 @@ run_options = combine(
     ),
     click.option("--dry-run", is_flag=True, help="Only list the days that would be fetched."),
     QUIET,
+    click.option("--metrics-file", type=FILE, help="Write metrics for Prometheus to this file."),
     JSON,
 )
 

@@ -24,9 +24,15 @@ class AdsGroup(click.Group):
             print_note("interrupted; what was fetched is stored")
             sys.exit(INTERRUPTED)
         except AdsError as error:
-            code = error.exit_code if isinstance(error, FatalError) else 1
             print_note(f"Error: {text_of(error)}")
-            sys.exit(code)
+            sys.exit(exit_code_of(error))
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return the exit code that an error gives the command."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    return error.exit_code if isinstance(error, FatalError) else 1
 
 
 def examples(*lines: str) -> str:

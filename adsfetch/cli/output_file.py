@@ -11,9 +11,9 @@ from adsfetch.storage.verify import day_of
 STREAMS = ("/dev/", "/proc/")
 
 
-def check_output_file(path: Path, folder: Path) -> None:
-    """Raise UsageError if a path is a file of the dataset in ``folder``, or of any other."""
-    if belongs_to_dataset(path, folder):
+def check_output_file(path: Path, out: Path) -> None:
+    """Raise UsageError if a path is a file of a dataset, or has a hard link to one in ``out``."""
+    if belongs_to_dataset(path, out):
         raise UsageError(f"{path} is a file of a dataset: choose another name")
 
 
@@ -27,15 +27,19 @@ def write_output_file(path: Path, text: str) -> None:
         write_file(path, content)
 
 
-def belongs_to_dataset(path: Path, folder: Path) -> bool:
-    """Return whether a path, or what it links to, is a file of this or of any dataset."""
+def belongs_to_dataset(path: Path, out: Path) -> bool:
+    """Return whether a path, or what it links to, is a file of a dataset."""
     real = Path(os.path.realpath(path))
-    own = (folder / name for name in OWN_FILES)
     return (
         (real.name in OWN_FILES and (real.parent / "days").is_dir())
         or (real.parent.name == "days" and day_of(real.name) is not None)
-        or (path.exists() and any(file.exists() and file.samefile(path) for file in own))
+        or (path.is_file() and path.stat().st_nlink > 1 and has_link_in(out, path))
     )
+
+
+def has_link_in(out: Path, path: Path) -> bool:
+    """Return whether a file with several names is one of a dataset in this folder."""
+    return any(file.samefile(path) for name in OWN_FILES for file in out.glob(f"*/{name}"))
 
 
 def is_stream(path: Path) -> bool:

@@ -11,7 +11,15 @@ from adsfetch.storage.csv import read_rows
 from adsfetch.storage.staging import StagedDay, Staging
 from adsfetch.storage.states import Entry, Event, Record, State
 
-OWN_FILES = ("dataset.json", "manifest.jsonl", "changes.jsonl", "all.csv", "all.excel.csv", "lock")
+OWN_FILES = (
+    "dataset.json",
+    "manifest.jsonl",
+    "changes.jsonl",
+    "last_run.json",
+    "all.csv",
+    "all.excel.csv",
+    "lock",
+)
 
 
 class Store:

@@ -1,12 +1,14 @@
 """The commands that call no source: what they say about days, and how days are forgotten."""
 
 import json
+from datetime import datetime
 
 import pytest
 
 from tests.waiting import PATIENCE
 
 LOOKBACK = ("--lookback", "3")
+UTC = ("--time-zone", "UTC")
 
 
 def update(fetch, today, *more):
@@ -23,18 +25,42 @@ def missing(run, *more):
     return run("missing", "--out", "data", "--json", *more).json["missing"]
 
 
+def instant(text):
+    """Seconds since 1970 of a quarter past five, or of an instant, in UTC."""
+    return int(
+        datetime.fromisoformat(f"{text}T05:15+00:00" if len(text) == 10 else f"{text}Z").timestamp()
+    )
+
+
+def ran_on(shop, text, **change):
+    """Change the record of the last run as if it had been on another day."""
+    file = shop.data / "last_run.json"
+    ended = instant(text)
+    old = json.loads(file.read_text())
+    file.write_text(json.dumps({**old, "ended": ended, "succeeded": ended, **change}))
+
+
+def news(run, today):
+    """The line of `status` about the last run and the newest day."""
+    return run("status", "--out", "data", "--today", today).out.splitlines()[1]
+
+
 def january(*days):
     return [f"2024-01-{day:02}" for day in days]
 
 
 def test_days_that_stopped_coming_are_missing(shop, fetch, run):
-    update(fetch, "2024-03-05", *LOOKBACK)
+    update(fetch, "2024-03-05", *LOOKBACK, *UTC)
     later = run("status", "--out", "data", "--today", "2024-03-21", "--json").json
     assert later["last_fetched"] == "2024-03-05"
     assert later["counts"]["missing"] == 16
     assert max(later["days"]) == "2024-03-21"
-    text = run("status", "--out", "data", "--today", "2024-03-21").out
-    assert "last fetched on 2024-03-05, 16 days ago" in text
+    assert (later["newest_day"], later["missing_since_newest_day"]) == ("2024-03-05", 15)
+    ran_on(shop, "2024-03-08")
+    result = run("status", "--out", "data", "--today", "2024-03-21", "--html", "page.html")
+    news = "last run 13 days ago (2024-03-08 05:15); newest day 2024-03-05: 15 days are missing"
+    assert (result.code, result.out.splitlines()[1]) == (0, f"{news} since then")
+    assert news in (shop.folder / "page.html").read_text()
     assert len(missing(run, "--today", "2024-03-21")) == 16 + 3
 
 
@@ -43,9 +69,76 @@ def test_a_dataset_that_no_update_keeps_ends_with_what_was_requested(shop, fetch
     result = run("status", "--out", "data", "--today", "2024-03-21", "--json").json
     assert list(result["days"]) == january(1, 2, 3)
     assert result["last_fetched"] == "2024-03-05"
-    page = run("status", "--out", "data", "--today", "2024-03-21", "--html", "page.html")
-    assert "last fetched on 2024-03-05, 16 days ago" in page.out
-    assert "16 days ago" in (shop.folder / "page.html").read_text()
+    assert (result["newest_day"], result["missing_since_newest_day"]) == ("2024-01-03", 0)
+
+
+def test_the_run_of_today_may_still_come(shop, fetch, run):
+    update(fetch, "2024-03-05", *LOOKBACK, *UTC)
+    ran_on(shop, "2024-03-05")
+    assert news(run, "2024-03-05") == "last run today (2024-03-05 05:15); newest day 2024-03-05"
+    assert news(run, "2024-03-06") == "last run yesterday (2024-03-05 05:15); newest day 2024-03-05"
+    assert news(run, "2024-03-07").endswith("; newest day 2024-03-05: 1 day is missing since then")
+
+
+def test_days_at_the_end_of_what_was_requested_are_missing_if_they_failed(shop, fetch, run):
+    shop.configure(fail=january(3, 4))
+    fetch("fetch", "2024-01-01", "2024-01-04", "--today", "2024-03-05", "--attempts", "1")
+    assert news(run, "2024-03-05").endswith(
+        "; newest day 2024-01-02: 2 days are missing since then"
+    )
+    assert run("status", "--out", "data", "--today", "2024-03-05").code == 0
+
+
+def test_a_run_that_failed_is_told_with_its_reason_and_the_last_success(shop, fetch, run):
+    update(fetch, "2024-03-05", *LOOKBACK, *UTC)
+    ran_on(shop, "2024-03-05")
+    shop.configure(
+        **{"raise": {f"2024-03-0{day}": "adsfetch.OAuthError('revoked')" for day in range(1, 9)}}
+    )
+    assert fetch("update", "--today", "2024-03-08").code == 3
+    ran_on(shop, "2024-03-08", succeeded=instant("2024-03-05"))
+    assert news(run, "2024-03-08") == (
+        "last run today (2024-03-08 05:15), exit code 3: revoked; last success 3 days ago "
+        "(2024-03-05 05:15); newest day 2024-03-05: 2 days are missing since then"
+    )
+    record = run("status", "--out", "data", "--today", "2024-03-08", "--json").json
+    assert (record["last_exit_code"], record["last_reason"]) == (3, "revoked")
+    assert record["last_run"] == "2024-03-08T05:15:00+00:00"
+    assert record["last_success"] == "2024-03-05T05:15:00+00:00"
+
+
+def test_a_run_without_a_day_is_told_too(shop, fetch, run):
+    shop.configure(fail=january(1))
+    fetch("fetch", "2024-01-01", "2024-01-01", "--today", "2024-03-05", "--attempts", "1")
+    assert "exit code 1: 1 day failed; no success so far; no day is held" in news(run, "2024-03-05")
+
+
+def test_the_last_run_is_told_in_the_time_zone_of_the_account(shop, fetch, run):
+    update(fetch, "2024-03-05", *LOOKBACK, "--time-zone", "Asia/Tokyo")
+    ran_on(shop, "2024-03-04T21:00")
+    assert news(run, "2024-03-05").startswith("last run today (2024-03-05 06:00); ")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, "", "{", "[]", "{}", '{"ended": "now"}', "9" * 5000, "[" * 100_000],
+)
+def test_a_record_that_is_lost_or_damaged_costs_no_more_than_the_time_of_the_run(
+    shop, fetch, run, content
+):
+    update(fetch, "2024-03-05", *LOOKBACK)
+    file = shop.data / "last_run.json"
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content)
+    assert news(run, "2024-03-08") == (
+        "last fetched 3 days ago (2024-03-05); newest day 2024-03-05: 2 days are missing since then"
+    )
+    record = run("status", "--out", "data", "--today", "2024-03-08", "--json").json
+    assert (record["last_run"], record["last_exit_code"]) == ("", None)
+    update(fetch, "2024-03-08")
+    assert news(run, "2024-03-08").startswith("last run ")
 
 
 def test_the_lookback_of_the_last_run_is_kept(shop, fetch, run):
