@@ -3,7 +3,7 @@
 import copy
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -102,6 +102,12 @@ def connect(access: Access, customer_id: str) -> Connection:
         raise UsageError(f"cannot use {path}: {error}") from error
     except Exception as error:
         raise translate(error, "") from error
+
+
+def fields_of(paths: Sequence[str], api_version: str | None) -> Fields:
+    """Return the columns that these fields become; it needs no account."""
+    row = GoogleAdsClient(None, version=api_version).get_type("GoogleAdsRow").DESCRIPTOR
+    return Fields(row, paths)
 
 
 def config_path(given: Path | None) -> Path:

@@ -116,6 +116,10 @@ class Store:
         if change:
             changes.append(self.changes_path, change)
 
+    def replace_rows(self, staged: StagedDay) -> None:
+        """Replace the file of a held day by the same rows in another form."""
+        self._place(staged, self._entry(staged.day))
+
     def record_failure(self, day: date, reason: str) -> None:
         """Record why a day could not be fetched; a day that is held stays held."""
         entry = self._entry(day).after(Event.FAILED, reason)

@@ -1,0 +1,85 @@
+"""Another name, another place of the source, or a query with more columns."""
+
+import csv
+
+import pytest
+
+EXAMPLE = ["--source", "adsfetch.example:fetch_data", "--out", "data", "--lookback", "0"]
+SHORT = "SELECT campaign.id, metrics.clicks FROM campaign"
+LONGER = "SELECT campaign.id, campaign.name, metrics.clicks, metrics.cost_micros FROM campaign"
+ID, OTHER = "1234567890", "1234567891"
+
+
+def rows_of(path):
+    with path.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.fixture
+def clicks(google, tmp_path):
+    """Fetch days of a query of our own, for two accounts."""
+    query = tmp_path / "clicks.gaql"
+
+    def fetch(start, end, text):
+        query.write_text(text)
+        options = ["--query", "clicks.gaql", "--lookback", "0", "--customer-id", OTHER]
+        return google("fetch", start, end, *options)
+
+    return fetch
+
+
+def test_a_source_that_moved_keeps_its_days(run, tmp_path):
+    run("fetch", "2024-02-27", "2024-03-01", *EXAMPLE)
+    (tmp_path / "reports.py").write_text("from adsfetch.example import fetch_data as daily\n")
+    moved = ["--source", "reports:daily", "--out", "data", "--dataset", "fetch_data"]
+    assert run("fetch", "2024-02-27", "2024-03-02", *moved).code == 2
+    assert run("rename", *moved).code == 0
+    result = run("fetch", "2024-02-27", "2024-03-02", *moved, "--json")
+    assert (result.code, result.json["days_asked"]) == (0, 1)
+    assert run("update", "--out", "data", "--today", "2024-03-04").code == 0
+
+
+def test_a_dataset_gets_another_name(run, tmp_path):
+    run("fetch", "2024-02-27", "2024-03-01", *EXAMPLE)
+    assert run("rename", "--dataset", "fetch_data", "--to", "shop", "--out", "data").code == 0
+    assert not (tmp_path / "data/fetch_data").exists()
+    assert run("missing", "--out", "data").code == 0
+    (tmp_path / "data/other").mkdir()
+    taken = run("rename", "--dataset", "shop", "--to", "other", "--out", "data")
+    assert (taken.code, "already" in taken.err) == (2, True)
+    assert run("update", "--out", "data", "--today", "2024-03-04").code == 0
+
+
+def test_a_query_with_an_added_metric_keeps_the_days_with_blank_cells(clicks, run, tmp_path):
+    assert clicks("2024-02-01", "2024-02-03", SHORT).code == 0
+    refused = clicks("2024-02-01", "2024-02-05", LONGER)
+    assert (refused.code, "not of" in refused.err) == (2, True)
+    renamed = run("rename", "--query", "clicks.gaql", "--out", "data", "--json")
+    assert len(renamed.json["datasets"]) == 2
+    result = clicks("2024-02-01", "2024-02-05", LONGER)
+    assert (result.code, result.json["days_asked"]) == (0, 4)
+    for number in (ID, OTHER):
+        rows = rows_of(tmp_path / f"data/{number}-clicks/all.csv")
+        old = [row for row in rows if row["segments.date"] <= "2024-02-03"]
+        new = [row for row in rows if row["segments.date"] > "2024-02-03"]
+        assert (len(old), len(new)) == (9, 6)
+        assert {row["campaign.name"] + row["metrics.cost"] for row in old} == {""}
+        assert {row["metrics.clicks"] for row in rows} == {"7"}
+        assert all(row["campaign.name"] and row["metrics.cost"] for row in new)
+    assert run("verify", "--out", "data", "--dataset", f"{ID}-clicks").code == 0
+    again = run("rename", "--query", "clicks.gaql", "--out", "data", "--json").json["datasets"]
+    assert all(line.endswith(": 0 days have new columns") for line in again)
+
+
+def test_a_query_that_lost_a_column_is_refused(clicks, run):
+    clicks("2024-02-01", "2024-02-02", LONGER)
+    clicks("2024-02-01", "2024-02-02", SHORT)  # refused, but the file has the short one now
+    result = run("rename", "--query", "clicks.gaql", "--out", "data")
+    assert result.code == 2
+    assert "campaign.name" in result.err
+
+
+def test_exactly_one_change_is_asked_for(run):
+    run("fetch", "2024-02-27", "2024-03-01", *EXAMPLE)
+    assert run("rename", "--out", "data").code == 2
+    assert run("rename", "--to", "a", "--source", "b:c", "--out", "data").code == 2
