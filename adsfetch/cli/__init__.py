@@ -12,6 +12,7 @@ from adsfetch.cli.export import export
 from adsfetch.cli.fetch import backfill, fetch, update
 from adsfetch.cli.inspect import forget, missing, status
 from adsfetch.cli.output import AdsGroup
+from adsfetch.cli.rename import rename
 from adsfetch.cli.verify import verify
 
 VERSION = click.version_option(package_name="bookstall", message="adsfetch %(version)s")
@@ -42,6 +43,7 @@ for command in (
     aggregate,
     export,
     forget,
+    rename,
 ):
     ads.add_command(VERSION(command))
 
