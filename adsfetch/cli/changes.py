@@ -67,7 +67,9 @@ def text_of(record: dict[str, Any], found: Sequence[Change]) -> str:
         return f"{record['dataset']}: no day that was held was replaced by other rows so far"
     altered = {name: item for name, item in record["columns"].items() if item["altered"] != "0"}
     columns = [("column", "altered", "net", "lookback")]
-    columns += [(name, i["altered"], i["net"], str(i["lookback"])) for name, i in altered.items()]
+    for name, item in altered.items():
+        net = item["net"] if item["net"].startswith("-") else f"+{item['net']}"
+        columns.append((name, item["altered"], net, str(item["lookback"])))
     ages = [("age", "days", *altered)]
     for age, number in record["changes_by_age"].items():
         cells = (item["by_age"].get(age, "") for item in altered.values())

@@ -51,7 +51,7 @@ def test_what_changed_is_shown_by_age_with_the_lookback_that_follows(restated, r
     assert (record["lookback"], record["lookback_needed"]) == (5, 4)
     text = run("changes", "--out", "data").out
     assert "--lookback 4 would have caught 99.9 %" in text
-    assert "clicks       42   42         4" in text
+    assert "clicks       42  +42         4" in text
 
 
 def test_a_day_that_was_not_over_or_has_not_changed_is_no_alteration(shop, fetch, run):
