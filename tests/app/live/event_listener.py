@@ -16,6 +16,7 @@ from app.events.log import Event, LogHead, NewEvent, Numbered
 from app.events.stream import stream_commands
 from app.extensions import db
 from app.live.event_reader import POLL_SECONDS, EventReader
+from app.redis.client import RedisUnavailable
 from app.services import services_of
 from bookreview.models import Book, derive
 from stack.servers import Redis
@@ -96,8 +97,16 @@ def write_events(app: Flask, count: int) -> None:
 def announce(app: Flask, log: str, event: Event) -> None:
     """Add an event to the stream in Redis."""
     client = services_of(app).redis
+
+    def is_added() -> bool:
+        try:
+            client.send(client.connection(), stream_commands(log, [event]))
+        except RedisUnavailable:  # a busy machine delays responses; Redis refuses what it has
+            return False
+        return True
+
     if client is not None:
-        client.send(client.connection(), stream_commands(log, [event]))
+        wait_until(is_added)
 
 
 def add_review(app: Flask) -> None:
