@@ -105,9 +105,10 @@ def run_fetch(wanted: WantedRange, options: dict[str, Any]) -> None:
 
 def prepared(options: dict[str, Any]) -> tuple[Settings, list[Group]]:
     """Return the settings of a run, and its sources."""
+    notify = no_note if options["quiet"] else print_note
     try:
         settings = settings_of(options)
-        return settings, groups_of(options, settings, print_note)
+        return settings, groups_of(options, settings, notify)
     except FileNotFoundError:
         raise UsageError("the current folder was deleted: change to another one") from None
 

@@ -42,7 +42,7 @@ def groups_of(
         return [[(source, folder_of(out, name, source.name)) for source in sources]]
     if not options.get("may_remember"):
         raise UsageError("name a source: --customer-id for Google Ads, or --source MODULE:FUNCTION")
-    return remembered_groups(out, name, options["timeout"], notify)
+    return remembered_groups(out, name, options["timeout"])
 
 
 def named_sources(
@@ -115,9 +115,7 @@ def source_of(options: dict[str, Any]) -> Source:
     return sources[0]
 
 
-def remembered_groups(
-    out: Path, name: str | None, timeout: float, notify: Callable[[str], None]
-) -> list[Group]:
+def remembered_groups(out: Path, name: str | None, timeout: float) -> list[Group]:
     """Return the sources of the datasets in a folder, or of one of them."""
     paths = [folder_of(out, name)] if name else [each.parent for each in out.glob("*/dataset.json")]
     found, shared = [], dict[Access, SharedConnection]()
@@ -126,7 +124,7 @@ def remembered_groups(
         if described.remembered:
             found.append((remembered_source(described, timeout, shared), path))
         else:
-            notify(f"{path.name} does not remember its source: name it once more")
+            print_note(f"{path.name} does not remember its source: name it once more")
     if not found:
         raise UsageError(
             f"no dataset in {out} remembers its source: name it with --customer-id or --source"

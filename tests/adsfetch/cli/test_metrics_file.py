@@ -196,6 +196,49 @@ def test_a_source_that_changes_the_folder_does_not_move_the_file(shop, run, metr
     assert not list((shop.folder / "elsewhere").iterdir())
 
 
+@pytest.fixture
+def accounts(run, ads, tmp_path):
+    """Fetch two days of four clients of a manager, of whom one is cancelled and one refuses."""
+    closed, refusing = "1000000001", "1000000002"
+    clients = [{"id": f"100000000{number}"} for number in range(4)]
+    clients[1]["status"] = "CANCELED"
+    ads.behave(
+        {"do": "permission", "customer": refusing, "times": 1_000},
+        clients=[{**each, "name": "a shop"} for each in clients],
+    )
+
+    def go(*more):
+        google = ("--config", str(ads.config), "--manager", "9000000000", "--out", "data")
+        days = ("2024-02-01", "2024-02-02", "--today", "2024-03-31", "--metrics-file", "ads.prom")
+        result = run("fetch", *days, *google, *more, "--quiet", env=ads.environment)
+        assert closed not in result.err
+        return result
+
+    return go
+
+
+def by_dataset(tmp_path, name):
+    found = samples(tmp_path / "ads.prom")
+    return {
+        dict(labels)["dataset"]: value
+        for (metric, *labels), value in found.items()
+        if metric == f"adsfetch_{name}"
+    }
+
+
+def test_each_of_many_accounts_has_its_own_metrics(accounts, tmp_path):
+    result = accounts()
+    assert (result.code, result.out) == (3, "")
+    assert all(line.startswith("1000000002-campaign: ") for line in result.err.splitlines())
+    names = [f"100000000{number}-campaign" for number in (0, 2, 3)]
+    codes = by_dataset(tmp_path, "last_run_exit_code")
+    assert codes == dict(zip(names, (0, 3, 0), strict=True))
+    assert by_dataset(tmp_path, "rows") == dict(zip(names, (6, 0, 6), strict=True))
+    success = by_dataset(tmp_path, "last_success_timestamp_seconds")
+    assert success[names[1]] == 0
+    assert success[names[0]] == success[names[2]] > 0
+
+
 @given(st.text(st.characters(codec="utf-8"), max_size=20))
 def test_every_label_can_be_parsed_again(text):
     written = text_of([("adsfetch_rows", {"dir": "/a", "dataset": text}, 1.5)])
