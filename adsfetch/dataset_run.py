@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
+from adsfetch.budget import Budget
 from adsfetch.dates import days_before, today_in, zone
 from adsfetch.errors import StoreError, UnavailableError
-from adsfetch.fetch.budget import Budget
 from adsfetch.fetch.jobs import DayReport, Job, Outcome
 from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.fetch.retry import Retry

@@ -39,8 +39,9 @@ ADSFETCH_LAYERS = """
 adsfetch.errors adsfetch.retry_after adsfetch.dates
 adsfetch.sources
 adsfetch.fetch adsfetch.storage
-adsfetch.export
+adsfetch.budget adsfetch.export
 adsfetch.google adsfetch.function_source adsfetch.plan adsfetch.summary adsfetch.comparison
+adsfetch.totals adsfetch.dataset_run
 adsfetch.run
 adsfetch.cli
 adsfetch.__main__

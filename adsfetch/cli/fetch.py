@@ -38,6 +38,7 @@ from adsfetch.totals import Totals
 )
 @START
 @END
+@click.option("--refetch", is_flag=True, help="Fetch final days again, too.")
 @source_options
 @run_options
 def fetch(start: str, end: str | None, **options: Any) -> None:

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
+from adsfetch.budget import Budget
 from adsfetch.cli.days import Day
 from adsfetch.dataset_run import Settings
 from adsfetch.dates import parse_day, today_in, zone
 from adsfetch.errors import UsageError
-from adsfetch.fetch.budget import Budget
 from adsfetch.fetch.retry import Retry
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -155,12 +155,13 @@ def settings_of(options: dict[str, Any]) -> Settings:
         escape_formulas=options["escape_formulas"],
         quiet=options["quiet"],
         refetch=options.get("refetch", False),
-        budget=Budget(
-            options["out"].absolute() / "operations.json",
-            options["daily_operations"],
-            clock=lambda: time.time() + ahead,
-        ),
+        budget=budget_of(options["out"], options["daily_operations"], ahead),
     )
+
+
+def budget_of(out: Path, limit: int | None, ahead: float) -> Budget:
+    """Return the budget of all runs into a folder; its clock is ``ahead`` by so many seconds."""
+    return Budget(out.absolute() / "operations.json", limit, lambda: time.time() + ahead)
 
 
 def folder_of(out: Path, dataset: str | None, default: str = "") -> Path:

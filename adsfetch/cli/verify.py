@@ -1,6 +1,6 @@
 """The command ``verify``: what is held is what was fetched, and what the source has."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,17 +8,27 @@ from typing import Any
 
 import click
 
+from adsfetch.budget import Budget
 from adsfetch.cli.inspect import dataset_options, open_dataset
-from adsfetch.cli.options import QUIET, TODAY, call_options, combine, folder_of, source_options
-from adsfetch.cli.output import examples, print_note, print_result
+from adsfetch.cli.options import (
+    QUIET,
+    TODAY,
+    budget_of,
+    call_options,
+    combine,
+    folder_of,
+    source_options,
+)
+from adsfetch.cli.output import examples, no_note, print_note, print_result
 from adsfetch.cli.sources import groups_of
 from adsfetch.comparison import Comparison, compare
 from adsfetch.dataset_run import Settings
+from adsfetch.dates import today_in, zone
 from adsfetch.errors import AdsError, FatalError, OAuthError, QuotaError, UsageError, text_of
-from adsfetch.fetch.budget import Budget
 from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.fetch.retry import RetriedCall, Retry
 from adsfetch.fetch.throttle import Throttle
+from adsfetch.google.source import GoogleAdsSource
 from adsfetch.sources import Source
 from adsfetch.storage.states import Record
 from adsfetch.storage.store import Store
@@ -127,7 +137,8 @@ def verify(*, against_source: bool, as_json: bool, quiet: bool, **options: Any) 
     its metrics differ from those of the source; without a source, each dataset in DIR is compared
     with its own. The exit code is 1 if there is such a day; the next run fetches only those days.
     """
-    pairs = datasets_to_verify(options, against_source=against_source)
+    notify = no_note if quiet else print_note
+    pairs = datasets_to_verify(options, against_source=against_source, notify=notify)
     found, several = [], len(pairs) > 1
     with ExitStack() as stack:
         for source, folder in pairs:
@@ -140,14 +151,14 @@ def verify(*, against_source: bool, as_json: bool, quiet: bool, **options: Any) 
                 if not several:
                     raise
                 found[-1].error = error
-                if isinstance(error, QuotaError | OAuthError):  # the other accounts would fail too
+                if isinstance(error, QuotaError | OAuthError):  # all other accounts fail too
                     break
     print_verifications(found, as_json=as_json, quiet=quiet)
     click.get_current_context().exit(max(each.exit_code for each in found))
 
 
 def datasets_to_verify(
-    options: dict[str, Any], *, against_source: bool
+    options: dict[str, Any], *, against_source: bool, notify: Callable[[str], None]
 ) -> Sequence[tuple[Source | None, Path]]:
     """Return the folders, each with the source to compare it with; raise UsageError for none."""
     if not against_source:
@@ -157,8 +168,19 @@ def datasets_to_verify(
                 raise UsageError(f"{option} is for verify --against-source: nothing else asks it")
         return [(None, folder_of(options["out"], options["dataset"]))]
     retry = Retry(options["attempts"], options["wait_initial"], options["wait_max"])
-    groups = groups_of({**options, "may_remember": True}, Settings(retry=retry), print_note)
-    return [pair for group in groups for pair in group]
+    groups = groups_of({**options, "may_remember": True}, Settings(retry=retry), notify)
+    pairs = [pair for group in groups for pair in group]
+    return [
+        (source_to_ask(*pair, notify) if len(pairs) > 1 else pair[0], pair[1]) for pair in pairs
+    ]
+
+
+def source_to_ask(source: Source, folder: Path, notify: Callable[[str], None]) -> Source | None:
+    """Return one of several sources, if it can be asked for sums."""
+    if isinstance(source, GoogleAdsSource):
+        return source
+    notify(f"{folder.name} is not compared: only Google Ads can be asked for the sums of days")
+    return None
 
 
 def verify_dataset(
@@ -190,7 +212,8 @@ def compare_with(source: Source, store: Store, options: dict[str, Any]) -> Compa
     store.dataset.for_source(source.identity, escape_formulas=False, has_days=True)
     retry = Retry(options["attempts"], options["wait_initial"], options["wait_max"])
     call = RetriedCall(retry, Throttle(1), CallMetrics())
-    budget = Budget(options["out"].absolute() / "operations.json")
+    ahead = (store.today - today_in(zone(store.dataset.time_zone))).total_seconds()
+    budget = budget_of(options["out"], None, ahead)
     return compare(store, source, call, budget.take)
 
 

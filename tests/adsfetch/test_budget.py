@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 
+from adsfetch.budget import BUCKET_SECONDS, WINDOW_SECONDS, Budget, BudgetSpentError
 from adsfetch.errors import RateLimitError, StoreError
-from adsfetch.fetch.budget import BUCKET_SECONDS, WINDOW_SECONDS, Budget, BudgetSpentError
 
 HOUR = 3_600
 

@@ -59,9 +59,8 @@ class Ads:
             if headers.get("authorization", "").removeprefix("Bearer ") in self.behaviour.expired:
                 refuse(context, {"do": "expired"})
             if between := RANGE.search(request.query):
-                yield from self.days(
-                    request.query, *map(date.fromisoformat, between.groups()), context
-                )
+                first, last = map(date.fromisoformat, between.groups())
+                yield from self.days(request, first, last, context)
             elif "FROM customer_client" in request.query:
                 yield messages.clients(self.behaviour.settings["clients"])
             elif day is None:
@@ -72,10 +71,10 @@ class Ads:
         finally:
             self.behaviour.record_end(served=served)
 
-    def days(self, query: str, first: date, last: date, context: Any) -> Iterator[bytes]:
+    def days(self, request: Any, first: date, last: date, context: Any) -> Iterator[bytes]:
         """Yield the rows of a range, the days in no order, as the API does without ORDER BY."""
-        self.behaviour.record_range(query)
-        rule = self.behaviour.rule_for("range")
+        self.behaviour.record_range(request.query)
+        rule = self.behaviour.rule_for("range", customer=request.customer_id)
         if rule["do"] in REFUSALS:
             refuse(context, rule)
         days = [str(first + timedelta(number)) for number in range((last - first).days + 1)]

@@ -228,3 +228,65 @@ def test_the_text_says_what_was_compared(held, run, ads, google):
     assert "restated since they were fetched, and still provisional: 1" in result.out
     assert "2024-02-27  metrics.clicks 35 here, 45 at the source" in result.out
     assert run(*arguments, "--quiet", env=ads.environment).out == ""
+
+
+ACCOUNTS = ("1000000001", "1000000002", "1000000003")
+
+
+@pytest.fixture
+def agency(run, ads):
+    """Run a command with the credentials of an agency, whose accounts the datasets remember."""
+
+    def go(*arguments):
+        waits = ("--wait-initial", "0.01", "--wait-max", "0.02", "--today", "2024-03-05")
+        return run(*arguments, "--out", "data", *waits, "--json", env=ads.environment)
+
+    ids = [word for account in ACCOUNTS for word in ("--customer-id", account)]
+    first = ("fetch", "2024-01-01", "2024-01-05", "--config", str(ads.config), *ids)
+    assert go(*first, "--daily-operations", "100").code == 0
+    return go
+
+
+def test_all_datasets_are_compared_and_one_refused_account_stops_no_other(
+    agency, ads, tmp_path, run
+):
+    for account in ACCOUNTS:
+        lose(tmp_path / f"data/{account}-campaign", "2024-01-02", [0])
+    ads.behave({"on": "range", "customer": ACCOUNTS[1], "do": "permission", "times": 9})
+    result = agency("verify", "--against-source")
+    assert result.code == 3
+    first, refused, last = result.json["datasets"]
+    assert list(first["damaged"]) == list(last["damaged"]) == ["2024-01-02"]
+    assert refused["damaged"] == {}
+    assert "USER_PERMISSION_DENIED" in refused["error"]
+    assert f"{ACCOUNTS[1]}-campaign: USER_PERMISSION_DENIED" in result.err
+    ads.behave()
+    assert agency("verify", "--against-source", "--dataset", f"{ACCOUNTS[1]}-campaign").code == 1
+    assert len(ads.log()["ranges"]) == 1
+
+
+def test_a_used_up_quota_ends_the_comparison_of_all_datasets(agency, ads):
+    ads.behave({"on": "range", "do": "quota", "retry_delay": 9000, "after": 1, "times": 9})
+    result = agency("verify", "--against-source")
+    assert result.code == 4
+    assert ["error" in record for record in result.json["datasets"]] == [False, True]
+    assert len(ads.log()["ranges"]) == 2
+
+
+def test_each_attempt_is_an_operation_of_the_budget(agency, ads, tmp_path):
+    def spent():
+        record = json.loads((tmp_path / "data/operations.json").read_text())
+        return sum(record["spent"].values())
+
+    before = spent()
+    ads.behave({"on": "range", "do": "internal"})
+    assert agency("verify", "--against-source").code == 0
+    assert spent() - before == 4 == len(ads.log()["ranges"])
+
+
+def test_a_function_among_the_datasets_is_only_verified_here(agency, shop, fetch, ads):
+    assert fetch("fetch", "2024-01-01", "2024-01-03", "--today", "2024-03-05").code == 0
+    result = agency("verify", "--against-source")
+    assert result.code == 0, result.err
+    assert [record["days"] for record in result.json["datasets"]] == [5, 5, 5, 3]
+    assert "fetch_data is not compared: only Google Ads can be asked" in result.err
