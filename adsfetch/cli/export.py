@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from adsfetch.cli.inspect import open_dataset
-from adsfetch.cli.options import DATASET, FOLDER, JSON, LOCK, OUT, folder_of
+from adsfetch.cli.options import DATASET, FOLDER, JSON, LOCK, OUT, QUIET, folder_of
 from adsfetch.cli.output import examples, print_note, print_result
 from adsfetch.errors import AdsError, UsageError, text_of
 from adsfetch.export.target import KEYS, Target
@@ -31,6 +31,7 @@ from adsfetch.storage.store import Store
 @OUT
 @DATASET
 @LOCK
+@QUIET
 @JSON
 def export(target: Path, form: str, partition: str | None, **options: Any) -> None:
     """Write datasets to the folder TARGET, each to a folder of its own, or bring that up to date.
@@ -39,11 +40,11 @@ def export(target: Path, form: str, partition: str | None, **options: Any) -> No
     are exported; one that fails does not stop the others.
     """
     import_pyarrow()
-    records, failed = [], False
+    records, failed, quiet = [], False, options["quiet"]
     for name in [options["dataset"]] if options["dataset"] else datasets_in(options["out"]):
         folder = folder_of(options["out"], name)
         try:
-            with open_dataset(folder, options["lock_wait"]) as store:
+            with open_dataset(folder, options["lock_wait"], quiet=quiet) as store:
                 records.append(export_dataset(store, target / name, form, partition))
         except UsageError:
             raise
@@ -55,7 +56,8 @@ def export(target: Path, form: str, partition: str | None, **options: Any) -> No
         f"{r['unchanged']} are up to date, {r['removed']} were removed\n{r['folder']}"
         for r in records
     ]
-    print_result({"exports": records}, "\n".join(lines), as_json=options["as_json"])
+    record, as_json = {"exports": records}, options["as_json"]
+    print_result(record, "\n".join(lines), as_json=as_json, quiet=quiet)
     click.get_current_context().exit(int(failed))
 
 

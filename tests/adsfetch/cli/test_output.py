@@ -92,6 +92,7 @@ def test_quiet_prints_only_what_is_wrong(run, shop):
 QUIET = [
     ("verify", "--out", "data"),
     ("aggregate", "--out", "data"),
+    ("export", "--to", "parquet", "--out", "data", "lake"),
     ("status", "--out", "data", "--html", "page.html"),
 ]
 
