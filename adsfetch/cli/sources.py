@@ -10,7 +10,7 @@ from adsfetch.cli.output import print_note
 from adsfetch.dataset_run import Settings
 from adsfetch.errors import UnconfirmedError, UsageError
 from adsfetch.fetch.metrics import CallMetrics
-from adsfetch.fetch.retry import RetriedCall, Retry
+from adsfetch.fetch.retry import RetriedCall
 from adsfetch.fetch.throttle import Throttle
 from adsfetch.function_source import FunctionSource
 from adsfetch.google import report
@@ -104,15 +104,6 @@ def fetch_clients(
         return RetriedCall(settings.retry, Throttle(1), CallMetrics())(call)
     except UnconfirmedError as error:
         raise error.fatal from error
-
-
-def source_of(options: dict[str, Any]) -> Source:
-    """Return the only source that the options name, for a command without a pool."""
-    retry = Retry(options["attempts"], options["wait_initial"], options["wait_max"])
-    sources = named_sources(options, Settings(retry=retry), print_note)
-    if len(sources) != 1:
-        raise UsageError("name one source: --customer-id for Google Ads")
-    return sources[0]
 
 
 def remembered_groups(out: Path, name: str | None, timeout: float) -> list[Group]:

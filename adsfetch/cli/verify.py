@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from adsfetch.budget import Budget
 from adsfetch.cli.inspect import dataset_options, open_dataset
 from adsfetch.cli.options import (
     QUIET,
@@ -169,10 +168,10 @@ def datasets_to_verify(
         return [(None, folder_of(options["out"], options["dataset"]))]
     retry = Retry(options["attempts"], options["wait_initial"], options["wait_max"])
     groups = groups_of({**options, "may_remember": True}, Settings(retry=retry), notify)
-    pairs = [pair for group in groups for pair in group]
-    return [
-        (source_to_ask(*pair, notify) if len(pairs) > 1 else pair[0], pair[1]) for pair in pairs
-    ]
+    pairs = sorted((pair for group in groups for pair in group), key=lambda pair: pair[1])
+    if len(pairs) == 1:
+        return pairs
+    return [(source_to_ask(source, folder, notify), folder) for source, folder in pairs]
 
 
 def source_to_ask(source: Source, folder: Path, notify: Callable[[str], None]) -> Source | None:
