@@ -1,6 +1,7 @@
 """What fetching again has altered: the record of it, and the lookback that follows."""
 
 import json
+import random
 from datetime import date, timedelta
 
 import pytest
@@ -137,3 +138,31 @@ def test_without_a_dataset_the_name_is_named(run):
     result = run("changes", "--out", "data", "--dataset", "other")
     assert result.code == 2
     assert "there is no dataset" in result.err
+
+
+def clicks_held(shop):
+    files = (shop.data / "days").glob("*.csv")
+    return {file.stem: file.read_text().splitlines()[1].split(",")[1] for file in files}
+
+
+def test_a_kill_loses_one_line_at_most_and_never_a_day(shop, fetch, run):
+    arguments = ("update", "--today", str(START), "--lookback", "41", "--workers", "2")
+    moments, kills = random.Random(5), 6
+    assert fetch(*arguments).code == 0
+    days = clicks_held(shop).keys()
+    for clicks in range(2, 2 + kills):
+        shop.configure(clicks=clicks, latency=0.02)
+        process = shop.start(*arguments)
+        shop.wait_for_calls(moments.randint(3, 35))
+        process.kill()
+        process.communicate()
+        assert clicks_held(shop).keys() == days
+        assert fetch(*arguments).code == 0
+        assert run("verify", "--out", "data").code == 0
+        held = clicks_held(shop)
+        assert held.pop(str(START - timedelta(41))) == "1"  # it is final
+        assert set(held.values()) == {str(clicks)}
+    recorded = shown(run)
+    assert len(days) == 42
+    assert 40 * kills - kills <= recorded["changes"] <= 40 * kills
+    assert recorded["changes_by_age"].keys() == {str(age) for age in range(1, 41)}
