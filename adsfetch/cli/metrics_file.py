@@ -25,7 +25,7 @@ HELP = {
     "adsfetch_last_run_calls": "Calls of the last run.",
     "adsfetch_last_run_retries": "Retries of the last run.",
     "adsfetch_last_success_timestamp_seconds": "End of the last run with exit code 0, or 0.",
-    "adsfetch_days": "Days by state, of all that were requested so far.",
+    "adsfetch_reports": "Days, each with one report, by state; all that were requested so far.",
     "adsfetch_rows": "Rows of all days that are held.",
     "adsfetch_newest_day_timestamp_seconds": "Start of the newest day that is held, or 0.",
 }
@@ -88,7 +88,7 @@ def samples_of_dataset(folder: Path, today: str | None) -> Iterator[Sample]:
     with suppress(AdsError):  # the run has said what is wrong with it
         calendar = open_calendar(folder, today=today)
         for state, number in calendar.counts.items():
-            yield "adsfetch_days", {**labels, "state": state}, number
+            yield "adsfetch_reports", {**labels, "state": state}, number
         rows = sum(entry.rows for entry in calendar.store.held_entries())
         yield "adsfetch_rows", labels, rows
         yield "adsfetch_newest_day_timestamp_seconds", labels, newest_day(calendar)

@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,6 +18,7 @@ from adsfetch.storage.states import State
 from tests.waiting import PATIENCE
 
 WEEK = ("fetch", "2024-01-01", "2024-01-07")
+DOCUMENT = Path(__file__).parents[3] / "docs/ads.md"
 METRICS = ("--metrics-file", "ads.prom", "--today", "2024-01-08")
 
 
@@ -45,7 +49,7 @@ def metrics(shop):
 
 
 def days(metrics):
-    return {str(state): metrics("days", state=str(state)) for state in State}
+    return {str(state): metrics("reports", state=str(state)) for state in State}
 
 
 def age(shop, **change):
@@ -250,3 +254,17 @@ def test_every_label_can_be_parsed_again(text):
 def test_the_name_of_a_folder_may_be_any_bytes():
     written = text_of([("adsfetch_rows", {"dataset": os.fsdecode(b"a\xff")}, 1)])
     assert 'dataset="a?"' in written
+
+
+def test_the_alert_rules_in_the_document_name_metrics_and_states_that_exist():
+    text = DOCUMENT.read_text()
+    block = re.search(r"^ {4}groups:\n(?:(?: {4}.*)?\n)+", text, re.MULTILINE)
+    (group,) = yaml.safe_load(block[0])["groups"]
+    rules = " ".join(rule["expr"] for rule in group["rules"])
+    assert len(group["rules"]) >= 4
+    named = set(re.findall(r"adsfetch_\w+", rules))
+    assert named <= HELP.keys()
+    assert {"adsfetch_last_success_timestamp_seconds", "adsfetch_reports"} <= named
+    states = re.findall(r'state=~?"([\w|]+)"', rules)
+    assert {state for each in states for state in each.split("|")} <= {*State}
+    assert set(re.findall(r"`(adsfetch_\w+)`", text)) == HELP.keys()
