@@ -124,10 +124,11 @@ def ask(
     source: Source, days: Sequence[date], result: Comparison, before_call: Callable[[], None]
 ) -> DaySums:
     """Return the sums of each day that has rows at the source, by one call."""
+    batches = source.fetch_metrics(days[0], days[-1])
     before_call()
     result.calls += 1
     found: DaySums = defaultdict(Sums)
-    for batch in source.fetch_metrics(days[0], days[-1]):
+    for batch in batches:
         texts = {name for name, kind in batch.types.items() if kind not in NUMBERS}
         result.others += tuple(name for name in result.columns if name in texts)
         result.columns = tuple(name for name in result.columns if name not in texts)
