@@ -8,7 +8,7 @@ import click
 from adsfetch.cli.inspect import open_dataset
 from adsfetch.cli.options import DATASET, FOLDER, JSON, LOCK, OUT, QUIET, folder_of
 from adsfetch.cli.output import examples, print_note, print_result
-from adsfetch.errors import AdsError, UsageError, text_of
+from adsfetch.errors import FatalError, UsageError, text_of
 from adsfetch.export.target import KEYS, Target
 from adsfetch.storage.store import Store
 
@@ -40,17 +40,15 @@ def export(target: Path, form: str, partition: str | None, **options: Any) -> No
     are exported; one that fails does not stop the others.
     """
     import_pyarrow()
-    records, failed, quiet = [], False, options["quiet"]
+    records, code, quiet = [], 0, options["quiet"]
     for name in [options["dataset"]] if options["dataset"] else datasets_in(options["out"]):
         folder = folder_of(options["out"], name)
         try:
             with open_dataset(folder, options["lock_wait"], quiet=quiet) as store:
                 records.append(export_dataset(store, target / name, form, partition))
-        except UsageError:
-            raise
-        except AdsError as error:
+        except FatalError as error:
             print_note(f"{name}: {text_of(error)}")
-            failed = True
+            code = max(code, error.exit_code)
     lines = [
         f"{r['dataset']}: {r['written']} partitions written, {r['rows']} rows; "
         f"{r['unchanged']} are up to date, {r['removed']} were removed\n{r['folder']}"
@@ -58,7 +56,7 @@ def export(target: Path, form: str, partition: str | None, **options: Any) -> No
     ]
     record, as_json = {"exports": records}, options["as_json"]
     print_result(record, "\n".join(lines), as_json=as_json, quiet=quiet)
-    click.get_current_context().exit(int(failed))
+    click.get_current_context().exit(code)
 
 
 def export_dataset(store: Store, folder: Path, form: str, partition: str | None) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def test_a_dataset_that_fails_does_not_stop_the_others(shop, fetch, run):
     assert "one: " in result.err
     assert "is damaged" in result.err
     assert result.out.startswith("two: 2 partitions written")
+    quiet = run(*PARQUET, "--quiet")
+    assert (quiet.code, quiet.out, quiet.err) == (1, "", result.err)
 
 
 def test_the_partition_of_the_last_export_is_kept(shop, fetch, run):
@@ -53,7 +55,7 @@ def test_the_partition_of_the_last_export_is_kept(shop, fetch, run):
     assert [(each["written"], each["unchanged"]) for each in again] == [(0, 4), (0, 4)]
     result = run(*PARQUET, "--partition", "month")
     assert result.code == 2
-    assert "is partitioned by date: choose another folder" in result.err
+    assert result.err.count("is partitioned by date: choose another folder") == 2
     result = run(*DELTA)
     assert result.code == 2
     assert "in the other format" in result.err

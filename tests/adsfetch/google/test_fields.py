@@ -103,3 +103,24 @@ def test_an_unknown_field_is_an_error(row):
 )
 def test_amounts_are_exact(micros, amount):
     assert exact_amount(micros) == amount
+
+
+@pytest.mark.parametrize(
+    ("path", "types"),
+    [
+        ("segments.date", ["date"]),
+        ("campaign.id", ["int64"]),
+        ("campaign.name", ["string"]),
+        ("campaign.status", ["enum"]),
+        ("metrics.ctr", ["double"]),
+        ("metrics.cost_micros", ["int64", "decimal"]),
+        ("metrics.hotel_average_lead_value_micros", ["double", "double"]),
+        ("metrics.interaction_event_types", ["json"]),
+        ("campaign.network_settings", ["json"]),
+        ("customer.auto_tagging_enabled", ["bool"]),
+        ("asset.image_asset.data", ["string"]),
+    ],
+)
+def test_each_column_has_the_type_of_its_field(row, path, types):
+    batch = Fields(row.DESCRIPTOR, [path]).batch([row])
+    assert [batch.types[name] for name in batch.names] == types

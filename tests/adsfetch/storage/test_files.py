@@ -131,6 +131,8 @@ def test_a_folder_in_the_place_of_a_file_is_named(shop, fetch, run, name, comman
         b'{"wanted_from": 5, "wanted_to": 6}',
         b'{"lookback": "30"}',
         b'{"aggregate": []}',
+        b'{"types": ["int64"]}',
+        b'{"types": {"clicks": 5}}',
         b'{"time_zone": 5}',
         b'{"days_available": "soon"}',
     ],
