@@ -15,13 +15,15 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
-
-from gunicorn.workers.base import Worker
 
 from app.server.asgi_adapter import AsgiWorker
 
+PRIVATE_NAMES = (
+    "gunicorn.workers.gthread:ThreadWorker.method_queue",
+    "gunicorn.workers.gthread:PollableMethodQueue.defer",
+)
+"""What ``exit_at_sigquit`` uses of gunicorn beyond its documentation."""
 CLOSE_NOTICE_SECONDS = 1.0
 """For this long responses carry ``Connection: close`` while requests are still accepted."""
 POLL_SECONDS = 0.1
@@ -81,13 +83,21 @@ def end_exports_at_sigterm(worker: Any) -> None:
 
 
 def exit_at_sigquit(worker: Any) -> None:
-    """Let a wsgi worker exit at SIGQUIT and SIGINT, whatever they interrupt.
+    """Let a wsgi worker exit at SIGQUIT and SIGINT in its loop, not in what they interrupt.
 
-    gunicorn's own handler takes a lock of the thread pool. If it interrupts the code that holds the
-    lock, it waits for ever, and the master waits for the worker until graceful_timeout.
+    If gunicorn's own handler interrupts the start of a thread, it waits for a lock of the thread
+    pool for ever; and to exit there would wait for that thread, which the pool does not know yet.
+    The master then waits for the worker until graceful_timeout.
     """
+    loop = getattr(worker, "method_queue", None)
+    if loop is None:  # another kind of worker
+        return
+
+    def handle(*_: Any) -> None:
+        loop.defer(sys.exit, 0)
+
     for number in (signal.SIGQUIT, signal.SIGINT):
-        signal.signal(number, partial(Worker.handle_quit, worker))
+        signal.signal(number, handle)
 
 
 def drop_new_connections(listener: socket.socket) -> None:

@@ -15,6 +15,7 @@ from app.server import (
     asgi_websocket,
     incoming,
     memory_connection,
+    shutdown,
     wsgi_worker,
 )
 from tests.app.private_names import check
@@ -30,6 +31,7 @@ ADAPTERS = (
     asgi_websocket,
     incoming,
     memory_connection,
+    shutdown,
     wsgi_worker,
 )
 
