@@ -108,7 +108,7 @@ class Agency:
         if max(self.spent) > self.limit:
             wrong.append(f"{max(self.spent)} operations, but the budget has {self.limit}")
         fetched = Counter(tuple(call) for call in self.server.log()["calls"] if call[1])
-        repeated = sum(count - 1 for call, count in fetched.items() if call[0] in dict(rows))
+        repeated = sum(count - 1 for call, count in fetched.items() if call in rows)
         if not self.options.kills and repeated:
             wrong.append(f"{repeated} days were fetched twice")
         return wrong

@@ -8,10 +8,13 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
+from datetime import date
+from functools import partial
 from typing import Any, TypeVar
 
 from adsfetch.errors import AdsError, DayError, StuckError, describe
 from adsfetch.fetch.throttle import Stopped
+from adsfetch.sources import FetchData
 
 Result = TypeVar("Result")
 IsAbandoned = Callable[[], bool]
@@ -71,6 +74,19 @@ def first_of_ours(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and (ours := error.subgroup(AdsError)):
         error = ours.exceptions[0]
     return error
+
+
+def fetch_rows(
+    fetch_data: FetchData,
+    day: date,
+    keep: Callable[[date, Iterable[Any]], Result],
+    is_abandoned: IsAbandoned,
+) -> Result:
+    """Call the source for a day, and return what ``keep`` makes of the rows."""
+    rows = fetch_data(day)
+    if not isinstance(rows, Iterable):
+        raise DayError(f"the source returned {type(rows).__name__}, not rows")
+    return read_rows(rows, partial(keep, day), is_abandoned)
 
 
 def read_rows(

@@ -10,13 +10,12 @@ from functools import partial
 from typing import Any, Generic
 
 from adsfetch.errors import (
-    DayError,
     FatalError,
     QuotaError,
     TokenExpiredError,
     UnconfirmedError,
 )
-from adsfetch.fetch.isolation import IsAbandoned, call_isolated, read_rows
+from adsfetch.fetch.isolation import call_isolated, fetch_rows
 from adsfetch.fetch.jobs import DayFailure, DayReport, Job, JobQueue, Kept, Outcome
 from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.fetch.retry import RetriedCall, Retry, fatal_form
@@ -69,16 +68,16 @@ def fetch_jobs(
     one of them ends its job only. ``before_call`` may raise what ends the run.
     """
     queue = JobQueue(jobs, workers)
-    days = sum(len(job.days) for job in jobs)
     fetcher: DayFetcher[Kept] = DayFetcher(
         retry, throttle or Throttle(workers), before_call, several=len(jobs) > 1
     )
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ads-day")
     running: set[Future[tuple[Job[Kept], Outcome[Kept]]]] = set()
-    fetcher.throttle.start(workers, days)
+    fetcher.throttle.start(workers, queue.days_at_first)
     try:
         while queue or running:
-            while len(running) < 2 * workers and (task := queue.next()):
+            hurry = fetcher.throttle.is_draining  # what cannot begin any more must be over soon
+            while len(running) < 2 * workers and (task := queue.next(despite_pauses=hurry)):
                 running.add(pool.submit(fetcher.fetch_day, *task))
             if not running:
                 time.sleep(queue.seconds_to_wait() or 0.0)
@@ -88,7 +87,7 @@ def fetch_jobs(
                 fetcher.stop()
                 done, running = done | wait(running).done, set()  # days that end just now count
             for job, outcome in outcomes(done):
-                fetcher.throttle.drop_days(queue.count(job, outcome))
+                fetcher.throttle.change_days(queue.count(job, outcome))
                 yield job, outcome
             queue.check()
     finally:
@@ -137,13 +136,8 @@ class DayFetcher(Generic[Kept]):
     def _attempt(self, job: Job[Kept], day: date) -> Kept:
         self.before_call()
         with job.metrics.time_call():
-            return call_isolated(partial(self._call, job, day), job.timeout, self.end_of_run)
-
-    def _call(self, job: Job[Kept], day: date, is_abandoned: IsAbandoned) -> Kept:
-        rows = job.fetch_data(day)
-        if not isinstance(rows, Iterable):
-            raise DayError(f"the source returned {type(rows).__name__}, not rows")
-        return read_rows(rows, partial(job.keep, day), is_abandoned)
+            call = partial(fetch_rows, job.fetch_data, day, job.keep)
+            return call_isolated(call, job.timeout, self.end_of_run)
 
 
 def ends_run(future: Future[Any]) -> bool:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from adsfetch import Retry, UsageError
-from adsfetch.plan import WantedRange, between, daily
 from adsfetch.dataset_run import Settings
+from adsfetch.plan import WantedRange, between, daily
 from adsfetch.run import Run
 from adsfetch.storage.aggregate import write_aggregate
 from adsfetch.storage.states import State

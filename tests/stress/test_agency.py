@@ -23,7 +23,7 @@ class Fetched(Agency):
         options = Namespace(seed=1, accounts=5, days=3, kills=0, option=[])
         super().__init__(self, tmp_path, options)
         self.counts = Counter(dict.fromkeys(self.wanted(), 3))
-        self.calls, self.spent = list(self.wanted()), [self.limit]
+        self.calls, self.spent = [list(day) for day in self.wanted()], [self.limit]
 
     def rows(self):
         return self.counts

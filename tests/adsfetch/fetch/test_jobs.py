@@ -142,3 +142,22 @@ def test_what_runs_before_each_call_may_end_the_run():
         outcomes.extend(fetched)
     assert sum(accounts.calls.values()) == 5
     assert not any(isinstance(outcome, DayFailure) for _, outcome in outcomes)
+
+
+def test_a_run_ends_although_the_first_days_of_all_accounts_wait_for_a_call():
+    accounts = Accounts(6)
+
+    def take():
+        raise QuotaError("spent")
+
+    with pytest.raises(QuotaError, match="spent"):
+        list(fetch_jobs(accounts.jobs, workers=16, retry=QUICK, before_call=take))
+    assert accounts.order == []
+
+
+def test_a_run_ends_although_an_account_is_paused():
+    accounts = Accounts(2)
+    accounts.errors[0] = lambda _day: RateLimitError(300, account_only=True)
+    accounts.errors[1] = lambda _day: QuotaError("spent") if accounts.calls[0] else ValueError()
+    with pytest.raises(QuotaError, match="spent"):
+        list(fetch_jobs(accounts.jobs, workers=4, retry=Retry(50, 0.01, 0.01)))
