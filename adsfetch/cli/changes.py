@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from adsfetch.cli.options import DATASET, JSON, OUT, folder_of
+from adsfetch.cli.options import DATASET, JSON, OUT, datasets_in, folder_of
 from adsfetch.cli.output import examples, print_result
 from adsfetch.errors import UsageError
 from adsfetch.storage.changes import Alteration, Change, alterations, load
+from adsfetch.storage.dataset import load as load_dataset
 from adsfetch.storage.store import Store
 from adsfetch.storage.sums import text_of_number
 
@@ -23,14 +24,23 @@ def changes(out: Path, dataset: str | None, as_json: bool) -> None:
     """Show what fetching days again has altered, by their age, and the lookback that follows.
 
     The lookback of a column is the age, in days, by which 99.9 % of its alteration had been
-    seen; the alteration is the sum of the absolute differences of the sums of the days.
+    seen; the alteration is the sum of the absolute differences of the sums of the days. Without
+    --dataset, several datasets are listed with the longest lookback of their columns.
     """
-    store = Store(folder_of(out, dataset))
+    folders = [folder_of(out, name) for name in ([dataset] if dataset else datasets_in(out))]
+    found = {folder.name: load_changes(folder) for folder in folders}
+    records = [record_of(name, *each) for name, each in found.items()]
+    record = records[0] if len(records) == 1 else {"datasets": records}
+    text = text_of(records[0]) if len(records) == 1 else overview(records)
+    print_result(record, text, as_json=as_json)
+
+
+def load_changes(folder: Path) -> tuple[int, list[Change]]:
+    """Return the lookback of a dataset, and what was altered; raise UsageError without one."""
+    store = Store(folder)
     if not store.exists():
-        raise UsageError(f"there is no dataset {store.folder}")
-    lookback, found = store.load().dataset.lookback, load(store.changes_path)
-    record = record_of(store.folder.name, lookback, found)
-    print_result(record, text_of(record, found), as_json=as_json)
+        raise UsageError(f"there is no dataset {folder}")
+    return load_dataset(folder / "dataset.json").lookback, load(store.changes_path)
 
 
 def record_of(name: str, lookback: int, found: Sequence[Change]) -> dict[str, Any]:
@@ -61,9 +71,17 @@ def record_of_column(item: Alteration) -> dict[str, Any]:
     }
 
 
-def text_of(record: dict[str, Any], found: Sequence[Change]) -> str:
+def overview(records: Iterable[dict[str, Any]]) -> str:
+    """Return a table of datasets; those with the longest lookbacks come first."""
+    head = ("dataset", "changes", "lookback needed", "lookback")
+    keys = ("dataset", "changes", "lookback_needed", "lookback")
+    ordered = sorted(records, key=lambda record: -record["lookback_needed"])
+    return "\n".join(table([head, *(tuple(str(r[key]) for key in keys) for r in ordered)]))
+
+
+def text_of(record: dict[str, Any]) -> str:
     """Return two tables: the columns, and their alteration by age."""
-    if not found:
+    if not record["changes"]:
         return f"{record['dataset']}: no day that was held was replaced by other rows so far"
     altered = {name: item for name, item in record["columns"].items() if item["altered"] != "0"}
     columns = [("column", "altered", "net", "lookback")]

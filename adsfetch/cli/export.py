@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from adsfetch.cli.inspect import open_dataset
-from adsfetch.cli.options import DATASET, FOLDER, JSON, LOCK, OUT, QUIET, folder_of
+from adsfetch.cli.options import DATASET, FOLDER, JSON, LOCK, OUT, QUIET, datasets_in, folder_of
 from adsfetch.cli.output import examples, print_note, print_result
 from adsfetch.errors import FatalError, UsageError, text_of
 from adsfetch.export.target import KEYS, Target
@@ -83,14 +83,6 @@ def target_in(folder: Path, form: str, partition: str | None) -> Target:
         raise UsageError(f"{folder} is partitioned by {found[0]}: choose another folder")
     key = KEYS[partition or (found or ["month"])[0]]
     return DeltaTarget(folder, key) if is_delta or form == "delta" else ParquetTarget(folder, key)
-
-
-def datasets_in(out: Path) -> list[str]:
-    """Return the names of all datasets in a folder; raise UsageError if there is none."""
-    found = sorted(path.parent.name for path in out.glob("*/days"))
-    if not found:
-        raise UsageError(f"{out} contains no datasets: fetch something first")
-    return found
 
 
 def import_pyarrow() -> None:

@@ -172,10 +172,18 @@ def folder_of(out: Path, dataset: str | None, default: str = "") -> Path:
     return out / name
 
 
+def datasets_in(out: Path) -> list[str]:
+    """Return the names of all datasets in a folder; raise UsageError if there is none."""
+    found = sorted(path.parent.name for path in out.glob("*/days"))
+    if not found:
+        raise UsageError(f"{out} contains no datasets: fetch something first")
+    return found
+
+
 def only_dataset(out: Path) -> str:
     """Return the name of the only dataset; raise UsageError if there is none or several."""
-    found = sorted(path.parent.name for path in out.glob("*/days"))
+    found = datasets_in(out)
     if len(found) == 1:
         return found[0]
-    advice = f"choose one with --dataset: {', '.join(found)}" if found else "fetch something first"
-    raise UsageError(f"{out} contains {len(found) or 'no'} datasets: {advice}")
+    names = ", ".join(found)
+    raise UsageError(f"{out} contains {len(found)} datasets: choose one with --dataset: {names}")

@@ -15,6 +15,7 @@ from adsfetch.cli.options import (
     budget_of,
     call_options,
     combine,
+    datasets_in,
     folder_of,
     source_options,
 )
@@ -165,7 +166,8 @@ def datasets_to_verify(
             if options[name]:
                 option = f"--{name.replace('_', '-')}"
                 raise UsageError(f"{option} is for verify --against-source: nothing else asks it")
-        return [(None, folder_of(options["out"], options["dataset"]))]
+        names = [options["dataset"]] if options["dataset"] else datasets_in(options["out"])
+        return [(None, folder_of(options["out"], name)) for name in names]
     retry = Retry(options["attempts"], options["wait_initial"], options["wait_max"])
     groups = groups_of({**options, "may_remember": True}, Settings(retry=retry), notify)
     pairs = sorted((pair for group in groups for pair in group), key=lambda pair: pair[1])

@@ -3,6 +3,7 @@
 import json
 import random
 from datetime import date, timedelta
+from shutil import copytree
 
 import pytest
 
@@ -132,6 +133,18 @@ def test_the_page_of_status_does_not_replace_the_record(restated, run):
     result = run("status", "--out", "data", "--html", "data/fetch_data/changes.jsonl")
     assert result.code == 2
     assert lines(restated)
+
+
+def test_several_datasets_are_listed_with_the_lookback_of_each(restated, run):
+    copytree(restated.data, restated.folder / "data/other")
+    (restated.folder / "data/other/changes.jsonl").unlink()
+    records = run("changes", "--out", "data", "--json").json["datasets"]
+    assert [(each["dataset"], each["lookback_needed"]) for each in records] == [
+        ("fetch_data", 4),
+        ("other", 0),
+    ]
+    lines = run("changes", "--out", "data").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["dataset", "fetch_data", "other"]
 
 
 def test_without_a_dataset_the_name_is_named(run):

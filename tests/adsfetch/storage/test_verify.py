@@ -49,3 +49,13 @@ def test_a_file_whose_name_is_not_that_of_a_day_is_ignored(shop, fetch, run):
     result = run("verify", "--out", "data", "--json")
     assert result.code == 0, result.err
     assert result.json["days"] == 2
+
+
+def test_all_datasets_are_verified_unless_one_is_named(shop, fetch, run):
+    for name in ("one", "other"):
+        fetch("fetch", "2024-01-01", "2024-01-02", "--dataset", name)
+    (shop.folder / "data/other/days/2024-01-02.csv").unlink()
+    result = run("verify", "--out", "data", "--json")
+    assert result.code == 1
+    assert [list(each["damaged"]) for each in result.json["datasets"]] == [[], ["2024-01-02"]]
+    assert run("verify", "--out", "data", "--dataset", "one").code == 0
