@@ -175,6 +175,11 @@ class JobQueue(Generic[Kept]):
                 return job, day
         return None
 
+    @property
+    def held_back(self) -> int:
+        """Return how many days cannot start now: their account is paused or not yet answered."""
+        return sum(len(job.days) for _, _, job in self._paused)
+
     def seconds_to_wait(self) -> float | None:
         """Return when to look at paused jobs again; None if no job is paused."""
         now = time.monotonic()

@@ -79,6 +79,7 @@ def fetch_jobs(
             hurry = fetcher.throttle.is_draining  # what cannot begin any more must be over soon
             while len(running) < 2 * workers and (task := queue.next(despite_pauses=hurry)):
                 running.add(pool.submit(fetcher.fetch_day, *task))
+            fetcher.throttle.hold_back(queue.held_back)
             if not running:
                 time.sleep(queue.seconds_to_wait() or 0.0)
                 continue

@@ -29,6 +29,7 @@ class Throttle:
         self._resume_at = 0.0
         self._closed = self._draining = False
         self._threads = self._begun = self._days_left = self._first_refusals = 0
+        self._held_back = 0
         self._waiters: list[tuple[int, bool]] = []  # arrival number, whether a first call
         self._changed = threading.Condition()
 
@@ -103,6 +104,12 @@ class Throttle:
             self._days_left += count
             self._changed.notify_all()
 
+    def hold_back(self, days: int) -> None:
+        """Set how many days wait for others of their account, and so hold no thread."""
+        with self._changed:
+            self._held_back = days
+            self._changed.notify_all()
+
     def count_first_refusal(self, change: int) -> None:
         """Add a call whose first attempt was refused, or (-1) forget it when it has ended."""
         with self._changed:
@@ -136,7 +143,8 @@ class Throttle:
     @property
     def _first_calls(self) -> int:
         """Return how many days hold a thread and have not ended their first call."""
-        return max(0, min(self._threads, self._days_left) - self._first_refusals)
+        days = self._days_left - self._held_back
+        return max(0, min(self._threads, days) - self._first_refusals)
 
     def _enter(self, *, first_call: bool) -> int:
         with self._changed:

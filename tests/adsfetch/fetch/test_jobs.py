@@ -55,6 +55,23 @@ class Accounts:
         return outcomes
 
 
+@pytest.mark.parametrize("budget", range(9))
+def test_a_budget_that_ends_at_any_call_ends_the_run(budget):
+    """Days that wait for the first one of their account make no call that could be waited for."""
+    left, lock = [budget], Lock()
+
+    def take():
+        with lock:
+            left[0] -= 1
+            if left[0] < 0:
+                raise QuotaError("the budget is spent")
+
+    accounts = Accounts(3)
+    with pytest.raises(QuotaError, match="budget"):
+        accounts.fetch(before_call=take, workers=4)
+    assert accounts.calls.total() == budget
+
+
 def refused(error):
     return lambda _day: UnconfirmedError(error, retried=False)
 
