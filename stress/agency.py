@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "adsfetch"))
 
-from adsserver.launch import AdsServer, ads_server  # noqa: E402
+from adsserver.launch import AdsServer, ads_server  # type: ignore[import-not-found]  # noqa: E402
 
 MANAGER, FIRST, DAY_ONE = "9000000000", date(2024, 1, 1), date(2024, 6, 1)
 ROWS, MAX_DAYS = 3, 12
