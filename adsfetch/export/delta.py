@@ -1,9 +1,11 @@
 """Delta Lake: a table with one transaction for each month that changes."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +18,8 @@ from adsfetch.export.types import ARROW_TYPES, merged, types_of
 
 FORBIDDEN = frozenset(" ,;{}()\n\t=")
 """Delta allows no such character in the name of a column: other readers refuse the table."""
+UNREADABLE = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]\\^|]|[\0-\x1f]")
+"""What the library does not write in a path, or does not find again."""
 GONE = 0
 """The mark of a partition that was removed."""
 
@@ -26,6 +30,11 @@ class DeltaTarget(Target):
     The mark of a partition is the version of the last transaction of an application of its
     name. The log has it with the rows in one commit, and keeps it when it is compacted.
     """
+
+    def __init__(self, folder: Path, key: str) -> None:
+        super().__init__(folder, key)
+        if odd := UNREADABLE.search(f"{folder.absolute()}"):
+            raise UsageError(f"no Delta table can be in {folder}: its path contains {odd[0]!r}")
 
     @property
     def types(self) -> dict[str, str]:

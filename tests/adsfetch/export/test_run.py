@@ -311,6 +311,25 @@ def test_names_that_an_export_cannot_have_are_refused(tmp_path, target):
         export(odd, tmp_path / "other", "parquet")
 
 
+@both
+def test_a_folder_may_have_an_odd_name(tmp_path, form):
+    store = make_dataset(tmp_path / "data", {"2024-01-11": cells("a")})
+    odd = tmp_path / "é & 50% #1 a=b?*'\""
+    assert export(store, odd, form).written == 1
+    assert export(store, odd, form).written == 0
+    assert [row["note"] for row in rows_in(odd, form)] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["la%20ke", "[lake]", "a\\b", "a^b", "a|b", "a\nb"])
+def test_a_folder_that_the_library_of_delta_cannot_read_is_refused(tmp_path, name):
+    store = make_dataset(tmp_path / "data", {"2024-01-11": cells("a")})
+    with pytest.raises(UsageError, match="no Delta table can be in"):
+        export(store, tmp_path / name, "delta")
+    assert not (tmp_path / name).exists()
+    assert export(store, tmp_path / name, "parquet").written == 1
+    assert export(store, tmp_path / name, "parquet").written == 0
+
+
 def test_a_table_that_is_partitioned_otherwise_is_not_overwritten(tmp_path, target):
     store = make_dataset(tmp_path / "data", {"2024-01-11": cells("a")})
     export(store, target, "delta", "date")
