@@ -243,6 +243,19 @@ def test_each_of_many_accounts_has_its_own_metrics(accounts, tmp_path):
     assert success[names[0]] == success[names[2]] > 0
 
 
+def test_accounts_that_the_budget_did_not_reach_are_no_success(accounts, tmp_path):
+    assert accounts("--daily-operations", "3").code == 4
+    codes = by_dataset(tmp_path, "last_run_exit_code")
+    calls = by_dataset(tmp_path, "last_run_calls")
+    rows = by_dataset(tmp_path, "last_run_rows")
+    assert len(codes) == 3
+    assert set(codes.values()) <= {3, 4}
+    assert sum(calls.values()) <= 2
+    assert sum(rows.values()) <= 6
+    success = by_dataset(tmp_path, "last_success_timestamp_seconds")
+    assert set(success.values()) == {0}
+
+
 @given(st.text(st.characters(codec="utf-8"), max_size=20))
 def test_every_label_can_be_parsed_again(text):
     written = text_of([("adsfetch_rows", {"dir": "/a", "dataset": text}, 1.5)])
