@@ -1,13 +1,16 @@
 """The part of a run that concerns one dataset: its plan, its days, its aggregate, its summary."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from adsfetch.budget import Budget
+from adsfetch.cluster.client import Cluster
 from adsfetch.dates import days_before, today_in, zone
 from adsfetch.errors import StoreError, UnavailableError
 from adsfetch.fetch.jobs import DayReport, Job, Outcome
@@ -30,6 +33,7 @@ class Settings:
 
     ``lookback`` and ``earliest_days`` are by default those of the last run. Days that are more
     than ``earliest_days`` before today are unavailable. ``refetch``: final days are fetched again.
+    ``cluster`` makes the calls for days; without one, this process does.
     """
 
     workers: int = 16
@@ -43,6 +47,7 @@ class Settings:
     quiet: bool = False
     refetch: bool = False
     budget: Budget | None = None
+    cluster: Cluster | None = None
 
 
 class DatasetRun:
@@ -115,14 +120,12 @@ class DatasetRun:
 
     def job(self, plan: Plan) -> Job[StagedDay]:
         """Return the days to fetch."""
-        return Job(
-            self.source.fetch_data,
-            plan.days,
-            self.store.staging().write,
-            self.source.call_timeout,
-            self.metrics,
-            self.store.today,
-        )
+        source, staging, cluster = self.source, self.store.staging(), self._settings.cluster
+        rest = self.metrics, self.store.today
+        if cluster:  # the worker writes the rows, and has the time limit
+            fetch = partial(cluster.fetch, source, staging)
+            return Job(fetch, plan.days, only_row, None, *rest)
+        return Job(source.fetch_data, plan.days, staging.write, source.call_timeout, *rest)
 
     def store_outcome(self, outcome: Outcome[StagedDay]) -> None:
         """Store a day that was fetched, or record why it was not."""
@@ -151,3 +154,9 @@ class DatasetRun:
         except StoreError as error:
             summary.stopped = error
         summary.aggregate_seconds = time.perf_counter() - start
+
+
+def only_row(_day: date, rows: Iterable[Any]) -> StagedDay:
+    """Return the day that a worker of the cluster has written."""
+    (staged,) = rows
+    return staged  # type: ignore[no-any-return]

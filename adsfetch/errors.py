@@ -15,6 +15,7 @@
         ├── QuotaError            4  the quota is used up for longer than a run waits
         ├── StoreError            1  the results cannot be written
         ├── LockedError           1  another run uses the dataset
+        ├── ClusterError          1  the Dask cluster that makes the calls cannot be used
         ├── SourceDownError       1  day after day fails: the source does not work at present
         └── UsageError            2  the arguments or the configuration are wrong
             └── QueryError        2  Google Ads rejects the query
@@ -23,6 +24,7 @@ The numbers are the exit codes of the command.
 """
 
 import builtins
+import copyreg
 from typing import Any
 
 from adsfetch.retry_after import parse_retry_after
@@ -63,6 +65,10 @@ class AdsError(Exception):
 
     def __str__(self) -> str:
         return super().__str__() or type(self).__name__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process make it without __init__, whose arguments are not those here."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class TransientError(AdsError):
@@ -161,6 +167,10 @@ class StoreError(FatalError):
 
 class LockedError(FatalError):
     """A dataset that another run uses for longer than this one waits."""
+
+
+class ClusterError(FatalError):
+    """A Dask cluster that cannot be reached, or whose workers cannot make a call."""
 
 
 class SourceDownError(FatalError):

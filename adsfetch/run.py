@@ -152,13 +152,16 @@ class Run:
             return
         from tqdm import tqdm  # noqa: PLC0415 - a run with nothing to do need not load it
 
-        start = time.perf_counter()
+        start, cluster = time.perf_counter(), self._settings.cluster
+        workers = self._settings.workers
+        if cluster:
+            workers = min(workers, cluster.connect())
         jobs: dict[Job[StagedDay], DatasetRun] = {
             part.job(part.plan): part for part in parts if part.plan
         }
         fetched = fetch_jobs(
             list(jobs),
-            workers=self._settings.workers,
+            workers=workers,
             retry=self._settings.retry,
             throttle=self._throttle,
             before_call=self._before_call,
@@ -172,6 +175,8 @@ class Run:
                     jobs[job].store_outcome(outcome)
                     bar.update()
         finally:
+            if cluster:
+                cluster.close()
             for job, part in jobs.items():
                 part.summary.stopped = job.error
             totals.fetch_seconds = time.perf_counter() - start

@@ -1,6 +1,7 @@
 """What a run needs from a source of rows."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
@@ -67,6 +68,14 @@ class Source:
             "only Google Ads can be asked for the sums of many days at once; fetch --refetch "
             "fetches days of any source again, and adsfetch changes shows what that has altered"
         )
+
+    @contextmanager
+    def time_limit(self, day: date) -> Iterator[float]:
+        """Yield the timeout with which a copy of this source is to fetch a day, in seconds.
+
+        The source may give more time to the next call if this one raises TimeoutError.
+        """
+        yield self.call_timeout
 
     def check_stored_row(self, row: Mapping[str, str]) -> None:
         """Raise UsageError if a row of the dataset is not in the form of the rows to come."""

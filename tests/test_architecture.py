@@ -41,6 +41,8 @@ adsfetch.sources
 adsfetch.fetch adsfetch.storage
 adsfetch.budget adsfetch.export
 adsfetch.google adsfetch.function_source adsfetch.plan adsfetch.summary adsfetch.comparison
+adsfetch.remembered_source
+adsfetch.cluster
 adsfetch.totals adsfetch.dataset_run
 adsfetch.run
 adsfetch.cli

@@ -11,6 +11,7 @@ import click
 
 from adsfetch.budget import Budget
 from adsfetch.cli.days import Day
+from adsfetch.cluster.client import Cluster
 from adsfetch.dataset_run import Settings
 from adsfetch.dates import parse_day, today_in, zone
 from adsfetch.errors import UsageError
@@ -19,6 +20,7 @@ from adsfetch.fetch.retry import Retry
 Command = TypeVar("Command", bound=Callable[..., Any])
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+CLUSTER = re.compile(r"dask://([^/\s]+:\d{1,5})")
 NAME = re.compile(r"[^\s./\\][^/\\]*")
 
 
@@ -117,6 +119,12 @@ run_options = combine(
     click.option(
         "--workers", type=click.IntRange(1, 256), default=16, help="Number of concurrent calls."
     ),
+    click.option(
+        "--executor",
+        default="threads",
+        metavar="dask://HOST:PORT",
+        help="Let the workers of a Dask cluster make the calls, not threads of this process.",
+    ),
     call_options,
     LOOKBACK,
     EARLIEST,
@@ -155,6 +163,7 @@ def settings_of(options: dict[str, Any]) -> Settings:
         escape_formulas=options["escape_formulas"],
         quiet=options["quiet"],
         refetch=options.get("refetch", False),
+        cluster=cluster_of(options["executor"]),
         budget=budget_of(options["out"], options["daily_operations"], ahead),
     )
 
@@ -162,6 +171,16 @@ def settings_of(options: dict[str, Any]) -> Settings:
 def budget_of(out: Path, limit: int | None, ahead: float) -> Budget:
     """Return the budget of all runs into a folder; its clock is ``ahead`` by so many seconds."""
     return Budget(out.absolute() / "operations.json", limit, lambda: time.time() + ahead)
+
+
+def cluster_of(executor: str) -> Cluster | None:
+    """Return the cluster of a run, None for threads; raise UsageError for anything else."""
+    if executor == "threads":
+        return None
+    address = CLUSTER.fullmatch(executor)
+    if not address:
+        raise UsageError(f"--executor {executor!r} is neither threads nor dask://HOST:PORT")
+    return Cluster(address[1])
 
 
 def folder_of(out: Path, dataset: str | None, default: str = "") -> Path:

@@ -17,9 +17,9 @@ from adsfetch.google import report
 from adsfetch.google.accounts import Client, normalize_customer_id, read_customers
 from adsfetch.google.report import Access
 from adsfetch.google.source import GoogleAdsSource, SharedConnection
+from adsfetch.remembered_source import remembered_source
 from adsfetch.sources import Source
 from adsfetch.storage import dataset
-from adsfetch.storage.dataset import Dataset
 
 Group = list[tuple[Source, Path]]
 """Sources that share a connection and a pool, each with the folder of its dataset."""
@@ -113,7 +113,7 @@ def remembered_groups(out: Path, name: str | None, timeout: float) -> list[Group
     for path in sorted(paths):
         described = dataset.load(path / "dataset.json")
         if described.remembered:
-            found.append((remembered_source(described, timeout, shared), path))
+            found.append((remembered_source(described.remembered, timeout, shared), path))
         else:
             print_note(f"{path.name} does not remember its source: name it once more")
     if not found:
@@ -125,21 +125,3 @@ def remembered_groups(out: Path, name: str | None, timeout: float) -> list[Group
         return id(pair[0].shared) if isinstance(pair[0], GoogleAdsSource) else id(pair[0])
 
     return [list(group) for _, group in groupby(sorted(found, key=connection), connection)]
-
-
-def remembered_source(
-    described: Dataset, timeout: float, shared: dict[Access, SharedConnection]
-) -> Source:
-    """Return the source of a dataset, as its last run has named it."""
-    options = described.remembered
-    if "source" in options:
-        return FunctionSource(options["source"], timeout, options.get("folder", ""))
-    config = options.get("config")
-    access = Access(
-        options.get("login_customer_id"),
-        Path(config) if config else None,
-        options.get("api_version"),
-    )
-    connection = shared.setdefault(access, SharedConnection(access))
-    query = report.parse(options["query_name"], options["query"])
-    return GoogleAdsSource(options["customer_id"], query, timeout, connection)

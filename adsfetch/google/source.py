@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -97,10 +98,15 @@ class GoogleAdsSource(Source):
         return self._fetch(first, gaql, self.report.row_fields)
 
     def _fetch(self, day: date, gaql: str, fields: tuple[str, ...]) -> Iterator[Batch]:
-        """Yield the rows of a query, with more time if the last one for this day exceeded it."""
+        with self.time_limit(day) as timeout:
+            yield from self._connect().batches(gaql, fields, timeout)
+
+    @contextmanager
+    def time_limit(self, day: date) -> Iterator[float]:
+        """Yield the timeout of a call; it is longer if the last one for this day exceeded it."""
         timeout = self._timeouts.get(day, self._timeout)
         try:
-            yield from self._connect().batches(gaql, fields, timeout)
+            yield timeout
         except TimeoutError:
             self._timeouts[day] = min(2 * timeout, MAX_TIMEOUT_FACTOR * self._timeout)
             raise

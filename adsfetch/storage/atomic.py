@@ -24,7 +24,7 @@ def temporary_file(target: Path) -> Iterator[BinaryIO]:
     """
     with disk_errors(target):
         real = linked_file(target)
-        path = real.with_name(f".{real.name}.{uuid4().hex[:12]}{SUFFIX}")
+        path = temporary_path(real)
         file = path.open("xb")
     try:
         yield file
@@ -37,6 +37,11 @@ def temporary_file(target: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             path.unlink()
         raise
+
+
+def temporary_path(target: Path) -> Path:
+    """Return a new path beside a file, which ``remove_leftovers`` finds after a kill."""
+    return target.with_name(f".{target.name}.{uuid4().hex[:12]}{SUFFIX}")
 
 
 def move_into_place(temp: Path, target: Path) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
-from adsfetch.errors import DayError, TransientError
+from adsfetch.errors import AdsError, DayError, StoreError, TransientError
 from adsfetch.sources import Batch, Row
 from adsfetch.storage import atomic
 from adsfetch.storage.csv import RowEncoder, columns_of
@@ -37,14 +37,22 @@ class Staging:
     """Write days with the same columns; in a new dataset the first complete day defines them."""
 
     def __init__(self, folder: Path, columns: tuple[str, ...], *, escape_formulas: bool) -> None:
-        self._folder = folder
+        self.folder, self.escape_formulas = folder, escape_formulas
         self._new_encoder = partial(RowEncoder, escape_formulas=escape_formulas)
         self._encoder = self._new_encoder(columns) if columns else None
         self._lock = threading.Lock()
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns; none as long as no complete day has defined them."""
+        return self._encoder.columns if self._encoder else ()
+
+    def target(self, day: date) -> Path:
+        return self.folder / f"{day}.csv"
+
     def write(self, day: date, rows: Iterable[Row | Batch]) -> StagedDay:
         """Write the rows of a day as they arrive, with at most one batch in memory."""
-        target = self._folder / f"{day}.csv"
+        target = self.target(day)
         if os.path.lexists(target) and not is_own_file(target):
             what = "a link to something else" if target.is_symlink() else "not a file"
             raise DayError(f"{target} is {what}: move it away")
@@ -66,6 +74,19 @@ class Staging:
         columns = encoder.columns if encoder else ()
         types = first[0].types if first and isinstance(first[0], Batch) else {}
         return StagedDay(day, Path(temp.name), count, digest.hexdigest(), columns, types)
+
+    def add(self, staged: StagedDay) -> StagedDay:
+        """Take a day that another process has written into this folder, if it fits the others."""
+        if not staged.path.exists():
+            raise StoreError(
+                f"a worker has written {staged.path}, which is not here: all hosts must share DIR"
+            )
+        try:
+            self._define_columns(self._new_encoder(staged.columns) if staged.columns else None)
+        except AdsError:
+            staged.path.unlink(missing_ok=True)
+            raise
+        return staged
 
     def _define_columns(self, encoder: RowEncoder | None) -> None:
         """Let a complete day define the columns, or raise if another one just has."""

@@ -1,0 +1,1 @@
+"""Fetch the days of a run on a Dask cluster, whose workers share the folder of the data."""
