@@ -2,7 +2,8 @@
 
 To read the package, take the modules in this order: errors, sources; fetch/pool, retry,
 throttle and isolation; storage/states, store and manifest; plan, run; cli. google/ is the only
-part that uses the Google Ads client, and can be read last.
+part that uses the Google Ads client, and export/ the only one that uses pyarrow and deltalake;
+both can be read last.
 """
 
 from adsfetch.errors import (
