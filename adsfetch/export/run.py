@@ -32,7 +32,7 @@ class Exported:
 class Export:
     """The export of a dataset, which is loaded and locked, to a target.
 
-    At most some thousand rows are in memory, whatever the number of days.
+    At most ``ROWS_AT_ONCE`` rows are in memory, whatever the number of days.
     """
 
     def __init__(self, store: Store, target: Target) -> None:

@@ -1,5 +1,6 @@
 """Exports are equal to the dataset, and only what has changed is written again."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -9,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adsfetch.errors import StoreError, UsageError
+from adsfetch.export.groups import Groups
 from adsfetch.export.parquet import ParquetTarget
 from adsfetch.sources import Batch
+from adsfetch.storage.verify import sha256_of
 from tests.adsfetch.export.exports import export, make_dataset, rows_in, state_of, table_in
 
 both = pytest.mark.parametrize("form", ["parquet", "delta"])
@@ -177,9 +180,8 @@ def test_a_dataset_without_any_column_exports_nothing(tmp_path, target, form):
 @both
 def test_a_day_without_a_header_has_no_rows(tmp_path, target, form):
     store = make_dataset(tmp_path / "data", {"2024-01-11": []})
-    empty = store.entries[date(2024, 1, 11)]
-    store = make_dataset(tmp_path / "data", {"2024-01-12": cells("a")})
-    store.day_path(empty.day).write_bytes(b"")
+    store.commit(store.staging().write(date(2024, 1, 12), cells("a")))
+    assert store.day_path(date(2024, 1, 11)).read_bytes() == b""
     assert export(store, target, form).written == 1
     assert [row["note"] for row in rows_in(target, form)] == ["a"]
 
@@ -294,11 +296,24 @@ def test_a_column_that_old_days_do_not_have_is_null(tmp_path, target, form):
 
 def test_a_file_with_other_columns_or_no_csv_is_named(tmp_path, target):
     store = make_dataset(tmp_path / "data", {"2024-01-11": cells("a")})
-    path = store.day_path(date(2024, 1, 11))
+    day = date(2024, 1, 11)
+    path = store.day_path(day)
     for content, words in ((b"date,other\n", "other columns"), (b"date,note\n1\n", "damaged")):
         path.write_bytes(content)
+        store.entries[day] = replace(store.entries[day], sha256=sha256_of(path))
         with pytest.raises(StoreError, match=words):
             export(store, target, "parquet")
+
+
+@both
+def test_a_file_that_was_edited_unnoticed_is_not_exported(tmp_path, target, form):
+    store = make_dataset(tmp_path / "data", {"2024-01-11": cells("a")})
+    path = store.day_path(date(2024, 1, 11))
+    path.write_bytes(path.read_bytes().replace(b"a\n", b"b\n"))
+    with pytest.raises(StoreError, match="is not as it was fetched: run adsfetch verify"):
+        export(store, target, form)
+    with pytest.raises(StoreError, match="is not as it was fetched"):
+        Groups(store, ["month"])
 
 
 def test_names_that_an_export_cannot_have_are_refused(tmp_path, target):
