@@ -164,8 +164,8 @@ def test_a_query_without_metrics_is_compared_by_the_number_of_rows(google, ads, 
     assert compared["differs"]["2024-01-02"] == {"rows": ["3", "4"]}
 
 
-def test_ratios_and_enums_are_not_compared(google, ads, tmp_path):
-    metrics = "metrics.clicks, metrics.ctr, metrics.historical_creative_quality_score"
+def test_ratios_and_lists_are_not_compared(google, ads, tmp_path):
+    metrics = "metrics.clicks, metrics.ctr, metrics.interaction_event_types"
     compare = of_query(google, tmp_path, f"SELECT {metrics} FROM campaign")
     compared = compare().json["compared"]
     assert compared["columns"] == ["rows", "metrics.clicks"]
