@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from adsfetch.cli.inspect import open_dataset
-from adsfetch.cli.options import DATASET, FOLDER, JSON, LOCK, OUT, QUIET, datasets_in, folder_of
+from adsfetch.cli.options import FOLDER, JSON, LOCK, OUT, QUIET, datasets_in, folder_of
 from adsfetch.cli.output import examples, print_note, print_result
 from adsfetch.errors import FatalError, UsageError, text_of
 from adsfetch.export.target import KEYS, Target
@@ -16,7 +16,7 @@ from adsfetch.storage.store import Store
 @click.command(
     epilog=examples(
         "adsfetch export --to parquet --out data lake",
-        "adsfetch export --to delta --partition date --out data lake",
+        "adsfetch export --to delta --partition date --out data delta",
     )
 )
 @click.argument("target", type=FOLDER)
@@ -29,7 +29,7 @@ from adsfetch.storage.store import Store
     help="What is replaced as a whole; by default as in the last export, at first month.",
 )
 @OUT
-@DATASET
+@click.option("--dataset", help="Name of one dataset in DIR; by default all are exported.")
 @LOCK
 @QUIET
 @JSON
