@@ -19,7 +19,9 @@ from adsfetch.sources import FetchData, Row, Source
 
 SPEC = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 IMPORT_SECONDS = 10.0  # or the timeout of a call, if that is longer
-LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")})
+LIBRARIES = tuple(
+    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
 IMPORTING = (str(Path(__file__).parent), importlib.__file__, "<frozen")
 
 

@@ -57,8 +57,9 @@ class Cluster:
                 f"tcp://{self._address}", timeout=CONNECT_SECONDS, set_as_default=False
             )
         except Exception as error:
+            reason = getattr(error, "strerror", None) or describe(error)
             raise ClusterError(
-                f"cannot reach a Dask scheduler at {self._address}: {describe(error)}"
+                f"cannot reach a Dask scheduler at {self._address}: {reason}"
             ) from error
         self._client, self._run = client, uuid4().hex
         self._executor = client.get_executor(pure=False)

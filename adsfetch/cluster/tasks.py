@@ -1,8 +1,11 @@
 """What a Dask worker does for a run: it fetches a day and writes its rows to the shared folder."""
 
+import importlib
 import os
 import pickle
+import re
 import socket
+import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -13,6 +16,7 @@ from pathlib import Path
 
 from adsfetch.errors import StoreError, TransientError, UsageError, describe
 from adsfetch.fetch.isolation import call_isolated, fetch_rows
+from adsfetch.function_source import LIBRARIES
 from adsfetch.google.report import Access
 from adsfetch.google.source import SharedConnection
 from adsfetch.remembered_source import remembered_source
@@ -54,8 +58,27 @@ class WorkerRun:
         key = frozenset(task.options.items()), task.timeout
         with _starting:
             if key not in self.sources:
+                if "source" in task.options:
+                    forget_modules(task.options["source"], task.options["folder"])
                 self.sources[key] = remembered_source(task.options, task.timeout, self.connections)
             return self.sources[key]
+
+
+def forget_modules(spec: str, folder: str) -> None:
+    """Let the function of a source be imported as its file is now, and from its folder.
+
+    The worker may have imported an older version for an earlier run, or a module of the same name
+    from another folder.
+    """
+    root = re.split("[.:]", spec)[0]
+    for name, module in list(sys.modules.items()):
+        file, own_root = getattr(module, "__file__", None) or "", name.partition(".")[0]
+        theirs = (
+            file and own_root not in ("adsfetch", "__main__") and not file.startswith(LIBRARIES)
+        )
+        if theirs and (own_root == root or Path(file).is_relative_to(folder)):
+            del sys.modules[name]
+    importlib.invalidate_caches()
 
 
 @lru_cache(RUNS_REMEMBERED)
