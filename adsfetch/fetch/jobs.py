@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from heapq import heapify, heappop, heappush
-from math import inf
 from random import randrange
 from typing import Any, Generic, TypeVar
 
@@ -149,14 +148,9 @@ class JobQueue(Generic[Kept]):
     def __bool__(self) -> bool:
         return any(job.days for _, _, job in (*self._heap, *self._paused))
 
-    @property
-    def days_at_first(self) -> int:
-        """Return how many days can begin before there is any outcome."""
-        return sum(bool(job.days) if self._several else len(job.days) for job in self._jobs)
-
-    def next(self, *, despite_pauses: bool = False) -> tuple[Job[Kept], date] | None:
+    def next(self) -> tuple[Job[Kept], date] | None:
         """Return the next day, and forget it; None if there is none now."""
-        now = inf if despite_pauses else time.monotonic()
+        now = time.monotonic()
         paused, self._paused = self._paused, []
         for entry in paused:
             heappush(self._heap, entry)
@@ -181,13 +175,13 @@ class JobQueue(Generic[Kept]):
         return sum(len(job.days) for _, _, job in self._paused)
 
     def seconds_to_wait(self) -> float | None:
-        """Return when to look at paused jobs again; None if no job is paused."""
+        """Return how long it takes until a paused job goes on; None if no job is paused."""
         now = time.monotonic()
         waits = [job.resume_at - now for _, _, job in self._paused if job.days]
-        return min((min(seconds, 1.0) for seconds in waits if seconds > 0), default=None)
+        return min((seconds for seconds in waits if seconds > 0), default=None)
 
     def count(self, job: Job[Kept], outcome: Outcome[Kept]) -> int:
-        """Count an outcome; return how many days more, or less, can begin after it."""
+        """Count an outcome; return how many days are dropped, because it ends their job."""
         job.failures.count(outcome)
         refused = isinstance(outcome, DayFailure) and isinstance(outcome.error, FatalError)
         if not (self._several and refused):
@@ -197,16 +191,13 @@ class JobQueue(Generic[Kept]):
             self._failing.clear()
         if not self._several or job.error:
             return 0
-        was_held_back = job.number in self._unanswered
         self._unanswered.discard(job.number)
         # A first call that is refused says that the account is closed, or not ours.
         refusals = MAX_REFUSALS_IN_A_ROW if job.failures.succeeded else 1
         job.error = job.failures.refusal(refusals) or job.failures.source_down(self._limit)
-        left = len(job.days)
-        if job.error:
-            job.days.clear()
-            return 0 if was_held_back else -left
-        return left if was_held_back else 0
+        dropped = len(job.days) if job.error else 0
+        del job.days[len(job.days) - dropped :]
+        return dropped
 
     def check(self) -> None:
         """Raise the error that ends the run when too many days have failed in a row."""

@@ -73,11 +73,11 @@ def fetch_jobs(
     )
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ads-day")
     running: set[Future[tuple[Job[Kept], Outcome[Kept]]]] = set()
-    fetcher.throttle.start(workers, queue.days_at_first)
+    fetcher.throttle.start(workers, sum(len(job.days) for job in jobs))
     try:
         while queue or running:
-            hurry = fetcher.throttle.is_draining  # what cannot begin any more must be over soon
-            while len(running) < 2 * workers and (task := queue.next(despite_pauses=hurry)):
+            while len(running) < 2 * workers and (task := queue.next()):
+                fetcher.throttle.hold_back(queue.held_back)  # before the day begins
                 running.add(pool.submit(fetcher.fetch_day, *task))
             fetcher.throttle.hold_back(queue.held_back)
             if not running:
@@ -88,7 +88,7 @@ def fetch_jobs(
                 fetcher.stop()
                 done, running = done | wait(running).done, set()  # days that end just now count
             for job, outcome in outcomes(done):
-                fetcher.throttle.change_days(queue.count(job, outcome))
+                fetcher.throttle.drop_days(queue.count(job, outcome))
                 yield job, outcome
             queue.check()
     finally:

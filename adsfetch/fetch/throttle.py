@@ -80,7 +80,7 @@ class Throttle:
             self._changed.notify_all()
 
     def start(self, threads: int, days: int) -> None:
-        """Begin with so many days that can begin; earlier successes of calls prove nothing."""
+        """Begin with this number of days; successes of calls before them prove nothing."""
         with self._changed:
             self.workers, self.limit = min(self.workers, threads), min(self.limit, threads)
             self._threads, self._days_left, self.successes = threads, days, 0
@@ -98,10 +98,10 @@ class Throttle:
             self._days_left -= 1
             self._changed.notify_all()
 
-    def change_days(self, count: int) -> None:
-        """Add days that can begin now, or (if negative) forget those that are not going to."""
+    def drop_days(self, count: int) -> None:
+        """Forget days that are not going to begin."""
         with self._changed:
-            self._days_left += count
+            self._days_left -= count
             self._changed.notify_all()
 
     def hold_back(self, days: int) -> None:
@@ -134,11 +134,6 @@ class Throttle:
             self._changed.wait_for(lambda: self._closed or not self._first_calls)
             if self._closed:
                 raise Stopped
-
-    @property
-    def is_draining(self) -> bool:
-        """Return whether no other day may begin."""
-        return self._draining
 
     @property
     def _first_calls(self) -> int:
