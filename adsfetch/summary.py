@@ -99,7 +99,7 @@ class Summary:
 
     def lines(self) -> list[str]:
         """Return the summary in lines; the last one names the file with all days."""
-        return [self._headline(), *self._timing(), *self._unavailable(), *self._file()]
+        return [self._headline(), *self._timing(), *self._unavailable(), *self.file_line()]
 
     def failures_by_day(self) -> list[DayFailure]:
         return sorted(self.failed, key=lambda failure: failure.day)
@@ -139,7 +139,7 @@ class Summary:
         first, number = self.unavailable[0], len(self.unavailable)
         return [f"unavailable: {number} days, such as {first.day}: {first.reason}"]
 
-    def _file(self) -> list[str]:
+    def file_line(self) -> list[str]:
         """Return what is in the file of all days, unless the run could not look at it."""
         if not self.aggregate_path:
             return []

@@ -88,6 +88,9 @@ class Totals:
             bad = [part for part in self.datasets if part.exit_code]
             good = len(self.datasets) - len(bad)
             lines.insert(1, f"datasets: {good} complete, {len(bad)} not")
+            if not self.combined:  # only one of them has days, or each has its own query
+                parts = sorted(self.datasets, key=lambda part: part.aggregate_days)
+                lines += [line for part in parts for line in part.file_line()]
         if self.budget:
             limit, left = self.budget
             lines.insert(-1, f"operations: {left} of {limit} are left for now")

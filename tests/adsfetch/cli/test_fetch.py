@@ -22,6 +22,18 @@ def test_the_example_returns_the_same_rows_everywhere(run, tmp_path):
     )
 
 
+def test_the_last_line_names_a_file_also_if_only_one_of_several_accounts_has_days(
+    run, ads, tmp_path
+):
+    ads.behave({"do": "permission", "customer": "1000000002", "times": 1_000})
+    accounts = ("--customer-id", "1000000001", "--customer-id", "1000000002")
+    days = ("2024-01-01", "2024-01-02", "--today", "2024-03-01", "--out", "data")
+    result = run("fetch", *days, *accounts, "--config", str(ads.config), env=ads.environment)
+    assert result.code == 3
+    file = tmp_path / "data/1000000001-campaign/all.csv"
+    assert result.out.splitlines()[-1] == f"{file}: written, 2 days, 6 rows"
+
+
 def test_a_dry_run_lists_days_and_operations_and_writes_nothing(run, tmp_path):
     result = run(*WEEK, "--dry-run", "--json")
     assert result.json["operations"] == 7
