@@ -171,11 +171,13 @@ def compare_day(store: Store, day: date, at_source: Sums, result: Comparison) ->
 def differing_sums(here: Sums, there: Sums, names: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Return what differs, as texts of exact numbers.
 
-    A blank counts as 0. But a column that is blank in all rows here was added to the query later:
-    it is not compared.
+    A blank counts as 0. But a column that is blank in all rows here, and not there, was added to
+    the query later: it is not compared, and may be why there are more rows there.
     """
     pairs = {name: (here.number(name), there.number(name)) for name in names}
-    pairs = {ROWS: (Decimal(here.rows), Decimal(there.rows)), **pairs}
+    added = any(one is None and other is not None for one, other in pairs.values())
+    if not added or here.rows > there.rows:
+        pairs = {ROWS: (Decimal(here.rows), Decimal(there.rows)), **pairs}
     return {
         name: (text_of_number(one), text_of_number(other))
         for name, (one, other) in pairs.items()

@@ -115,11 +115,25 @@ def test_provisional_days_are_restated_and_today_is_not_compared(tmp_path):
 
 
 def test_a_column_that_was_added_later_is_not_compared_where_it_is_blank(tmp_path):
-    blank = {date(2024, 1, day): [("5", "", ""), ("6", "", "")] for day in range(1, 4)}
-    store = stored(tmp_path, Clicks(blank), range(1, 6))
+    blank = {date(2024, 1, day): [("5", "", ""), ("6", "", "")] for day in range(1, 5)}
+    store = stored(tmp_path, Clicks(blank), range(1, 7))
     assert run(store, Clicks()).differs == []
-    fewer = {date(2024, 1, 2): [("5", "0.1", "")], date(2024, 1, 5): [("5", "", ""), ("6", "", "")]}
-    assert days(run(store, Clicks(fewer)).differs) == [2, 5]
+    source = Clicks(
+        {
+            date(2024, 1, 1): [("5", "0.1", ""), ("6", "0.2", ""), ("0", "0.3", "")],
+            date(2024, 1, 2): [("5", "0.1", ""), ("7", "0.2", "")],
+            date(2024, 1, 3): [("11", "0.1", "")],
+            date(2024, 1, 4): [("5", "", ""), ("6", "", ""), ("0", "", "")],
+            date(2024, 1, 5): [("5", "", ""), ("6", "", "")],
+        }
+    )
+    differing = {item.day.day: [*item.sums] for item in run(store, source).differs}
+    assert differing == {
+        2: ["metrics.clicks"],
+        3: ["rows"],
+        4: ["rows"],
+        5: ["metrics.conversions"],
+    }
 
 
 def test_days_between_the_held_ones_are_named_if_the_source_has_rows(tmp_path):
