@@ -19,10 +19,12 @@ from adsfetch.cli.options import (
     QUIET,
     TODAY,
     combine,
+    datasets_in,
     folder_of,
 )
 from adsfetch.cli.output import examples, no_note, print_note, print_result
 from adsfetch.cli.output_file import check_output_file, write_output_file
+from adsfetch.cli.overview import Overview
 from adsfetch.dates import check_range, parse_day, parse_range, today_in, zone
 from adsfetch.errors import UsageError
 from adsfetch.plan import notes_on_clock
@@ -76,14 +78,23 @@ def missing(**options: Any) -> None:
 def status(html: Path | None, *, quiet: bool, **options: Any) -> None:
     """Show the calendar of a dataset: one mark for the state of each day.
 
-    It ends with the last day requested, or today if `update` keeps the dataset up to date.
+    It ends with the last day requested, or today if `update` keeps the dataset up to date. If DIR
+    has several datasets and --dataset names none, it shows a strip of days for each of them.
     """
-    calendar = calendar_of(options)
+    view = view_of(options)
     if html:
         check_output_file(html, options["out"])
-        write_output_file(html, calendar.as_html())
-    record, text = calendar.as_json(), calendar.as_text()
-    print_result(record, text, as_json=options["as_json"], quiet=quiet)
+        write_output_file(html, view.as_html())
+    print_result(view.as_json(), view.as_text(), as_json=options["as_json"], quiet=quiet)
+
+
+def view_of(options: dict[str, Any]) -> Calendar | Overview:
+    """Return the calendar of the dataset, or of all of them if there are several."""
+    names = [] if options["dataset"] else datasets_in(options["out"])
+    if len(names) < 2:  # noqa: PLR2004 - one is no overview
+        return calendar_of(options)
+    calendars = [calendar_of({**options, "dataset": name}) for name in names]
+    return Overview(calendars, shorten=not options["start"])
 
 
 @click.command(

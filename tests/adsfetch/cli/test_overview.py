@@ -1,0 +1,52 @@
+"""The overview of all datasets in a folder."""
+
+import re
+
+import pytest
+
+SOURCE = ["--source", "adsfetch.example:fetch_data", "--out", "data", "--lookback", "0"]
+
+
+@pytest.fixture
+def three(run, tmp_path):
+    """Fetch three datasets, one of which has a gap."""
+    for name in ("a & b", "berlin", "rome"):
+        run("fetch", "2024-02-26", "2024-03-01", *SOURCE, "--dataset", name)
+    (tmp_path / "data/rome/days/2024-02-28.csv").unlink()
+
+
+def test_without_a_name_it_shows_a_strip_of_days_for_each_dataset(run, three):
+    result = run("status", "--out", "data", "--today", "2024-03-05")
+    assert result.code == 0
+    title, *lines, legend = result.out.splitlines()
+    assert title == "3 datasets, 2024-02-26 to 2024-03-01: 2 without gaps, 1 not"
+    assert [line.split("  ", 1)[0].strip() for line in lines] == ["a & b", "berlin", "rome"]
+    assert re.fullmatch(r"a & b   [#o]{5}", lines[0])
+    assert re.fullmatch(r"rome    [#o]{2}\.[#o]{2}  1 missing", lines[2])
+    assert "# final" in legend
+
+
+def test_a_range_and_a_name_are_as_for_one_dataset(run, three):
+    arguments = ["status", "2024-02-28", "2024-02-28", "--out", "data", "--json"]
+    record = run(*arguments).json
+    assert (record["from"], record["to"]) == ("2024-02-28", "2024-02-28")
+    assert [each["lacking"] for each in record["datasets"]] == [{}, {}, {"missing": 1}]
+    assert "days" not in record["datasets"][0]
+    assert run(*arguments, "--dataset", "rome").json["days"] == {"2024-02-28": "missing"}
+
+
+def test_the_last_sixty_days_are_shown(run):
+    for name in ("one", "two"):
+        run("fetch", "2024-01-01", "2024-04-30", *SOURCE, "--dataset", name)
+    record = run("status", "--out", "data", "--json", "--today", "2024-06-01").json
+    assert (record["from"], record["to"]) == ("2024-03-02", "2024-04-30")
+
+
+def test_the_page_loads_nothing_and_escapes_names(run, three, tmp_path):
+    run("status", "--out", "data", "--today", "2024-03-05", "--html", "overview.html")
+    page = (tmp_path / "overview.html").read_text()
+    assert "a &amp; b" in page
+    assert "a & b" not in page
+    assert page.count("<svg ") == 3
+    assert "rome: 2024-02-28 to 2024-02-28, missing" in page
+    assert not re.search(r"(src|href)=|@import|url\(", page)
