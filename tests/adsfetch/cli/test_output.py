@@ -166,7 +166,7 @@ def test_a_source_that_is_away_ends_the_run_with_1_and_all_csv_is_written(run, s
 def test_several_datasets_are_listed_where_one_must_be_chosen(run, shop):
     for name in ("shop", "other"):
         run("fetch", "2024-01-01", "2024-01-01", *shop.options, "--dataset", name)
-    for command in ("status", "missing", "aggregate"):
+    for command in ("missing", "aggregate"):
         result = run(command, "--out", "data")
         assert result.code == 2
         assert "choose one with --dataset: other, shop" in result.err
