@@ -152,10 +152,10 @@ class Run:
             return
         from tqdm import tqdm  # noqa: PLC0415 - a run with nothing to do need not load it
 
-        start, cluster = time.perf_counter(), self._settings.cluster
-        workers = self._settings.workers
+        workers, cluster = self._settings.workers, self._settings.cluster
         if cluster:
             workers = min(workers, cluster.connect())
+        start = time.perf_counter()
         jobs: dict[Job[StagedDay], DatasetRun] = {
             part.job(part.plan): part for part in parts if part.plan
         }

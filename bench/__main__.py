@@ -14,6 +14,7 @@ SECTIONS = (
     "events",
     "webhooks",
     "ads",
+    "ads-workers",
     "hit-rate",
     "memory",
     "sorting",

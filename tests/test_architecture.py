@@ -80,6 +80,7 @@ COMES_WITH = {
     "asgi": "",
     "wsgi": "",
     "adsserver": "",
+    "dask_cluster": "",
     "bookstall_client": "openapi-python-client",
 }
 """Packages by what brings them, where metadata do not say it; ours bring themselves."""

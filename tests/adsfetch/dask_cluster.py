@@ -16,7 +16,7 @@ class DaskCluster:
     """The processes of a cluster; the workers have the environment of a test."""
 
     def __init__(self, folder: Path, environment: dict[str, str], threads: int = 4) -> None:
-        self._folder, self._environment, self._threads = folder, environment, threads
+        self.folder, self._environment, self._threads = folder, environment, threads
         self._record = folder / "scheduler.json"
         self._started = 0
         self.workers: list[subprocess.Popen[bytes]] = []
@@ -33,7 +33,7 @@ class DaskCluster:
         """Start workers, also for those that were killed, and wait until there are so many."""
         self.workers = [process for process in self.workers if process.poll() is None]
         options = ["--nthreads", str(self._threads), "--memory-limit", "0", "--no-nanny"]
-        options += ["--local-directory", str(self._folder)]
+        options += ["--local-directory", str(self.folder)]
         while len(self.workers) < number:
             self.workers.append(self._start("worker", *options))
         names = [f"worker{n}" for n in range(self._started) if (self._log(f"worker{n}")).exists()]
@@ -54,11 +54,11 @@ class DaskCluster:
                 stdout=log,
                 stderr=log,
                 env=self._environment,
-                cwd=self._folder,
+                cwd=self.folder,
             )
 
     def _log(self, name: str) -> Path:
-        return self._folder / f"{name}.log"
+        return self.folder / f"{name}.log"
 
 
 @contextmanager

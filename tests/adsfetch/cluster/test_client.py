@@ -10,10 +10,10 @@ from collections import Counter
 from contextlib import closing
 
 import pytest
+from dask_cluster import dask_cluster
 
 from adsfetch import UsageError
 from adsfetch.cluster.client import Cluster
-from tests.adsfetch.dask_cluster import dask_cluster
 from tests.waiting import PATIENCE, wait_until
 
 THREADS = 4

@@ -7,9 +7,9 @@ from datetime import date
 
 import pytest
 
-from adsfetch import OAuthError, QueryError, RateLimitError, StoreError, StuckError, UsageError
+from adsfetch import OAuthError, QueryError, RateLimitError, StoreError, UsageError
 from adsfetch.cluster.tasks import DayTask, claim_call, fetch_day, forget_modules
-from adsfetch.errors import TransientError, UnconfirmedError
+from adsfetch.errors import StuckError, TransientError, UnconfirmedError
 
 DAY = date(2024, 2, 29)
 
