@@ -107,6 +107,7 @@ def extend_dataset(store: Store, query: Report) -> int:
         raise UsageError(
             f"{store.folder.name} does not remember its account: run update with --customer-id"
         )
+    check_extension(report.parse(query.name, remembered["query"]), query)
     access = Access(remembered.get("login_customer_id"), None, remembered.get("api_version"))
     shared = SharedConnection(access)
     source = GoogleAdsSource(remembered["customer_id"], query, 1.0, shared)
@@ -122,3 +123,23 @@ def extend_dataset(store: Store, query: Report) -> int:
     store.save_description(described)
     write_aggregate(store)
     return rewritten
+
+
+def check_extension(old: Report, new: Report) -> None:
+    """Raise UsageError if the new query would select other rows than the old one."""
+    changed = [
+        name
+        for name in old.clauses.keys() | new.clauses.keys()
+        if name != "SELECT" and old.clauses.get(name) != new.clauses.get(name)
+    ]
+    if changed:
+        raise UsageError(
+            f"the query {new.name} has another {', '.join(sorted(changed))} than the days that are "
+            "held: choose another name with --dataset for it"
+        )
+    segments = [field for field in new.fields if field.startswith("segments.")]
+    if added := [field for field in segments if field not in old.fields]:
+        raise UsageError(
+            f"the query {new.name} also selects {', '.join(added)}, by which Google divides rows: "
+            "choose another name with --dataset for it"
+        )

@@ -79,6 +79,21 @@ def test_a_query_that_lost_a_column_is_refused(clicks, run):
     assert "campaign.name" in result.err
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (f"{LONGER} WHERE campaign.id > 5", "has another WHERE"),
+        (LONGER.replace("FROM campaign", "FROM ad_group"), "has another FROM"),
+        (LONGER.replace("campaign.name", "segments.device"), "segments.device, by which"),
+    ],
+)
+def test_a_query_with_other_rows_is_refused(clicks, run, text, why):
+    clicks("2024-02-01", "2024-02-02", SHORT)
+    clicks("2024-02-01", "2024-02-02", text)  # refused, but the file has this text now
+    result = run("rename", "--query", "clicks.gaql", "--out", "data")
+    assert (result.code, why in result.err) == (2, True), result.err
+
+
 def test_exactly_one_change_is_asked_for(run):
     run("fetch", "2024-02-27", "2024-03-01", *EXAMPLE)
     assert run("rename", "--out", "data").code == 2
