@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import date
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -42,6 +43,9 @@ class Cluster:
         self._address = address
         self._client: Client | None = None
         self._run = ""
+        # They stay until the end of the run: if a worker is lost before Dask has heard that its
+        # result was received, another one runs the task again.
+        self._claims: list[Path] = []
 
     def connect(self) -> int:
         """Connect, and return the number of threads of all workers; raise ClusterError."""
@@ -75,6 +79,10 @@ class Cluster:
         if client:
             with suppress(Exception):
                 call_isolated(partial(self._end, client), 2 * CLOSE_SECONDS, Future())
+        for claim in self._claims:
+            with suppress(OSError):
+                claim.unlink(missing_ok=True)
+        self._claims.clear()
 
     def _end(self, client: "Client", _is_abandoned: object) -> None:
         self._executor.shutdown(wait=False)
@@ -85,6 +93,7 @@ class Cluster:
     def fetch(self, source: Source, staging: Staging, day: date) -> list[StagedDay]:
         """Let a worker fetch a day and write its rows; return what it has written."""
         claim = temporary_path(staging.target(day))
+        self._claims.append(claim)
         with source.time_limit(day) as timeout:
             task = DayTask(
                 self._run,
@@ -96,11 +105,7 @@ class Cluster:
                 staging.escape_formulas,
                 claim,
             )
-            try:
-                staged = self._result(task)
-            finally:
-                with suppress(OSError):
-                    claim.unlink(missing_ok=True)
+            staged = self._result(task)
         return [staging.add(staged)]
 
     def _result(self, task: DayTask) -> StagedDay:
