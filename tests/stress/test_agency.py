@@ -5,7 +5,7 @@ import sys
 from argparse import Namespace
 from collections import Counter
 
-from stress.agency import Agency
+from stress.agency import FAILURES, Agency
 
 SMALL = ["--accounts", "6", "--days", "4", "--kills", "1"]
 
@@ -23,7 +23,8 @@ class Fetched(Agency):
         options = Namespace(seed=1, accounts=5, days=3, kills=0, option=[])
         super().__init__(self, tmp_path, options)
         self.counts = Counter(dict.fromkeys(self.wanted(), 3))
-        self.calls, self.spent = [list(day) for day in self.wanted()], [self.limit]
+        failed = [[self.failing, self.failing_day]] * FAILURES
+        self.calls, self.spent = [*map(list, self.wanted()), *failed], [self.limit]
 
     def rows(self):
         return self.counts
