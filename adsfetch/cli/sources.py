@@ -23,8 +23,9 @@ from adsfetch.storage import dataset
 
 Group = list[tuple[Source, Path]]
 """Sources that share a connection and a pool, each with the folder of its dataset."""
-GOOGLE = ("customer_id", "customers", "manager", "login_customer_id", "config", "query")
 ACCOUNTS = ("customer_id", "customers", "manager")
+GOOGLE = (*ACCOUNTS, "login_customer_id", "config", "query", "api_version")
+SOURCE_OPTIONS = ("source", *GOOGLE)
 
 
 def groups_of(
@@ -49,7 +50,7 @@ def named_sources(
     options: dict[str, Any], settings: Settings, notify: Callable[[str], None]
 ) -> Sequence[Source]:
     """Return the sources that the options name; none if they name none."""
-    named = [f"--{name.replace('_', '-')}" for name in (*GOOGLE, "api_version") if options[name]]
+    named = [f"--{name.replace('_', '-')}" for name in GOOGLE if options[name]]
     if options["source"]:
         if named:
             raise UsageError(f"{named[0]} is for Google Ads, but --source names another source")

@@ -20,7 +20,7 @@ from adsfetch.cli.options import (
     source_options,
 )
 from adsfetch.cli.output import examples, no_note, print_note, print_result
-from adsfetch.cli.sources import groups_of
+from adsfetch.cli.sources import SOURCE_OPTIONS, groups_of
 from adsfetch.comparison import Comparison, compare
 from adsfetch.dataset_run import Settings
 from adsfetch.dates import today_in, zone
@@ -34,10 +34,6 @@ from adsfetch.storage.states import Record
 from adsfetch.storage.store import Store
 
 MAX_DAYS_SHOWN = 10
-SOURCE_OPTIONS = (
-    *("source", "customer_id", "customers", "manager"),
-    *("login_customer_id", "config", "query", "api_version"),
-)
 comparison_options = combine(
     click.option(
         "--against-source",
