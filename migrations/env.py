@@ -1,13 +1,23 @@
 """Run the migrations on the database of the application."""
 
+import logging
+import time
+
 from alembic import context
 from alembic.util import CommandError
 from flask import current_app
+from sqlalchemy.exc import OperationalError
 
 from app.db.timeouts import remove_wait_timeout
 
 db = current_app.extensions["migrate"].db
 IS_SQLITE = db.engine.dialect.name == "sqlite"
+LOCK_TIMEOUT = "1s"
+"""On PostgreSQL every request for a table waits behind a migration that waits for its lock."""
+LOCK_ATTEMPTS = 30
+LOCK_PAUSE_SECONDS = 1.0
+LOCK_NOT_AVAILABLE = "55P03"
+log = logging.getLogger("alembic.env")
 
 
 def belongs_to_database(item, name, kind, reflected, _) -> bool:
@@ -40,10 +50,26 @@ def run_offline() -> None:
 def run_online() -> None:
     """Run the migrations, each in its own transaction."""
     remove_wait_timeout()
+    for attempt in range(1, LOCK_ATTEMPTS + 1):
+        try:
+            run_once()
+        except OperationalError as error:
+            is_locked = getattr(error.orig, "pgcode", None) == LOCK_NOT_AVAILABLE
+            if not is_locked or attempt == LOCK_ATTEMPTS:
+                raise
+            log.warning("a table is in use: trying again (%d of %d)", attempt, LOCK_ATTEMPTS - 1)
+            time.sleep(LOCK_PAUSE_SECONDS)
+        else:
+            return
+
+
+def run_once() -> None:
+    """Run the migrations that the database lacks, until one of them cannot lock a table."""
     with db.engine.connect() as connection:
         if not IS_SQLITE:
             # Building an index may take longer than the limit for requests.
             connection.exec_driver_sql("SET statement_timeout = 0")
+            limit_locks(connection)
             connection.commit()
         context.configure(
             connection=connection,
@@ -54,9 +80,16 @@ def run_online() -> None:
             include_object=belongs_to_database,
             compare_server_default=True,
             process_revision_directives=number_revision,
+            # A migration that waits without a limit, as for an index, does not pass that on.
+            on_version_apply=None if IS_SQLITE else lambda ctx, **_: limit_locks(ctx.connection),
         )
         with context.begin_transaction():
             context.run_migrations()
+
+
+def limit_locks(connection) -> None:
+    """Let this connection give up soon when another one holds a table."""
+    connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
 
 
 if context.is_offline_mode():

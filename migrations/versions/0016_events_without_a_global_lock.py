@@ -14,6 +14,11 @@ from alembic import op
 
 revision = "0016"
 down_revision = "0015"
+TOLERATED = {
+    "adds uq_event_position to event": "Older workers took positions from the same head before.",
+    "indexes event without CONCURRENTLY": "The table is new, and has the events of a few days.",
+    "rewrites event": "A new table has its name and columns, with the events of a few days.",
+}
 
 
 def upgrade() -> None:
