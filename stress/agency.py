@@ -1,7 +1,8 @@
 """Two hundred accounts under one budget that runs out twice, with kill -9: nothing is lost.
 
 A local Google Ads server has a manager with a cancelled account, one without permission, and
-one with a day that fails. Runs are repeated on simulated days until all days are fetched.
+one with a day that fails. Runs are repeated on simulated days until all days are fetched. On a
+Dask cluster a worker is killed in the middle of the run of each day, and another one is started.
 """
 
 import argparse
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,19 +23,35 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "adsfetch"))
 
 from adsserver.launch import AdsServer, ads_server  # type: ignore[import-not-found]  # noqa: E402
+from dask_cluster import DaskCluster, dask_cluster  # type: ignore[import-not-found]  # noqa: E402
+
+from stress.threads import wait_until  # noqa: E402
 
 MANAGER, FIRST, DAY_ONE = "9000000000", date(2024, 1, 1), date(2024, 6, 1)
 ROWS, MAX_DAYS = 3, 12
 FAILURES = 5
 """How often the day that fails does so: as often as a run tries it."""
 REFUSED_EXIT = 3
+CALLS_AT_ONCE = 16
+"""Of so many calls, and of so many days that wait to be stored, the outcome is lost by a kill."""
+RUN_SECONDS = 900
 
 
 class Agency:
-    """The accounts, and the folder into which they are fetched."""
+    """The accounts, and the folder into which they are fetched; by a ``cluster``, if there is one.
 
-    def __init__(self, server: AdsServer, folder: Path, options: argparse.Namespace) -> None:
+    ``killed_workers`` counts the workers that were killed during a run.
+    """
+
+    def __init__(
+        self,
+        server: AdsServer,
+        folder: Path,
+        options: argparse.Namespace,
+        cluster: DaskCluster | None = None,
+    ) -> None:
         self.server, self.folder, self.options = server, folder, options
+        self.cluster, self.killed_workers = cluster, 0
         self.random = random.Random(options.seed)
         self.ids = [str(1_000_000_000 + number) for number in range(options.accounts)]
         self.refused, self.failing, self.cancelled = self.random.sample(self.ids, 3)
@@ -55,13 +74,13 @@ class Agency:
     def run_until_complete(self) -> None:
         """Run once on each simulated day, and again after each kill."""
         for number in range(MAX_DAYS):
-            before = len(self.server.log()["calls"])
+            before = self._calls()
             # Every other day: the operations of a day count for 24 hours and some minutes.
             today = DAY_ONE + timedelta(2 * number)
             while self.kills and self._run(today, kill=True):
                 pass
             self._run(today, kill=False)
-            self.spent.append(len(self.server.log()["calls"]) - before)
+            self.spent.append(self._calls() - before)
             if self.exit_codes[-1] == REFUSED_EXIT and not self._missing():
                 return
 
@@ -71,17 +90,37 @@ class Agency:
         command += ["--manager", MANAGER, "--config", str(self.server.config)]
         command += ["--out", str(self.folder), "--today", str(today), "--lookback", "0"]
         command += ["--daily-operations", str(self.limit), "--wait-initial", "0.01", "--quiet"]
+        command += ["--executor", self.cluster.address] if self.cluster else []
         command += self.options.option
-        environment = {**self.server.environment, "PYTHONPATH": str(ROOT)}
-        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command, env=environment_of(self.server), stderr=subprocess.DEVNULL
+        ) as process:
             if kill:
                 time.sleep(self.random.uniform(0.8, 3.0))
                 if process.poll() is None:
                     process.kill()
                     self.kills -= 1
                     return True
+            elif self.cluster:
+                self._kill_a_worker(process, self.cluster)
             self.exit_codes.append(process.wait())
         return False
+
+    def _kill_a_worker(self, run: "subprocess.Popen[bytes]", cluster: DaskCluster) -> None:
+        """Kill a worker after some calls of a run, if it makes so many, and start another."""
+        calls = self._calls() + self.random.randint(1, self.limit // 2)
+
+        def is_reached() -> bool:
+            return run.poll() is not None or self._calls() >= calls
+
+        wait_until(is_reached, RUN_SECONDS, 0.1)
+        if run.poll() is None:
+            self.random.choice(cluster.workers).kill()
+            self.killed_workers += 1
+            cluster.have_workers(self.options.dask)
+
+    def _calls(self) -> int:
+        return len(self.server.log()["calls"])
 
     def rows(self) -> Counter[tuple[str, str]]:
         """Return the number of rows of each account and day in the file of all accounts."""
@@ -113,9 +152,28 @@ class Agency:
         fetched = Counter(tuple(call) for call in self.server.log()["calls"] if call[1])
         fetched[self.failing, self.failing_day] -= FAILURES
         repeated = sum(count - 1 for call, count in fetched.items() if call in rows)
-        if not self.options.kills and repeated:
-            wrong.append(f"{repeated} days were fetched twice")
+        lost = 2 * CALLS_AT_ONCE * self.options.kills + CALLS_AT_ONCE * self.killed_workers
+        if repeated > lost:
+            wrong.append(f"{repeated} days were fetched twice, at most {lost} can have been lost")
+        if self.cluster and not self.killed_workers:
+            wrong.append("no worker was killed during a run")
         return wrong
+
+
+def environment_of(server: AdsServer) -> dict[str, str]:
+    """Return the environment of processes that run adsfetch."""
+    return {**server.environment, "PYTHONPATH": str(ROOT)}
+
+
+@contextmanager
+def cluster_of(workers: int, server: AdsServer) -> Iterator[DaskCluster | None]:
+    """Run a Dask cluster that has threads for all calls; none for no worker."""
+    if not workers:
+        yield None
+        return
+    folder, threads = server.folder / "dask", CALLS_AT_ONCE // workers
+    with dask_cluster(folder, environment_of(server), workers, threads) as cluster:
+        yield cluster
 
 
 def main() -> None:
@@ -125,15 +183,22 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=200)
     parser.add_argument("--days", type=int, default=40)
     parser.add_argument("--kills", type=int, default=0, help="number of kill -9")
+    parser.add_argument("--dask", type=int, default=0, metavar="WORKERS", help="use a Dask cluster")
     parser.add_argument("option", nargs="*", help="more options of adsfetch fetch, after --")
     options = parser.parse_args()
     began = time.monotonic()
-    with TemporaryDirectory() as folder, ads_server(Path(folder)) as server:
-        agency = Agency(server, Path(folder) / "data", options)
+    with (
+        TemporaryDirectory() as folder,
+        ads_server(Path(folder)) as server,
+        cluster_of(options.dask, server) as cluster,
+    ):
+        agency = Agency(server, Path(folder) / "data", options, cluster)
         agency.behave()
         agency.run_until_complete()
         wrong = agency.check()
         print(f"{len(agency.ids)} accounts, {len(agency.days)} days, {options.kills} kills")
+        if cluster:
+            print(f"{options.dask} Dask workers, {agency.killed_workers} killed during a run")
         print(f"operations by simulated day: {agency.spent}, of {agency.limit} allowed")
         print(f"exit codes: {agency.exit_codes}; {agency.rows().total():,} rows")
         print(f"{time.monotonic() - began:.0f} s; seed {options.seed}")

@@ -43,7 +43,7 @@ def test_a_lost_a_repeated_and_an_unpaid_day_are_found(tmp_path):
     assert short.check() == ["1 days have other rows than the source"]
     twice = Fetched(tmp_path)
     twice.calls.append(twice.calls[0])
-    assert twice.check() == ["1 days were fetched twice"]
+    assert twice.check() == ["1 days were fetched twice, at most 0 can have been lost"]
     spent = Fetched(tmp_path)
     spent.spent = [spent.limit + 1]
     assert "operations, but the budget" in spent.check()[0]
