@@ -65,7 +65,8 @@ class ProductSchema(Schema):
 class ProductChangeSchema(ChangeSchema):
     """New values of a product; the others stay."""
 
-    sku = KeyText(SKU_MAX, metadata={"examples": ["BM-OAK"]})
+    # Not that of the new product: whoever tries both examples would get a 409.
+    sku = KeyText(SKU_MAX, metadata={"examples": ["BM-OAK-2"]})
     name = CleanText(NAME_MAX, metadata={"examples": ["Bookmark, oak"]})
     price = Price(PRICE_MAX)
     stock_level = BoundedInteger(0, STOCK_MAX, metadata={"examples": [40]})

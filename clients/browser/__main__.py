@@ -69,7 +69,9 @@ def check_landing(browser: Chromium, service: Bookstall) -> None:
 def check_offline(browser: Chromium, service: Bookstall) -> None:
     """Check that the pages work without any other host."""
     book = service.post("/books", {"title": "Emma", "author": "Jane Austen"})["id"]
-    service.post("/products", {"sku": "LAMP-1", "name": "Lamp", "price": "19.99"})
+    product = {"sku": "LAMP-1", "name": "Lamp", "price": "19.99", "stock_level": 9}
+    number = service.post("/products", product)["id"]
+    service.post(f"/products/{number}/holds", {"quantity": 1, "expires_in": 900})  # to commit
     with browser.page() as page:
         click.echo("/docs, offline: every proposed body is accepted")
         offline.check_docs(page, service)

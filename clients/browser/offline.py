@@ -19,24 +19,25 @@ SCHEMA = "document.querySelector('.graphiql-doc-explorer').innerText.includes('S
 RUN = "document.querySelector('.graphiql-execute-button').click()"
 
 
-BODIES = ".opblock-post, .opblock-patch"
-"""The operations with a body."""
-CLICK_IN_BODIES = """
-[...document.querySelectorAll('%s')].map((block) => block.querySelector('%s').click()).length
-"""
+BLOCKS = "[...document.querySelectorAll('.opblock-post, .opblock-patch')]"
+"""The operations that write; most have a body."""
+STATUS = "%s.querySelector('.live-responses-table tbody .response-col_status')"
+"""The first cell of the table of the response of a block is its status."""
 
 
 def check_docs(page: Page, service: Bookstall) -> None:
     """Open Swagger UI, and send the body that it proposes for each operation as it is."""
     page.open(f"{service.address}/docs")
     page.wait("document.querySelectorAll('.opblock').length > 5")
-    bodies = page.value(CLICK_IN_BODIES % (BODIES, ".opblock-summary-control"))
-    for button in (".try-out__btn", ".execute"):
-        page.wait(f"document.querySelectorAll('{button}').length === {bodies}")
-        page.value(CLICK_IN_BODIES % (BODIES, button))
-    # The first cell of the table of the response is its status.
-    statuses = "[...document.querySelectorAll('.live-responses-table tbody .response-col_status')]"
-    page.wait(f"{statuses}.filter((cell) => /^20[01]/.test(cell.innerText)).length === {bodies}")
+    for number in range(page.value(f"{BLOCKS}.length")):
+        block = f"{BLOCKS}[{number}]"
+        for button in (".opblock-summary-control", ".try-out__btn", ".execute"):
+            page.wait(f"Boolean({block}.querySelector('{button}'))")
+            page.value(f"{block}.querySelector('{button}').click()")
+        page.wait(f"Boolean({STATUS % block})")
+        status = page.value(f"{STATUS % block}.innerText")
+        if not status.startswith("2"):
+            raise PageError(f"{status}: {page.value(f'{block}.innerText')}")
     check_requests(page, service)
 
 
