@@ -20,7 +20,10 @@ MAX_BATCHED = 1_000
 LATE_SECONDS = 1.0
 MAX_LINES = 10_000
 """Lines that wait at most for a stream that takes none; further ones are dropped."""
-EXTRA = ("request_id", "client", "key", "method", "route", "status", "bytes", "ms", "cache")
+EXTRA = (
+    *("request_id", "client", "key", "method", "route", "status", "bytes", "ms", "cache"),
+    *("trace_id", "span_id"),
+)
 """What a record can say besides its message; README.md and docs/access.md describe each."""
 
 

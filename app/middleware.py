@@ -29,7 +29,7 @@ from app.http.instrumentation import (
     METHODS,
     REQUEST_ID,
     UNMATCHED,
-    assign_request_id,
+    begin_request,
     record_request,
 )
 from app.http.problems import buffered_problem
@@ -114,7 +114,7 @@ class HttpMiddleware:
 
     def begin(self, environ: Environ) -> Request:
         """Give a request its id and the context of its client."""
-        began, request_id = time.perf_counter(), assign_request_id(environ)
+        began, request_id = time.perf_counter(), begin_request(environ)
         method = environ["REQUEST_METHOD"]
         if method == "HEAD":  # handled as GET, the cache included, but for the body
             environ["REQUEST_METHOD"] = "GET"

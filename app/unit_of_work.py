@@ -15,6 +15,7 @@ from app.cache import outbox
 from app.events import log as event_log
 from app.events.log import NewEvent
 from app.extensions import db
+from app.http.trace import current_headers
 from app.redis.client import RedisUnavailable
 from app.services import current_services
 
@@ -71,7 +72,7 @@ def deferred_commit() -> Iterator[Callable[[], None]]:
 
 
 def _commit(writes: Sequence["PendingWrite"]) -> None:
-    new = [event for write in writes for event in write.events]
+    new = _traced([event for write in writes for event in write.events])
     numbered = event_log.append(new) if new else None
     db.session.commit()
     for write in writes:
@@ -79,6 +80,14 @@ def _commit(writes: Sequence["PendingWrite"]) -> None:
             write.invalidate()
     if new:  # now, so that a follower who reads what an event is about sees the new state
         current_services().sequencer.wake(numbered)
+
+
+def _traced(events: Sequence[NewEvent]) -> Sequence[NewEvent]:
+    """Return the events with the trace of the current request, which webhooks pass on."""
+    trace = current_headers()
+    if not trace:
+        return events
+    return [each._replace(context={**(each.context or {}), **trace}) for each in events]
 
 
 class PendingWrite:

@@ -19,6 +19,8 @@ ALLOWED_HEADERS = (
     "If-Range",
     "Last-Event-ID",
     "Range",
+    "traceparent",
+    "tracestate",
     "X-Request-ID",
 )
 EXPOSED_HEADERS = (

@@ -7,13 +7,14 @@ import time
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 from prometheus_client import Counter, Histogram
 
 from app.http.response import Environ
+from app.http.trace import HEADER, trace_of
 from app.logging import batching_handler, on_batch
 
 PRIVATE_NAMES = (
@@ -28,6 +29,8 @@ VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 UNMATCHED = "unmatched"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+SPAN = "bookstall.span"
+"""The key under which the environ of a request has its span, if OpenTelemetry is on."""
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """The upper limits in seconds; prometheus_client adds one without a limit."""
 
@@ -47,6 +50,7 @@ SECONDS = BatchHistogram("bookstall_request_seconds", "Time to respond", ["route
 # labels() costs more than inc().
 _counter = lru_cache(maxsize=None)(REQUESTS.labels)
 _timer = lru_cache(maxsize=None)(SECONDS.labels)
+_begin_spans: list[Callable[[Environ], Any]] = []
 log = logging.getLogger("bookstall.request")
 
 
@@ -82,6 +86,21 @@ def assign_request_id(environ: Environ) -> str:
     return request_id
 
 
+def begin_request(environ: Environ) -> str:
+    """Return the id of a request as ``assign_request_id`` does; begin its span if spans are on."""
+    if _begin_spans:
+        environ[SPAN] = _begin_spans[0](environ)
+    return assign_request_id(environ)
+
+
+def on_begin(begin_span: Callable[[Environ], Any]) -> None:
+    """Let ``begin_span`` begin the span of each request: app/http/spans.py does.
+
+    What it returns is told the fields of the request's record at the end.
+    """
+    _begin_spans[:] = [begin_span]
+
+
 def path_of(environ: Environ) -> str:
     """Return the path for people to read."""
     path: str = environ["PATH_INFO"]  # each byte is the character of the same number
@@ -105,23 +124,26 @@ def record_request(
     ``size`` is in bytes, without the headers.
     """
     now = time.time()
-    record = RequestRecord(
-        {
-            "created": now,
-            "msecs": int(now % 1 * 1000),
-            "msg": f"{method} {path_of(environ)}",
-            "request_id": environ["HTTP_X_REQUEST_ID"],
-            "client": client,
-            "key": key,
-            "method": method,
-            "route": route,
-            "status": int(status),
-            "bytes": size,
-            "seconds": seconds,
-            "ms": round(seconds * 1000, 2),
-            "cache": cache,
-        }
-    )
+    fields = {
+        "created": now,
+        "msecs": int(now % 1 * 1000),
+        "msg": f"{method} {path_of(environ)}",
+        "request_id": environ["HTTP_X_REQUEST_ID"],
+        "client": client,
+        "key": key,
+        "method": method,
+        "route": route,
+        "status": int(status),
+        "bytes": size,
+        "seconds": seconds,
+        "ms": round(seconds * 1000, 2),
+        "cache": cache,
+    }
+    if HEADER in environ and (trace := trace_of(environ)) is not None:
+        fields |= trace.log_fields
+    if SPAN in environ:
+        environ[SPAN].end(fields)
+    record = RequestRecord(fields)
     handler = batching_handler()
     if handler is not None:
         # Not log.handle(): its way through the loggers would cost as much as all this.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from prometheus_client import Counter, Gauge
 
 from app.http.instrumentation import path_of
+from app.http.trace import trace_of
 from app.live.connection import ClientConnection
 
 OPEN_CONNECTIONS = Gauge(
@@ -53,7 +54,9 @@ def log_connection(connection: ClientConnection, what: str, **fields: object) ->
         "method": connection.environ["REQUEST_METHOD"],
         "route": path_of(connection.environ),
     }
-    log.info("%s %s", _kind(connection), what, extra={**known, **fields})
+    trace = trace_of(connection.environ)
+    traced = {} if trace is None else trace.log_fields
+    log.info("%s %s", _kind(connection), what, extra={**known, **fields, **traced})
 
 
 def _kind(connection: ClientConnection) -> str:

@@ -13,6 +13,7 @@ from app.changes.pages import show
 from app.db.errors import is_unavailable
 from app.errors import WindowPassed
 from app.events.log import Event, format_cursor
+from app.http.trace import stored_headers
 from app.live.hub import Batch
 from app.webhooks.http_client import Response
 from app.webhooks.models import REASON_MAX, Webhook
@@ -99,6 +100,7 @@ class Queue:
         """Send an event until that succeeds; raise _Ended if the queue must not go on."""
         webhook, clock = self._webhook, self._sending.clock
         message_id, body = format_cursor(log_name, event.position), show(log_name, event)
+        trace = stored_headers(event.context)
         while True:
             if webhook.next_attempt_at is not None:
                 await clock.wait_until(webhook.next_attempt_at)
@@ -106,7 +108,7 @@ class Queue:
                 self._is_sending = True
                 try:
                     at = clock.now()
-                    response = await self._send(message_id, body)
+                    response = await self._send(message_id, body, trace)
                     delivery = describe_delivery(message_id, event.type, at, response)
                     delivery["attempt"] = webhook.failed_attempts + 1
                     await self._record_response(event, delivery, response)
@@ -117,8 +119,8 @@ class Queue:
             if response.error is None:
                 return
 
-    async def _send(self, message_id: str, body: bytes) -> Response:
-        response = await self._sender.send(message_id, body)
+    async def _send(self, message_id: str, body: bytes, trace: Mapping[str, str]) -> Response:
+        response = await self._sender.send(message_id, body, trace)
         self._sent_at, self._has_connection = time.monotonic(), True
         return response
 

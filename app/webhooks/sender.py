@@ -4,7 +4,7 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ MAX_REQUESTS = 1_000
 """At a time, of all webhooks."""
 TEST_TYPE = "webhook.test"
 HEADERS = {"content-type": "application/json", "user-agent": "Bookstall"}
+NO_HEADERS: Mapping[str, str] = {}
 
 
 class Clock:
@@ -62,7 +63,10 @@ class Sender:
         self._sending = sending
         self._client: Client | None = None
 
-    async def send(self, message_id: str, body: bytes) -> Response:
+    async def send(
+        self, message_id: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+    ) -> Response:
+        """Send a signed body, once; ``headers`` are sent beside those of every request."""
         try:
             if self._client is None:
                 target = parse_target(self._webhook.url, private=self._sending.private_targets)
@@ -73,7 +77,7 @@ class Sender:
         except SecretUnreadable as error:
             return Response(None, str(error), None, 0)
         signed = signed_headers(keys, message_id, int(time.time()), body)
-        return await self._client.post({**HEADERS, **signed}, body)
+        return await self._client.post({**headers, **HEADERS, **signed}, body)
 
     async def close(self) -> None:
         if self._client is not None:

@@ -258,3 +258,19 @@ def test_lost_connections_to_the_database_are_opened_again(
     cursors += write(other, 5)
     wait_until(lambda: set(cursors) <= set(receiver.accepted))
     assert sorted(set(receiver.accepted), key=receiver.accepted.index) == cursors
+
+
+def test_a_delivery_is_part_of_the_trace_of_the_write_that_caused_it(app, receive, deliver):
+    receiver = receive(lambda _: 200 if receiver.requests else 500)
+    add_webhook(app, receiver)
+    sent = {"traceparent": f"00-{'4b' * 16}-{'0f' * 8}-01", "tracestate": "shop=7"}
+    book = {"title": "A book", "author": "Somebody"}
+    client = app.test_client()
+    assert client.post("/books", json=book, headers=sent).status_code == 201
+    assert client.post("/books", json={**book, "title": "Another"}).status_code == 201
+    deliver(app, clock=FastClock())
+    receiver.wait_for(2)
+    first, again, other = (request["headers"] for request in receiver.requests)
+    for headers in (first, again):
+        assert {name: headers[name] for name in sent} == sent
+    assert not sent.keys() & other.keys()
