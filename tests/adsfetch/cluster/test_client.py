@@ -149,6 +149,33 @@ def test_a_killed_worker_costs_another_try_of_its_days(run, ads, agency, cluster
     assert not list(tmp_path.rglob("*.part")), "the next run deletes what a kill has left"
 
 
+def test_after_a_killed_run_the_next_one_fetches_its_days_although_workers_still_call(
+    run, shop, cluster, tmp_path
+):
+    days = [f"2024-02-{day:02}" for day in range(1, 13)]
+    shop.configure(wait=days, rows=2)
+    options = [days[0], days[-1], *WAITS, "--json", "--executor", cluster.address]
+    with shop.start("fetch", *options, "--daily-operations", "1000") as killed:
+        shop.wait_for_calls(2 * THREADS)
+        killed.kill()
+    assert list(tmp_path.rglob("*.part")), "the claims of the calls that still run"
+    with shop.start("fetch", *options) as process:
+        wait_until(lambda: not list(tmp_path.rglob("*.part")))  # it has begun
+        (tmp_path / "go").touch()
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, json.loads(out)["days_fetched"]) == (0, len(days)), err
+    assert Counter(row["date"] for row in shop.all()) == dict.fromkeys(days, 2)
+    assert len(shop.calls) == spent(tmp_path / "data") == len(days) + 2 * THREADS
+    calls = len(shop.calls)
+
+    def are_deleted():
+        assert run("fetch", *options, *shop.options).json["days_asked"] == 0
+        return not list(tmp_path.rglob("*.part"))
+
+    wait_until(are_deleted)  # also what the calls of the killed run have written since then
+    assert len(shop.calls) == calls
+
+
 def test_credentials_that_a_worker_cannot_use_end_the_run(run, ads, agency):
     ads.behave({"on": "token", "do": "invalid_grant", "after": 1, "times": 1_000})
     result = run(*agency, env=ads.environment)
