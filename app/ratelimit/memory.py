@@ -108,9 +108,13 @@ class MemoryStore:
             entry = self._entry((start + probe) % MAX_CLIENTS)
             if entry.digest == digest:
                 return entry
-            if free is None and entry.newest + self._window.counted_slices <= current:
+            is_unused = entry.digest == NOBODY
+            # The clock may have begun with the machine, less than a window ago.
+            if free is None and (
+                is_unused or entry.newest + self._window.counted_slices <= current
+            ):
                 free = entry
-            if entry.digest == NOBODY:
+            if is_unused:
                 break
         if free is None:  # the last entry counts all others
             return self._entry(MAX_CLIENTS)

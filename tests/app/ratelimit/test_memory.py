@@ -114,6 +114,12 @@ def test_the_place_of_a_client_without_counted_tokens_is_used_again(monkeypatch)
         now[0] += 2 * window.seconds
 
 
+def test_clients_have_their_own_quota_on_a_machine_that_has_just_started(monkeypatch):
+    monkeypatch.setattr(time, "monotonic", lambda: 20.0)  # it counts from the start
+    store = MemoryStore(Window(Rate(1, 3_600)))
+    assert [store.take(client, 1, None).tokens for client in "aabb"] == [1, 0, 1, 0]
+
+
 def test_many_clients_have_each_their_own_quota():
     store = MemoryStore(Window(Rate(10, 60)))
     clients = [f"address 10.0.{n // 250}.{n % 250}" for n in range(10_000)]
