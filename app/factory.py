@@ -15,6 +15,7 @@ from app.cache.outbox import OutboxPurger
 from app.cache.read_through import make_cache
 from app.changes.graphql import Subscription as Changes
 from app.changes.routes import bp as changes
+from app.cache.self_check import make_self_check
 from app.commands.changes import changes as changes_command
 from app.commands.keys import keys
 from app.commands.limits import limits
@@ -114,12 +115,15 @@ def _make_services(app: Flask, settings: Settings) -> Services:
         outbox_purger=OutboxPurger(engine),
         sequencer=Sequencer(engine, redis, settings.feed_days),
         redis=redis,
-        cache=make_cache(app, settings, redis, engine),
-        local_cache=None if redis else make_local_cache(settings, engine),
+        cache=cache,
+        local_cache=local_cache,
+        self_check=make_self_check(cache, local_cache, engine),
         api_keys=api_keys,
         rate_limits=rate_limits,
         access_policy=AccessPolicy(
             api_keys,
+    cache = make_cache(app, settings, redis, engine)
+    local_cache = None if redis else make_local_cache(settings, engine)
             rate_limits,
             key_required=settings.require_api_key,
             limits_on_trial=settings.rate_limit_trial,

@@ -2,47 +2,31 @@
 
 It assigns the request id, checks access, reads the response from the cache or calls the view,
 compresses it, adds the ETag, responds 304 where that matches, and records the request. It runs
-before Flask, so that a cache hit needs no request context. Views that read are called without
-Flask's dispatch, all others by Flask.
+before Flask, so that a cache hit needs no request context.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask import Flask
-from werkzeug.exceptions import HTTPException
 
-from app.api.contract import call_read
+from app.api.views import Route, Views
 from app.auth.client_address import exact_address
-from app.auth.guard import ClientContext, RequestGuard, has_key_for
-from app.cache.local_cache import NO_REDIS
+from app.auth.guard import ENVIRON_KEY, ClientContext, RequestGuard, has_key_for
+from app.cache.local_cache import HIT, NO_REDIS
 from app.cache.memory import MemoryEntry, ResponseMemory
 from app.cache.response_cache import CachedResponse
-from app.cache.tags import FINE_TAGS, MAX_AGE, REVALIDATE, cache_key, code_fingerprint
+from app.cache.tags import cache_key, code_fingerprint
 from app.errors import ApiError, InternalError
 from app.http.accept import accepts_json
 from app.http.cors import Cors
-from app.http.instrumentation import (
-    METHODS,
-    REQUEST_ID,
-    UNMATCHED,
-    begin_request,
-    record_request,
-)
+from app.http.instrumentation import REQUEST_ID, begin_request, record_request
 from app.http.problems import buffered_problem
 from app.http.ranges import RangeRequest, apply_range, take_range
-from app.http.request import ENVIRON
-from app.http.response import (
-    NO_SNIFFING,
-    BufferedResponse,
-    Environ,
-    apply_if_none_match,
-    call_wsgi,
-    compress_and_add_etag,
-)
+from app.http.response import NO_SNIFFING, BufferedResponse, Environ, apply_if_none_match
 from app.http.route_options import options_of
 from app.http.streams import RecordedStream
 from app.services import Services
@@ -53,17 +37,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 NOT_CACHEABLE = "fwd=bypass; detail=not-cacheable"
 REFUSED = "fwd=bypass; detail=refused"
-
-
-class Route(NamedTuple):
-    """The rule that a request matches, its view and the arguments of the path."""
-
-    rule: str
-    view: Callable[..., Any] | None
-    arguments: Mapping[str, Any]
-
-
-UNMATCHED_ROUTE = Route(UNMATCHED, None, {})
 
 
 class Request(NamedTuple):
@@ -81,12 +54,10 @@ class HttpMiddleware:
     """A WSGI application around ``app``."""
 
     def __init__(self, app: Flask, services: Services) -> None:
-        self._flask = app.wsgi_app
-        self._app_context = app.app_context
-        self._views = app.view_functions
-        self._urls = app.url_map.bind("")
+        self.views = Views(app)
         self._cache = services.cache
         self._local_cache = services.local_cache
+        self._self_check = services.self_check
         self.memory: ResponseMemory[CachedResponse] | None = None
         """Receives the hits from Redis, if somebody can answer with them."""
         self._fingerprint = code_fingerprint(app, services.settings)
@@ -103,7 +74,7 @@ class HttpMiddleware:
         """Return the response to any request."""
         ranges = take_range(environ)  # before a HEAD is handled as a GET: it has no ranges
         request = self.begin(environ)
-        return self._respond(request, self.match(environ), ranges)
+        return self._respond(request, self.views.match(environ), ranges)
 
     def respond_to_read(self, environ: Environ, route: Route) -> BufferedResponse:
         """Return the whole response to a plain read; the environ needs only what the client sent.
@@ -166,15 +137,6 @@ class HttpMiddleware:
         """Return the key of the response to a GET."""
         return cache_key(environ, self._fingerprint)
 
-    def match(self, environ: Environ) -> Route:
-        """Return the route of a request."""
-        try:
-            path = environ["PATH_INFO"].encode("latin-1").decode()
-            rule, arguments = self._urls.match(path, environ["REQUEST_METHOD"], return_rule=True)
-        except (HTTPException, UnicodeDecodeError):  # Flask writes the 404 or 405
-            return UNMATCHED_ROUTE
-        return Route(rule.rule, self._views[rule.endpoint], arguments)
-
     def _respond(
         self, request: Request, route: Route, ranges: RangeRequest | None
     ) -> BufferedResponse:
@@ -188,7 +150,7 @@ class HttpMiddleware:
         environ = request.environ
         try:
             if self._cors.is_preflight(environ):  # without the key that the page will send
-                return self._cors.preflight(environ, self._methods(environ)), NOT_CACHEABLE
+                return self._cors.preflight(environ, self.views.methods(environ)), NOT_CACHEABLE
             self.guard.check(environ, route.view)
             response, cache_status = self._from_cache_or_flask(environ, route)
             response = apply_if_none_match(response, environ)
@@ -199,22 +161,9 @@ class HttpMiddleware:
             log.exception("error in the middleware", extra={"request_id": request.id})
             return buffered_problem(InternalError(), request.id), NOT_CACHEABLE
 
-    def _methods(self, environ: Environ) -> Iterable[str]:
-        """Return the methods of a path; all for an unknown one, so that a page can read the 404."""
-        try:
-            path = environ["PATH_INFO"].encode("latin-1").decode()
-        except UnicodeDecodeError:
-            return METHODS
-        return self._urls.allowed_methods(path) or METHODS
-
     def _from_cache_or_flask(self, environ: Environ, route: Route) -> tuple[BufferedResponse, str]:
         def call_view() -> tuple[BufferedResponse, tuple[str, ...]]:
-            began = time.monotonic()  # before the query, as the view counts from that
-            response = self._call_view(environ, route)
-            if (max_age := environ.get(MAX_AGE)) is not None:
-                response.expires_at = began + max_age
-                response.headers.append(REVALIDATE)
-            return compress_and_add_etag(response, environ), environ.get(FINE_TAGS, ())
+            return self.views.respond(environ, route)
 
         templates = options_of(route.view).cache_tags
         is_get = environ["REQUEST_METHOD"] == "GET"  # OPTIONS matches the same view
@@ -226,23 +175,25 @@ class HttpMiddleware:
         tags = [template.format(**route.arguments) for template in templates]
         key = self.cache_key(environ)
         if self._local_cache is not None:
-            return self._local_cache.read(key, route.rule, tags, call_view)
+            if (kept := self._local_cache.find(key)) is None:
+                return self._local_cache.fill(key, route.rule, tags, call_view)
+            self.check_sometimes(kept, environ, route)
+            return kept.response, HIT
         if self._cache is None:
             return call_view()[0], NO_REDIS
         answer = self._cache.read(key, tags, call_view)
-        if (cached := answer.cached) is not None and self.memory is not None:
+        if (cached := answer.cached) is not None:
             all_tags = (*cached.guard_tags, *cached.fine_tags)
             entry = MemoryEntry(cached.response, route.rule, all_tags, cached.expires_at, cached)
-            self.memory.put(key, entry)
+            self.check_sometimes(entry, environ, route)
+            if self.memory is not None:
+                self.memory.put(key, entry)
         return answer.response, answer.status
 
-    def _call_view(self, environ: Environ, route: Route) -> BufferedResponse:
-        token = ENVIRON.set(environ)
-        try:
-            contract = options_of(route.view).response
-            if route.view is None or contract is None or environ["REQUEST_METHOD"] != "GET":
-                return call_wsgi(self._flask, environ)
-            with self._app_context():
-                return call_read(route.view, route.arguments, environ)
-        finally:
-            ENVIRON.reset(token)
+    def check_sometimes(self, entry: MemoryEntry[Any], environ: Environ, route: Route) -> None:
+        """Compare one in a thousand of the hits with the database, later and in another thread."""
+        if self._self_check is not None and self._self_check.is_due():
+            sent = {name: value for name, value in environ.items() if isinstance(value, str)}
+            sent[ENVIRON_KEY] = environ[ENVIRON_KEY]
+            respond = lambda: self.views.respond(sent, route)[0]  # noqa: E731
+            self._self_check.check_later(entry, respond, environ["HTTP_X_REQUEST_ID"])

@@ -11,6 +11,7 @@ from app.auth.policy import AccessPolicy
 from app.cache.local_cache import LocalCache
 from app.cache.outbox import OutboxPurger
 from app.cache.read_through import ReadThrough
+from app.cache.self_check import SelfCheck
 from app.config import Settings
 from app.db.migrations import Migrations
 from app.db.snapshots import Snapshots
@@ -33,6 +34,8 @@ class Services:
     """The read-through cache; None without Redis."""
     local_cache: LocalCache | None
     """The cache in the memory of the process; None with Redis, without SQLite, or if it is off."""
+    self_check: SelfCheck | None
+    """Compares some hits with the database; None without a cache."""
     api_keys: ApiKeyCache
     rate_limits: RateLimits
     access_policy: AccessPolicy

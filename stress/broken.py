@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from app import unit_of_work
-from app.cache import outbox, response_cache
+from app.cache import outbox, response_cache, self_check
 from app.cache.change_log import ChangeLog
 from app.cache.lease import CacheLease
 from app.cache.local_cache import LocalCache
@@ -26,22 +26,33 @@ from app.unit_of_work import PendingWrite
 from stress.attributes import replace
 from stress.broken_rules import BROKEN_RULES
 
+CHECK_HITS = "check-hits"
 QUERY_SECONDS = 0.05
 """How long a query or a commit takes here, so that others fall into it."""
 
 
-def application(module: str, broken: str | None) -> str:
-    """Return the application for gunicorn: ``app`` of ``module``, broken if that is wanted."""
-    return f"{__name__}:load('{module}', '{broken}')" if broken else f"{module}:app"
+def application(module: str, broken: str | None, *, check_hits: bool = False) -> str:
+    """Return the application for gunicorn: ``app`` of ``module``, broken if that is wanted.
 
 
-def load(module: str, broken: str) -> Any:
-    """Break the service, then return ``app`` of ``module``."""
-    {**BROKEN_CACHE, **BROKEN_RULES, **BROKEN_SUBSCRIPTIONS}[broken]()
+    With ``check_hits`` the self-check of the cache is to compare each hit, not one in a thousand.
+    """
+    changes = [*([CHECK_HITS] if check_hits else []), *([broken] if broken else [])]
+    return f"{__name__}:load('{module}', '{' '.join(changes)}')" if changes else f"{module}:app"
+
+def load(module: str, changes: str) -> Any:
+    """Make ``changes`` to the service, then return ``app`` of ``module``."""
+    known = {**BROKEN_CACHE, **BROKEN_RULES, **BROKEN_SUBSCRIPTIONS, CHECK_HITS: _check_every_hit}
+    for change in changes.split():
+        known[change]()
     return import_module(module).app
 
 
 def _do_nothing(*_: Any) -> None:
+def _check_every_hit() -> None:
+    replace(self_check, "PART", 1.0)
+
+
     pass
 
 

@@ -38,29 +38,35 @@ class LocalCache:
         if entry is None:
             return None
         try:
-            position = self._log.catch_up()
+            if self.is_current(entry):
+                return entry
         except sqlite3.Error:
             return None
+        self._memory.discard(key, entry)
+        return None
+
+    def is_current(self, entry: MemoryEntry[int]) -> bool:
+        """Return whether no tag of ``entry`` was invalidated by a write before this call.
+
+        Raise sqlite3.Error if the database cannot be read at once.
+        """
+        position = self._log.catch_up()
         if entry.validity != position:
             if not self._log.is_unchanged(entry.tags, entry.validity):
-                self._memory.discard(key, entry)
-                return None
+                return False
             entry.validity = position
-        return entry
+        return True
 
-    def read(
+    def fill(
         self, key: str, route: str, tags: Sequence[str], call_view: CallView
     ) -> tuple[BufferedResponse, str]:
-        """Return the response of ``key`` and its cache status; call the view if there is none."""
-        entry = self.find(key)
-        if entry is not None:
-            return entry.response, HIT
+        """Call the view, once for all who wait; return the response and its cache status."""
         try:
             position = self._log.catch_up()
         except sqlite3.Error:
             return call_view()[0], NO_REDIS
 
-        def fill() -> BufferedResponse:
+        def call_and_keep() -> BufferedResponse:
             expires_at = time.monotonic() + self._ttl
             response, fine_tags = call_view()
             if response.status == OK:
@@ -73,7 +79,7 @@ class LocalCache:
             return response
 
         # A reader joins a running query only if no write was committed since that began.
-        response, joined = self._single_flight.do((key, position), fill)
+        response, joined = self._single_flight.do((key, position), call_and_keep)
         if joined and not is_shareable(response):
             return call_view()[0], NO_REDIS
         return response, NO_REDIS

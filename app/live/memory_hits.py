@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from flask import Flask
 
+from app.api.views import Route
 from app.auth.policy import Client
 from app.cache.local_cache import HIT, LocalCache
 from app.cache.memory import MIB, MemoryEntry, ResponseMemory
@@ -21,7 +22,7 @@ from app.http.accept import accepts_json
 from app.http.request import environ_of
 from app.http.response import BufferedResponse, Environ, apply_if_none_match
 from app.http.route_options import options_of
-from app.middleware import HttpMiddleware, Route
+from app.middleware import HttpMiddleware
 from app.ratelimit.limiter import Limiter
 from app.redis.batched_client import BatchedClient, Call
 from app.redis.client import RedisUnavailable, full_key
@@ -157,7 +158,7 @@ class MemoryHits:
         environ = environ_of(scope)
         if not _is_plain(environ):
             return None
-        route = self._middleware.match(environ)
+        route = self._middleware.views.match(environ)
         options = options_of(route.view)
         if not options.cache_tags or options.response is None:  # Flask needs more than the head
             return None
@@ -186,6 +187,7 @@ class MemoryHits:
         if entry is None or not self._middleware.guard.try_admit(environ, head.client):
             return None
         response = apply_if_none_match(entry.response, environ)
+        self._middleware.check_sometimes(entry, environ, head.route)
         return self._middleware.finish(request, entry.route, response, HIT)
 
 
