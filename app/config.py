@@ -60,6 +60,7 @@ class Settings:
 
     database_url: str
     secret_key: str
+    database_read_url: str | None = None
     redis_url: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
@@ -79,6 +80,14 @@ class Settings:
     log_format: str = "text"
     testing: bool = False
 
+    def __post_init__(self) -> None:
+        # The position that a replica must have replayed is kept in Redis.
+        is_replicated = self.redis_url and self.database_url.startswith("postgresql")
+        if self.database_read_url and not is_replicated:
+            raise InvalidSetting(
+                "DATABASE_READ_URL", "needs a DATABASE_URL of PostgreSQL, and REDIS_URL"
+            )
+
 
 def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings; raise InvalidSetting, which names the first invalid one."""
@@ -95,6 +104,7 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
     default_log_format = "text" if sys.stderr.isatty() else "json"
     return Settings(
         database_url=read("DATABASE_URL", default_database_url(), usable_database_url),
+        database_read_url=read("DATABASE_READ_URL", None, replica_url),
         redis_url=read("REDIS_URL", None, redis_url),
         secret_key=read("SECRET_KEY", None, long_secret)
         or load_or_create_secret(INSTANCE / "secret_key"),
@@ -162,6 +172,14 @@ def usable_database_url(text: str) -> str:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"names a folder that cannot be made: {error}") from None
+    return url
+
+
+def replica_url(text: str) -> str:
+    """Do as ``database_url``, for PostgreSQL only."""
+    url = database_url(text)
+    if url.startswith("sqlite"):
+        raise ValueError("must start with postgresql:// or postgres://")
     return url
 
 

@@ -21,7 +21,8 @@ BLUEPRINTS = {"bookreview", "inventory"}
 LAYERS = """
 app.errors app.json app.text app.config app.parsers app.extensions app.single_flight app.logging
 app.run_folder app.encryption
-app.db app.redis
+app.redis
+app.db
 app.http app.events app.ratelimit
 app.auth app.cache
 app.services

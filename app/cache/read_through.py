@@ -6,7 +6,8 @@ versions (response_cache.py), the outbox (outbox.py) and the lease (lease.py).
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from typing import NamedTuple
 
 from flask import Flask
@@ -17,7 +18,9 @@ from app import extensions
 from app.cache import outbox
 from app.cache.lease import CacheLease
 from app.cache.response_cache import CachedResponse, ResponseCache
+from app.cache.wal_position import WalPosition
 from app.config import Settings
+from app.db.replica import Replica
 from app.http.response import OK, BufferedResponse
 from app.redis.client import RedisClient, RedisUnavailable
 from app.single_flight import SingleFlight
@@ -38,11 +41,17 @@ class Answer(NamedTuple):
 class ReadThrough:
     """The response cache as one process uses it."""
 
-    def __init__(self, responses: ResponseCache, engine: Engine) -> None:
+    def __init__(
+        self, responses: ResponseCache, engine: Engine, replica: Replica | None = None
+    ) -> None:
         self.responses = responses
         self._engine = engine
         self.lease = CacheLease(responses, engine)
         self._single_flight = SingleFlight()
+        self._may_read_from_replica: Callable[[], AbstractContextManager[None]] = nullcontext
+        if replica is not None:
+            position = WalPosition(responses, self.lease, engine)
+            self._may_read_from_replica = partial(replica.may_serve, position.find)
         responses.client.on_lost = self.lease.revoke
 
     def read(self, key: str, tags: Sequence[str], call_view: CallView) -> Answer:
@@ -83,7 +92,8 @@ class ReadThrough:
             _, found = self.responses.get(key, tags)
             if found is not None:
                 return Answer(found.response, "hit", found)
-        response, fine_tags = call_view()
+        with self._may_read_from_replica():
+            response, fine_tags = call_view()
         if response.status != OK:
             return Answer(response, "fwd=miss")
         try:
@@ -128,4 +138,7 @@ def make_cache(
         else {"CACHE_TYPE": "NullCache", "CACHE_NO_NULL_WARNING": True}
     )
     extensions.cache.init_app(app, {**config, "CACHE_DEFAULT_TIMEOUT": settings.cache_ttl})
-    return ReadThrough(ResponseCache(client, settings.cache_ttl), engine) if client else None
+    if client is None:
+        return None
+    replica = Replica(settings.database_read_url) if settings.database_read_url else None
+    return ReadThrough(ResponseCache(client, settings.cache_ttl), engine, replica)

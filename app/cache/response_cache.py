@@ -27,7 +27,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from app.cache.entry import VERSION_BYTES, Entry, decode
-from app.cache.tags import ALL, collapse_tags
+from app.cache.tags import ALL, WRITES, collapse_tags
 from app.http.response import BufferedResponse
 from app.redis.client import Command, Connection, RedisClient, full_key
 
@@ -75,7 +75,7 @@ class ResponseCache:
     def __init__(self, client: RedisClient, ttl: int) -> None:
         self.client = client
         self.breaker = client.breaker
-        self._ttl = ttl
+        self.ttl = ttl
 
     def get(self, key: str, tags: Sequence[str]) -> tuple[Versions, CachedResponse | None]:
         """Return the versions of the guard tags, and the response if a valid one is stored.
@@ -123,7 +123,7 @@ class ResponseCache:
     def creation(self, key: str) -> Command:
         """Return the command that creates the version of a tag unless it has one."""
         # Twice the lifetime of an entry: a version that expires too early only costs a miss.
-        return ("SET", key, os.urandom(VERSION_BYTES), "EX", 2 * self._ttl, "NX")
+        return ("SET", key, os.urandom(VERSION_BYTES), "EX", 2 * self.ttl, "NX")
 
     def set(
         self,
@@ -147,8 +147,8 @@ class ResponseCache:
             if fine_versions is None:
                 return "detail=redis-full"
             entry = Entry(response, versions, names, fine_versions)
-        expiry: tuple[Any, ...] = ("EX", self._ttl)
-        if response.expires_at < time.monotonic() + self._ttl:
+        expiry: tuple[Any, ...] = ("EX", self.ttl)
+        if response.expires_at < time.monotonic() + self.ttl:
             expiry = ("PXAT", self._redis_time(connection, response.expires_at))
         command = ["SET", _entry_key(connection, key), entry.encode(), *expiry]
         refused = isinstance(self.client.send(connection, [command])[0], ResponseError)
@@ -172,7 +172,7 @@ class ResponseCache:
 
     def invalidate(self, tags: Iterable[str]) -> None:
         """Invalidate all entries that carry one of ``tags``."""
-        distinct = collapse_tags(tags)
+        distinct = [*collapse_tags(tags), WRITES]
 
         def delete() -> None:
             connection = self.client.connection()

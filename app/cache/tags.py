@@ -14,6 +14,8 @@ from app.http.route_options import View, set_options
 
 ALL = "*"
 """A tag of every entry."""
+WRITES = "writes"
+"""A tag of no entry, which every write invalidates: see wal_position.py."""
 FINE_TAGS = "bookstall.fine_tags"
 """The key of the environ under which a view leaves the fine tags of its response, a tuple."""
 MAX_AGE = "bookstall.max_age"

@@ -26,12 +26,12 @@ PRE_PING_AFTER_SECONDS = 1.0
 Ts = TypeVarTuple("Ts")
 
 
-def engine_options(url: str) -> dict[str, Any]:
+def engine_options(url: str, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> dict[str, Any]:
     """Return the options of the pool and the timeouts for the database at ``url``."""
     if url.startswith("sqlite"):
         return {"connect_args": {"timeout": SQLITE_BUSY_TIMEOUT}}
     session = (
-        f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} "
+        f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={LOCK_TIMEOUT_MS} "
         f"-c idle_in_transaction_session_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC"
     )
     return {

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Dialect, Engine
+from sqlalchemy import Connection, Dialect
 from sqlalchemy.sql import CompoundSelect, Select
 
-from app.db.engine import autocommit_engine
+from app.db.replica import read
 from app.db.types import Money
 
 PRIVATE_NAMES = ("sqlalchemy:Connection._handle_dbapi_exception",)
@@ -49,23 +49,23 @@ class CompiledRead:
         self._processors = {name: each for name, each in processors.items() if each is not None}
         self._columns: _Columns | None = None
 
-    def fetch_all(self, engine: Engine, values: Mapping[str, Any]) -> list[Row]:
+    def fetch_all(self, connection: Connection, values: Mapping[str, Any]) -> list[Row]:
         """Execute the statement and return all rows; raise the errors of SQLAlchemy."""
         sql, parameters = self._sql, self._bind(values)
-        with engine.connect() as connection:
-            try:
-                cursor = connection.connection.cursor()
-                # Whoever listens to the statements of the engine hears of these too.
-                for listen in engine.dispatch.before_cursor_execute:
-                    listen(connection, cursor, sql, parameters, None, False)
-                cursor.execute(sql, parameters)
-                rows = cursor.fetchall()
-            except self._dialect.loaded_dbapi.Error as error:
-                # This raises; if the server was lost, the pool replaces all of its connections.
-                fail = connection._handle_dbapi_exception  # noqa: SLF001  # see PRIVATE_NAMES
-                fail(error, sql, parameters, None, None)
-            for listen in engine.dispatch.after_cursor_execute:
+        # Whoever listens to the statements of the engine hears of these too.
+        listeners = connection.engine.dispatch
+        try:
+            cursor = connection.connection.cursor()
+            for listen in listeners.before_cursor_execute:
                 listen(connection, cursor, sql, parameters, None, False)
+            cursor.execute(sql, parameters)
+            rows = cursor.fetchall()
+        except self._dialect.loaded_dbapi.Error as error:
+            # This raises; if the server was lost, the pool replaces all of its connections.
+            fail = connection._handle_dbapi_exception  # noqa: SLF001  # see PRIVATE_NAMES
+            fail(error, sql, parameters, None, None)
+        for listen in listeners.after_cursor_execute:
+            listen(connection, cursor, sql, parameters, None, False)
         make_row, processors = self._columns or self._describe(cursor.description)
         if not processors:
             return list(map(make_row, rows))
@@ -102,5 +102,8 @@ def fetch_compiled(statement: Statement, values: Mapping[str, Any] | None = None
 
     Pass the same statement object each time, not an equal one: it is compiled for itself.
     """
-    engine = autocommit_engine()
-    return _compile(statement, engine.dialect).fetch_all(engine, values or {})
+
+    def execute(connection: Connection) -> list[Row]:
+        return _compile(statement, connection.dialect).fetch_all(connection, values or {})
+
+    return read(execute)
