@@ -18,7 +18,7 @@ PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if
 
 .DEFAULT_GOAL := help
 .PHONY: help run install migrate revision test check lint format typecheck bench consistency torture
-.PHONY: subscriptions storm fuzz clients day browser film stack lock clean
+.PHONY: subscriptions storm hosts fuzz clients day browser film stack lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\)[a-z ]*:.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 15
@@ -62,6 +62,9 @@ consistency torture: $(VENV)/developer ## check every response while Redis and w
 
 subscriptions storm: $(VENV)/developer ## check what followers of the feed receive while all servers fail: make subscriptions SECONDS=60 SEED=7
 	@$(BIN)/python -m stress.subscriptions $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+hosts: $(VENV)/developer ## check two hosts behind HAProxy while hosts, links and servers fail, as root: make hosts SECONDS=60 SEED=7
+	@$(BIN)/python -m stress.hosts $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/developer ## test the whole OpenAPI document with schemathesis: make fuzz SECONDS=60 SEED=7
 	@$(BIN)/python -m stress.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))

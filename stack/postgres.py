@@ -49,7 +49,7 @@ class Postgres(Server):
 
     def url_for(self, database: str) -> str:
         """Return the URL of another database of this server."""
-        return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://postgres:{self.password}@{self.host}:{self.port}/{database}"
 
     def new_database(self, name: str, template: str = "template1") -> str:
         """Create a database as a copy of ``template`` and return its URL.
@@ -81,7 +81,7 @@ class Postgres(Server):
     def command(self) -> list[str]:
         """Return the command line that starts postgres in the foreground."""
         settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.host,
             "port": str(self.port),
             "unix_socket_directories": "",
             "max_connections": "200",

@@ -32,6 +32,8 @@ class Server:
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     kill_signal: ClassVar[signal.Signals] = signal.SIGKILL
     timeout: ClassVar[float] = 30  # seconds to become ready, and again to stop
+    host = "127.0.0.1"
+    """The address to listen on."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.temporary = folder is None

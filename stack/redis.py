@@ -28,7 +28,7 @@ class Redis(Server):
     @property
     def url(self) -> str:
         """Return the value for REDIS_URL."""
-        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        return f"redis://:{self.password}@{self.host}:{self.port}/0"
 
     def freeze(self) -> None:
         """Suspend the process: it accepts connections and sends no responses."""
@@ -53,7 +53,7 @@ class Redis(Server):
     def command(self) -> list[str]:
         """Return the command line that starts redis-server in the foreground."""
         settings = {
-            "bind": "127.0.0.1",
+            "bind": self.host,
             "port": str(self.port),
             "dir": str(self.folder),
             "daemonize": "no",

@@ -36,6 +36,8 @@ class Schedule(NamedTuple):
     faults: Faults
     pause: tuple[float, float]
     """Minimum and maximum of the seconds between two faults."""
+    prepare: Callable[[], object] = lambda: None
+    """Called before each fault, when the pause is over."""
 
 
 class FaultInjector(WorkerThreads):
@@ -61,6 +63,7 @@ class FaultInjector(WorkerThreads):
         for name in _shuffled(list(schedule.faults), rng):
             if self.stopping.wait(rng.uniform(*schedule.pause)):
                 return
+            schedule.prepare()
             self._announce(name)
             began = time.monotonic()
             schedule.faults[name](rng)

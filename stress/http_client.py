@@ -37,8 +37,8 @@ class Response:
 class HttpConnection:
     """One connection: ``send`` a request, then ``receive`` until the response is complete."""
 
-    def __init__(self, port: int, timeout: float = 30.0) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+    def __init__(self, port: int, timeout: float = 30.0, host: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((host, port), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._parts: list[bytes] = []
         self._missing = 0

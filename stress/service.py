@@ -34,12 +34,12 @@ class Service(Server):
 
     def popen_options(self) -> Mapping[str, Any]:
         """Return the environment."""
-        return {"env": environment(PORT=str(self.port), **self._settings)}
+        return {"env": environment(HOST=self.host, PORT=str(self.port), **self._settings)}
 
     def is_ready(self) -> bool:
         """Return whether a request gets any response."""
         try:
-            with closing(HttpConnection(self.port)) as connection:
+            with closing(HttpConnection(self.port, host=self.host)) as connection:
                 connection.request(get("/healthz"))
         except OSError:
             return False

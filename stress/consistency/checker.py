@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import inf
+from typing import NamedTuple
 
 from app.cache.lease import LEASE_SECONDS
 from stress.consistency.effects import Effects
@@ -19,6 +20,8 @@ from stress.stats import format_counts
 
 AFTER_WORKERS_END = 10.0
 """Seconds after a fault of workers in which their connections may break."""
+AFTER_FAULT = 1.0
+"""Seconds after another fault in which a connection of that time may be noticed."""
 IsOlder = Callable[[str, int], bool]
 
 
@@ -37,6 +40,29 @@ class StaleRead:
     """The last states of the row until the response ended."""
 
 
+class Tolerated(NamedTuple):
+    """The faults in which a response may be late, or missing."""
+
+    late: frozenset[str] = PARTIAL_OUTAGES
+    broken: frozenset[str] = WORKERS_END
+    """Connections may break; a proxy may respond 502 or 504."""
+    unavailable: frozenset[str] = frozenset()
+    """The database is away: 503."""
+
+    def allows(self, response: Response, faults: Sequence[Fault]) -> bool:
+        """Return whether a fault explains a response that failed."""
+        names = {502: self.broken, 503: self.unavailable, 504: self.broken}.get(response.status)
+        return names is not None and any(
+            fault.name in names
+            and fault.began <= response.ended
+            and response.began <= fault.ended + AFTER_FAULT
+            for fault in faults
+        )
+
+
+PROCESS_FAULTS = Tolerated()
+
+
 @dataclass(frozen=True)
 class Result:
     """What the checker found."""
@@ -46,18 +72,24 @@ class Result:
     stale: Sequence[StaleRead]
     lost: Sequence[str]
     inconsistent: Sequence[str]
+    tolerated: Tolerated = PROCESS_FAULTS
 
     @property
     def failures(self) -> list[int]:
         """Return the statuses that no response should have."""
         responses = [read.response for read in self.records.reads]
         responses += [one.response for one in self.records.writes if one.response is not None]
-        return [one.status for one in responses if one.status not in EXPECTED_STATUSES]
+        return [
+            one.status
+            for one in responses
+            if one.status not in EXPECTED_STATUSES
+            and not self.tolerated.allows(one, self.faults)
+        ]
 
     @property
     def unexplained_breaks(self) -> int:
         """Return how many connections broke while no worker ended."""
-        ends = [fault for fault in self.faults if fault.name in WORKERS_END]
+        ends = [fault for fault in self.faults if fault.name in self.tolerated.broken]
         return sum(
             not any(end.began - 1.0 <= broke <= end.ended + AFTER_WORKERS_END for end in ends)
             for broke in self.records.broken
@@ -91,6 +123,7 @@ def check(
     *,
     is_older: IsOlder = lambda *_: False,
     undelivered: int = 0,
+    tolerated: Tolerated = PROCESS_FAULTS,
 ) -> Result:
     """Check every response against all changes, and the changes against the writes.
 
@@ -98,15 +131,20 @@ def check(
     invalidations in the outbox.
     """
     effects = Effects(changes, records.writes)
-    stale = list(stale_reads(records, faults, Timelines(changes, effects.acknowledged), is_older))
+    timelines = Timelines(changes, effects.acknowledged)
+    stale = list(stale_reads(records, faults, timelines, is_older, tolerated.late))
     inconsistent = [*effects.inconsistent, *violations(changes)]
     if undelivered:
         inconsistent.append(f"{undelivered} invalidations are left in the outbox")
-    return Result(records, faults, stale, effects.lost, inconsistent)
+    return Result(records, faults, stale, effects.lost, inconsistent, tolerated)
 
 
 def stale_reads(
-    records: Records, faults: Sequence[Fault], timelines: Timelines, is_older: IsOlder
+    records: Records,
+    faults: Sequence[Fault],
+    timelines: Timelines,
+    is_older: IsOlder,
+    late_faults: frozenset[str] = PARTIAL_OUTAGES,
 ) -> Iterator[StaleRead]:
     """Yield for each response that is wrong the fact that was so the longest time ago."""
     reads = ((one.kind, one.response, inf, _facts(one, timelines)) for one in records.reads)
@@ -124,7 +162,8 @@ def stale_reads(
         )
         if late is not None and late[0] > 0:
             seconds, since = late[0], response.began - late[0]
-            in_outage = _in_partial_outage(since, response.began, faults)
+            outages = [fault for fault in faults if fault.name in late_faults]
+            in_outage = _in_partial_outage(since, response.began, outages)
             allowed = seconds <= LEASE_SECONDS and in_outage
             timeline = timelines.of.get(late[1][:2])
             states = timeline.latest(response.began, response.ended) if timeline else ()
@@ -144,12 +183,9 @@ def _seconds_late(fact: Fact, response: Response, decided: float, timelines: Tim
     return timeline.seconds_late(fact.condition, response.began, response.ended, decided)
 
 
-def _in_partial_outage(since: float, until: float, faults: Sequence[Fault]) -> bool:
+def _in_partial_outage(since: float, until: float, outages: Sequence[Fault]) -> bool:
     return any(
-        fault.name in PARTIAL_OUTAGES
-        and fault.began <= until
-        and since <= fault.ended + LEASE_SECONDS
-        for fault in faults
+        fault.began <= until and since <= fault.ended + LEASE_SECONDS for fault in outages
     )
 
 

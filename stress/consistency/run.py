@@ -4,7 +4,7 @@ import random
 import secrets
 import time
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 
 import orjson
@@ -22,6 +22,7 @@ from stress.consistency.history import History
 from stress.consistency.records import Effect, Write
 from stress.consistency.watch import Watch
 from stress.data import create_unpooled_engine, new_database
+from stress.faults import FaultInjector
 from stress.http_client import Response
 from stress.killed_writer import KilledWriter
 from stress.service import LiveService, Service
@@ -72,7 +73,7 @@ def check_consistency(
         engine = create_unpooled_engine(url)
         history = History(engine)
         history.begin()
-        moderator = _create_moderator(engine)
+        moderator = create_moderator(engine)
         service = SERVERS[server](application(server, broken), workers, **settings)
         stack.enter_context(service)
         clients = Clients(service.port, seed, moderator=moderator)
@@ -86,28 +87,46 @@ def check_consistency(
             pause=pause,
             announce=Watch.announce if watch else lambda _: None,
         )
-        with ExitStack() as load:
-            load.enter_context(clients)
-            if watch:
-                load.enter_context(Watch(clients, history))
-            if faults:
-                with injector:
-                    time.sleep(seconds)
-                time.sleep(recovery)
-            else:
-                time.sleep(seconds)
-            clients.end_writing()
-            wait_until(lambda: not _undelivered(engine), DELIVERY_SECONDS, READ_SECONDS / 10)
-            time.sleep(READ_SECONDS)
+        run_clients(
+            clients,
+            injector if faults else None,
+            engine,
+            seconds=seconds,
+            recovery=recovery,
+            watch=Watch(clients, history) if watch else None,
+        )
         result = check(
             clients.records,
             injector.injected,
             history.read(),
             is_older=history.is_older,
-            undelivered=_undelivered(engine),
+            undelivered=undelivered(engine),
         )
     print(result, flush=True)
     return result
+
+
+def run_clients(
+    clients: Clients,
+    injector: FaultInjector | None,
+    engine: Engine,
+    *,
+    seconds: float,
+    recovery: float = RECOVERY_SECONDS,
+    watch: Watch | None = None,
+) -> None:
+    """Run clients and faults, then the readers alone until all invalidations are delivered."""
+    with ExitStack() as load:
+        load.enter_context(clients)
+        if watch is not None:
+            load.enter_context(watch)
+        with injector or nullcontext():
+            time.sleep(seconds)
+        if injector is not None:
+            time.sleep(recovery)
+        clients.end_writing()
+        wait_until(lambda: not undelivered(engine), DELIVERY_SECONDS, READ_SECONDS / 10)
+        time.sleep(READ_SECONDS)
 
 
 def _kill_writer(
@@ -125,7 +144,7 @@ def _kill_writer(
     clients.records.writes.append(Write("review", response, [effect]))
 
 
-def _create_moderator(engine: Engine) -> str:
+def create_moderator(engine: Engine) -> str:
     """Add an API key that may see hidden reviews, and return it."""
     token, public, digest = new_token()
     key = {"name": "moderator", "public": public, "digest": digest, "scopes": ["reviews:moderate"]}
@@ -134,7 +153,7 @@ def _create_moderator(engine: Engine) -> str:
     return token
 
 
-def _undelivered(engine: Engine) -> int:
+def undelivered(engine: Engine) -> int:
     """Return how many invalidations are in the outbox. On SQLite it is the log of all changes."""
     if engine.dialect.name == "sqlite":
         return 0

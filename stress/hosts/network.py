@@ -1,0 +1,105 @@
+"""Hosts on one Ethernet: a network namespace each, and a bridge in the namespace of the run."""
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NETWORK = "10.77.0.0/24"
+BRIDGE = "hosts"
+NAMESPACES = Path("/run/netns")
+CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Network:
+    """The bridge, which has the first address: the clients and the proxy are there."""
+
+    def __init__(self) -> None:
+        self._hosts = 1
+        NAMESPACES.mkdir(exist_ok=True)
+        run("mount", "-t", "tmpfs", "tmpfs", str(NAMESPACES))  # seen by this run alone
+        run("ip", "link", "set", "lo", "up")
+        run("ip", "link", "add", BRIDGE, "type", "bridge")
+        run("ip", "address", "add", self._next_address(), "dev", BRIDGE)
+        run("ip", "link", "set", BRIDGE, "up")
+
+    def add(self, name: str) -> "Host":
+        """Add a host."""
+        return Host(name, self._next_address())
+
+    def _next_address(self) -> str:
+        self._hosts += 1
+        prefix, _, length = NETWORK.partition("/")
+        return f"{prefix.rpartition('.')[0]}.{self._hosts - 1}/{length}"
+
+
+class Host:
+    """A network namespace with one interface."""
+
+    def __init__(self, name: str, address: str) -> None:
+        self.name = name
+        self.address = address.partition("/")[0]
+        run("ip", "netns", "add", name)
+        run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+        run("ip", "link", "set", name, "master", BRIDGE, "up")
+        for command in (
+            f"address add {address} dev eth0",
+            "link set lo up",
+            "link set eth0 up",
+        ):
+            run("ip", "-netns", name, *command.split())
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Let this thread, and what it starts, use the network as a process of this host."""
+        with _open("/proc/thread-self/ns/net") as before, _open(NAMESPACES / self.name) as inside:
+            _set_namespace(inside)
+            try:
+                yield
+            finally:
+                _set_namespace(before)
+
+    def cut_off(self, *others: "Host") -> None:
+        """Drop all packets between this host and ``others``, or all other hosts."""
+        for hook, direction, interface in (("input", "saddr", "i"), ("output", "daddr", "o")):
+            addresses = ", ".join(other.address for other in others)
+            packets = f"ip {direction} {{ {addresses} }}" if others else f"{interface}ifname eth0"
+            self._filter(hook, f"{packets} drop")
+
+    def drop_packets(self, percent: int) -> None:
+        """Drop a part of the packets that arrive here, at random."""
+        self._filter("input", f"iifname eth0 numgen random mod 100 < {percent} drop")
+
+    def heal(self) -> None:
+        """Let all packets through again."""
+        with self.entered():
+            run("nft", "flush", "ruleset")
+
+    def _filter(self, hook: str, rule: str) -> None:
+        chain = f"chain {hook} {{ type filter hook {hook} priority 0; {rule}; }}"
+        with self.entered():
+            run("nft", f"table inet fault {{\n{chain}\n}}\n")
+
+
+def run(*command: str) -> None:
+    """Run a command; raise RuntimeError with what it printed if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[int]:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _set_namespace(file: int) -> None:
+    if _libc.setns(file, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
