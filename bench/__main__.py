@@ -20,6 +20,7 @@ SECTIONS = (
     "sorting",
     "export",
     "bulk",
+    "capacity",
 )
 
 
