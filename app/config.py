@@ -78,6 +78,7 @@ class Settings:
     feed_days: int = 7
     webhook_private_targets: bool = False
     log_format: str = "text"
+    traces_exporter: str = "none"
     testing: bool = False
 
     def __post_init__(self) -> None:
@@ -124,6 +125,9 @@ def from_env(environ: Mapping[str, str] = os.environ) -> Settings:
         feed_days=read("FEED_DAYS", 7, integer_between(1, MAX_FEED_DAYS)),
         webhook_private_targets=read("WEBHOOK_PRIVATE_TARGETS", "false", true_or_false) == "true",
         log_format=read("LOG_FORMAT", default_log_format, one_of("text", "json")),
+        traces_exporter=read(
+            "OTEL_TRACES_EXPORTER", default_traces_exporter(environ), one_of("otlp", "none")
+        ),
     )
 
 
@@ -139,6 +143,14 @@ def startup_warnings(settings: Settings) -> list[str]:
         ),
     }
     return [warning for warning, applies in warnings.items() if applies]
+
+
+def default_traces_exporter(environ: Mapping[str, str]) -> str:
+    """Return ``otlp`` if OpenTelemetry's own variables name a collector, else ``none``."""
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return "none"
+    names = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    return "otlp" if any(environ.get(name, "").strip() for name in names) else "none"
 
 
 def default_database_url() -> str:

@@ -1,5 +1,7 @@
 """The application factory: it makes all parts, and is the only module that imports blueprints."""
 
+from importlib import import_module
+
 from flask import Flask
 from flask_migrate import cli as migrate_cli
 from sqlalchemy import select
@@ -20,7 +22,7 @@ from app.commands.changes import changes as changes_command
 from app.commands.keys import keys
 from app.commands.limits import limits
 from app.commands.prepare import SampleFile, prepare_command, report_unavailable_database
-from app.config import INSTANCE, Settings
+from app.config import INSTANCE, InvalidSetting, Settings
 from app.db.engine import configure_engine, engine_options
 from app.db.migrations import known_migrations
 from app.db.snapshots import Snapshots
@@ -73,6 +75,8 @@ def create_app(settings: Settings) -> Flask:
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url),
+    if settings.traces_exporter == "otlp":
+        _export_spans()
         TESTING=settings.testing,
     )
     app.url_map.converters["id"] = IdConverter
@@ -107,6 +111,16 @@ def _make_services(app: Flask, settings: Settings) -> Services:
     engine = configure_engine(app)
     redis = RedisClient(settings.redis_url) if settings.redis_url else None
     api_keys = ApiKeyCache(engine)
+def _export_spans() -> None:
+    """Export spans: this imports OpenTelemetry, which is an extra."""
+    try:
+        spans = import_module("app.http.spans")
+    except ModuleNotFoundError:
+        reason = "is otlp, for which `pip install '.[otel]'` in a checkout installs OpenTelemetry"
+        raise InvalidSetting("OTEL_TRACES_EXPORTER", reason) from None
+    spans.install()
+
+
     rate_limits = make_rate_limits(settings, redis)
     return Services(
         settings=settings,

@@ -15,7 +15,8 @@ from app.cache import outbox
 from app.events import log as event_log
 from app.events.log import NewEvent
 from app.extensions import db
-from app.http.trace import current_headers
+from app.http.request import ENVIRON
+from app.http.trace import trace_of
 from app.redis.client import RedisUnavailable
 from app.services import current_services
 
@@ -84,10 +85,10 @@ def _commit(writes: Sequence["PendingWrite"]) -> None:
 
 def _traced(events: Sequence[NewEvent]) -> Sequence[NewEvent]:
     """Return the events with the trace of the current request, which webhooks pass on."""
-    trace = current_headers()
-    if not trace:
+    trace = trace_of(ENVIRON.get({}))
+    if trace is None:
         return events
-    return [each._replace(context={**(each.context or {}), **trace}) for each in events]
+    return [each._replace(context={**(each.context or {}), **trace.headers}) for each in events]
 
 
 class PendingWrite:

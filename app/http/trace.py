@@ -4,12 +4,10 @@ The headers are of other services. They are validated, and never cause an error.
 """
 
 import re
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import orjson
 
-from app.http.request import ENVIRON
 from app.http.response import Environ
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
@@ -53,13 +51,6 @@ def trace_of(environ: Environ) -> TraceContext | None:
     state = environ.get("HTTP_TRACESTATE", "")
     state = state if _VALID_STATE.fullmatch(state) else ""
     return TraceContext(trace_id, span_id, int(flags, 16) & KNOWN_FLAGS, state)
-
-
-def current_headers() -> Mapping[str, str]:
-    """Return the headers that pass on the trace of the current request; none outside of one."""
-    environ = ENVIRON.get(None)
-    trace = trace_of(environ) if environ is not None and HEADER in environ else None
-    return {} if trace is None else trace.headers
 
 
 def stored_headers(document: bytes) -> dict[str, str]:
