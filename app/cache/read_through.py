@@ -48,6 +48,7 @@ class ReadThrough:
         self._engine = engine
         self.lease = CacheLease(responses, engine)
         self._single_flight = SingleFlight()
+        self.replica = replica
         self._may_read_from_replica: Callable[[], AbstractContextManager[None]] = nullcontext
         if replica is not None:
             position = WalPosition(responses, self.lease, engine)
