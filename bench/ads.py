@@ -1,4 +1,4 @@
-"""adsfetch with a local Google Ads server: speed, memory, a second run, and kill -9."""
+"""adsfetch with a local Google Ads server: speed, memory, second runs, accounts, and kill -9."""
 
 import csv
 import json
@@ -20,9 +20,12 @@ sys.path.insert(0, str(ROOT / "tests" / "adsfetch"))
 
 from adsserver.launch import CUSTOMER, AdsServer, ads_server
 
+DAYS_30 = ("2024-01-01", "2024-01-30")
 DAYS_60 = ("2023-01-01", "2023-03-01")
 DAYS_200 = ("2023-01-01", "2023-07-19")
 DAYS_730 = ("2022-01-01", "2023-12-31")
+DAYS_1000 = ("2021-09-06", "2024-06-01")
+MANAGER, ACCOUNTS = "9000000000", 200
 ROUNDS = 9
 KILLS = 10
 
@@ -49,9 +52,9 @@ class Measurement:
 
 def run(quick: bool) -> None:
     """Run all parts, or only the first."""
-    parts = (measure_speed,) if quick else (measure_speed, measure_memory, measure_kills)
+    parts = (measure_speed, measure_memory, measure_accounts, measure_kills)
     with tempfile.TemporaryDirectory() as name, ads_server(Path(name)) as server:
-        for part in parts:
+        for part in parts[:1] if quick else parts:
             part(server, Path(name))
 
 
@@ -72,10 +75,16 @@ def _measure(server: AdsServer, *command: str) -> Measurement:
     return Measurement(json.loads(output), wall, cpu, usage.ru_maxrss / 1024)
 
 
-def _fetch(server: AdsServer, out: Path, days: tuple[str, str], *options: str) -> list[str]:
+def _fetch(
+    server: AdsServer,
+    out: Path,
+    days: tuple[str, str],
+    *options: str,
+    account: tuple[str, str] = ("--customer-id", CUSTOMER),
+) -> list[str]:
     """Return the command line of a fetch."""
-    account = ["--config", str(server.config), "--customer-id", CUSTOMER, "--today", "2024-06-01"]
-    return ["adsfetch", "fetch", *days, *account, "--out", str(out), "--json", *options]
+    more = ["--config", str(server.config), "--today", "2024-06-01", "--out", str(out), "--json"]
+    return ["adsfetch", "fetch", *days, *account, *more, *options]
 
 
 def measure_speed(server: AdsServer, folder: Path) -> None:
@@ -116,6 +125,39 @@ def measure_memory(server: AdsServer, folder: Path) -> None:
     print(f"  memory    {long.memory:.0f} MB, {long.memory / short.memory:.2f} x that of 60 days")
     print(f"  time      {long.wall:.1f} s, {long.output['rows_per_second']} rows/s")
     print(f"  repeated  {again.wall:.2f} s, {calls} calls (target 0.3 s, 0 calls)")
+
+
+def measure_accounts(server: AdsServer, folder: Path) -> None:
+    """Compare 200 accounts of 30 days with as many days of one account, and with 20 accounts."""
+
+    def fetch(number: int, accounts: int) -> Measurement:
+        clients = [{"id": str(1_000_000_000 + each)} for each in range(accounts)]
+        server.behave(rows=100, latency=0.05, clients=clients)
+        out = folder / f"accounts{number}-{accounts}"
+        return _measure(server, *_fetch(server, out, DAYS_30, account=("--manager", MANAGER)))
+
+    def ratio(all_accounts: Measurement, one: Measurement) -> float:
+        more = ACCOUNTS * 30 / 1000 - 1  # Google has no more days of one account
+        added = one.output["fetch_seconds"] + one.output["aggregate_seconds"]
+        return all_accounts.wall / (one.wall + more * added)
+
+    rounds = []
+    for number in range(3):
+        many = fetch(number, ACCOUNTS)
+        out = folder / f"one{number}"
+        rounds.append((many, _measure(server, *_fetch(server, out, DAYS_1000))))
+    few = fetch(0, 20)
+    again = min((fetch(0, ACCOUNTS) for _ in range(5)), key=lambda cost: cost.wall)
+    ratios = [ratio(many, one) for many, one in rounds]
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    print(f"{ACCOUNTS} accounts x 30 days x 100 rows, 50 ms latency, 16 workers")
+    for many, one in rounds:
+        calls = f"{many.fetch_seconds / many.output['days_fetched'] * 1000:.2f}"
+        other = f"{one.fetch_seconds / one.output['days_fetched'] * 1000:.2f}"
+        print(f"  wall {many.wall:.1f} s, CPU {many.cpu:.1f} s; {calls} ms a day, one: {other}")
+    print(f"  time / that of one account {median(ratios):.2f} ({spread}; target 1.2)")
+    print(f"  memory {many.memory:.0f} MB, of 20 accounts {few.memory:.0f} MB")
+    print(f"  repeated {again.wall:.2f} s, CPU {again.cpu:.2f} s (best of 5; target 2 s)")
 
 
 def measure_kills(server: AdsServer, folder: Path) -> None:
