@@ -101,6 +101,7 @@ class Cluster:
             stack.enter_context(self.bouncer)
         self.settings = {
             "DATABASE_URL": self.database_url,
+            "DATABASE_READ_URL": self.url_of("standby"),
             "REDIS_URL": self.redis_url,
             "WEBHOOK_PRIVATE_TARGETS": "true",
             "TRUSTED_PROXIES": "1",
@@ -116,18 +117,17 @@ class Cluster:
         self.proxy = stack.enter_context(HAProxy([app.service for app in self.apps]))
         self.port = self.proxy.port
 
-    @property
-    def direct_url(self) -> str:
-        """Return the URL of the database on whichever server is the primary."""
+    def url_of(self, role: str) -> str:
+        """Return the URL of the database on the server that is read-write, or standby, now."""
         servers = self.primary, self.standby
         hosts = "&".join(f"host={server.host}:{server.port}" for server in servers)
         user = f"postgres:{self.primary.password}"
-        return f"postgresql://{user}@/{DATABASE}?{hosts}&target_session_attrs=read-write"
+        return f"postgresql://{user}@/{DATABASE}?{hosts}&target_session_attrs={role}"
 
     @property
     def database_url(self) -> str:
         """Return DATABASE_URL of the services."""
-        return self.bouncer.url(self.primary) if self.bouncer else self.direct_url
+        return self.bouncer.url(self.primary) if self.bouncer else self.url_of("read-write")
 
     @property
     def redis_url(self) -> str:

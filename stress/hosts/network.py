@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NETWORK = "10.77.0.0/24"
+PREFIX = "10.77.0."
+NETWORK = f"{PREFIX}0/24"
+ADDRESS = f"{PREFIX}1"
+"""Where the clients and the proxy are: in the namespace of the run, which has the bridge."""
 BRIDGE = "hosts"
 NAMESPACES = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
@@ -15,25 +18,21 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Network:
-    """The bridge, which has the first address: the clients and the proxy are there."""
+    """A bridge, and the hosts that are connected to it."""
 
     def __init__(self) -> None:
-        self._hosts = 1
+        self._hosts = 1  # that of ADDRESS
         NAMESPACES.mkdir(exist_ok=True)
         run("mount", "-t", "tmpfs", "tmpfs", str(NAMESPACES))  # seen by this run alone
         run("ip", "link", "set", "lo", "up")
         run("ip", "link", "add", BRIDGE, "type", "bridge")
-        run("ip", "address", "add", self._next_address(), "dev", BRIDGE)
+        run("ip", "address", "add", f"{ADDRESS}/24", "dev", BRIDGE)
         run("ip", "link", "set", BRIDGE, "up")
 
     def add(self, name: str) -> "Host":
         """Add a host."""
-        return Host(name, self._next_address())
-
-    def _next_address(self) -> str:
         self._hosts += 1
-        prefix, _, length = NETWORK.partition("/")
-        return f"{prefix.rpartition('.')[0]}.{self._hosts - 1}/{length}"
+        return Host(name, f"{PREFIX}{self._hosts}")
 
 
 class Host:
@@ -41,12 +40,12 @@ class Host:
 
     def __init__(self, name: str, address: str) -> None:
         self.name = name
-        self.address = address.partition("/")[0]
+        self.address = address
         run("ip", "netns", "add", name)
         run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
         run("ip", "link", "set", name, "master", BRIDGE, "up")
         for command in (
-            f"address add {address} dev eth0",
+            f"address add {address}/24 dev eth0",
             "link set lo up",
             "link set eth0 up",
         ):

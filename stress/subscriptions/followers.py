@@ -35,6 +35,8 @@ class Way:
     stay_connected: threading.Event
     resumes: bool = True
     """Whether it sends the cursor of its last event when it connects again."""
+    receiver: str = "127.0.0.1"
+    """The address of a receiver of webhooks."""
 
 
 class Follower:

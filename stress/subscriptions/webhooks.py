@@ -52,7 +52,7 @@ class WebhookFollower(Follower):
     async def run(self, delay: float) -> None:
         """Receive until cancelled."""
         await asyncio.sleep(delay)
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accept, self.way.receiver, 0)
         host, port = server.sockets[0].getsockname()
         start = await asyncio.to_thread(newest_cursor, self.way.port)
         types = sorted(self.record.types or ())
