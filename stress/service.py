@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +46,34 @@ class Service(Server):
             return False
         return True
 
+    @property
+    def master(self) -> int:
+        """Return the process id of the master."""
+        return self._master().pid
+
     def workers(self) -> list[int]:
         """Return the process ids of the current workers."""
-        master = self._master().pid
+        master = self.master
         children = Path(f"/proc/{master}/task/{master}/children").read_text()
         return [int(pid) for pid in children.split()]
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send the master a signal."""
+        self._master().send_signal(number)
+
     def reload(self) -> None:
         """Tell the master to replace all workers gracefully."""
-        self._master().send_signal(signal.SIGHUP)
+        self.signal(signal.SIGHUP)
 
     def terminate(self) -> None:
         """Tell the master to stop gracefully, without waiting for it."""
-        self._master().send_signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
+
+    def adopt(self, master: int) -> None:
+        """Stop at the end the master that has taken over from the first one, which has ended."""
+        self._process = None
+        if self._watchdog:
+            self._watchdog.watch(master)
 
     def wait(self) -> int:
         """Wait until the master has ended, and return its exit code."""
@@ -80,6 +96,16 @@ class LiveService(Service):
         *arguments, application = super().command()
         # The number of threads is for the gthread worker: gunicorn would warn of it here.
         return [*arguments, "-k", "asgi", "--reuse-port", "--threads", "1", application]
+
+
+def serving(master: int) -> int:
+    """Return how many workers of a master have sent a heartbeat, which is the time of a file."""
+    count = 0
+    for file in Path(f"/proc/{master}/fd").iterdir():
+        with suppress(OSError):  # it may have been closed
+            if "wgunicorn-" in str(file.readlink()):
+                count += file.stat().st_mtime <= time.monotonic()
+    return count
 
 
 def environment(**settings: str) -> dict[str, str]:

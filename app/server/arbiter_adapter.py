@@ -100,6 +100,7 @@ class WorkerReplacement:
 
         A second one, while gunicorn waits for the others to end, would cause a traceback.
         """
+        self._notice_changes()  # a worker that served until it was killed could start
         try:
             self._reap()
         except HaltServer:

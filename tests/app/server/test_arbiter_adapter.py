@@ -5,14 +5,13 @@ import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
 import pytest
 
 from app.server import arbiter_adapter
-from stress.service import LiveService, Service
+from stress.service import LiveService, Service, serving
 from tests.app.private_names import check
 from tests.waiting import shortest, wait_until
 
@@ -60,16 +59,6 @@ class Slow:
 
     def __exit__(self, *error):
         self.service.__exit__(*error)
-
-
-def serving(master):
-    """Return how many workers of a master have sent a heartbeat, which is the time of a file."""
-    count = 0
-    for file in Path(f"/proc/{master}/fd").iterdir():
-        with suppress(OSError):  # it may have been closed
-            if "wgunicorn-" in str(file.readlink()):
-                count += file.stat().st_mtime <= time.monotonic()
-    return count
 
 
 @pytest.fixture(scope="module", params=[Service, LiveService], ids=["wsgi", "asgi"])
@@ -152,6 +141,7 @@ def test_while_a_killed_worker_is_replaced_the_others_serve(slow):
             wait_until(lambda: len(service.workers()) == 2)
             wait_until(lambda: serving(service.pid) == 2)
         assert other in service.workers()
+        assert f"worker {killed} could not start" not in service.log.read_text()
         return polling.longest_wait
 
     assert shortest(replace, RETRANSMISSION_SECONDS) < RETRANSMISSION_SECONDS
@@ -162,10 +152,10 @@ def test_another_worker_gets_requests_only_when_it_can_serve(slow):
 
     def add():
         with Polling(service) as polling:
-            service._master().send_signal(signal.SIGTTIN)
+            service.signal(signal.SIGTTIN)
             wait_until(lambda: len(service.workers()) == 3)
             wait_until(lambda: serving(service.pid) == 3)
-        service._master().send_signal(signal.SIGTTOU)
+        service.signal(signal.SIGTTOU)
         wait_until(lambda: len(service.workers()) == 2)
         return polling.longest_wait
 
@@ -248,7 +238,7 @@ def test_an_upgrade_of_the_master_takes_over_the_address(kind, tmp_path):
         old = service.workers()
         slow.write()
         with Polling(service) as polling:
-            service._master().send_signal(signal.SIGUSR2)
+            service.signal(signal.SIGUSR2)
             wait_until(lambda: len(service.workers()) > len(old))
             (new_master,) = set(service.workers()) - set(old)
             wait_until(lambda: service.log.read_text().count("Bookstall listens on") == 2)
