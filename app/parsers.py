@@ -1,10 +1,11 @@
 """Parsers of the values of settings: each returns the value, or raises ValueError with a reason."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from redis import ConnectionPool, RedisError
 
@@ -17,6 +18,53 @@ _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 MAX_DURATION = timedelta(days=3_660)
 _REDIS_PATH = re.compile(r"(/[0-9]*)?")
+SENTINEL_SCHEME = "redis+sentinel"
+_SENTINEL_PORT = 26_379
+_SENTINEL_PATH = re.compile(r"/([A-Za-z0-9._-]+)(/[0-9]*)?")
+_SENTINEL_FORM = "must be as in redis+sentinel://host:26379,host:26379/name/0"
+
+
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+
+class SentinelUrl(NamedTuple):
+    """The parts of redis+sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/NAME/DB?OPTIONS.
+
+    User, password, database and options are for the servers with the data. The Sentinels get the
+    options too, and sentinel_username and sentinel_password, which are options of ours.
+    """
+
+    credentials: str
+    sentinels: tuple[Address, ...]
+    name: str
+    """The name of the master that the Sentinels know."""
+    database: str
+    options: tuple[tuple[str, str], ...]
+
+    def url_of_data(self) -> str:
+        """Return the URL of a server with the data, but with the address of a Sentinel."""
+        options = [pair for pair in self.options if not pair[0].startswith("sentinel_")]
+        return _redis_url(self.credentials, self.sentinels[0], self.database, options)
+
+    def url_of_sentinel(self, address: Address) -> str:
+        """Return the URL of a Sentinel."""
+        named = dict(self.options)
+        user, password = (
+            quote(named.pop(f"sentinel_{name}", ""), safe="") for name in ("username", "password")
+        )
+        named.pop("db", None)
+        return _redis_url(f"{user}:{password}@" if password else "", address, "", named.items())
+
+
+def _redis_url(
+    credentials: str, address: Address, path: str, options: Iterable[tuple[str, str]]
+) -> str:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"redis://{credentials}{host}:{address.port}{path}?{urlencode(list(options))}"
 
 
 def utf8(text: str) -> str:
@@ -31,17 +79,51 @@ def utf8(text: str) -> str:
 def redis_url(text: str) -> str:
     """Accept the URLs with which redis-py can make a connection."""
     scheme, _, _ = text.partition("://")
+    if scheme == SENTINEL_SCHEME:
+        url = sentinel_url(text)
+        _check_connection(url.url_of_data())
+        _check_connection(url.url_of_sentinel(url.sentinels[0]))
+        return text
     if scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("must start with redis://, rediss:// or unix://")
-    try:
-        path = urlsplit(text).path
-        pool = ConnectionPool.from_url(text)
-        pool.connection_class(**pool.connection_kwargs)  # does not connect
-    except (ValueError, TypeError, RedisError):
-        raise ValueError("is not a Redis URL") from None
+        raise ValueError("must start with redis://, rediss://, unix:// or redis+sentinel://")
+    path = _check_connection(text)
     if scheme != "unix" and not _REDIS_PATH.fullmatch(path):
         raise ValueError("must end with the number of a database, as in redis://127.0.0.1:6379/0")
     return text
+
+
+def _check_connection(url: str) -> str:
+    """Reject a URL of which redis-py cannot make a connection; return its path."""
+    try:
+        path = urlsplit(url).path
+        pool = ConnectionPool.from_url(url)
+        pool.connection_class(**pool.connection_kwargs)  # does not connect
+    except (ValueError, TypeError, RedisError):
+        raise ValueError("is not a Redis URL") from None
+    return path
+
+
+def sentinel_url(text: str) -> SentinelUrl:
+    """Parse the URL of a master that Sentinels know by its name."""
+    rest, _, query = text.partition("://")[2].partition("?")
+    authority, slash, path = rest.partition("/")
+    credentials, at, hosts = authority.rpartition("@")
+    match = _SENTINEL_PATH.fullmatch(slash + path)
+    if not match:
+        raise ValueError(_SENTINEL_FORM)
+    try:
+        sentinels = tuple(_address(part) for part in hosts.split(","))
+        options = tuple(parse_qsl(query, strict_parsing=True)) if query else ()
+    except ValueError:
+        raise ValueError(_SENTINEL_FORM) from None
+    return SentinelUrl(credentials + at, sentinels, match[1], match[2] or "", options)
+
+
+def _address(text: str) -> Address:
+    parts = urlsplit(f"//{text}")
+    if parts.username is not None or not parts.hostname or parts.port == 0:
+        raise ValueError
+    return Address(host(parts.hostname), parts.port or _SENTINEL_PORT)
 
 
 def host(text: str) -> str:

@@ -15,15 +15,18 @@ class Redis(Server):
     """Run a Redis that can be stopped, killed, frozen and started again.
 
     ``save_rules`` is the setting ``save`` of Redis, such as ``60 1``. If it is empty, only save()
-    writes a snapshot.
+    writes a snapshot. Servers that replicate each other need the same ``password``.
     """
 
-    def __init__(self, folder: Path | None = None, *, save_rules: str = "") -> None:
+    def __init__(
+        self, folder: Path | None = None, *, save_rules: str = "", password: str = ""
+    ) -> None:
         super().__init__(folder)
         self.save_rules = save_rules
-        self.password = secrets.token_hex()
+        self.password = password or secrets.token_hex()
         # In a file: other users could read it on the command line.
-        write_secret(self.folder / "redis.conf", f"requirepass {self.password}\n")
+        passwords = f"requirepass {self.password}\nmasterauth {self.password}\n"
+        write_secret(self.folder / "redis.conf", passwords)
 
     @property
     def url(self) -> str:

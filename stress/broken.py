@@ -34,11 +34,11 @@ QUERY_SECONDS = 0.05
 def application(module: str, broken: str | None, *, check_hits: bool = False) -> str:
     """Return the application for gunicorn: ``app`` of ``module``, broken if that is wanted.
 
-
     With ``check_hits`` the self-check of the cache is to compare each hit, not one in a thousand.
     """
     changes = [*([CHECK_HITS] if check_hits else []), *([broken] if broken else [])]
     return f"{__name__}:load('{module}', '{' '.join(changes)}')" if changes else f"{module}:app"
+
 
 def load(module: str, changes: str) -> Any:
     """Make ``changes`` to the service, then return ``app`` of ``module``."""
@@ -48,12 +48,16 @@ def load(module: str, changes: str) -> Any:
     return import_module(module).app
 
 
-def _do_nothing(*_: Any) -> None:
 def _check_every_hit() -> None:
     replace(self_check, "PART", 1.0)
 
 
+def _do_nothing(*_: Any) -> None:
     pass
+
+
+def _send_nothing(responses: ResponseCache, _: Any) -> str:
+    return responses.client.connection().run_id
 
 
 def _return_itself(cached: CachedResponse, _: Any) -> CachedResponse:
@@ -116,7 +120,7 @@ def _invalidate_before_commit() -> None:
         commit(writes)
 
     replace(unit_of_work, "_commit", invalidate_and_commit)
-    replace(ResponseCache, "invalidate", _do_nothing)
+    replace(ResponseCache, "invalidate", _send_nothing)
 
 
 def _ignore_missing_rows() -> None:
@@ -157,9 +161,9 @@ def _number_in_reverse() -> None:
 
 BROKEN_CACHE: Mapping[str, Callable[[], None]] = {
     # Invalidations are not sent.
-    "forget": lambda: replace(ResponseCache, "invalidate", _do_nothing),
+    "forget": lambda: replace(ResponseCache, "invalidate", _send_nothing),
     # The outbox is not read before the cache is used.
-    "lease": lambda: replace(CacheLease, "ensure", _do_nothing),
+    "lease": lambda: replace(CacheLease, "_deliver_all", _do_nothing),
     # A write between a query and the reading of its fine versions goes unnoticed.
     "fine": _forget_guards,
     # Data of a Redis that restarted with an old snapshot is trusted.

@@ -20,11 +20,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.cache import outbox
 from app.cache.response_cache import ResponseCache
+from app.cache.runs import CacheRuns, RunReplaced
 from app.redis.circuit_breaker import OPEN_SECONDS
 from app.redis.client import TIMEOUT_SECONDS, RedisUnavailable
 
 LEASE_SECONDS = 0.5
 """The longest time a response can be stale if only its writer cannot reach Redis."""
+GRACE_SECONDS = 5.0
+"""How long a lookup that began with a lease may take beyond its end."""
 WAIT_SECONDS = 1.0
 """How long a thread waits for another one's check; only a hanging database takes longer."""
 UNREACHABLE_SECONDS = OPEN_SECONDS + 3 * TIMEOUT_SECONDS
@@ -34,12 +37,14 @@ UNREACHABLE_SECONDS = OPEN_SECONDS + 3 * TIMEOUT_SECONDS
 class CacheLease:
     """The lease of one process, shared by its threads."""
 
-    def __init__(self, responses: ResponseCache, engine: Engine) -> None:
+    def __init__(self, responses: ResponseCache, engine: Engine, runs: CacheRuns) -> None:
         self._responses = responses
         self._engine = engine
+        self._runs = runs
         self._until = 0.0
         self._verified_run_id = ""
         self._refused_until = 0.0
+        self._refusal = ""
         self._revocations = 0
         self._failures = 0
         self._unreachable_since: dict[int, float] = {}
@@ -68,6 +73,11 @@ class CacheLease:
         """Return the run of Redis that may be used now; None if ``ensure`` has to decide."""
         return self._verified_run_id if time.monotonic() < self._until else None
 
+    def covered(self, run_id: str) -> bool:
+        """Return whether a lookup in this run of Redis that has just ended had the lease."""
+        until = self._until + GRACE_SECONDS if self._until else 0.0
+        return run_id == self._verified_run_id and time.monotonic() < until
+
     def is_half_over(self) -> bool:
         return time.monotonic() > self._until - LEASE_SECONDS / 2
 
@@ -88,27 +98,43 @@ class CacheLease:
     def _renew(self) -> None:
         before, began = self._revocations, time.monotonic()
         if began < self._refused_until:
-            raise RedisUnavailable("recovering")
+            raise RedisUnavailable(self._refusal)
         try:
             run_id = self._responses.client.verify_master()
-            self._deliver_all(began)
+            if run_id != self._verified_run_id:
+                self._runs.confirm(run_id)  # if it is new, no row can be removed before
+            self._deliver_all(run_id, began)
+            # After the outbox was read: a row that was removed before that was delivered to this
+            # run, or is older than all entries of this run.
+            self._runs.confirm(run_id)
+            self._runs.record_use(run_id)
+        except RunReplaced:
+            self._refuse_until(began + LEASE_SECONDS, "replaced")
+            self._failures += 1
+            raise
         except Exception:
             self._failures += 1
             raise
         if self._unreachable_since:
-            self._refused_until = max(self._unreachable_since.values()) + UNREACHABLE_SECONDS
-            self._until = 0.0
-            raise RedisUnavailable("recovering")
+            until = max(self._unreachable_since.values()) + UNREACHABLE_SECONDS
+            self._refuse_until(until, "recovering")
+            raise RedisUnavailable(self._refusal)
         if self._revocations == before:  # Redis was in reach all the time
             self._verified_run_id = run_id
             self._until = began + LEASE_SECONDS
 
-    def _deliver_all(self, now: float) -> None:
+    def _refuse_until(self, until: float, reason: str) -> None:
+        self._until = 0.0
+        self._refused_until, self._refusal = until, reason
+
+    def _deliver_all(self, run_id: str, now: float) -> None:
         """Deliver every row, and remove it unless other processes must still see its mark."""
         seen, self._unreachable_since = self._unreachable_since, {}
         for batch in outbox.undelivered(self._engine):
-            self._responses.invalidate(tag for row in batch for tag in row.tags)
+            if self._responses.invalidate(tag for row in batch for tag in row.tags) != run_id:
+                raise RedisUnavailable("reconnecting")
             marked = {row.id: seen.get(row.id, now) for row in batch if row.unreachable}
             recent = {id_: at for id_, at in marked.items() if now < at + UNREACHABLE_SECONDS}
             self._unreachable_since |= recent
-            outbox.remove(self._engine, [row.id for row in batch if row.id not in recent])
+            delivered = [row.id for row in batch if row.id not in recent]
+            outbox.remove(self._engine, delivered, run_id)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import JSON, ColumnElement, Engine, Row, delete, false, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.cache.runs import NEWEST_RUN_ID
 from app.cache.tags import collapse_tags
 from app.config import MAX_CACHE_TTL
 from app.db.types import UtcDateTime, now
@@ -68,10 +69,12 @@ def undelivered(engine: Engine) -> Iterator[Sequence[Row[int, list[str], bool]]]
         last = batch[-1].id
 
 
-def remove(engine: Engine, ids: Sequence[int]) -> None:
-    """Remove rows whose invalidation has reached Redis."""
-    if ids:
-        _delete(engine, Outbox.id.in_(ids))
+def remove(engine: Engine, ids: Sequence[int], run_id: str) -> bool:
+    """Remove rows whose invalidation has reached this run of Redis, if all processes use it.
+
+    Return whether any row was removed.
+    """
+    return bool(ids) and _delete(engine, Outbox.id.in_(ids), run_id == NEWEST_RUN_ID) > 0
 
 
 class OutboxPurger:
@@ -91,6 +94,6 @@ class OutboxPurger:
             _delete(self._engine, Outbox.created_at < now() - PURGE_AFTER)
 
 
-def _delete(engine: Engine, condition: ColumnElement[bool]) -> None:
+def _delete(engine: Engine, *conditions: ColumnElement[bool]) -> int:
     with engine.connect() as connection:
-        connection.execute(delete(Outbox).where(condition))
+        return connection.execute(delete(Outbox).where(*conditions)).rowcount

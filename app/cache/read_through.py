@@ -17,7 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import extensions
 from app.cache import outbox
 from app.cache.lease import CacheLease
-from app.cache.response_cache import CachedResponse, ResponseCache
+from app.cache.response_cache import CachedResponse, ResponseCache, Versions
+from app.cache.runs import CacheRuns, RunReplaced
 from app.cache.wal_position import WalPosition
 from app.config import Settings
 from app.db.replica import Replica
@@ -46,7 +47,8 @@ class ReadThrough:
     ) -> None:
         self.responses = responses
         self._engine = engine
-        self.lease = CacheLease(responses, engine)
+        self._runs = CacheRuns(responses, engine)
+        self.lease = CacheLease(responses, engine, self._runs)
         self._single_flight = SingleFlight()
         self.replica = replica
         self._may_read_from_replica: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -61,7 +63,7 @@ class ReadThrough:
             return Answer(call_view()[0], "fwd=bypass; detail=redis-unavailable")
         try:
             self.lease.ensure()
-            versions, found = self.responses.get(key, tags)
+            versions, found = self._look_up(key, tags)
         except RedisUnavailable as reason:
             return Answer(call_view()[0], f"fwd=bypass; detail=redis-{reason}")
         except SQLAlchemyError:
@@ -90,7 +92,7 @@ class ReadThrough:
         # Another thread may have stored the response since our lookup. A reader that joins has
         # read the same versions: before the lookup here, or since no guard has changed.
         with suppress(RedisUnavailable):
-            _, found = self.responses.get(key, tags)
+            _, found = self._look_up(key, tags)
             if found is not None:
                 return Answer(found.response, "hit", found)
         with self._may_read_from_replica():
@@ -103,21 +105,50 @@ class ReadThrough:
             outcome = f"detail=redis-{reason}"
         return Answer(response, f"fwd=miss; {outcome}")
 
+    def _look_up(self, key: str, tags: Sequence[str]) -> tuple[Versions, CachedResponse | None]:
+        """Do as ``responses.get`` in the run of Redis that the lease is for.
+
+        The connection of this thread may be to another one.
+        """
+        client = self.responses.client
+        connection = client.connection()
+        found = self.responses.get(key, tags)
+        if client.connection() is not connection or not self.lease.covered(connection.run_id):
+            client.close()
+            raise RedisUnavailable("reconnecting")
+        return found
+
     def check(self) -> None:
         """Raise RedisUnavailable unless the cache can be used now."""
         if not self.responses.breaker.allow_request():
             raise RedisUnavailable("unavailable")
         self.lease.ensure()
-        self.responses.client.verify_master()
+        self._runs.confirm(self.responses.client.verify_master())
 
     def deliver(self, row_id: int, tags: Sequence[str]) -> None:
-        """Invalidate ``tags`` and remove the outbox row; if Redis fails, mark the row and raise."""
+        """Invalidate ``tags`` and remove the outbox row; if Redis fails, mark the row and raise.
+
+        If this Redis was replaced and no other one is found, the row stays as it is: the other
+        processes can reach theirs.
+        """
         try:
-            self.responses.invalidate(tags)
+            run_id = self.responses.invalidate(tags)
+            if not outbox.remove(self._engine, [row_id], run_id):
+                # Perhaps another process was faster. If not, the run is new, or was replaced.
+                self._deliver_to_used_run(row_id, tags, run_id)
+        except RunReplaced:
+            raise
         except RedisUnavailable:
             outbox.mark_unreachable(self._engine, row_id)
             raise
-        outbox.remove(self._engine, [row_id])
+
+    def _deliver_to_used_run(self, row_id: int, tags: Sequence[str], run_id: str) -> None:
+        try:
+            self._runs.confirm(run_id)
+        except RunReplaced:  # the connection is a new one now
+            run_id = self.responses.invalidate(tags)
+            self._runs.confirm(run_id)
+        outbox.remove(self._engine, [row_id], run_id)
 
 
 def is_shareable(response: BufferedResponse) -> bool:

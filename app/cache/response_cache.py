@@ -170,17 +170,19 @@ class ResponseCache:
         missing = [tag for tag, version in zip(tags, found, strict=True) if not version]
         return self._create_and_get(connection, missing, tags) if missing else found
 
-    def invalidate(self, tags: Iterable[str]) -> None:
-        """Invalidate all entries that carry one of ``tags``."""
+    def invalidate(self, tags: Iterable[str]) -> str:
+        """Invalidate all entries that carry one of ``tags``; return the run of Redis with them."""
         distinct = [*collapse_tags(tags), WRITES]
 
-        def delete() -> None:
+        def delete() -> str:
             connection = self.client.connection()
             # Not _tag_keys, which would remember the keys of thousands of tags.
             keys = [full_key(connection.run_id, f"t:{tag}") for tag in distinct]
             self.client.execute(connection, ["DEL", *keys])
+            return connection.run_id
 
-        self.client.with_retry(delete)
+        run_id: str = self.client.with_retry(delete)
+        return run_id
 
 
 def is_unchanged(before_query: bytes, after_query: Versions) -> bool:

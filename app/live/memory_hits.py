@@ -124,6 +124,7 @@ class RedisResponses:
     ) -> Mapping[str, bytes | None]:
         values = await self._redis.get(tag_keys(tags), calls)
         if values.run_id != run_id:
+            self._redis.reconnect()
             raise RedisUnavailable("reconnecting")
         return values.by_key
 

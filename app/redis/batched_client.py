@@ -70,12 +70,13 @@ class BatchedClient:
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
-        pool = ConnectionPool.from_url(client.url, retry=Retry(NoBackoff(), 0), protocol=2)
+        pool = ConnectionPool.from_url(client.data_url, retry=Retry(NoBackoff(), 0), protocol=2)
         options = pool.connection_kwargs
         # One timeout for the whole exchange is cheaper than one for each of its steps.
         self._timeout = options.pop("socket_timeout", None) or TIMEOUT_SECONDS
         self._new_connection = partial(pool.connection_class, **options)
         self._connection: AbstractConnection | None = None
+        self._epoch = 0
         # A breaker of its own: threads may keep their connections where no new one is accepted.
         self._breaker = CircuitBreaker()
         self._run_id = ""
@@ -101,6 +102,10 @@ class BatchedClient:
         if self._sender is None:
             self._sender = loop.create_task(self._send_batches())
         return await waiter
+
+    def reconnect(self) -> None:
+        """Make the next exchange open a new connection: this one is to the wrong Redis."""
+        self._epoch = -1
 
     async def close(self) -> None:
         """Close the connection."""
@@ -155,6 +160,8 @@ class BatchedClient:
         return Values(self._run_id, dict(zip(batch.keys, found, strict=True)))
 
     async def _send(self, batch: _Batch) -> list[Any]:
+        if self._connection is not None and self._epoch != self._client.epoch:
+            await self.close()
         connection = self._connection or await self._connect()
         keys = [full_key(self._run_id, key) for key in batch.keys]
         commands = [("MGET", *keys), *(call.command for call in batch.calls.values())]
@@ -163,7 +170,9 @@ class BatchedClient:
 
     async def _connect(self) -> AbstractConnection:
         self._run_id = ""
-        connection = self._connection = self._new_connection()
+        self._epoch = self._client.epoch
+        # Threads have asked the Sentinels, if there are any: no lease is without them.
+        connection = self._connection = self._new_connection(**self._client.master)
         await connection.connect()
         await connection.send_packed_command(connection.pack_commands(INFO_COMMANDS))
         self._run_id = run_id_of([await _read_response(connection) for _ in INFO_COMMANDS])

@@ -6,7 +6,7 @@ needs for that is not all documented: see PRIVATE_NAMES.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,7 +17,9 @@ from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from app.parsers import SENTINEL_SCHEME, sentinel_url
 from app.redis.circuit_breaker import CircuitBreaker
+from app.redis.sentinel import Sentinels
 
 PRIVATE_NAMES = (
     "redis:ConnectionPool.connection_class",
@@ -30,6 +32,12 @@ PRIVATE_NAMES = (
 )
 """What this module alone uses of redis-py beyond its documentation."""
 TIMEOUT_SECONDS = 0.1
+LIMITS: Mapping[str, Any] = {
+    "socket_timeout": TIMEOUT_SECONDS,
+    "socket_connect_timeout": TIMEOUT_SECONDS,
+    "retry": Retry(NoBackoff(), 0),
+    "protocol": 2,
+}
 INFO_COMMANDS = (("INFO", "server"), ("INFO", "replication"))
 Command = Sequence[Any]
 log = logging.getLogger(__name__)
@@ -51,29 +59,33 @@ class RedisClient:
     """Sends commands to one Redis.
 
     Every exchange ends within about TIMEOUT_SECONDS or raises RedisUnavailable. ``on_lost`` is
-    called whenever Redis was out of reach: invalidations may have been missed since.
+    called whenever Redis was out of reach: invalidations may have been missed since. If the URL
+    names Sentinels, each new connection is to the master that they name then.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.data_url = url
+        """The same, or with Sentinels the URL of the server with the data, without its address."""
+        self.master: Mapping[str, Any] = {}
+        """The address that Sentinels named last, as arguments of a connection."""
+        self._sentinels: Sentinels | None = None
+        if url.startswith(f"{SENTINEL_SCHEME}://"):
+            names = sentinel_url(url)
+            self.data_url, self._sentinels = names.url_of_data(), Sentinels(names, LIMITS)
         self.breaker = CircuitBreaker()
         self.on_lost: Callable[[], None] = lambda: None
-        self._epoch = 0
+        self.epoch = 0
+        """Grows when connections that were made before must not be used any more."""
         self._local = threading.local()
         # Only parses the URL. A pool also counts, and limits, the connections that it made.
-        pool = ConnectionPool.from_url(
-            url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
+        pool = ConnectionPool.from_url(self.data_url, **LIMITS)
         self._new_raw_connection = partial(pool.connection_class, **pool.connection_kwargs)
 
     def connection(self) -> Connection:
         """Return this thread's connection, and open it first if necessary."""
         connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is not None and connection.epoch == self._epoch:
+        if connection is not None and connection.epoch == self.epoch:
             return connection
         return self._connect()
 
@@ -133,6 +145,11 @@ class RedisClient:
             raise RedisUnavailable("reconnecting")
         return connection.run_id
 
+    def reconnect(self) -> None:
+        """Make every thread connect again: this may be the wrong Redis."""
+        self.epoch += 1
+        self.close()
+
     def close(self) -> None:
         """Close this thread's connection; call it before the thread ends."""
         connection: Connection | None = getattr(self._local, "connection", None)
@@ -141,7 +158,8 @@ class RedisClient:
             connection.raw.disconnect()
 
     def _connect(self) -> Connection:
-        epoch, raw = self._epoch, self._new_raw_connection()
+        epoch = self.epoch
+        raw = self._new_raw_connection(**self._find_master())
         try:
             raw.connect()
             raw.send_packed_command(raw.pack_commands(INFO_COMMANDS))
@@ -152,10 +170,18 @@ class RedisClient:
         self._local.connection = connection = Connection(raw, run_id, epoch)
         return connection
 
+    def _find_master(self) -> Mapping[str, Any]:
+        if self._sentinels is not None:
+            try:
+                self.master = self._sentinels.master()._asdict()
+            except RedisError as error:
+                raise self._unavailable("unreachable") from error
+        return self.master
+
     def _discard(self, raw: ConnectionInterface) -> None:
         # The connections of the other threads may be dead too. A new epoch makes each thread
         # reconnect: a dead connection would waste the one request that an open breaker allows.
-        self._epoch += 1
+        self.epoch += 1
         self._local.connection = None
         raw.disconnect()
         self.on_lost()
