@@ -19,7 +19,8 @@ rate ratio relative roas score share viewability
 """
 ESTIMATES = "bound estimate historical incremental lift lifted normalized p svr uplift"
 DISTINCT = "cookies unique"
-NOT_ADDITIVE = frozenset(f"{RATIOS} {ESTIMATES} {DISTINCT}".split())
+STOCKS = "linked pinned"
+NOT_ADDITIVE = frozenset(f"{RATIOS} {ESTIMATES} {DISTINCT} {STOCKS}".split())
 """Words in the names of metrics whose sum over rows means nothing."""
 LABELS = frozenset(("id", "zip", "year", "quarter", "month", "week", "hour"))
 
@@ -28,7 +29,7 @@ def is_additive(name: str) -> bool:
     """Return whether the sum of a column means something, as far as its name tells.
 
     Clicks and costs add up. Ratios, estimates and numbers of distinct users do not: they depend
-    on how the rows are segmented.
+    on how the rows are segmented. Numbers of what exists, such as pinned assets, recur each day.
     """
     return not NOT_ADDITIVE & {*words_of(name)}
 

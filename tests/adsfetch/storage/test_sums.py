@@ -35,10 +35,12 @@ def test_counts_and_amounts_add_up(name):
         "metrics.top_impression_percentage",
         "metrics.gross_profit_margin",
         "metrics.cost_micros_p_value",
+        "metrics.linked_entities_count",
+        "metrics.asset_pinned_as_headline_position_one_count",
         "Avg. CPC",
     ],
 )
-def test_ratios_estimates_and_distinct_users_do_not(name):
+def test_ratios_estimates_distinct_users_and_stocks_do_not(name):
     assert not is_additive(name)
 
 
