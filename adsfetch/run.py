@@ -15,7 +15,6 @@ from adsfetch.errors import (
     OAuthError,
     QuotaError,
     StoreError,
-    UnconfirmedError,
 )
 from adsfetch.fetch.jobs import Job
 from adsfetch.fetch.pool import fetch_jobs
@@ -135,11 +134,7 @@ class Run:
 
     def _call(self, part: DatasetRun, call: Callable[[], Result]) -> Result:
         pause = (lambda _seconds: None) if self._several else None
-        retried = RetriedCall(self._settings.retry, self._throttle, part.metrics, pause)
-        try:
-            return retried(call)
-        except UnconfirmedError as error:
-            raise error.fatal from error
+        return RetriedCall(self._settings.retry, self._throttle, part.metrics, pause).alone(call)
 
     def _before_call(self) -> None:
         if self._settings.budget:

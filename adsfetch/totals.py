@@ -1,7 +1,7 @@
 """The summary of a run over one or many datasets."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -36,10 +36,14 @@ class Totals:
         """Return one summary of all datasets; that of the dataset itself if there is only one."""
         parts = self.datasets
         whole = parts[0] if len(parts) == 1 else self._sum()
-        whole.stopped = self.stopped or whole.stopped
-        whole.wall_seconds, whole.fetch_seconds = self.wall_seconds, self.fetch_seconds
-        whole.aggregate_seconds, whole.paused_seconds = self.aggregate_seconds, self.paused_seconds
-        return whole
+        return replace(
+            whole,
+            stopped=self.stopped or whole.stopped,
+            wall_seconds=self.wall_seconds,
+            fetch_seconds=self.fetch_seconds,
+            aggregate_seconds=self.aggregate_seconds,
+            paused_seconds=self.paused_seconds,
+        )
 
     def _sum(self) -> Summary:
         parts = self.datasets

@@ -92,6 +92,8 @@ class RunRecord:
 
 def failure_of(part: Summary, totals: Totals) -> Failure:
     """Return how a dataset failed; days that were not tried failed by what ended the whole run."""
+    if len(totals.datasets) == 1:
+        part = totals.whole
     if part.exit_code:
         number = len(part.failed)
         reason = part.reason or f"{number} day{'s' if number > 1 else ''} failed"

@@ -8,7 +8,7 @@ from typing import Any
 from adsfetch.cli.options import folder_of
 from adsfetch.cli.output import print_note
 from adsfetch.dataset_run import Settings
-from adsfetch.errors import UnconfirmedError, UsageError
+from adsfetch.errors import UsageError
 from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.fetch.retry import RetriedCall
 from adsfetch.fetch.throttle import Throttle
@@ -101,10 +101,7 @@ def fetch_clients(
             settings.budget.take()
         return shared.clients(manager, timeout)
 
-    try:
-        return RetriedCall(settings.retry, Throttle(1), CallMetrics())(call)
-    except UnconfirmedError as error:
-        raise error.fatal from error
+    return RetriedCall(settings.retry, Throttle(1), CallMetrics()).alone(call)
 
 
 def remembered_groups(out: Path, name: str | None, timeout: float) -> list[Group]:

@@ -208,7 +208,7 @@ def compare_with(source: Source, store: Store, options: dict[str, Any]) -> Compa
     """Compare a dataset with its source; raise UsageError if it is that of another one."""
     store.dataset.for_source(source.identity, escape_formulas=False, has_days=True)
     retry = Retry(options["attempts"], options["wait_initial"], options["wait_max"])
-    call = RetriedCall(retry, Throttle(1), CallMetrics())
+    call = RetriedCall(retry, Throttle(1), CallMetrics()).alone
     ahead = (store.today - today_in(zone(store.dataset.time_zone))).total_seconds()
     budget = budget_of(options["out"], None, ahead)
     return compare(store, source, call, budget.take)

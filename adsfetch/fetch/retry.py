@@ -116,6 +116,13 @@ class RetriedCall:
             if self._refused:
                 self._throttle.count_first_refusal(-1)
 
+    def alone(self, call: Callable[[], Result]) -> Result:
+        """Do the same for a call beside which there are no days that could show another cause."""
+        try:
+            return self(call)
+        except UnconfirmedError as error:
+            raise error.fatal from error
+
     def _retrying(self) -> "Retrying":
         import tenacity  # noqa: PLC0415 - a run with nothing to do need not load it
 
