@@ -33,7 +33,12 @@ from app.server.arbiter_adapter import (
 )
 from app.server.asgi_adapter import AsgiWorker, application_of
 from app.server.bounds import RESPONSE_TIMEOUT_SECONDS, RefusalFilter, connection_limit
-from app.server.shutdown import GracefulShutdown, end_exports_at_sigterm, exit_at_sigquit
+from app.server.shutdown import (
+    GracefulShutdown,
+    end_exports_at_sigterm,
+    exit_at_sigquit,
+    stop_with_master,
+)
 
 _settings = from_env()
 
@@ -125,9 +130,11 @@ def post_worker_init(worker: Any) -> None:
     gc.collect()
     gc.freeze()
     # Imported here, as below.
-    import app.server.metrics  # noqa: PLC0415
+    from app.server.metrics import start_gauges  # noqa: PLC0415
 
+    stop_with_master(worker)
     app = application_of(worker)
+    start_gauges(app or worker.wsgi)
     if app is None:
         end_exports_at_sigterm(worker)
         exit_at_sigquit(worker)

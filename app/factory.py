@@ -15,9 +15,9 @@ from app.auth.policy import AccessPolicy
 from app.cache.local_cache import make_local_cache
 from app.cache.outbox import OutboxPurger
 from app.cache.read_through import make_cache
+from app.cache.self_check import make_self_check
 from app.changes.graphql import Subscription as Changes
 from app.changes.routes import bp as changes
-from app.cache.self_check import make_self_check
 from app.commands.changes import changes as changes_command
 from app.commands.keys import keys
 from app.commands.limits import limits
@@ -25,14 +25,19 @@ from app.commands.prepare import SampleFile, prepare_command, report_unavailable
 from app.config import INSTANCE, InvalidSetting, Settings
 from app.db.engine import configure_engine, engine_options
 from app.db.migrations import known_migrations
+from app.db.slow_queries import SlowQueries
 from app.db.snapshots import Snapshots
 from app.events.sequencer import Sequencer
 from app.extensions import db, migrate
 from app.graphql import views as graphql
 from app.graphql.schema import compose_schema
 from app.http import problems
+from app.http.instrumentation import log_fields
 from app.http.route_options import body_limits
 from app.logging import init_logging
+from app.metrics.processes import ProcessMetrics
+from app.metrics.service import ServiceMetrics
+from app.metrics.workers import WorkerGauges
 from app.middleware import HttpMiddleware
 from app.ratelimit.limiter import make_rate_limits
 from app.redis.client import RedisClient
@@ -70,13 +75,13 @@ def create_app(settings: Settings) -> Flask:
     """Make the service."""
     if not settings.testing:
         init_logging(settings)
+    if settings.traces_exporter == "otlp":
+        _export_spans()
     app = Flask("app", instance_path=str(INSTANCE))
     app.config.from_mapping(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url),
-    if settings.traces_exporter == "otlp":
-        _export_spans()
         TESTING=settings.testing,
     )
     app.url_map.converters["id"] = IdConverter
@@ -106,11 +111,6 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def _make_services(app: Flask, settings: Settings) -> Services:
-    """Make the parts of ``app``, each from those before it."""
-    engine = configure_engine(app)
-    redis = RedisClient(settings.redis_url) if settings.redis_url else None
-    api_keys = ApiKeyCache(engine)
 def _export_spans() -> None:
     """Export spans: this imports OpenTelemetry, which is an extra."""
     try:
@@ -121,7 +121,23 @@ def _export_spans() -> None:
     spans.install()
 
 
+def _make_services(app: Flask, settings: Settings) -> Services:
+    """Make the parts of ``app``, each from those before it."""
+    engine = configure_engine(app)
+    redis = RedisClient(settings.redis_url) if settings.redis_url else None
+    api_keys = ApiKeyCache(engine)
     rate_limits = make_rate_limits(settings, redis)
+    cache = make_cache(app, settings, redis, engine)
+    local_cache = None if redis else make_local_cache(settings, engine)
+    migrations = known_migrations(app)
+    with app.app_context():
+        engines = [db.engine, engine]
+    if cache is not None and cache.replica is not None:
+        engines.append(cache.replica.engine)
+    SlowQueries(log_fields).measure(*engines)
+    gauges = WorkerGauges({each.pool for each in engines}, redis.breaker if redis else None)
+    if local_cache is not None:
+        gauges.watch_memory(local_cache.memory)
     return Services(
         settings=settings,
         autocommit_engine=engine,
@@ -136,13 +152,16 @@ def _export_spans() -> None:
         rate_limits=rate_limits,
         access_policy=AccessPolicy(
             api_keys,
-    cache = make_cache(app, settings, redis, engine)
-    local_cache = None if redis else make_local_cache(settings, engine)
             rate_limits,
             key_required=settings.require_api_key,
             limits_on_trial=settings.rate_limit_trial,
         ),
-        migrations=known_migrations(app),
-        collectors=(WebhookMetrics(engine),),
+        migrations=migrations,
+        worker_gauges=gauges,
+        collectors=(
+            ServiceMetrics(engine, migrations, has_redis=redis is not None),
+            ProcessMetrics(),
+            WebhookMetrics(engine),
+        ),
         scopes=(*SCOPES, ALL_SCOPES),
     )

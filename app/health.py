@@ -2,6 +2,7 @@
 
 import hmac
 import os
+import time
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
@@ -14,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.auth.policy import bearer_token
 from app.db.engine import autocommit_engine
 from app.db.errors import unavailable
+from app.db.timeouts import waiting_until
 from app.errors import Unauthorized
 from app.json import encode
 from app.logging import batching_handler
@@ -21,6 +23,8 @@ from app.redis.client import RedisUnavailable
 from app.services import current_services
 
 bp = Blueprint("health", __name__)
+MAX_SECONDS = 4.0
+"""How long a scrape waits for a database that hangs: Prometheus gives up after 10 s."""
 
 
 @bp.get("/healthz")
@@ -55,13 +59,15 @@ def metrics() -> Response:
     handler = batching_handler()
     if handler is not None:
         handler.collect()  # this process's requests of the last moment
+    services.worker_gauges.update()
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     shown = generate_latest(registry)
-    for collector in services.collectors:
-        shown += generate_latest(_registry_of(collector))
+    with waiting_until(time.monotonic() + MAX_SECONDS):
+        for collector in services.collectors:
+            shown += generate_latest(_registry_of(collector))
     return Response(shown, content_type=CONTENT_TYPE_LATEST)
 
 

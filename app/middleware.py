@@ -16,14 +16,14 @@ from flask import Flask
 from app.api.views import Route, Views
 from app.auth.client_address import exact_address
 from app.auth.guard import ENVIRON_KEY, ClientContext, RequestGuard, has_key_for
-from app.cache.local_cache import HIT, NO_REDIS
+from app.cache.local_cache import NO_REDIS
 from app.cache.memory import MemoryEntry, ResponseMemory
 from app.cache.response_cache import CachedResponse
 from app.cache.tags import cache_key, code_fingerprint
 from app.errors import ApiError, InternalError
 from app.http.accept import accepts_json
 from app.http.cors import Cors
-from app.http.instrumentation import REQUEST_ID, begin_request, record_request
+from app.http.instrumentation import MEMORY_HIT, REQUEST_ID, begin_request, record_request
 from app.http.problems import buffered_problem
 from app.http.ranges import RangeRequest, apply_range, take_range
 from app.http.response import NO_SNIFFING, BufferedResponse, Environ, apply_if_none_match
@@ -178,7 +178,7 @@ class HttpMiddleware:
             if (kept := self._local_cache.find(key)) is None:
                 return self._local_cache.fill(key, route.rule, tags, call_view)
             self.check_sometimes(kept, environ, route)
-            return kept.response, HIT
+            return kept.response, MEMORY_HIT
         if self._cache is None:
             return call_view()[0], NO_REDIS
         answer = self._cache.read(key, tags, call_view)

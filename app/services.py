@@ -16,6 +16,7 @@ from app.config import Settings
 from app.db.migrations import Migrations
 from app.db.snapshots import Snapshots
 from app.events.sequencer import Sequencer
+from app.metrics.workers import WorkerGauges
 from app.ratelimit.limiter import RateLimits
 from app.redis.client import RedisClient
 
@@ -42,6 +43,7 @@ class Services:
     migrations: Migrations
     scopes: tuple[str, ...]
     """What an API key can be allowed."""
+    worker_gauges: WorkerGauges
     collectors: tuple[Collector, ...] = ()
     """What ``/metrics`` shows beside the metrics of the workers."""
     openapi_document: bytes | None = None

@@ -25,6 +25,7 @@ app.redis
 app.db
 app.http app.events app.ratelimit
 app.auth app.cache
+app.metrics
 app.services
 app.unit_of_work
 app.api

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from app.api.contract import call_read
 from app.cache.tags import FINE_TAGS, MAX_AGE, REVALIDATE
 from app.http.instrumentation import METHODS, UNMATCHED
-from app.http.request import ENVIRON
+from app.http.request import ENVIRON, ROUTE
 from app.http.response import BufferedResponse, Environ, call_wsgi, compress_and_add_etag
 from app.http.route_options import options_of
 
@@ -27,8 +27,6 @@ class Route(NamedTuple):
 
 
 UNMATCHED_ROUTE = Route(UNMATCHED, None, {})
-ROUTE = "bookstall.route"
-"""The key under which the environ has the rule of the view that is called."""
 
 
 class Views:

@@ -16,7 +16,6 @@ from app.config import Settings
 from app.http.response import OK, BufferedResponse
 from app.single_flight import SingleFlight
 
-HIT = "hit; detail=memory"
 NO_REDIS = "fwd=bypass; detail=no-redis"
 
 
@@ -27,14 +26,14 @@ class LocalCache:
     """
 
     def __init__(self, memory: ResponseMemory[int], log: ChangeLog, ttl: float) -> None:
-        self._memory = memory
+        self.memory = memory
         self._log = log
         self._ttl = ttl
         self._single_flight = SingleFlight()
 
     def find(self, key: str) -> MemoryEntry[int] | None:
         """Return a response that is current now; None if there is none."""
-        entry = self._memory.get(key)
+        entry = self.memory.get(key)
         if entry is None:
             return None
         try:
@@ -42,7 +41,7 @@ class LocalCache:
                 return entry
         except sqlite3.Error:
             return None
-        self._memory.discard(key, entry)
+        self.memory.discard(key, entry)
         return None
 
     def is_current(self, entry: MemoryEntry[int]) -> bool:
@@ -75,7 +74,7 @@ class LocalCache:
                 response.body = bytes(memoryview(response.body))
                 end = min(expires_at, response.expires_at)
                 entry = MemoryEntry(response, route, fine_tags or tags, end, position)
-                self._memory.put(key, entry)
+                self.memory.put(key, entry)
             return response
 
         # A reader joins a running query only if no write was committed since that began.

@@ -67,6 +67,10 @@ class ResponseMemory(Generic[V]):
                 return None
             return entry
 
+    def __len__(self) -> int:
+        """Return how many entries there are."""
+        return len(self._new) + len(self._used_again)
+
     def put(self, key: str, entry: MemoryEntry[V]) -> None:
         """Store an entry; replace that of the same key."""
         with self._lock:

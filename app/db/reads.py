@@ -58,7 +58,7 @@ class CompiledRead:
             cursor = connection.connection.cursor()
             for listen in listeners.before_cursor_execute:
                 listen(connection, cursor, sql, parameters, None, False)
-            cursor.execute(sql, parameters)
+            self._dialect.do_execute(cursor, sql, parameters)
             rows = cursor.fetchall()
         except self._dialect.loaded_dbapi.Error as error:
             # This raises; if the server was lost, the pool replaces all of its connections.

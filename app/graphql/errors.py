@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.errors import is_unavailable, unavailable
 from app.errors import ApiError, InternalError
+from app.http.refusals import count_refusal
 from app.json import escape_surrogates
 
 PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
@@ -77,6 +78,7 @@ def _is_input_error(error: GraphQLError) -> bool:
 
 
 def _from_api_error(failure: ApiError, error: GraphQLError) -> GraphQLError:
+    count_refusal(failure)
     extensions: dict[str, Any] = {"code": CODES.get(failure.status, INTERNAL), **failure.members()}
     if failure.retry_after is not None:
         extensions["retryAfter"] = failure.retry_after

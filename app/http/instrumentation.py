@@ -7,12 +7,13 @@ import time
 from bisect import bisect_left
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from prometheus_client import Counter, Histogram
 
+from app.http.request import ENVIRON, ROUTE
 from app.http.response import Environ
 from app.http.trace import HEADER, trace_of
 from app.logging import batching_handler, on_batch
@@ -27,6 +28,8 @@ PRIVATE_NAMES = (
 REQUEST_ID = "X-Request-ID"
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._~+/=:@-]{1,128}")
 UNMATCHED = "unmatched"
+MEMORY_HIT = "hit; detail=memory"
+"""What Cache-Status says of a hit in the memory of the process."""
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 SPAN = "bookstall.span"
@@ -47,6 +50,7 @@ class BatchHistogram(Histogram):
 
 REQUESTS = Counter("bookstall_requests_total", "Requests", ["method", "route", "status", "cache"])
 SECONDS = BatchHistogram("bookstall_request_seconds", "Time to respond", ["route"], buckets=BUCKETS)
+MEMORY_HITS = Counter("bookstall_memory_hits_total", "Requests that were hits in memory")
 # labels() costs more than inc().
 _counter = lru_cache(maxsize=None)(REQUESTS.labels)
 _timer = lru_cache(maxsize=None)(SECONDS.labels)
@@ -154,15 +158,28 @@ def record_request(
         log.handle(record.complete())
 
 
+def log_fields() -> Mapping[str, Any]:
+    """Return what a log record says of the current request; nothing outside of one."""
+    environ = ENVIRON.get(None)
+    if environ is None:
+        return {}
+    trace = trace_of(environ)
+    known = {"request_id": environ["HTTP_X_REQUEST_ID"], "route": environ[ROUTE]}
+    return known if trace is None else {**known, **trace.log_fields}
+
+
 def _count(records: Iterable[logging.LogRecord]) -> None:
     """Add the requests among ``records`` to the metrics."""
     requests: Tally[tuple[str, str, int, str]] = Tally()
     durations: defaultdict[str, list[float]] = defaultdict(list)
+    memory_hits = 0
     for record in records:
         if isinstance(record, RequestRecord):
             label = record.method if record.method in METHODS else "other"
             requests[label, record.route, record.status, record.cache.partition(";")[0]] += 1
             durations[record.route].append(record.seconds)
+            memory_hits += record.cache == MEMORY_HIT
+    MEMORY_HITS.inc(memory_hits)
     for labels, count in requests.items():
         _counter(*labels).inc(count)
     for route, seconds in durations.items():

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from app.db.errors import is_unavailable, unavailable
 from app.errors import ApiError, InternalError
 from app.http.instrumentation import REQUEST_ID
+from app.http.refusals import count_refusal
 from app.http.response import BufferedResponse
 from app.http.route_options import options_of
 from app.json import encode
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 def problem_response(error: ApiError) -> Response:
     """Write ``error`` as the response to the current request."""
+    count_refusal(error)
     document = problem_document(error, request.headers.get(REQUEST_ID))
     return Response(encode(document), error.status, error.headers(), mimetype=PROBLEM)
 
@@ -44,6 +46,7 @@ def problem_document(error: ApiError, request_id: str | None) -> dict[str, Any]:
 
 def buffered_problem(error: ApiError, request_id: str) -> BufferedResponse:
     """Write ``error`` for a request that does not reach Flask."""
+    count_refusal(error)
     body = encode(problem_document(error, request_id))
     headers = [("Content-Type", PROBLEM), ("Content-Length", str(len(body)))]
     status = f"{error.status.value} {error.status.phrase.upper()}"

@@ -17,6 +17,8 @@ from app.json import DECIMALS, InvalidJson, decode
 
 ENVIRON: ContextVar[Environ] = ContextVar("environ")
 """The environ of the current request. app/middleware.py sets it, also where Flask is not called."""
+ROUTE = "bookstall.route"
+"""The key under which the environ has the rule of the view that is called."""
 UNPREFIXED = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 READ_ERRORS: tuple[type[Exception], ...] = (OSError,)
 with suppress(ImportError):  # another server can run the application too

@@ -46,7 +46,7 @@ class AsgiApp:
     """Serves a Flask application and its GraphQL schema; made once per process."""
 
     def __init__(self, app: Flask, schema: LiveSchema) -> None:
-        services = services_of(app)
+        services = self.services = services_of(app)
         self._settings = services.settings
         self._cors = Cors(self._settings.allowed_origins)
         self._policy = services.access_policy

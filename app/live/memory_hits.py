@@ -14,11 +14,12 @@ from flask import Flask
 
 from app.api.views import Route
 from app.auth.policy import Client
-from app.cache.local_cache import HIT, LocalCache
+from app.cache.local_cache import LocalCache
 from app.cache.memory import MIB, MemoryEntry, ResponseMemory
 from app.cache.read_through import ReadThrough
 from app.cache.response_cache import CachedResponse, tag_keys
 from app.http.accept import accepts_json
+from app.http.instrumentation import MEMORY_HIT
 from app.http.request import environ_of
 from app.http.response import BufferedResponse, Environ, apply_if_none_match
 from app.http.route_options import options_of
@@ -187,9 +188,9 @@ class MemoryHits:
         entry = await self._responses.find(head.key, head.client)
         if entry is None or not self._middleware.guard.try_admit(environ, head.client):
             return None
-        response = apply_if_none_match(entry.response, environ)
         self._middleware.check_sometimes(entry, environ, head.route)
-        return self._middleware.finish(request, entry.route, response, HIT)
+        response = apply_if_none_match(entry.response, environ)
+        return self._middleware.finish(request, entry.route, response, MEMORY_HIT)
 
 
 class RequestHead(NamedTuple):
@@ -223,5 +224,6 @@ def make_memory_hits(app: Flask, in_thread: Callable[..., Awaitable[Any]]) -> Me
     if cache is None or not mib:
         return MemoryHits(middleware, None)
     memory = middleware.memory = ResponseMemory[CachedResponse](mib * MIB)
+    services.worker_gauges.watch_memory(memory)
     limiter, renew = services.rate_limits.read, partial(in_thread, cache.lease.renew_early)
     return MemoryHits(middleware, RedisResponses(memory, cache, limiter, renew))

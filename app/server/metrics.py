@@ -1,11 +1,21 @@
-"""The metric of what was cut. Import it in workers only, as all modules with metrics."""
+"""The metrics of a worker. Import it in workers only, as all modules with metrics."""
 
+from typing import Any
+
+from flask import Flask
 from prometheus_client import Counter
 
 from app.server.bounds import CUTS, on_cut
+from app.services import services_of
 
 CUT = Counter("bookstall_cut_total", "Requests and connections cut at a bound", ["kind", "reason"])
 _children = {
     (kind, reason): CUT.labels(kind, reason) for kind, reasons in CUTS.items() for reason in reasons
 }
 on_cut(lambda kind, reason: _children[kind, reason].inc())
+
+
+def start_gauges(application: Any) -> None:
+    """Let this worker keep its gauges current; ``application`` is what it serves."""
+    services = services_of(application) if isinstance(application, Flask) else application.services
+    services.worker_gauges.update_periodically()
