@@ -32,6 +32,7 @@ from stress.consistency.run import DATABASES, SERVERS, check_consistency
 @click.option("--only", multiple=True, metavar="FAULT", help="Inject this fault, not all.")
 @click.option("--pause", type=float, help="Seconds between two faults of Redis.")
 @click.option("--watch", is_flag=True, help="Print what clients see in each second.")
+@click.option("--self-check", is_flag=True, help="Let the service compare each hit, not 0.1 %.")
 def main(
     *,
     seconds: float,
@@ -43,6 +44,7 @@ def main(
     only: tuple[str, ...],
     pause: float | None,
     watch: bool,
+    self_check: bool,
 ) -> None:
     """Check every response while Redis and workers fail; exit 1 if one was wrong."""
     result = check_consistency(
@@ -55,6 +57,7 @@ def main(
         only=only,
         pause=pause,
         watch=watch,
+        self_check=self_check,
     )
     sys.exit(0 if result.passed else 1)
 

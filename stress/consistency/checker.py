@@ -40,6 +40,13 @@ class StaleRead:
     """The last states of the row until the response ended."""
 
 
+class SelfCheck(NamedTuple):
+    """How many hits the service has compared with its database, and how many differed."""
+
+    checked: int
+    stale: int
+
+
 class Tolerated(NamedTuple):
     """The faults in which a response may be late, or missing."""
 
@@ -72,6 +79,7 @@ class Result:
     stale: Sequence[StaleRead]
     lost: Sequence[str]
     inconsistent: Sequence[str]
+    self_check: SelfCheck | None = None
     tolerated: Tolerated = PROCESS_FAULTS
 
     @property
@@ -82,8 +90,7 @@ class Result:
         return [
             one.status
             for one in responses
-            if one.status not in EXPECTED_STATUSES
-            and not self.tolerated.allows(one, self.faults)
+            if one.status not in EXPECTED_STATUSES and not self.tolerated.allows(one, self.faults)
         ]
 
     @property
@@ -109,6 +116,8 @@ class Result:
     def passed(self) -> bool:
         """Return whether nothing is wrong."""
         errors = (self.forbidden, self.lost, self.inconsistent, self.failures)
+        if self.self_check is not None and self.self_check.stale:
+            return False
         return not any(errors) and not self.unexplained_breaks and not self.inconsistent_reads
 
     def __str__(self) -> str:
@@ -124,6 +133,7 @@ def check(
     is_older: IsOlder = lambda *_: False,
     undelivered: int = 0,
     tolerated: Tolerated = PROCESS_FAULTS,
+    self_check: SelfCheck | None = None,
 ) -> Result:
     """Check every response against all changes, and the changes against the writes.
 
@@ -136,7 +146,7 @@ def check(
     inconsistent = [*effects.inconsistent, *violations(changes)]
     if undelivered:
         inconsistent.append(f"{undelivered} invalidations are left in the outbox")
-    return Result(records, faults, stale, effects.lost, inconsistent, tolerated)
+    return Result(records, faults, stale, effects.lost, inconsistent, self_check, tolerated)
 
 
 def stale_reads(
@@ -184,9 +194,7 @@ def _seconds_late(fact: Fact, response: Response, decided: float, timelines: Tim
 
 
 def _in_partial_outage(since: float, until: float, outages: Sequence[Fault]) -> bool:
-    return any(
-        fault.began <= until and since <= fault.ended + LEASE_SECONDS for fault in outages
-    )
+    return any(fault.began <= until and since <= fault.ended + LEASE_SECONDS for fault in outages)
 
 
 def _lines(result: Result) -> Iterator[str]:
@@ -215,6 +223,9 @@ def _lines(result: Result) -> Iterator[str]:
     yield f"lost writes {len(result.lost)}; inconsistencies: {rows} in rows, {reads} in responses"
     errors = sum(status >= 500 for status in result.failures)
     yield f"5xx responses {errors}, other unexpected responses {len(result.failures) - errors}"
+    if result.self_check is not None:
+        checked, different = result.self_check
+        yield f"self-check: {checked} hits compared with the database, {different} different"
     yield from (f"error: {error}" for error in _errors(result))
     yield "passed" if result.passed else "FAILED"
 

@@ -1,10 +1,11 @@
 """Run servers, clients and faults, and check the responses."""
 
 import random
+import re
 import secrets
 import time
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 
 import orjson
@@ -15,7 +16,7 @@ from app.cache.outbox import Outbox
 from bookreview.models import Review
 from stack.servers import Redis
 from stress.broken import application
-from stress.consistency.checker import Result, check
+from stress.consistency.checker import Result, SelfCheck, check
 from stress.consistency.clients import Clients
 from stress.consistency.faults import WRITER_KILLED, ConsistencyFaults
 from stress.consistency.history import History
@@ -23,7 +24,7 @@ from stress.consistency.records import Effect, Write
 from stress.consistency.watch import Watch
 from stress.data import create_unpooled_engine, new_database
 from stress.faults import FaultInjector
-from stress.http_client import Response
+from stress.http_client import HttpConnection, Response, get
 from stress.killed_writer import KilledWriter
 from stress.service import LiveService, Service
 from stress.threads import wait_until
@@ -35,6 +36,7 @@ RECOVERY_SECONDS = 3.0
 """Longer than a circuit breaker stays open: after it, the cache is in use again."""
 DELIVERY_SECONDS = 20.0
 """Within it, a process that reads has delivered what is in the outbox, also on a busy machine."""
+SELF_CHECK_METRICS = ("bookstall_cache_checked_total", "bookstall_cache_stale_total")
 READ_SECONDS = 1.0
 """The readers continue for so long after the last write."""
 
@@ -53,12 +55,14 @@ def check_consistency(
     url: str | None = None,
     pause: float | None = None,
     watch: bool = False,
+    self_check: bool = False,
 ) -> Result:
     """Run for so many seconds, and print and return the result.
 
     PostgreSQL is used with Redis, SQLite without. ``url`` is that of a migrated database to use.
     ``broken`` breaks the service on purpose; ``only`` selects faults by name, ``pause`` sets the
-    seconds between those of Redis. ``watch`` prints what clients see in each second.
+    seconds between those of Redis. ``watch`` prints what clients see in each second. With
+    ``self_check`` the service compares each hit with the database, as far as it has the time.
     """
     what = f"{server}, {database}, {workers} workers, seed {seed}"
     print(f"consistency: {seconds:g} s, {what}", flush=True)
@@ -74,7 +78,9 @@ def check_consistency(
         history = History(engine)
         history.begin()
         moderator = create_moderator(engine)
-        service = SERVERS[server](application(server, broken), workers, **settings)
+        service = SERVERS[server](
+            application(server, broken, check_hits=self_check), workers, **settings
+        )
         stack.enter_context(service)
         clients = Clients(service.port, seed, moderator=moderator)
         injector = ConsistencyFaults(
@@ -95,15 +101,25 @@ def check_consistency(
             recovery=recovery,
             watch=Watch(clients, history) if watch else None,
         )
+        compared = _self_check(service) if self_check else None
         result = check(
             clients.records,
             injector.injected,
             history.read(),
             is_older=history.is_older,
             undelivered=undelivered(engine),
+            self_check=compared,
         )
     print(result, flush=True)
     return result
+
+
+def _self_check(service: Service) -> SelfCheck:
+    """Return what the self-checks of all workers have found."""
+    with closing(HttpConnection(service.port)) as connection:
+        page = connection.request(get("/metrics")).body.decode()
+    found = [re.search(rf"^{name} (\S+)$", page, re.MULTILINE) for name in SELF_CHECK_METRICS]
+    return SelfCheck(*(int(float(each[1])) if each else 0 for each in found))
 
 
 def run_clients(
