@@ -109,7 +109,7 @@ def sentinel_url(text: str) -> SentinelUrl:
     authority, slash, path = rest.partition("/")
     credentials, at, hosts = authority.rpartition("@")
     match = _SENTINEL_PATH.fullmatch(slash + path)
-    if not match:
+    if not match or "@" in credentials:
         raise ValueError(_SENTINEL_FORM)
     try:
         sentinels = tuple(_address(part) for part in hosts.split(","))

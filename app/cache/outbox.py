@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import JSON, ColumnElement, Engine, Row, delete, false, insert, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.cache.runs import NEWEST_RUN_ID
+from app.cache.runs import is_newest
 from app.cache.tags import collapse_tags
 from app.config import MAX_CACHE_TTL
 from app.db.types import UtcDateTime, now
@@ -74,7 +74,7 @@ def remove(engine: Engine, ids: Sequence[int], run_id: str) -> bool:
 
     Return whether any row was removed.
     """
-    return bool(ids) and _delete(engine, Outbox.id.in_(ids), run_id == NEWEST_RUN_ID) > 0
+    return bool(ids) and _delete(engine, Outbox.id.in_(ids), is_newest(run_id)) > 0
 
 
 class OutboxPurger:

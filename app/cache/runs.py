@@ -10,7 +10,7 @@ docs/design.md says why nothing stale is served then.
 import time
 from datetime import datetime
 
-from sqlalchemy import Engine, Row, String, delete, select, update
+from sqlalchemy import ColumnElement, Engine, Row, String, delete, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.cache.response_cache import ResponseCache
@@ -46,8 +46,12 @@ class CacheRun(Base):
 
 
 NEWEST = select(CacheRun.id, CacheRun.run_id, CacheRun.uses).order_by(CacheRun.id.desc()).limit(1)
-NEWEST_RUN_ID = select(CacheRun.run_id).order_by(CacheRun.id.desc()).limit(1).scalar_subquery()
 Newest = Row[int, str, int]
+
+
+def is_newest(run_id: str) -> ColumnElement[bool]:
+    """Return the condition that all processes use this run."""
+    return NEWEST.with_only_columns(CacheRun.run_id).scalar_subquery() == run_id
 
 
 class CacheRuns:
@@ -78,10 +82,10 @@ class CacheRuns:
         # SQLite has one host. There a long write would delay this one, and with it all readers.
         if self._engine.dialect.name != "sqlite" and time.monotonic() >= self._next_use_at:
             self._next_use_at = time.monotonic() + USE_EVERY_SECONDS
-            is_newest = CacheRun.id == NEWEST.with_only_columns(CacheRun.id).scalar_subquery()
-            statement = update(CacheRun).where(is_newest, CacheRun.run_id == run_id)
+            newest_id = NEWEST.with_only_columns(CacheRun.id).scalar_subquery()
+            statement = update(CacheRun).values(uses=CacheRun.uses + 1)
             with self._engine.connect() as connection:
-                connection.execute(statement.values(uses=CacheRun.uses + 1))
+                connection.execute(statement.where(CacheRun.id == newest_id, is_newest(run_id)))
 
     def _newest(self) -> Newest | None:
         with self._engine.connect() as connection:
