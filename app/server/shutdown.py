@@ -9,6 +9,7 @@ then stop, and close what is still idle.
 import asyncio
 import contextlib
 import ctypes
+import os
 import signal
 import socket
 import struct
@@ -29,6 +30,7 @@ CLOSE_NOTICE_SECONDS = 1.0
 POLL_SECONDS = 0.1
 ACCEPT_SECONDS = 0.1
 """How long a connection whose handshake has begun may take until it is accepted."""
+PR_SET_PDEATHSIG = 1
 SO_ATTACH_FILTER = 26
 DROP_SYN = b"".join(
     struct.pack("=HBBI", *instruction)
@@ -66,6 +68,18 @@ class GracefulShutdown:
         while True:  # until the process exits
             self._worker.close_idle(time.monotonic() - CLOSE_NOTICE_SECONDS)
             await asyncio.sleep(POLL_SECONDS)
+
+
+def stop_with_master(worker: Any) -> None:
+    """Let the kernel send this worker SIGTERM when its master is killed, where it can (Linux).
+
+    gunicorn's workers notice it within a second, but then serve busy connections until
+    graceful_timeout, without ``Connection: close``; those of wsgi with the port in use.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        if os.getppid() != worker.ppid:  # it was killed before
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def end_exports_at_sigterm(worker: Any) -> None:

@@ -5,15 +5,17 @@ import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 
 import pytest
 
 from app.server import arbiter_adapter
+from stress.http_client import HttpConnection, get
 from stress.service import LiveService, Service, serving
 from tests.app.private_names import check
-from tests.waiting import shortest, wait_until
+from tests.waiting import PATIENCE, shortest, wait_until
 
 ROOT = Path(__file__).parents[3]
 MODULE = """
@@ -252,6 +254,23 @@ def test_an_upgrade_of_the_master_takes_over_the_address(kind, tmp_path):
         os.kill(new_master, signal.SIGTERM)
         wait_until(lambda: not service.is_ready())
         wait_until(lambda: not list(tmp_path.glob("bookstall-metrics-*")))
+
+
+@KINDS
+def test_workers_whose_master_was_killed_end_without_losing_a_request(kind, tmp_path):
+    """A client that is always busy learns from a response that its connection ends."""
+    with Slow(kind, tmp_path) as slow:
+        service = slow.service
+        workers = service.workers()
+        with closing(HttpConnection(service.port, PATIENCE)) as connection:
+            connection.request(get("/healthz"))
+            service.kill()
+            while connection.header("Connection").lower() != "close":
+                connection.request(get("/healthz"))
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+        service.start()
+        wait_until(lambda: serving(service.master) == 2)
+        assert service.is_ready()
 
 
 @KINDS
