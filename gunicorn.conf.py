@@ -133,7 +133,6 @@ def post_worker_init(worker: Any) -> None:
     from app.server.metrics import start_gauges  # noqa: PLC0415
 
     stop_with_master(worker)
-    stop_with_master(worker)
     app = application_of(worker)
     start_gauges(app or worker.wsgi)
     if app is None:
