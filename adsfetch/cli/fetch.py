@@ -9,7 +9,7 @@ import click
 
 from adsfetch.cli.days import END, START, RangeCommand
 from adsfetch.cli.options import Number, run_options, settings_of, source_options
-from adsfetch.cli.output import examples, no_note, print_note, print_result
+from adsfetch.cli.output import examples, no_note, print_note, print_parts, print_result
 from adsfetch.cli.run_record import RunRecord
 from adsfetch.cli.sources import Group, groups_of
 from adsfetch.dataset_run import Notify, Settings
@@ -129,11 +129,8 @@ def execute(runs: Sequence[Run], wanted: WantedRange, notify: Notify) -> list[To
 
 
 def print_totals(totals: Sequence[Totals], *, as_json: bool, quiet: bool) -> None:
-    """Print the summaries; a script reads one of them, or a list in ``runs``."""
-    records = [each.as_json() for each in totals]
-    record = records[0] if len(records) == 1 else {"runs": records}
-    text = "\n\n".join(each.as_text() for each in totals)
-    print_result(record, text, as_json=as_json, quiet=quiet)
+    """Print the summaries, and what is wrong."""
+    print_parts(totals, "runs", "\n\n", as_json=as_json, quiet=quiet)
     for problem in [problem for each in totals for problem in each.problems()]:
         print_note(problem)
 

@@ -4,8 +4,9 @@ import errno
 import json
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
@@ -55,6 +56,22 @@ def print_result(record: dict[str, Any], text: str, *, as_json: bool, quiet: boo
         # What is left in the buffer would fail again, with a traceback, when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise StoreError(f"cannot write to standard output: {error.strerror}") from error
+
+
+class Part(Protocol):
+    """One of the results of a command."""
+
+    def as_json(self) -> dict[str, Any]: ...
+
+    def as_text(self) -> str: ...
+
+
+def print_parts(parts: Sequence[Part], name: str, gap: str, *, as_json: bool, quiet: bool) -> None:
+    """Print results with a gap between them; as JSON a single one, or a list with this name."""
+    records = [part.as_json() for part in parts]
+    record = records[0] if len(records) == 1 else {name: records}
+    text = gap.join(part.as_text() for part in parts)
+    print_result(record, text, as_json=as_json, quiet=quiet)
 
 
 def json_of(record: dict[str, Any]) -> str:

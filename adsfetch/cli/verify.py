@@ -1,7 +1,7 @@
 """The command ``verify``: what is held is what was fetched, and what the source has."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from adsfetch.cli.options import (
     folder_of,
     source_options,
 )
-from adsfetch.cli.output import examples, no_note, print_note, print_result
+from adsfetch.cli.output import examples, no_note, print_note, print_parts
 from adsfetch.cli.sources import SOURCE_OPTIONS, groups_of
 from adsfetch.comparison import Comparison, compare
 from adsfetch.dataset_run import Settings
@@ -27,13 +27,14 @@ from adsfetch.dates import today_in, zone
 from adsfetch.errors import AdsError, FatalError, OAuthError, QuotaError, UsageError, text_of
 from adsfetch.fetch.metrics import CallMetrics
 from adsfetch.fetch.retry import RetriedCall, Retry
-from adsfetch.fetch.throttle import Throttle
+from adsfetch.fetch.throttle import Stopped, Throttle
 from adsfetch.google.source import GoogleAdsSource
 from adsfetch.sources import Source
 from adsfetch.storage.states import Record
 from adsfetch.storage.store import Store
 
 MAX_DAYS_SHOWN = 10
+CALLS_AT_ONCE = 16
 comparison_options = combine(
     click.option(
         "--against-source",
@@ -104,8 +105,10 @@ class Verification:
     def problems(self) -> list[str]:
         """Return what is wrong, in lines for standard error."""
         lines = [f"{day}  {problem}" for day, problem in self.damaged.items()]
+        if lines:
+            lines.append("the next update, or a fetch of these days, replaces them")
         if self.error:
-            lines.append(f"{self.name}: {text_of(self.error)}")
+            lines.append(text_of(self.error))
         if (found := self.compared) and found.differs and not found.marked:
             lines += map(str, found.differs)
             lines.append(
@@ -117,10 +120,11 @@ class Verification:
 
 
 @click.command(
+    short_help="Compare what is held with its records, or with the source.",
     epilog=examples(
         "adsfetch verify --out data",
         "adsfetch verify --against-source --out data",
-    )
+    ),
 )
 @dataset_options
 @comparison_options
@@ -135,20 +139,7 @@ def verify(*, against_source: bool, as_json: bool, quiet: bool, **options: Any) 
     """
     notify = no_note if quiet else print_note
     pairs = datasets_to_verify(options, against_source=against_source, notify=notify)
-    found, several = [], len(pairs) > 1
-    with ExitStack() as stack:
-        for source, folder in pairs:
-            if source:
-                stack.callback(source.close)
-            found.append(Verification(folder.name))
-            try:
-                verify_dataset(found[-1], folder, source, options, quiet=quiet)
-            except AdsError as error:
-                if not several:
-                    raise
-                found[-1].error = error
-                if isinstance(error, QuotaError | OAuthError):  # all other accounts fail too
-                    break
+    found = verify_all(pairs, options, quiet=quiet)
     print_verifications(found, as_json=as_json, quiet=quiet)
     click.get_current_context().exit(max(each.exit_code for each in found))
 
@@ -180,11 +171,45 @@ def source_to_ask(source: Source, folder: Path, notify: Callable[[str], None]) -
     return None
 
 
+def verify_all(
+    pairs: Sequence[tuple[Source | None, Path]], options: dict[str, Any], *, quiet: bool
+) -> list[Verification]:
+    """Verify all datasets, some at a time; raise the error of the only one."""
+    throttle = Throttle(CALLS_AT_ONCE)
+
+    def verify_one(pair: tuple[Source | None, Path]) -> Verification | None:
+        source, folder = pair
+        found = Verification(folder.name)
+        try:
+            throttle.begin_day()
+            verify_dataset(found, folder, source, options, throttle, quiet=quiet)
+        except Stopped:
+            return None
+        except AdsError as error:
+            if len(pairs) == 1:
+                raise
+            found.error = error
+            if isinstance(error, QuotaError | OAuthError):  # all other accounts fail too
+                throttle.close()
+        return found
+
+    pool = ThreadPoolExecutor(CALLS_AT_ONCE)
+    try:
+        return [found for found in pool.map(verify_one, pairs) if found]
+    finally:
+        throttle.close()
+        for source, _ in pairs:
+            if source:
+                source.close()
+        pool.shutdown(cancel_futures=True)
+
+
 def verify_dataset(
     found: Verification,
     folder: Path,
     source: Source | None,
     options: dict[str, Any],
+    throttle: Throttle,
     *,
     quiet: bool,
 ) -> None:
@@ -193,7 +218,7 @@ def verify_dataset(
     with open_dataset(folder, wait, thorough=True, quiet=quiet, today=today) as store:
         try:
             if source:
-                found.compared = compare_with(source, store, options)
+                found.compared = compare_with(source, store, options, throttle)
                 found.source = source.detail
         finally:
             found.days = len(store.held_entries())
@@ -204,21 +229,21 @@ def verify_dataset(
             }
 
 
-def compare_with(source: Source, store: Store, options: dict[str, Any]) -> Comparison:
+def compare_with(
+    source: Source, store: Store, options: dict[str, Any], throttle: Throttle
+) -> Comparison:
     """Compare a dataset with its source; raise UsageError if it is that of another one."""
     store.dataset.for_source(source.identity, escape_formulas=False, has_days=True)
     retry = Retry(options["attempts"], options["wait_initial"], options["wait_max"])
-    call = RetriedCall(retry, Throttle(1), CallMetrics()).alone
+    call = RetriedCall(retry, throttle, CallMetrics()).alone
     ahead = (store.today - today_in(zone(store.dataset.time_zone))).total_seconds()
     budget = budget_of(options["out"], None, ahead)
     return compare(store, source, call, budget.take)
 
 
 def print_verifications(found: Sequence[Verification], *, as_json: bool, quiet: bool) -> None:
-    """Print what was found; a script reads one record, or a list in ``datasets``."""
-    records = [each.as_json() for each in found]
-    record = records[0] if len(records) == 1 else {"datasets": records}
-    text = "\n".join(each.as_text() for each in found)
-    print_result(record, text, as_json=as_json, quiet=quiet)
-    for line in [line for each in found for line in each.problems()]:
-        print_note(line)
+    """Print what was found, and what is wrong."""
+    print_parts(found, "datasets", "\n", as_json=as_json, quiet=quiet)
+    for each in found:
+        for problem in each.problems():
+            print_note(f"{each.name}: {problem}" if len(found) > 1 else problem)

@@ -269,8 +269,18 @@ def test_a_used_up_quota_ends_the_comparison_of_all_datasets(agency, ads):
     ads.behave({"on": "range", "do": "quota", "retry_delay": 9000, "after": 1, "times": 9})
     result = agency("verify", "--against-source")
     assert result.code == 4
-    assert ["error" in record for record in result.json["datasets"]] == [False, True]
-    assert len(ads.log()["ranges"]) == 2
+    errors = [record.get("error", "") for record in result.json["datasets"]]
+    assert errors.count("") == 1
+    assert any("the quota is used up for another 2.5 hours" in error for error in errors)
+    assert len(ads.log()["ranges"]) <= len(ACCOUNTS), "no account is asked again"
+
+
+def test_many_accounts_are_compared_at_the_same_time_and_pause_together(agency, ads):
+    limit = {"on": "range", "do": "quota", "scope": "DEVELOPER", "retry_delay": 0.2}
+    ads.behave(limit, latency=0.5)
+    assert agency("verify", "--against-source").code == 0
+    assert ads.log()["busiest"] == len(ACCOUNTS)
+    assert len(ads.log()["ranges"]) == len(ACCOUNTS) + 1
 
 
 def test_each_attempt_is_an_operation_of_the_budget(agency, ads, tmp_path):
@@ -290,3 +300,16 @@ def test_a_function_among_the_datasets_is_only_verified_here(agency, shop, fetch
     assert result.code == 0, result.err
     assert [record["days"] for record in result.json["datasets"]] == [5, 5, 5, 3]
     assert "fetch_data is not compared: only Google Ads can be asked" in result.err
+
+
+def test_damage_is_named_with_its_dataset_and_what_to_do(run, tmp_path):
+    for name in ("one", "two"):
+        source = ["--source", "adsfetch.example:fetch_data", "--dataset", name, "--out", "data"]
+        run("fetch", "2024-02-27", "2024-02-28", *source)
+    (tmp_path / "data/two/days/2024-02-28.csv").unlink()
+    result = run("verify", "--out", "data")
+    assert result.code == 1
+    assert result.err.splitlines() == [
+        "two: 2024-02-28  its file was deleted",
+        "two: the next update, or a fetch of these days, replaces them",
+    ]
