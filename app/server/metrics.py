@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from flask import Flask
 from prometheus_client import Counter
 
 from app.server.bounds import CUTS, on_cut
-from app.services import services_of
 
 CUT = Counter("bookstall_cut_total", "Requests and connections cut at a bound", ["kind", "reason"])
 _children = {
@@ -17,5 +15,7 @@ on_cut(lambda kind, reason: _children[kind, reason].inc())
 
 def start_gauges(application: Any) -> None:
     """Let this worker keep its gauges current; ``application`` is what it serves."""
-    services = services_of(application) if isinstance(application, Flask) else application.services
-    services.worker_gauges.update_periodically()
+    extensions = getattr(application, "extensions", {})
+    services = getattr(application, "services", None) or extensions.get("bookstall")
+    if services is not None:  # else another application, with the same configuration
+        services.worker_gauges.update_periodically()
