@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,15 @@ def parse_line(line: str) -> Entry | None:
         if not all(type(value) is TYPES[name] for name, value in known.items()):
             return None
         for name in {"day", "fetched_on"} & values.keys():
-            known[name] = date.fromisoformat(values[name])
+            known[name] = _date(values[name])
         return Entry(**known, record=record_of(values))
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
+
+
+@lru_cache(4096)  # all accounts have the same days
+def _date(text: str) -> date:
+    return date.fromisoformat(text)
 
 
 def record_of(values: dict[str, Any]) -> Record:
