@@ -15,6 +15,7 @@ from app.cache.change_log import ChangeLog
 from app.cache.lease import CacheLease
 from app.cache.local_cache import LocalCache
 from app.cache.response_cache import CachedResponse, ResponseCache
+from app.db import replica
 from app.events import log as event_log
 from app.events.log import Event
 from app.extensions import db
@@ -176,6 +177,8 @@ BROKEN_CACHE: Mapping[str, Callable[[], None]] = {
     "early": _invalidate_before_commit,
     # Responses in memory are used while the lease is valid, whatever versions their tags have.
     "memory": lambda: replace(CachedResponse, "recheck", _return_itself),
+    # The replica is read whatever it has replayed.
+    "replica": lambda: replace(replica, "_has_replayed", lambda *_: True),
     # Rows of the change log that another process has removed are taken for unchanged tags.
     "removed": _ignore_missing_rows,
 }

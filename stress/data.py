@@ -17,7 +17,7 @@ from app.config import database_url
 from app.text import fold as fold_text
 from bookreview.models import RATINGS, Book, Review, derive
 from inventory import models as inventory
-from stack.servers import Postgres
+from stack.servers import Postgres, Standby
 from stress.service import ROOT, environment
 
 BOOKS = 2_000
@@ -60,6 +60,15 @@ def new_database(*, sqlite: bool = False, given: str | None = None) -> Iterator[
         if not given:
             migrate(url)
         yield url
+
+
+@contextmanager
+def new_replicated_database() -> Iterator[tuple[str, Standby]]:
+    """Yield the URL of a migrated database on a server of its own, and a standby of that."""
+    with Postgres() as postgres, Standby(postgres) as standby:
+        url = postgres.new_database("stress")
+        migrate(url)
+        yield url, standby
 
 
 def fill(url: str, books: int = BOOKS, reviews: int = REVIEWS) -> None:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import redis as redis_py
 
-from stack.servers import Redis
+from stack.process import Server
+from stack.servers import Redis, Standby
 from stress.service import Service
 from stress.threads import WorkerThreads, wait_until
 
@@ -94,11 +95,18 @@ def kill_workers(service: Service, rng: random.Random, count: int) -> None:
     wait_until(service.is_ready, service.timeout)
 
 
-def restart(redis: Redis, seconds: float) -> None:
-    """Kill Redis, and start it after ``seconds`` with the data that it last saved."""
-    redis.kill()
+def restart(server: Server, seconds: float) -> None:
+    """Kill a server, and start it after ``seconds`` with the data that it last saved."""
+    server.kill()
     time.sleep(seconds)
-    redis.start()
+    server.start()
+
+
+def pause_replay(standby: Standby, seconds: float) -> None:
+    """Let a standby fall behind for ``seconds``."""
+    standby.pause_replay()
+    time.sleep(seconds)
+    standby.resume_replay()
 
 
 def restart_empty(redis: Redis, seconds: float) -> None:

@@ -17,7 +17,14 @@ ROOT = Path(__file__).resolve().parent.parent
 # Requests are counted as in production, against a quota that is never reached.
 HIGH_LIMIT = "100000000/minute"
 SECRET = "only for this measurement"
-CLEARED = ("DATABASE_URL", "REDIS_URL", "PROMETHEUS_MULTIPROC_DIR", "CACHE_TTL", "LOG_FORMAT")
+CLEARED = (
+    "DATABASE_URL",
+    "DATABASE_READ_URL",
+    "REDIS_URL",
+    "PROMETHEUS_MULTIPROC_DIR",
+    "CACHE_TTL",
+    "LOG_FORMAT",
+)
 
 
 class Service(Server):

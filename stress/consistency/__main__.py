@@ -32,6 +32,7 @@ from stress.consistency.run import DATABASES, SERVERS, check_consistency
 @click.option("--only", multiple=True, metavar="FAULT", help="Inject this fault, not all.")
 @click.option("--pause", type=float, help="Seconds between two faults of Redis.")
 @click.option("--watch", is_flag=True, help="Print what clients see in each second.")
+@click.option("--replica", is_flag=True, help="Read misses from a replica, which fails at times.")
 @click.option("--self-check", is_flag=True, help="Let the service compare each hit, not 0.1 %.")
 def main(
     *,
@@ -45,8 +46,11 @@ def main(
     pause: float | None,
     watch: bool,
     self_check: bool,
+    replica: bool,
 ) -> None:
     """Check every response while Redis and workers fail; exit 1 if one was wrong."""
+    if replica and database == "sqlite":
+        raise click.UsageError("SQLite has no replica.")
     result = check_consistency(
         seconds=seconds,
         seed=random.randrange(2**32) if seed is None else seed,
@@ -58,6 +62,7 @@ def main(
         pause=pause,
         watch=watch,
         self_check=self_check,
+        replica=replica,
     )
     sys.exit(0 if result.passed else 1)
 

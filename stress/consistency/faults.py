@@ -1,4 +1,4 @@
-"""Faults of Redis, of the workers and of writers."""
+"""Faults of Redis, of the workers, of writers and of a replica."""
 
 import random
 import threading
@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Collection
 from functools import partial
 
-from stack.servers import Redis
+from stack.servers import Redis, Standby
 from stress import faults
 from stress.faults import ALL_WORKERS, FaultInjector, Faults, Schedule
 from stress.service import Service
 
 FREEZES = {f"Redis frozen 10 times for {seconds} s": seconds for seconds in (0.05, 0.15)}
 WRITER_KILLED = "writer killed before its invalidation"
+REPLAY_PAUSED = "replay of the replica paused"
 PARTIAL_OUTAGES = frozenset({"Redis frozen", *FREEZES, WRITER_KILLED})
 """Some processes may reach Redis while others do not: a read may be late in these alone."""
 WORKERS_END = frozenset({"worker killed", "all workers killed", "workers replaced (HUP)"})
@@ -21,7 +22,7 @@ CACHE_FILLED_SECONDS = 1.5
 
 
 class ConsistencyFaults(FaultInjector):
-    """Inject one fault of Redis, one of the workers and one of writers at a time.
+    """Inject one fault of Redis, one of the workers, one of writers and one of a replica at a time.
 
     Without ``redis`` there are only those of the workers: nothing has to be sent, and so a writer
     that is killed after its commit is like any other. ``kill_writer`` commits a write and is killed
@@ -36,6 +37,7 @@ class ConsistencyFaults(FaultInjector):
         writing_allowed: threading.Event,
         seed: int,
         *,
+        standby: Standby | None = None,
         kill_writer: Callable[[random.Random], None] | None = None,
         only: Collection[str] = (),
         pause: float | None = None,
@@ -56,6 +58,8 @@ class ConsistencyFaults(FaultInjector):
             schedules["redis"] = Schedule(selected(self._redis_faults(redis)), pauses)
         if kill_writer is not None:
             schedules["writers"] = Schedule(selected({WRITER_KILLED: kill_writer}), (2.0, 6.0))
+        if standby is not None:
+            schedules["replica"] = Schedule(selected(_replica_faults(standby)), (0.2, 1.0))
         super().__init__(seed, schedules, announce)
 
     def _redis_faults(self, redis: Redis) -> Faults:
@@ -92,6 +96,13 @@ class ConsistencyFaults(FaultInjector):
         redis.start()
         time.sleep(rng.uniform(1.0, 2.0))
         self._writing_allowed.set()
+
+
+def _replica_faults(standby: Standby) -> Faults:
+    return {
+        REPLAY_PAUSED: lambda rng: faults.pause_replay(standby, rng.uniform(0.2, 5.0)),
+        "replica killed": lambda rng: faults.restart(standby, rng.uniform(0.1, 1.5)),
+    }
 
 
 def _restart_with_old_data(redis: Redis, rng: random.Random) -> None:

@@ -4,7 +4,7 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 
@@ -22,7 +22,7 @@ from stress.consistency.faults import WRITER_KILLED, ConsistencyFaults
 from stress.consistency.history import History
 from stress.consistency.records import Effect, Write
 from stress.consistency.watch import Watch
-from stress.data import create_unpooled_engine, new_database
+from stress.data import create_unpooled_engine, new_database, new_replicated_database
 from stress.faults import FaultInjector
 from stress.http_client import HttpConnection, Response, get
 from stress.killed_writer import KilledWriter
@@ -37,6 +37,8 @@ RECOVERY_SECONDS = 3.0
 DELIVERY_SECONDS = 20.0
 """Within it, a process that reads has delivered what is in the outbox, also on a busy machine."""
 SELF_CHECK_METRICS = ("bookstall_cache_checked_total", "bookstall_cache_stale_total")
+OUTCOMES = ("replica", "behind", "failed")
+REPLICA_METRICS = [f'bookstall_replica_reads_total{{outcome="{name}"}}' for name in OUTCOMES]
 READ_SECONDS = 1.0
 """The readers continue for so long after the last write."""
 
@@ -56,6 +58,7 @@ def check_consistency(
     pause: float | None = None,
     watch: bool = False,
     self_check: bool = False,
+    replica: bool = False,
 ) -> Result:
     """Run for so many seconds, and print and return the result.
 
@@ -63,15 +66,21 @@ def check_consistency(
     ``broken`` breaks the service on purpose; ``only`` selects faults by name, ``pause`` sets the
     seconds between those of Redis. ``watch`` prints what clients see in each second. With
     ``self_check`` the service compares each hit with the database, as far as it has the time.
+    With ``replica`` it reads misses from a replica of a new database, which has faults of its own.
     """
     what = f"{server}, {database}, {workers} workers, seed {seed}"
     print(f"consistency: {seconds:g} s, {what}", flush=True)
     with ExitStack() as stack:
+        standby = None
+        if replica:
+            url, standby = stack.enter_context(new_replicated_database())
         url = stack.enter_context(new_database(sqlite=database == "sqlite", given=url))
         settings = {"DATABASE_URL": url}
         redis = stack.enter_context(Redis()) if database != "sqlite" else None
         if redis is not None:
             settings["REDIS_URL"] = redis.url
+        if standby is not None:
+            settings["DATABASE_READ_URL"] = standby.url_for("stress")
         kills = redis is not None and faults and (not only or WRITER_KILLED in only)
         writer = stack.enter_context(KilledWriter(**settings)) if kills else None
         engine = create_unpooled_engine(url)
@@ -88,6 +97,7 @@ def check_consistency(
             service,
             clients.writing_allowed,
             seed,
+            standby=standby,
             kill_writer=partial(_kill_writer, writer, clients, engine) if writer else None,
             only=only,
             pause=pause,
@@ -101,6 +111,9 @@ def check_consistency(
             recovery=recovery,
             watch=Watch(clients, history) if watch else None,
         )
+        if standby is not None:
+            misses = zip(OUTCOMES, _metrics(service, REPLICA_METRICS), strict=True)
+            print("misses by where they were read:", *(f"{name} {n}" for name, n in misses))
         compared = _self_check(service) if self_check else None
         result = check(
             clients.records,
@@ -116,10 +129,15 @@ def check_consistency(
 
 def _self_check(service: Service) -> SelfCheck:
     """Return what the self-checks of all workers have found."""
+    return SelfCheck(*_metrics(service, SELF_CHECK_METRICS))
+
+
+def _metrics(service: Service, names: Iterable[str]) -> list[int]:
+    """Return the values of metrics, of all workers."""
     with closing(HttpConnection(service.port)) as connection:
         page = connection.request(get("/metrics")).body.decode()
-    found = [re.search(rf"^{name} (\S+)$", page, re.MULTILINE) for name in SELF_CHECK_METRICS]
-    return SelfCheck(*(int(float(each[1])) if each else 0 for each in found))
+    found = [re.search(rf"^{re.escape(name)} (\S+)$", page, re.MULTILINE) for name in names]
+    return [int(float(each[1])) if each else 0 for each in found]
 
 
 def run_clients(

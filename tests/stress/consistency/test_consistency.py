@@ -4,7 +4,7 @@ import pytest
 
 from stress.broken import BROKEN_CACHE
 from stress.broken_rules import BROKEN_RULES
-from stress.consistency.faults import WRITER_KILLED
+from stress.consistency.faults import REPLAY_PAUSED, WRITER_KILLED
 from stress.consistency.run import check_consistency
 from stress.consistency.watch import HEADS
 
@@ -18,6 +18,7 @@ REVEALING_RUNS = {
     "position": {"seconds": 3, "faults": False, "database": "sqlite"},
     "early": {"seconds": 3, "faults": False},
     "memory": {"seconds": 2, "faults": False},
+    "replica": {"seconds": 4, "only": [REPLAY_PAUSED], "replica": True, "recovery": 0},
     "removed": {"seconds": 2, "faults": False, "database": "sqlite"},
 }
 LISTS = {"books", "products", "search", "reviews", "ledger"}
@@ -90,7 +91,9 @@ def test_on_sqlite_all_of_that_holds_without_redis(sqlite_database):
 def test_the_checker_finds_the_stale_reads_of_a_broken_cache(broken, request, capsys):
     options = REVEALING_RUNS[broken]
     on_sqlite = options.get("database") == "sqlite"
-    url = request.getfixturevalue("sqlite_database" if on_sqlite else "postgres_copy")
+    url = None
+    if not options.get("replica"):  # which has a server of its own
+        url = request.getfixturevalue("sqlite_database" if on_sqlite else "postgres_copy")
 
     def is_found(longer: int) -> bool:
         result = check_consistency(
