@@ -35,9 +35,10 @@ class WalPosition:
         """
         known = self._known  # before the version is read: see _stored
         try:
+            self._lease.ensure()
             connection = self._client.connection()
             version = self._version(connection)
-            if version is None or self._lease.run_id() != connection.run_id:
+            if version is None or not self._lease.covered(connection.run_id):
                 return None
             if known is not None and known[0] == version:
                 return known[1]
