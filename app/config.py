@@ -20,6 +20,8 @@ from app.parsers import (
     one_of,
     origins,
     redis_url,
+    require_primary,
+    spread_hosts,
     utf8,
     visible_ascii,
 )
@@ -160,6 +162,7 @@ def default_database_url() -> str:
 
 def database_url(text: str) -> str:
     """Add the driver to a PostgreSQL URL: SQLAlchemy's default driver is not the installed one."""
+    text = spread_hosts(text)
     try:
         make_url(text)
     except (ArgumentError, ValueError):
@@ -176,6 +179,7 @@ def usable_database_url(text: str) -> str:
     """Do as ``database_url``; make the folder of a SQLite file, and reject what is no file."""
     url = database_url(text)
     if not url.startswith("sqlite"):
+        require_primary(make_url(url))
         return url
     file = make_url(url).database
     if not file or file == ":memory:" or Path(file).is_dir():

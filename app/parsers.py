@@ -8,6 +8,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from redis import ConnectionPool, RedisError
+from sqlalchemy import URL
 
 MIN_SECRET_LENGTH = 16
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -18,6 +19,8 @@ _DURATION = re.compile(r"([0-9]{1,9})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 MAX_DURATION = timedelta(days=3_660)
 _REDIS_PATH = re.compile(r"(/[0-9]*)?")
+_SEVERAL_HOSTS = re.compile(r"([a-z0-9+]+://(?:[^/?@]*@)?)([^/?@]*,[^/?@]*)([^?]*)[?]?(.*)")
+PRIMARY = ("read-write", "primary")
 SENTINEL_SCHEME = "redis+sentinel"
 _SENTINEL_PORT = 26_379
 _SENTINEL_PATH = re.compile(r"/([A-Za-z0-9._-]+)(/[0-9]*)?")
@@ -124,6 +127,25 @@ def _address(text: str) -> Address:
     if parts.username is not None or not parts.hostname or parts.port == 0:
         raise ValueError
     return Address(host(parts.hostname), parts.port or _SENTINEL_PORT)
+
+
+def spread_hosts(url: str) -> str:
+    """Move the hosts of postgresql://one:5432,two:5432/name into its query, for SQLAlchemy."""
+    match = _SEVERAL_HOSTS.fullmatch(url)
+    if not match:
+        return url
+    hosts = [f"host={name}" for name in match[2].split(",")]
+    return f"{match[1]}{match[3]}?{'&'.join([*hosts, *filter(None, [match[4]])])}"
+
+
+def require_primary(url: URL) -> None:
+    """Reject several hosts of which any might be used, also a standby."""
+    hosts = url.query.get("host", "")
+    if any("," in name and ":" in name for name in ((hosts,) if isinstance(hosts, str) else hosts)):
+        raise ValueError("must name several hosts as in ?host=one:5432&host=two:5432")
+    is_several = not isinstance(hosts, str) or "," in hosts
+    if is_several and url.query.get("target_session_attrs") not in PRIMARY:
+        raise ValueError("names several hosts, and so needs target_session_attrs=read-write")
 
 
 def host(text: str) -> str:

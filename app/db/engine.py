@@ -13,6 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql import CompoundSelect, Select
 
 from app.config import LIVE_THREADS, THREADS
+from app.db.hosts import refuse_read_only_hosts
 from app.db.timeouts import CONNECT_TIMEOUT, install_wait_timeout
 from app.extensions import db
 
@@ -61,6 +62,7 @@ def configure_engine(app: Flask) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
     else:
         install_wait_timeout()
+        refuse_read_only_hosts(engine)
         event.listen(engine, "checkout", _check_out)
         event.listen(engine, "begin", _begin_postgres)
     return _make_autocommit_engine(engine)

@@ -32,7 +32,7 @@ def remove_wait_timeout() -> None:
 @contextmanager
 def waiting_until(moment: float) -> Iterator[None]:
     """Let this thread wait for no server beyond a ``moment`` of ``time.monotonic()``."""
-    token = _until.set(moment)
+    token = _until.set(min(moment, _until.get()))
     try:
         yield
     finally:
