@@ -40,7 +40,7 @@ class FunctionSource(Source):
         self.identity = spec
         self.call_timeout = timeout
         self._module, self._path = module, path
-        self._folder = folder or str(Path.cwd())
+        self._folder, self._is_remembered = folder or str(Path.cwd()), bool(folder)
         self.options = {"source": spec, "folder": self._folder}
 
     def open(self) -> None:
@@ -79,7 +79,9 @@ class FunctionSource(Source):
     def _why(self, error: BaseException) -> str:
         """Return why the import failed, with the place in the user's code where there is one."""
         if isinstance(error, ModuleNotFoundError) and is_part_of(error.name, self._module):
-            return f"there is no module {error.name!r} in {self._folder} or among the packages"
+            moved = f"; if it moved: adsfetch rename --source {self.identity} in its new folder"
+            why = f"there is no module {error.name!r} in {self._folder} or among the packages"
+            return why + moved if self._is_remembered else why
         if place := place_of(error):
             return f"{describe(error)} ({place})"
         module = sys.modules.get(self._module)

@@ -1,6 +1,8 @@
 """The command ``rename``: another name, another place of the source, or a query with more."""
 
+import sys
 from collections.abc import Iterator
+from contextlib import closing, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,14 +72,16 @@ def move_folder(old: Path, new: Path, options: dict[str, Any]) -> str:
 
 
 def move_source(folder: Path, spec: str, lock_wait: float) -> str:
-    """Record where the function of a dataset is now."""
+    """Record where the function of a dataset is now; raise UsageError if it is not there."""
     source = FunctionSource(spec, timeout=1.0)
+    with closing(source), redirect_stdout(sys.stderr):  # the module may print
+        source.open()
     with open_dataset(folder, lock_wait) as store:
         if store.dataset.source.startswith("Google Ads "):
             raise UsageError(f"{folder.name} is a report of Google Ads, not of a function")
         described = replace(store.dataset, source=spec, remembered=dict(source.options))
         store.save_description(described)
-    return f"{folder.name} is fetched from {spec} now"
+    return f"{folder.name} is fetched from {spec} in {source.options['folder']} now"
 
 
 def extend(out: Path, name: str | None, query: Report, lock_wait: float) -> list[str]:

@@ -40,10 +40,39 @@ def groups_of(
     if sources:
         if name and len(sources) > 1:
             raise UsageError(f"--dataset names one dataset, but there are {len(sources)} accounts")
-        return [[(source, folder_of(out, name, source.name)) for source in sources]]
+        return [with_folders(sources, out, name)]
     if not options.get("may_remember"):
-        raise UsageError("name a source: --customer-id for Google Ads, or --source MODULE:FUNCTION")
+        raise UsageError(
+            "name a source: --customer-id for Google Ads, or --source MODULE:FUNCTION; only update "
+            "and verify remember it"
+        )
     return remembered_groups(out, name, options["timeout"])
+
+
+def with_folders(sources: Sequence[Source], out: Path, name: str | None) -> Group:
+    """Return each source with its dataset's folder, also if ``rename`` gave that another name.
+
+    Without that, the command of yesterday would begin a second dataset of the same rows. Raise
+    UsageError if several datasets have a source, and none of them has its usual name.
+    """
+    pairs = [(source, folder_of(out, name, source.name)) for source in sources]
+    if name or all(folder.exists() for _, folder in pairs):
+        return pairs
+    found: dict[str, list[Path]] = {}
+    for path in sorted(out.glob("*/dataset.json")):
+        found.setdefault(dataset.load(path).source, []).append(path.parent)
+    return [
+        (source, folder if folder.exists() else only_one(found.get(source.identity, [folder])))
+        for source, folder in pairs
+    ]
+
+
+def only_one(folders: Sequence[Path]) -> Path:
+    """Return the only folder; raise UsageError if there are several."""
+    if len(folders) > 1:
+        names = ", ".join(folder.name for folder in folders)
+        raise UsageError(f"several datasets have this source: choose one with --dataset: {names}")
+    return folders[0]
 
 
 def named_sources(
@@ -86,8 +115,10 @@ def google_sources(
                 notify(f"{client.customer_id} {client.name} is left out: {client.obstacle}")
             else:
                 zones[client.customer_id] = client.time_zone
-        if not zones:
-            raise UsageError(f"the manager {manager} has no enabled clients")
+        if all(client.obstacle for client in clients):
+            if not ids:
+                raise UsageError(f"the manager {manager} has no enabled clients")
+            print_note(f"the manager {manager} has no enabled clients")
     return [GoogleAdsSource(each, query, timeout, shared, zones[each]) for each in zones]
 
 

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -49,9 +49,20 @@ def write_combined(folders: Sequence[Path]) -> list[Combined]:
         own = {each[:2] for each in accounts if each.path.parent in folders}
         for key in sorted(own):
             group = [each for each in accounts if each[:2] == key]
-            if len(group) > 1:
+            if len({each.customer_id for each in group}) > 1:
+                check_each_once(out / FOLDER / f"{key[0]}.csv", group)
                 found.append(_write(out / FOLDER / f"{key[0]}.csv", group))
     return found
+
+
+def check_each_once(target: Path, accounts: Sequence[Account]) -> None:
+    """Raise StoreError if the rows of an account would be in the file twice."""
+    for one, other in pairwise(accounts):  # sorted by account
+        if one.customer_id == other.customer_id:
+            raise StoreError(
+                f"{one.path.parent} and {other.path.parent.name} contain the same report of "
+                f"{one.customer_id}, which would be in {target} twice: move one of them away"
+            )
 
 
 def _accounts(out: Path) -> Iterator[Account]:

@@ -63,15 +63,20 @@ def commands() -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture
 def run(tmp_path: Path, commands: subprocess.Popen[str]) -> Command:
-    """Run the command in a process of its own, in a folder of its own."""
+    """Run the command in a process of its own, in a folder of its own or one below that."""
 
-    def go(*arguments: str, env: dict[str, str] | None = None, timeout: int = PATIENCE) -> Result:
+    def go(
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        timeout: int = PATIENCE,
+        folder: str = ".",
+    ) -> Result:
         assert commands.stdin
         assert commands.stdout
         out, err = tmp_path / ".out", tmp_path / ".err"
         request = {
             "arguments": arguments,
-            "folder": str(tmp_path),
+            "folder": str(tmp_path / folder),
             "env": env or dict(os.environ),
             "out": str(out),
             "err": str(err),

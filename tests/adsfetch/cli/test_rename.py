@@ -1,12 +1,14 @@
 """Another name, another place of the source, or a query with more columns."""
 
 import csv
+import shutil
 
 import pytest
 
 EXAMPLE = ["--source", "adsfetch.example:fetch_data", "--out", "data", "--lookback", "0"]
 SHORT = "SELECT campaign.id, metrics.clicks FROM campaign"
 LONGER = "SELECT campaign.id, campaign.name, metrics.clicks, metrics.cost_micros FROM campaign"
+MOVING = ["--source", "moving:fetch_data"]
 ID, OTHER = "1234567890", "1234567891"
 
 
@@ -98,3 +100,48 @@ def test_exactly_one_change_is_asked_for(run):
     run("fetch", "2024-02-27", "2024-03-01", *EXAMPLE)
     assert run("rename", "--out", "data").code == 2
     assert run("rename", "--to", "a", "--source", "b:c", "--out", "data").code == 2
+
+
+def test_the_command_of_yesterday_continues_a_renamed_dataset(run, tmp_path):
+    run("fetch", "2024-02-27", "2024-03-01", *EXAMPLE)
+    run("rename", "--dataset", "fetch_data", "--to", "shop", "--out", "data")
+    result = run("fetch", "2024-02-27", "2024-03-02", *EXAMPLE, "--json")
+    assert (result.json["dataset"], result.json["days_asked"]) == ("shop", 1)
+    assert not (tmp_path / "data/fetch_data").exists()
+    run("fetch", "2024-02-27", "2024-02-27", *EXAMPLE, "--dataset", "other")
+    unclear = run("fetch", "2024-02-27", "2024-02-27", *EXAMPLE)
+    assert (unclear.code, "with --dataset: other, shop" in unclear.err) == (2, True)
+
+
+def test_an_account_is_never_twice_in_the_file_of_all_accounts(google, run, ads, tmp_path):
+    accounts = ["--customer-id", OTHER, "--lookback", "0"]
+    google("fetch", "2024-02-01", "2024-02-02", *accounts)
+    name = f"{ID}-campaign"
+    assert run("rename", "--dataset", name, "--to", "main", "--out", "data").code == 0
+    result = google("fetch", "2024-02-01", "2024-02-03", *accounts)
+    assert (result.code, result.json["days_asked"]) == (0, 2)
+    combined = tmp_path / "data/all/campaign.csv"
+    before = combined.read_bytes()
+    assert len(rows_of(combined)) == 2 * 3 * 3
+    shutil.copytree(tmp_path / "data/main", tmp_path / "data" / name)
+    refused = run("update", "--out", "data", "--today", "2024-02-04", env=ads.environment)
+    assert refused.code == 1
+    assert f"data/{name} and main contain the same report of {ID}" in refused.err
+    assert combined.read_bytes() == before
+
+
+def test_a_module_that_moved_is_named_with_what_to_do(run, tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+    (old / "moving.py").write_text("def fetch_data(day):\n    return [{'clicks': 1}]\n")
+    run("fetch", "2024-02-27", "2024-02-28", *MOVING, "--out", "data", folder="old")
+    (old / "moving.py").rename(new / "moving.py")
+    lost = run("update", "--out", "data", folder="old")
+    assert lost.code == 2
+    assert "adsfetch rename --source moving:fetch_data in its new folder" in lost.err
+    wrong = run("rename", *MOVING, "--out", "../old/data", folder="old")
+    assert (wrong.code, f"no module 'moving' in {old}" in wrong.err) == (2, True)
+    right = run("rename", *MOVING, "--out", "../old/data", folder="new")
+    assert right.out == f"fetch_data is fetched from moving:fetch_data in {new} now\n"
+    assert run("update", "--out", "old/data", "--today", "2024-02-28").code == 0
