@@ -99,6 +99,7 @@ class DatasetRun:
         self.store.reconcile()
         self.store.save_description(plan.dataset)
         summary = self.summary
+        summary.source = self.source.detail
         summary.first, summary.last, summary.warnings = plan.first, plan.last, plan.warnings
         summary.asked, summary.held = len(plan.days), plan.held
 

@@ -2,6 +2,7 @@
 
 import calendar
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
@@ -191,6 +192,17 @@ def days_between(start: date, end: date) -> list[date]:
     """Return every day from ``start`` to ``end``, both included; raise as ``check_range`` does."""
     check_range(start, end)
     return [start + timedelta(number) for number in range((end - start).days + 1)]
+
+
+def ranges_of(days: Sequence[date]) -> list[str]:
+    """Return ordered days as text: one line for each series of days without a gap."""
+    series: list[list[date]] = []
+    for day in days:
+        if series and day - series[-1][-1] == timedelta(1):
+            series[-1].append(day)
+        else:
+            series.append([day])
+    return [f"{s[0]} to {s[-1]}, {len(s)} days" if len(s) > 1 else str(s[0]) for s in series]
 
 
 def days_before(day: date, days: int) -> date:

@@ -153,8 +153,9 @@ def notes_on_gap(store: Store, wanted: WantedRange, first: date, last: date) -> 
     if not number:
         return []
     return [
-        f"update will now want {number} more days, from {gap[0]} to {gap[-1]}; if that is not "
-        f"meant, this takes it back: {forget_command(store, first, last)}"
+        f"update will now want {number} more days, from {gap[0]} to {gap[-1]}; a range that is "
+        "wanted alone needs an --out of its own; this takes it back: "
+        f"{forget_command(store, first, last)}"
     ]
 
 
@@ -192,6 +193,14 @@ def forecast_lines(spent: Sequence[int], budget: tuple[int, int]) -> list[str]:
     limit, left = budget
     lines = [f"operations: {left} of {limit} are left for now, this run would take {spent[0]}"]
     if spent[-1] == 0 and len(spent) > 1:
-        return [*lines, "never complete: the days in the lookback take all operations of a day"]
+        return [*lines, never_complete(limit)]
     when = "today" if len(spent) == 1 else f"in {len(spent) - 1} days"
     return [*lines, f"complete {when}, if it is run again on each day"]
+
+
+def never_complete(limit: int) -> str:
+    """Return what to say if the lookback leaves no operations for older days."""
+    return (
+        f"never complete: the days in the lookback take all {limit} operations of a day; raise "
+        "--daily-operations, or lower --lookback"
+    )

@@ -50,6 +50,11 @@ class Summary:
         return self.asked - self.fetched - len(self.failed) - len(self.unavailable)
 
     @property
+    def is_complete(self) -> bool:
+        """Return whether all that was wanted is held, or can never be."""
+        return bool(self.first) and not self.exit_code and not self.not_tried
+
+    @property
     def exit_code(self) -> int:
         if isinstance(self.stopped, FatalError):
             return self.stopped.exit_code
@@ -121,14 +126,20 @@ class Summary:
         causes = ", ".join(
             f"{count} {cause}" for cause, count in sorted(self.metrics.retries.items())
         )
+        calls = f"calls: {values['calls']}, "
+        if values["calls"] == 1:
+            calls += f"within {values['call_p50_seconds'] * 1000:.0f} ms"
+        else:
+            calls += (
+                f"half of them within {values['call_p50_seconds'] * 1000:.0f} ms, 95 % within "
+                f"{values['call_p95_seconds'] * 1000:.0f} ms; one after another they would take "
+                f"{values['speed_up']} times as long"
+            )
         return [
             f"source: {self.source}",
             f"time: {self.wall_seconds:.2f} s, of which {self.fetch_seconds:.2f} s to fetch "
             f"({values['rows_per_second']} rows/s) and {self.aggregate_seconds:.2f} s for all.csv",
-            f"calls: {values['calls']}, half of them within "
-            f"{values['call_p50_seconds'] * 1000:.0f} ms, 95 % within "
-            f"{values['call_p95_seconds'] * 1000:.0f} ms; one after another they would take "
-            f"{values['speed_up']} times as long",
+            calls,
             f"retries: {causes or 'none'}; waited for the rate limit of the source: "
             f"{self.paused_seconds:.1f} s",
         ]

@@ -1,5 +1,6 @@
 """The summary of a run over one or many datasets."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -7,8 +8,11 @@ from typing import Any
 
 from adsfetch.errors import FatalError, QuotaError
 from adsfetch.fetch.metrics import CallMetrics
+from adsfetch.plan import never_complete
 from adsfetch.storage.combined import Combined
 from adsfetch.summary import Summary
+
+ACCOUNT = re.compile(r"Google Ads \d+")
 
 
 @dataclass
@@ -57,7 +61,8 @@ class Totals:
             setattr(whole, name, sum(getattr(part, name) for part in parts))
         whole.failed = [failure for part in parts for failure in part.failed]
         whole.unavailable = [failure for part in parts for failure in part.unavailable]
-        whole.source = ", ".join(sorted({part.source.partition(" ")[0] for part in parts}))
+        sources = {ACCOUNT.sub("Google Ads", part.source) for part in parts if part.source}
+        whole.source = "; ".join(sorted(sources))
         if self.combined:
             whole.aggregate_path = str(self.combined[-1].path)
             whole.aggregate_written = any(each.written for each in self.combined)
@@ -89,9 +94,8 @@ class Totals:
         whole = self.whole
         lines = whole.lines()
         if len(self.datasets) > 1:
-            bad = [part for part in self.datasets if part.exit_code]
-            good = len(self.datasets) - len(bad)
-            lines.insert(1, f"datasets: {good} complete, {len(bad)} not")
+            good = sum(part.is_complete for part in self.datasets)
+            lines.insert(1, f"datasets: {good} complete, {len(self.datasets) - good} not")
             if not self.combined:  # only one of them has days, or each has its own query
                 parts = sorted(self.datasets, key=lambda part: part.aggregate_days)
                 lines += [line for part in parts for line in part.file_line()]
@@ -115,5 +119,5 @@ class Totals:
         if not self.budget or not isinstance(self.stopped, QuotaError):
             return []
         if self.complete_on is None:
-            return ["never complete: the days in the lookback take all operations of a day"]
+            return [never_complete(self.budget[0])]
         return [f"repeated each day, it is complete on {self.complete_on}"]

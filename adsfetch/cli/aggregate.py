@@ -18,10 +18,11 @@ EXCEL_MARK = "\ufeff"
 
 
 @click.command(
+    short_help="Write all.csv again, or print sums over groups of rows.",
     epilog=examples(
         "adsfetch aggregate --out data",
         "adsfetch aggregate --by month --by campaign.id --out data --to months.csv --excel",
-    )
+    ),
 )
 @dataset_options
 @QUIET
@@ -56,7 +57,7 @@ def aggregate(by: tuple[str, ...], to: Path | None, **options: Any) -> None:
         return
     entries = store.held_entries()
     rows = sum(entry.rows for entry in entries)
-    path = store.excel_path if options["excel"] else store.aggregate_path
+    path = (store.excel_path if options["excel"] else store.aggregate_path).absolute()
     record = {"file": str(path), "days": len(entries), "rows": rows, "written": written}
     done = "written" if written else "up to date"
     text = f"{path}: {done}, {len(entries)} days, {rows} rows"

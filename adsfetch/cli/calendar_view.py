@@ -12,11 +12,14 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from adsfetch.cli.options import similar_to
 from adsfetch.dates import days_between, is_month, parse_day, parse_range, today_in, zone
 from adsfetch.errors import UsageError
 from adsfetch.storage.last_run import LastRun, instant_of, load_last_run
 from adsfetch.storage.states import DONE, MARKS, State
 from adsfetch.storage.store import Store
+
+TROUBLE = (State.FAILED, State.MISSING)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,24 @@ class Calendar:
             return 0
         days = days_between(newest + timedelta(1), last)
         return sum(store.state(day) not in DONE for day in days)
+
+    @property
+    def lacking(self) -> dict[str, int]:
+        """Return how many days are failed or missing, without today: its run may still come."""
+        states = self.states.items()
+        found = [state for day, state in states if state not in DONE and day < self.store.today]
+        return {state: found.count(state) for state in TROUBLE if state in found}
+
+    @property
+    def lacking_in_words(self) -> str:
+        return ", ".join(f"{count} {state}" for state, count in self.lacking.items())
+
+    def problems(self) -> list[str]:
+        """Return in one line what is wrong with the days or the last run; nothing if nothing is."""
+        failed = self.last_run is not None and self.last_run.exit_code != 0
+        if not (self.lacking or failed or self.missing_since):
+            return []
+        return [f"{self.name}: {'; '.join(filter(None, [self.lacking_in_words, self.news]))}"]
 
     @property
     def news(self) -> str:
@@ -200,7 +221,8 @@ def range_of(store: Store, start: str | None, end: str | None) -> tuple[date, da
     if start and (end or is_month(start)):
         return parse_range(start, end, today)
     if not known:
-        raise UsageError(f"nothing was ever fetched into {store.folder}; name START and END")
+        advice = similar_to(store.folder) or "; name START and END"
+        raise UsageError(f"nothing was ever fetched into {store.folder}{advice}")
     first = parse_day(start, today) if start else known[0]
     last = today if dataset.daily else min(today, known[-1])
     return first, max(first, last)

@@ -16,7 +16,10 @@ from adsfetch.storage.store import Store
 from adsfetch.storage.sums import text_of_number
 
 
-@click.command(epilog=examples("adsfetch changes --out data", "adsfetch changes --out data --json"))
+@click.command(
+    short_help="Show what fetching days again has altered.",
+    epilog=examples("adsfetch changes --out data", "adsfetch changes --out data --json"),
+)
 @OUT
 @DATASET
 @JSON

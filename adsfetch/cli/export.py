@@ -14,10 +14,11 @@ from adsfetch.storage.store import Store
 
 
 @click.command(
+    short_help="Write Parquet files or Delta tables.",
     epilog=examples(
         "adsfetch export --to parquet --out data lake",
         "adsfetch export --to delta --partition date --out data delta",
-    )
+    ),
 )
 @click.argument("target", type=FOLDER)
 @click.option(

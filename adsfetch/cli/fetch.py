@@ -13,7 +13,7 @@ from adsfetch.cli.output import examples, no_note, print_note, print_parts, prin
 from adsfetch.cli.run_record import RunRecord
 from adsfetch.cli.sources import Group, groups_of
 from adsfetch.dataset_run import Notify, Settings
-from adsfetch.dates import check_range, is_relative, parse_range, today_in
+from adsfetch.dates import check_range, is_relative, parse_range, ranges_of, today_in
 from adsfetch.errors import FatalError, UsageError
 from adsfetch.plan import (
     Plan,
@@ -55,10 +55,11 @@ def fetch(start: str, end: str | None, **options: Any) -> None:
 
 
 @click.command(
+    short_help="Fetch whole years up to yesterday.",
     epilog=examples(
         "adsfetch backfill --source adsfetch.example:fetch_data --out data",
         "adsfetch backfill --years 3 --customer-id 123-456-7890 --out data",
-    )
+    ),
 )
 @click.option(
     "--years", type=Number(0, 10_000, min_open=True), default=2.0, help="Number of years."
@@ -71,10 +72,11 @@ def backfill(years: float, **options: Any) -> None:
 
 
 @click.command(
+    short_help="The daily run: new, restated and missing days up to today.",
     epilog=examples(
         "adsfetch update --source adsfetch.example:fetch_data --out data",
         "adsfetch update --lookback 14 --customer-id 123-456-7890 --out data",
-    )
+    ),
 )
 @source_options
 @run_options
@@ -136,7 +138,7 @@ def print_totals(totals: Sequence[Totals], *, as_json: bool, quiet: bool) -> Non
 
 
 def print_plans(plans: Sequence[tuple[str, Plan]], settings: Settings, *, as_json: bool) -> None:
-    """Print the days that a run would fetch; each day is one operation."""
+    """Print what a run would fetch; each day is one operation."""
     records, lines = [], []
     for dataset, plan in plans:
         days = [str(day) for day in plan.days]
@@ -154,7 +156,7 @@ def print_plans(plans: Sequence[tuple[str, Plan]], settings: Settings, *, as_jso
         head = f"{dataset}: {plan.first} to {plan.last}, {len(days)} days to fetch"
         lines.append(f"{head}, {len(days)} operations")
         if len(plans) == 1:
-            lines += days
+            lines += ranges_of(plan.days)
     record: dict[str, Any] = records[0] if len(records) == 1 else {"datasets": records}
     budget = settings.budget and settings.budget.limit_and_left()
     if budget:

@@ -21,11 +21,12 @@ from adsfetch.cli.options import (
     combine,
     datasets_in,
     folder_of,
+    similar_to,
 )
 from adsfetch.cli.output import examples, no_note, print_note, print_result
 from adsfetch.cli.output_file import check_output_file, write_output_file
 from adsfetch.cli.overview import Overview
-from adsfetch.dates import check_range, parse_day, parse_range, today_in, zone
+from adsfetch.dates import check_range, parse_day, parse_range, ranges_of, today_in, zone
 from adsfetch.errors import UsageError
 from adsfetch.plan import notes_on_clock
 from adsfetch.storage.aggregate import write_aggregate
@@ -46,6 +47,7 @@ dataset_options = combine(OUT, DATASET, LOCK, JSON)
 
 
 @click.command(
+    short_help="List the days that are not final yet, with the reasons.",
     cls=RangeCommand,
     epilog=examples("adsfetch missing --out data", "adsfetch missing 2024-02 --out data"),
 )
@@ -66,6 +68,7 @@ def missing(**options: Any) -> None:
 
 
 @click.command(
+    short_help="Show the state of each day, and when the last run was.",
     cls=RangeCommand,
     epilog=examples(
         "adsfetch status --out data",
@@ -86,6 +89,8 @@ def status(html: Path | None, *, quiet: bool, **options: Any) -> None:
         check_output_file(html, options["out"])
         write_output_file(html, view.as_html())
     print_result(view.as_json(), view.as_text(), as_json=options["as_json"], quiet=quiet)
+    for problem in view.problems() if quiet else ():
+        print_note(problem)
 
 
 def view_of(options: dict[str, Any]) -> Calendar | Overview:
@@ -98,6 +103,7 @@ def view_of(options: dict[str, Any]) -> Calendar | Overview:
 
 
 @click.command(
+    short_help="Delete days, as if they had never been requested.",
     cls=RangeCommand,
     epilog=examples(
         "adsfetch forget 2014-01-01 2014-01-02 --out data --dry-run",
@@ -132,7 +138,7 @@ def forget(start: str, end: str | None, *, dry_run: bool, **options: Any) -> Non
     }
     done = "would be forgotten" if dry_run else "forgotten"
     head = f"{folder.name}: {len(days)} days {done}, {remaining} days are held"
-    text = "\n".join([f"{head}, wanted from {wanted_from or 'nowhere'}", *names])
+    text = "\n".join([f"{head}, wanted from {wanted_from or 'nowhere'}", *ranges_of(days)])
     print_result(record, text, as_json=options["as_json"])
 
 
@@ -148,7 +154,7 @@ def open_dataset(
     """Lock and load an existing dataset, and update its manifest from its files."""
     store = Store(folder)
     if not store.exists():
-        raise UsageError(f"there is no dataset {folder}")
+        raise UsageError(f"there is no dataset {folder}{similar_to(folder)}")
     with exclusive_lock(store.lock_path, lock_wait, no_note if quiet else print_note):
         store.load(thorough=thorough)
         set_today(store, today)

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from difflib import get_close_matches
 from math import isnan
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 CLUSTER = re.compile(r"dask://([^/\s]+:\d{1,5})")
 NAME = re.compile(r"[^\s./\\][^/\\]*")
+MAX_NAMES_SHOWN = 5
 
 
 class Number(click.FloatRange):
@@ -204,5 +206,16 @@ def only_dataset(out: Path) -> str:
     found = datasets_in(out)
     if len(found) == 1:
         return found[0]
-    names = ", ".join(found)
-    raise UsageError(f"{out} contains {len(found)} datasets: choose one with --dataset: {names}")
+    names = ", ".join(found[:MAX_NAMES_SHOWN])
+    more = ", ...; status lists them" if len(found) > MAX_NAMES_SHOWN else ""
+    raise UsageError(
+        f"{out} contains {len(found)} datasets: choose one with --dataset: {names}{more}"
+    )
+
+
+def similar_to(folder: Path) -> str:
+    """Return the datasets with a name like that of a missing one, as a question."""
+    names = sorted(path.parent.name for path in folder.parent.glob("*/days"))
+    begun = [name for name in names if name.startswith(folder.name)]
+    found = begun or get_close_matches(folder.name, names)
+    return f"; did you mean {' or '.join(found[:MAX_NAMES_SHOWN])}?" if found else ""

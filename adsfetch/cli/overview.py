@@ -7,13 +7,14 @@ from html import escape
 from importlib.resources import files
 from itertools import groupby
 from string import Template
+from textwrap import shorten
 from typing import Any
 
 from adsfetch.cli.calendar_view import Calendar
-from adsfetch.storage.states import DONE, MARKS, State
+from adsfetch.storage.states import MARKS
 
 DAYS_SHOWN = 60
-TROUBLE = (State.FAILED, State.MISSING)
+REASON_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Overview:
     def title(self) -> str:
         """Return in one line how many datasets lack days."""
         days, number = self.days, len(self.calendars)
-        bad = sum(bool(trouble_of(calendar)) for calendar in self.calendars)
+        bad = sum(bool(calendar.lacking) for calendar in self.calendars)
         return f"{number} datasets, {days[0]} to {days[-1]}: {number - bad} without gaps, {bad} not"
 
     def as_json(self) -> dict[str, Any]:
@@ -43,7 +44,7 @@ class Overview:
         for calendar in self.calendars:
             record = calendar.as_json()
             del record["days"], record["reasons"]
-            records.append({**record, "lacking": trouble_of(calendar)})
+            records.append({**record, "lacking": calendar.lacking})
         return {"from": str(self.days[0]), "to": str(self.days[-1]), "datasets": records}
 
     def as_text(self) -> str:
@@ -55,6 +56,10 @@ class Overview:
             for calendar in self.calendars
         ]
         return "\n".join([self.title, *lines, legend])
+
+    def problems(self) -> list[str]:
+        """Return what is wrong, one line for each dataset with which something is."""
+        return [problem for calendar in self.calendars for problem in calendar.problems()]
 
     def as_html(self) -> str:
         """Return a page that loads no other file; two hundred datasets fit on a screen."""
@@ -70,7 +75,7 @@ class Overview:
         return "".join(MARKS[states[day]] if day in states else " " for day in self.days)
 
     def _row(self, calendar: Calendar) -> str:
-        name, words = escape(calendar.name), escape(words_of(calendar))
+        name, words = escape(calendar.name), escape(calendar.lacking_in_words)
         strip = "".join(self._spans(calendar))
         bad = ' class="bad"' if words else ""
         return (
@@ -93,13 +98,8 @@ class Overview:
                 )
 
 
-def trouble_of(calendar: Calendar) -> dict[str, int]:
-    """Return how many days are failed or missing, without today, whose run may still come."""
-    today = calendar.store.today
-    found = [state for day, state in calendar.states.items() if state not in DONE and day < today]
-    return {state: found.count(state) for state in TROUBLE if state in found}
-
-
 def words_of(calendar: Calendar) -> str:
-    """Return the days that are lacking in words."""
-    return ", ".join(f"{count} {state}" for state, count in trouble_of(calendar).items())
+    """Return in words what is wrong: the days that are lacking, and why the last run failed."""
+    run = calendar.last_run
+    reason = shorten(run.reason, REASON_WIDTH, placeholder="...") if run and run.exit_code else ""
+    return "; ".join(filter(None, [calendar.lacking_in_words, reason]))

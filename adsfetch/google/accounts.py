@@ -52,7 +52,9 @@ def read_customers(path: Path) -> list[str]:
     """Return the customer ids in a file: one in each line, with comments after ``#``."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"cannot read the customers in {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
         raise UsageError(f"cannot read the customers in {path}: {error}") from None
     texts = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
     found = [_customer_in(path, number, text) for number, text in texts if text]

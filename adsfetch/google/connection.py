@@ -97,9 +97,14 @@ def connect(access: Access, customer_id: str) -> Connection:
         client = GoogleAdsClient.load_from_dict(config, access.api_version)
         return Connection(client, customer_id)
     except OSError as error:
-        raise UsageError(f"cannot use {error.filename or path}: {error.strerror}") from error
+        searched = not access.config and isinstance(error, FileNotFoundError)
+        hint = "; name your google-ads.yaml with --config" if searched else ""
+        raise UsageError(f"cannot use {error.filename or path}: {error.strerror}{hint}") from error
     except (ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"cannot use {path}: {error}") from error
+        wrong: object = path
+        if access.api_version and f" {access.api_version}." in str(error):
+            wrong = f"--api-version {access.api_version}"
+        raise UsageError(f"cannot use {wrong}: {error}") from error
     except Exception as error:
         raise translate(error, "") from error
 

@@ -31,7 +31,7 @@ from adsfetch.google.credentials import is_permanent
 
 NEW_VERSION = "choose another --api-version, or upgrade the package google-ads"
 HINTS = {
-    "USER_PERMISSION_DENIED": "set --login-customer-id to the manager account, or grant access",
+    "USER_PERMISSION_DENIED": "grant access, or set --login-customer-id to a manager that has it",
     "DEVELOPER_TOKEN_NOT_APPROVED": "the developer token is for test accounts only: request access",
     "CUSTOMER_NOT_ENABLED": "the account is closed or not activated: check --customer-id",
     "UNSUPPORTED_VERSION": f"this version of the API is switched off: {NEW_VERSION}",

@@ -119,7 +119,9 @@ def load(path: Path | None) -> Report:
     path = path or DEFAULT
     try:
         return parse(path.stem, path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"cannot read the query {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
         raise UsageError(f"cannot read the query {path}: {error}") from None
 
 

@@ -131,7 +131,9 @@ def disk_errors(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise StoreError(f"cannot write {target}: {reason}; its old content is intact") from error
+        # Path.is_file raises an error for a path that cannot be looked at.
+        kept = "; its old content is intact" if os.path.isfile(target) else ""  # noqa: PTH113
+        raise StoreError(f"cannot write {target}: {reason}{kept}") from error
 
 
 def read_file(path: Path) -> bytes:

@@ -1,6 +1,7 @@
 """Many accounts in one run, by the real client against the local server."""
 
 import csv
+import re
 from collections import Counter
 from datetime import date, timedelta
 
@@ -49,6 +50,7 @@ def test_all_enabled_clients_of_a_manager_are_fetched_and_one_dead_account_stops
     codes = {part["dataset"][:10]: part["exit_code"] for part in result.json["datasets"]}
     assert codes == {**dict.fromkeys(FETCHED, 0), REFUSED: 3, FAILING: 1}
     assert f"{REFUSED}-campaign: stopped: USER_PERMISSION_DENIED" in result.err
+    assert re.fullmatch(r"Google Ads, query [0-9a-f]{12}, API v\d+", result.json["source"])
     assert f"{FAILING}-campaign: failed 2024-02-03" in result.err
     calls = Counter(map(tuple, ads.log()["calls"]))
     assert calls[MANAGER, None] == 1
@@ -172,3 +174,22 @@ def test_refetch_asks_for_final_days_again(agency, ads):
     assert agency(*arguments).json["days_asked"] == 0
     again = agency(*arguments, "--refetch")
     assert (again.code, again.json["days_fetched"]) == (0, 5)
+
+
+def test_accounts_that_a_spent_budget_left_are_not_called_complete(run, ads):
+    ads.behave(clients=clients())
+    config = ["--config", str(ads.config), "--out", "data", "--daily-operations", "10"]
+    days = ["fetch", FIRST, LAST, "--manager", MANAGER, "--today", "2024-03-01", "--lookback", "28"]
+    result = run(*days, *config, env=ads.environment)
+    assert result.code == 4
+    assert "datasets: 0 complete, 7 not" in result.out
+    assert "all 10 operations of a day; raise --daily-operations, or lower" in result.err
+
+
+def test_a_manager_without_clients_is_named_beside_other_accounts(agency, ads):
+    ads.behave(clients=[{"id": CLOSED, "status": "CANCELED"}])
+    options = [FIRST, FIRST, "--manager", MANAGER, *NO_LOOKBACK]
+    assert agency("fetch", *options).code == 2
+    result = agency("fetch", *options, "--customer-id", IDS[0])
+    assert result.code == 0
+    assert f"the manager {MANAGER} has no enabled clients" in result.err

@@ -74,6 +74,8 @@ def test_sums_go_to_a_file_also_for_excel(shop, fetch, run):
     assert plain == b"month,clicks\n2024-01,3\ntotal,3\n"
     run(*MONTHS, "--to", "sums.csv", "--excel")
     assert (shop.folder / "sums.csv").read_bytes() == BOM + plain
+    copy = shop.data / "all.excel.csv"
+    assert run("aggregate", "--out", "data", "--excel").out.startswith(f"{copy}: written")
 
 
 def test_wrong_usage_is_named_and_no_file_of_a_dataset_is_replaced(shop, fetch, run):

@@ -102,3 +102,35 @@ def test_a_number_or_a_day_that_cannot_be_used_is_wrong_usage(run, arguments):
     result = run(*arguments, *EXAMPLE)
     assert result.code == 2
     assert "Traceback" not in result.err
+
+
+def test_each_command_is_described_in_one_whole_line(run):
+    lines = run("-h").out.partition("Commands:\n")[2].splitlines()
+    assert len(lines) == 11
+    assert not [line for line in lines if not line.endswith(".") or line.endswith("...")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            [],
+            "/google-ads.yaml: No such file or directory; name your google-ads.yaml with --config",
+        ),
+        (["--config", "no.yaml"], "cannot use no.yaml: No such file or directory"),
+        (["--config", "ads.yaml", "--api-version", "v9"], "cannot use --api-version v9: "),
+        (["--query", "no.gaql"], "cannot read the query no.gaql: No such file or directory"),
+        (
+            ["--customers", "no.txt"],
+            "cannot read the customers in no.txt: No such file or directory",
+        ),
+    ],
+)
+def test_a_wrong_setting_of_google_ads_is_named(run, ads, tmp_path, options, message):
+    (tmp_path / "ads.yaml").write_text(ads.config.read_text())
+    account = ["--customer-id", "1234567890", "--out", "data"]
+    home = {**ads.environment, "HOME": str(tmp_path)}
+    home.pop("GOOGLE_ADS_CONFIGURATION_FILE_PATH", None)
+    result = run("fetch", "2024-02-27", "2024-02-27", *account, *options, env=home)
+    assert result.code == 2
+    assert message in result.err

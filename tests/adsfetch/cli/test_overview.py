@@ -50,3 +50,32 @@ def test_the_page_loads_nothing_and_escapes_names(run, three, tmp_path):
     assert page.count("<svg ") == 3
     assert "rome: 2024-02-28 to 2024-02-28, missing" in page
     assert not re.search(r"(src|href)=|@import|url\(", page)
+
+
+def test_a_quiet_status_names_only_what_is_wrong(run, three):
+    result = run("status", "--out", "data", "--quiet")
+    assert (result.code, result.out) == (0, "")
+    assert result.err.startswith("rome: 1 missing; last run ")
+    assert len(result.err.splitlines()) == 1
+    one = ["status", "--out", "data", "--quiet", "--dataset"]
+    assert run(*one, "rome").err == result.err
+    assert run(*one, "berlin").err == ""
+
+
+def test_the_reason_of_the_last_failure_stands_beside_its_dataset(run, three, shop):
+    shop.configure(fail=["2024-02-28"])
+    options = ["--dataset", "shop", "--attempts", "1", "--today", "2024-03-05"]
+    run("fetch", "2024-02-28", "2024-02-28", *shop.options, *options)
+    lines = run("status", "--out", "data", "--today", "2024-03-05").out.splitlines()
+    assert lines[-2].startswith("shop ")
+    assert lines[-2].endswith("1 failed; 1 day failed")
+
+
+def test_a_dataset_that_is_not_there_is_answered_with_similar_names(run, three):
+    for command in ("status", "missing", "aggregate"):
+        result = run(command, "--out", "data", "--dataset", "berli")
+        assert (result.code, "did you mean berlin?" in result.err) == (2, True)
+    for name in ("a1", "a2", "a3"):
+        run("fetch", "2024-02-26", "2024-02-26", *SOURCE, "--dataset", name)
+    names = "choose one with --dataset: a & b, a1, a2, a3, berlin, ...; status lists them"
+    assert names in run("missing", "--out", "data").err
