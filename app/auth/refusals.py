@@ -17,6 +17,9 @@ BEYOND = Counter(
     "Requests beyond a rate limit",
     ["kind", "outcome"],
 )
+for _kind in ("read", "write"):  # so that the first one shows as an increase
+    for _outcome in ("refused", "served"):
+        BEYOND.labels(_kind, _outcome)
 log = logging.getLogger("bookstall.limits")
 
 

@@ -37,6 +37,8 @@ REPLICA, BEHIND, FAILED = "replica", "behind", "failed"
 READS = Counter(
     "bookstall_replica_reads_total", "Cache misses by where they were read", ["outcome"]
 )
+for _outcome in (REPLICA, BEHIND, FAILED):  # so that the first one shows as an increase
+    READS.labels(_outcome)
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from stress.consistency.watch import HEADS
 
 # The fault that reveals what is broken, for so many seconds; the current fault always ends.
 REVEALING_RUNS = {
-    "forget": {"seconds": 5, "faults": False},
+    "forget": {"seconds": 5, "faults": False, "self_check": True},
     "fine": {"seconds": 10, "faults": False},
     "lease": {"seconds": 4, "only": ["Redis frozen"], "recovery": 0},
     "run-id": {"seconds": 1.2, "only": ["Redis restarted with old data, no writes"], "recovery": 0},
     "versions": {"seconds": 3, "faults": False},
-    "position": {"seconds": 3, "faults": False, "database": "sqlite"},
+    "position": {"seconds": 3, "faults": False, "database": "sqlite", "self_check": True},
     "early": {"seconds": 3, "faults": False},
     "memory": {"seconds": 2, "faults": False},
     "replica": {"seconds": 4, "only": [REPLAY_PAUSED], "replica": True, "recovery": 0},
@@ -49,7 +49,12 @@ def test_acknowledged_writes_are_visible_and_stored_while_redis_and_workers_fail
 ):
     def is_busy_enough(duration: float) -> bool:
         result = check_consistency(
-            seconds=duration, seed=20_240_101, workers=3, url=postgres_copy, watch=True
+            seconds=duration,
+            seed=20_240_101,
+            workers=3,
+            url=postgres_copy,
+            watch=True,
+            self_check=True,
         )
         output = capsys.readouterr().out
         seconds = watched(output)
@@ -62,7 +67,7 @@ def test_acknowledged_writes_are_visible_and_stored_while_redis_and_workers_fail
         writes = sum(write.acknowledged for write in result.records.writes)
         memory = sum(read.response.is_memory_hit for read in result.records.reads)
         names = {fault.name for fault in result.faults}
-        is_busy = reads > 300 and memory > 30 and writes > 50
+        is_busy = reads > 300 and memory > 30 and writes > 50 and result.self_check.checked > 30
         return is_busy and WRITER_KILLED in names and len(names) >= 6
 
     assert any(is_busy_enough(duration) for duration in DURATIONS)
@@ -77,12 +82,14 @@ def test_on_sqlite_all_of_that_holds_without_redis(sqlite_database):
             workers=3,
             only=["worker killed", "workers replaced (HUP)"],  # a busy machine starts all slowly
             url=sqlite_database,
+            self_check=True,
         )
         assert not result.stale
         assert result.passed, str(result)
         hits = sum(read.response.is_memory_hit for read in result.records.reads)
         writes = sum(write.acknowledged for write in result.records.writes)
-        return hits > 150 and writes > 50 and len({fault.name for fault in result.faults}) == 2
+        is_busy = hits > 150 and writes > 50 and result.self_check.checked > 30
+        return is_busy and len({fault.name for fault in result.faults}) == 2
 
     assert any(is_busy_enough(duration) for duration in DURATIONS)
 
@@ -108,6 +115,8 @@ def test_the_checker_finds_the_stale_reads_of_a_broken_cache(broken, request, ca
         assert not result.lost
         if broken != "lease":  # without its look into the outbox, nothing delivers what is left
             assert not result.inconsistent
+        if result.self_check is not None and not result.self_check.stale:
+            return False
         if broken != "forget":
             return bool(result.forbidden)
         kinds = {stale.kind for stale in result.forbidden}
