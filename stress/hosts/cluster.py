@@ -8,23 +8,23 @@ from typing import Self
 from stress.data import migrate
 from stress.hosts.network import Host, Network
 from stress.hosts.servers import (
+    QUORUM,
+    SENTINELS,
     HAProxy,
     HostDeliverer,
     HostPostgres,
     HostRedis,
+    HostSentinel,
     HostService,
     HostStandby,
     OnHost,
     PgBouncer,
-    Sentinel,
 )
 from stress.threads import WorkerThreads, wait_until
 
 DATABASE = "stress"
 PATIENCE = 60.0
 """Seconds in which a server is ready, also on a busy machine."""
-SENTINELS = 3
-"""Two must agree on a failover, and one of them to lead it: of two, none may be missing."""
 
 
 class AppHost:
@@ -86,12 +86,12 @@ class Cluster:
         self.primary.wait_for_standby()
         master = HostRedis()
         run_on("redis1", master)
-        replica = HostRedis(master)
+        replica = HostRedis(password=master.password)
         run_on("redis2", replica)
         replica.replicate(master)
         self._redis = master, replica
         wait_until(replica.is_replicating, PATIENCE)
-        self.sentinels = [Sentinel(master) for _ in range(SENTINELS)]
+        self.sentinels = [HostSentinel(master, quorum=QUORUM) for _ in range(SENTINELS)]
         for number, sentinel in enumerate(self.sentinels, 1):
             run_on(f"sentinel{number}", sentinel)
         self.bouncer = PgBouncer(DATABASE) if self._pgbouncer else None
@@ -132,7 +132,9 @@ class Cluster:
     @property
     def redis_url(self) -> str:
         """Return REDIS_URL of the services."""
-        return self._redis[0].url
+        addresses = ",".join(f"{each.host}:{each.port}" for each in self.sentinels)
+        name = self.sentinels[0].state()["name"]
+        return f"redis+sentinel://:{self._redis[0].password}@{addresses}/{name}/0"
 
     @property
     def redis_servers(self) -> tuple[HostRedis, HostRedis]:

@@ -20,7 +20,7 @@ TOLERATED = Tolerated(
     broken=frozenset({HOST_KILLED, HOST_CUT_OFF, HOST_SLOW}),
     unavailable=frozenset({PRIMARY_KILLED}),
 )
-LOST_PERCENT = 5
+DELAY_MS, LOST_PERCENT = 100, 5
 LAG_SECONDS = 5.0
 PROMOTED_SECONDS = 30.0
 """A Sentinel that was elected promotes the replica long before that."""
@@ -95,6 +95,6 @@ def _cut_off(app: AppHost, rng: random.Random) -> None:
 
 
 def _slow_down(app: AppHost, rng: random.Random) -> None:
-    app.host.drop_packets(LOST_PERCENT)
+    app.host.slow_down(DELAY_MS, LOST_PERCENT)
     time.sleep(rng.uniform(4.0, 6.0))
     app.host.heal()

