@@ -18,7 +18,7 @@ PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if
 
 .DEFAULT_GOAL := help
 .PHONY: help run install migrate revision test check lint format typecheck bench consistency torture
-.PHONY: subscriptions storm hosts fuzz clients day browser film stack lock clean
+.PHONY: subscriptions storm hosts fuzz clients day browser film stack deploycheck lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\)[a-z ]*:.*## \(.*\)$$/\1\t\2/p' Makefile | expand -t 15
@@ -83,6 +83,9 @@ film: $(VENV)/developer ## record docs/walkthrough.mp4: every command of it runs
 
 stack: $(VENV)/developer ## serve on a real PostgreSQL and Redis with several workers
 	@exec $(BIN)/python -m stack
+
+deploycheck: $(VENV)/developer ## check deploy/ with nginx, haproxy, promtool, systemd-analyze and hadolint; needs them installed
+	@REQUIRE_PROGRAMS=1 $(BIN)/pytest -q tests/test_deploy.py
 
 lock: $(VENV)/developer ## resolve the newest versions and write the two lock files
 	@$(RESOLVE) --upgrade --extra build -o requirements.lock
