@@ -3,8 +3,8 @@
 It runs after the response was sent, in a thread of its own, and drops hits while that is busy. A
 difference is a defect only if the hit could still be served after the query: then no write came
 between its response and that query. With Redis a write is committed before it invalidates, so a
-row of it in the outbox may explain the difference: the outbox is read after the query, and the
-versions of the tags after the outbox.
+row of it in the outbox may explain the difference. So the outbox is read after the query; then
+Redis has to be the one that all processes use; and then the versions of the tags are read.
 """
 
 import logging
@@ -79,7 +79,6 @@ class RedisValidity:
         cached, client = entry.validity, self._cache.responses.client
         if not client.breaker.closed:
             return False
-        self._cache.check()  # it is the master, and the lease is valid
         connection = client.connection()
         keys = tag_keys((*cached.guard_tags, *cached.fine_tags))
         command = ("MGET", *(full_key(connection.run_id, key) for key in keys))
@@ -90,7 +89,11 @@ class RedisValidity:
     def is_settled(self, entry: MemoryEntry[CachedResponse]) -> bool:
         tags = frozenset(entry.tags)
         batches = outbox.undelivered(self._engine)
-        return all(tags.isdisjoint(row.tags) for batch in batches for row in batch)
+        if not all(tags.isdisjoint(row.tags) for batch in batches for row in batch):
+            return False
+        # A row is removed when it has reached the Redis that all processes use.
+        self._cache.check()
+        return True
 
     def close(self) -> None:
         # Not kept: if it were lost while it is idle, the lease of the process would end.
