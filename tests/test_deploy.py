@@ -41,8 +41,7 @@ INSTALLS = {
 }
 FOLDERS = os.pathsep.join([*os.get_exec_path(), "/usr/local/sbin", "/usr/sbin"])
 METRIC = re.compile(r"\bbookstall_[a-z_]+\b")
-SUFFIXES = ("", "_total", "_bucket")
-NOT_OURS = re.compile(r"PATH|PYTHONDONTWRITEBYTECODE|POSTGRES_[A-Z]+")
+NOT_OURS = re.compile(r"PATH|POSTGRES_[A-Z]+")
 
 
 def program(name):
@@ -78,6 +77,15 @@ def app():
 
 
 # What the files name.
+
+
+def test_every_metric_is_one_of_the_service():
+    # tests/app/metrics compares this document with /metrics.
+    guide = (ROOT / "docs/operations.md").read_text()
+    known = {name + suffix for name in METRIC.findall(guide) for suffix in ("", "_bucket")}
+    named = {name for text in TEXTS.values() for name in METRIC.findall(text)}
+    assert len(named) > 25
+    assert named - known == set()
 
 
 def test_every_setting_is_one_of_the_code():
