@@ -23,16 +23,10 @@ from app.redis.circuit_breaker import CircuitBreaker
 
 MAX_SECONDS = 1.0
 """How long one request waits for the replica altogether before it goes to the primary."""
-# The name of the database and of the cluster show a URL that leads to the copy of another one.
-POSITION = """
-    SELECT current_database() || ' ' || system_identifier || ' ' || pg_current_wal_insert_lsn()
-    FROM pg_control_system()
-"""
-STATE = """
-    SELECT pg_is_in_recovery() AND current_database() || ' ' || system_identifier = %(database)s,
-        pg_last_wal_replay_lsn() >= %(position)s
-    FROM pg_control_system()
-"""
+# By these, a URL is recognized that leads to another database, whose positions mean nothing here.
+DATABASE = "SELECT current_database() || ' ' || system_identifier FROM pg_control_system()"
+POSITION = "SELECT pg_current_wal_insert_lsn()::text"
+STATE = "SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn() >= %(position)s"
 REPLICA, BEHIND, FAILED = "replica", "behind", "failed"
 READS = Counter(
     "bookstall_replica_reads_total", "Cache misses by where they were read", ["outcome"]
@@ -160,16 +154,26 @@ def read(execute: Callable[[Connection], T]) -> T:
 
 
 def current_position(primary: Engine) -> str:
-    """Return a position behind all that has been committed; raise an error of SQLAlchemy."""
+    """Return a position behind all that has been committed; raise an error of SQLAlchemy.
+
+    It is the database and a position in its WAL, as text.
+    """
     with primary.connect() as connection:
-        return str(connection.exec_driver_sql(POSITION).scalar_one())
+        return f"{_database(connection)} {connection.exec_driver_sql(POSITION).scalar_one()}"
 
 
 def _has_replayed(connection: Connection, position: str) -> bool:
     """Return whether the replica shows all until ``position``; raise an error of SQLAlchemy."""
     database, _, lsn = position.rpartition(" ")
-    values = {"database": database, "position": lsn}
-    is_replica, has_replayed = connection.exec_driver_sql(STATE, values).one()
-    if not is_replica:
+    is_replica, has_replayed = connection.exec_driver_sql(STATE, {"position": lsn}).one()
+    if not is_replica or _database(connection) != database:
+        connection.invalidate()  # a new one may lead to another server
         raise NoReplicaError("DATABASE_READ_URL leads to no replica of DATABASE_URL")
     return bool(has_replayed)
+
+
+def _database(connection: Connection) -> str:
+    """Return the database and its cluster; PostgreSQL reads a file for that."""
+    if DATABASE not in connection.info:
+        connection.info[DATABASE] = connection.exec_driver_sql(DATABASE).scalar_one()
+    return str(connection.info[DATABASE])

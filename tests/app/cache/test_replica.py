@@ -272,14 +272,18 @@ def test_a_replica_that_hangs_costs_a_second(make_worker, standby):
     warm_up(client)
 
 
-def test_a_replica_that_was_promoted_is_not_read(make_worker, primary, caplog):
+def test_a_replica_that_was_promoted_is_not_read_and_the_next_host_takes_its_place(
+    make_worker, primary, standby, caplog
+):
     with Standby(primary) as promoted:
-        client = make_worker(database_read_url=read_url(promoted)).test_client()
+        hosts = "&".join(f"host=127.0.0.1:{each.port}" for each in (promoted, standby))
+        url = f"//postgres:{primary.password}@/{NAME}?{hosts}&target_session_attrs=standby"
+        client = make_worker(database_read_url=database_url(f"postgresql:{url}")).test_client()
         warm_up(client)
         promoted.promote()
-        book = add_book(client)
-        assert read(client, book)[1] == "failed"
-    assert "leads to no replica of DATABASE_URL" in caplog.text
+        assert read(client, add_book(client))[1] == "failed"
+        assert "leads to no replica of DATABASE_URL" in caplog.text
+        warm_up(client)
 
 
 def test_another_database_is_not_read(make_worker, primary, standby, caplog):
