@@ -224,7 +224,7 @@ def report(load: Load) -> str:
 @click.option("--seed", default=1, show_default=True)
 def main(kinds: tuple[str, ...], how: tuple[str, ...], times: int, seed: int) -> None:
     """Change the processes of the service in each way under load, and print what clients lost."""
-    with new_database(sqlite=True) as url:
+    with new_database() as url:
         fill(url, books=1, reviews=0)
         for kind in kinds or SERVERS:
             for name in how or CHANGES:

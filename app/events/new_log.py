@@ -2,7 +2,7 @@
 
 import logging
 
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, insert, select, text, update
 from sqlalchemy.exc import NotSupportedError, ProgrammingError
 
 from app.db.engine import transaction
@@ -25,6 +25,7 @@ def begin_new_log(engine: Engine, origin: str | None = None) -> str:
 
     With ``origin`` only if the log still comes from there. The new log has the events of the old
     one at the same positions, so what follows the log within the database goes on in the new one.
+    Cached responses are invalidated.
     """
     head(engine)  # creates it if the tables were emptied
     followers = [Base.metadata.tables[each.__tablename__] for each in LogFollower.__subclasses__()]
@@ -41,6 +42,9 @@ def begin_new_log(engine: Engine, origin: str | None = None) -> str:
         for table in followers:
             moved = update(table).where(table.c.cursor_log == old)
             connection.execute(moved.values(cursor_log=new))
+        # Of the cache: Redis may have responses from what a restored database has lost.
+        outbox = Base.metadata.tables["outbox"]
+        connection.execute(insert(outbox).values(tags=["*"], fine=True))
     return new
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.app.events.steps import execute, head, write
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -51,3 +52,20 @@ def test_a_database_without_a_head_gets_one(app, new_log):
     execute(app, "DELETE FROM event_head")
     name = new_log()
     assert head(app) == (name, 1, 1)
+
+
+def test_what_was_cached_before_a_restore_is_not_served_after_it(make_app, database, fresh_redis):
+    """In Redis, and in the memory of a process that runs meanwhile, where it needs no Redis."""
+    url = None if database.startswith("sqlite") else fresh_redis
+    app = make_app(database, redis_url=url)
+    client = app.test_client()
+    client.post("/books", json={"title": "Emma", "author": "Jane Austen"})
+    wait_until(lambda: is_hit(client.get("/books/1")))
+    execute(app, "UPDATE book SET title = 'Of the backup', version = version + 1")
+    assert client.get("/books/1").json["title"] == "Emma"
+    assert app.test_cli_runner().invoke(args=["changes", "new-log"]).exit_code == 0
+    wait_until(lambda: client.get("/books/1").json["title"] == "Of the backup")
+
+
+def is_hit(response):
+    return response.headers["Cache-Status"].startswith("bookstall; hit")
