@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -270,6 +271,30 @@ def test_promtool_accepts_the_configuration_and_each_alert_fires_for_its_cause(t
     (tmp_path / "prometheus.yml").write_text(config)
     run("promtool", "check", "config", "prometheus.yml", cwd=tmp_path)
     run("promtool", "test", "rules", "alerts_test.yml", cwd=tmp_path)
+
+
+def test_promtool_accepts_the_alerts_of_adsfetch_and_one_refused_account_fires_once(tmp_path):
+    text = (ROOT / "docs/ads.md").read_text().partition("**Alert rules**")[2]
+    rules = takewhile(lambda line: line.startswith("    "), text.splitlines()[2:])
+    (tmp_path / "rules.yml").write_text("\n".join(line[4:] for line in rules))
+    codes = {
+        'adsfetch_command_exit_code{dir="data"}': 4,
+        'adsfetch_last_run_exit_code{dir="data",dataset="one"}': 3,
+        'adsfetch_last_run_exit_code{dir="data",dataset="two"}': 4,
+    }
+    summary = "data: the credentials or a permission are refused; see adsfetch status"
+    alert = {"exp_labels": {"dir": "data"}, "exp_annotations": {"summary": summary}}
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": f"{codes[name]}x5"} for name in codes],
+        "alert_rule_test": [
+            {"eval_time": "2m", "alertname": "AdsfetchAccessRefused", "exp_alerts": [alert]}
+        ],
+    }
+    content = {"rule_files": ["rules.yml"], "tests": [case]}
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(content))
+    run("promtool", "check", "rules", "rules.yml", cwd=tmp_path)
+    run("promtool", "test", "rules", "test.yml", cwd=tmp_path)
 
 
 # The proxies and systemd; tests/app/server/test_proxy.py runs nginx in front of the service.
