@@ -23,6 +23,7 @@ from app.cache.response_cache import ResponseCache
 from app.cache.runs import CacheRuns, RunReplaced
 from app.redis.circuit_breaker import OPEN_SECONDS
 from app.redis.client import TIMEOUT_SECONDS, RedisUnavailable
+from app.redis.sentinel import SEARCH_SECONDS
 
 LEASE_SECONDS = 0.5
 """The longest time a response can be stale if only its writer cannot reach Redis."""
@@ -30,8 +31,9 @@ GRACE_SECONDS = 5.0
 """How long a lookup that began with a lease may take beyond its end."""
 WAIT_SECONDS = 1.0
 """How long a thread waits for another one's check; only a hanging database takes longer."""
-UNREACHABLE_SECONDS = OPEN_SECONDS + 3 * TIMEOUT_SECONDS
-"""Longer than a writer's breaker stays open, plus its last timeout and our check."""
+UNREACHABLE_SECONDS = OPEN_SECONDS + SEARCH_SECONDS + 6 * TIMEOUT_SECONDS
+"""Longer than a writer's breaker stays open, plus its last attempt and our check. An attempt may
+search for the master, whose last Sentinel has two timeouts, and connect to it."""
 
 
 class CacheLease:

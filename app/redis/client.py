@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionInterface
-from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -107,6 +107,8 @@ class RedisClient:
 
     def accepted(self, response: Any) -> Any:
         """Return a response of ``send``; raise RedisUnavailable if it is a refusal."""
+        if isinstance(response, ReadOnlyError):  # it is a replica now
+            self.reconnect()
         if isinstance(response, ResponseError):
             raise self._unavailable("refused")
         return response

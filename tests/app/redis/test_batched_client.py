@@ -105,6 +105,21 @@ def test_calls_are_sent_once_for_each_name_and_may_be_refused(client):
     assert client.breaker.closed
 
 
+def test_it_connects_again_when_threads_do_and_when_it_is_told_to(client):
+    numbers = []
+
+    async def ask():
+        async with closing(BatchedClient(client)) as batched:
+            for change in (None, client.reconnect, None, batched.reconnect, None):
+                if change is not None:
+                    change()
+                await batched.get(["a"], {"id": Call(("CLIENT", "ID"), numbers.append)})
+
+    asyncio.run(ask())
+    first, second, same, third, again = numbers
+    assert first < second == same < third == again
+
+
 def test_a_call_is_not_sent_again_before_its_response(client):
     responses = []
     calls = {"ping": Call(("PING",), responses.append)}

@@ -119,3 +119,16 @@ def test_an_unreachable_server_is_reported_at_once():
     with pytest.raises(RedisUnavailable, match="unreachable"):
         client.connection()
     assert not client.breaker.closed
+
+
+def test_a_master_that_becomes_a_replica_is_left(server):
+    """Nothing has closed the connection: Sentinel does, but not whoever sends REPLICAOF."""
+    client = RedisClient(server.url)
+    before = client.connection()
+    client.execute(before, ["REPLICAOF", "127.0.0.1", "1"])
+    with pytest.raises(RedisUnavailable, match="refused"):
+        client.execute(before, ["DEL", "any"])
+    client.breaker.record_success()
+    with redis.Redis.from_url(server.url) as other:
+        other.execute_command("REPLICAOF", "NO", "ONE")
+    assert client.connection().run_id != before.run_id
