@@ -8,8 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+from sqlalchemy import text
 
+from app.cache import self_check
 from app.config import Rate
+from app.extensions import db
 from app.live.memory_hits import make_memory_hits
 from app.live.wsgi_bridge import WsgiBridge
 from stack.servers import Redis
@@ -189,6 +193,27 @@ def make_service(request, make_app, sqlite_database):
 @pytest.fixture
 def service(make_service):
     return make_service(allowed_origins=("https://shop.example",))
+
+
+@pytest.mark.parametrize("path", ["/books/1", "/products"])
+def test_hits_are_compared_with_the_database(service, monkeypatch, path):
+    def counts():
+        names = ("checked", "stale")
+        return [REGISTRY.get_sample_value(f"bookstall_cache_{name}_total") for name in names]
+
+    def checked_by(method):
+        checked, stale = counts()
+        assert service.cache_status(path, method=method) == MEMORY
+        wait_until(lambda: counts()[0] == checked + 1)
+        return counts()[1] - stale
+
+    service.remember(path)
+    monkeypatch.setattr(self_check, "PART", 1.0)
+    assert [checked_by("GET"), checked_by("HEAD")] == [0, 0]
+    with service.app.app_context(), db.engine.begin() as connection:  # which invalidates nothing
+        connection.execute(text("UPDATE book SET title = 'Villette'"))
+        connection.execute(text("UPDATE product SET name = 'Vase'"))
+    assert [checked_by("GET"), checked_by("HEAD")] == [1, 1]
 
 
 def comparable(response):
