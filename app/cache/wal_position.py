@@ -10,6 +10,7 @@ kept beside the version, for all readers of all processes:
 """
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.cache.lease import CacheLease
 from app.cache.response_cache import ResponseCache
@@ -31,7 +32,7 @@ class WalPosition:
     def find(self) -> str | None:
         """Return a position behind every write that was acknowledged before this call.
 
-        None if Redis cannot say. Raise an error of SQLAlchemy if the primary cannot.
+        None if Redis or the primary cannot say.
         """
         known = self._known  # before the version is read: see _stored
         try:
@@ -48,7 +49,7 @@ class WalPosition:
                 position = current_position(self._primary)
                 keep = ("SET", key, position, "EX", 2 * self._responses.ttl)
                 self._client.send(connection, [keep])  # a full Redis may refuse it
-        except RedisUnavailable:
+        except (RedisUnavailable, SQLAlchemyError):
             return None
         self._known = version, position
         return position

@@ -191,6 +191,20 @@ def test_processes_share_the_position_that_one_has_asked_for(make_worker, standb
     assert positions_asked(second, lambda: read(clients[1], new_path())) == 0
 
 
+def test_without_a_position_the_primary_is_read(make_worker, primary):
+    worker = make_worker()
+    client = worker.test_client()
+    book = add_book(client)
+    with worker.app_context():
+        engine = autocommit_engine()
+
+    def make_invalid(_connection, _cursor, statement, parameters, *_):
+        return statement.replace("pg_current_wal_insert_lsn", "unknown"), parameters
+
+    event.listen(engine, "before_cursor_execute", make_invalid, retval=True)
+    assert read(client, book)[1] == "failed"
+
+
 def test_a_new_process_sees_what_was_changed_before_it_started_without_a_write(
     make_worker, client, primary, standby
 ):
