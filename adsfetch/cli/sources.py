@@ -56,13 +56,14 @@ def with_folders(sources: Sequence[Source], out: Path, name: str | None) -> Grou
     UsageError if several datasets have a source, and none of them has its usual name.
     """
     pairs = [(source, folder_of(out, name, source.name)) for source in sources]
-    if name or all(folder.exists() for _, folder in pairs):
+    new = [folder for _, folder in pairs if not (folder / "dataset.json").exists()]
+    if name or not new:
         return pairs
     found: dict[str, list[Path]] = {}
     for path in sorted(out.glob("*/dataset.json")):
         found.setdefault(dataset.load(path).source, []).append(path.parent)
     return [
-        (source, folder if folder.exists() else only_one(found.get(source.identity, [folder])))
+        (source, only_one(found.get(source.identity, [folder])) if folder in new else folder)
         for source, folder in pairs
     ]
 

@@ -105,9 +105,10 @@ def test_exactly_one_change_is_asked_for(run):
 def test_the_command_of_yesterday_continues_a_renamed_dataset(run, tmp_path):
     run("fetch", "2024-02-27", "2024-03-01", *EXAMPLE)
     run("rename", "--dataset", "fetch_data", "--to", "shop", "--out", "data")
+    (tmp_path / "data/fetch_data").mkdir()  # what a run that could not start leaves behind
     result = run("fetch", "2024-02-27", "2024-03-02", *EXAMPLE, "--json")
     assert (result.json["dataset"], result.json["days_asked"]) == ("shop", 1)
-    assert not (tmp_path / "data/fetch_data").exists()
+    assert not (tmp_path / "data/fetch_data/days").exists()
     run("fetch", "2024-02-27", "2024-02-27", *EXAMPLE, "--dataset", "other")
     unclear = run("fetch", "2024-02-27", "2024-02-27", *EXAMPLE)
     assert (unclear.code, "with --dataset: other, shop" in unclear.err) == (2, True)
