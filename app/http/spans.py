@@ -19,7 +19,6 @@ from opentelemetry.trace import (
     StatusCode,
     TraceFlags,
     Tracer,
-    TraceState,
     set_span_in_context,
 )
 from sqlalchemy import Connection, Engine, event
@@ -126,6 +125,5 @@ def _remote_span(sent: TraceContext) -> Span:
         span_id=int(sent.span_id, 16),
         is_remote=True,
         trace_flags=TraceFlags(sent.flags),
-        trace_state=TraceState.from_header([sent.state]),
     )
     return NonRecordingSpan(context)

@@ -77,7 +77,7 @@ def test_a_collector_gets_the_spans_of_requests_and_of_their_statements(
     with kind(DATABASE_URL=f"sqlite:///{migrated_sqlite}", **settings) as server:
         sent = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
         assert server.request("GET", "/products/77777", X_Request_ID="id-1", **sent)[0] == 404
-        for _ in range(2):  # the second is a hit
+        for _ in range(3):  # of one of the two workers the second is a hit
             assert server.request("GET", "/products", X_Request_ID="id-2")[0] == 200
         [logged] = wait_until(lambda: [line for line in log_of(server) if '"id-1"' in line])
         not_sampled = {"traceparent": f"00-{'7' * 32}-{CALLER}-00"}
@@ -92,7 +92,7 @@ def test_a_collector_gets_the_spans_of_requests_and_of_their_statements(
     assert "FROM product" in attributes(statement)["db.query.text"]
     assert f'"trace_id":"{TRACE}","span_id":"{request.span_id.hex()}"' in logged
     own = [each for each, _ in Collector.spans if attributes(each).get(REQUEST_ID) == "id-2"]
-    assert [each.parent_span_id for each in own] == [b"", b""]
+    assert [each.parent_span_id for each in own] == [b""] * 3
     assert any(attributes(each)["bookstall.cache"].startswith("hit") for each in own)
     assert not spans_of("7" * 32, count=0)
     assert {resource["service.name"] for _, resource in Collector.spans} == {"bookstall"}

@@ -5,6 +5,7 @@ import http.client
 import json
 import re
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -137,14 +138,24 @@ def test_a_host_that_is_not_ready_says_so_itself_if_no_other_one_is(tmp_path):
         LiveGunicorn(DATABASE_URL=f"sqlite:///{tmp_path / 'empty.db'}") as service,
         HAProxy(service) as proxy,
     ):
+        for line in ("backend 'ready' has no server available", "Server live/host2 is DOWN"):
+            wait_until(lambda: line in proxy.log.read_text())  # noqa: B023 - it waits here
+        status, headers, body = proxy.request("GET", "/books")
+        assert (status, json.loads(body)["status"]) == (503, 503)
+        assert headers["Retry-After"]
+        check_connections(proxy)
 
-        def response():
-            status, headers, body = proxy.request("GET", "/books")
-            assert status == 503
-            return headers["Retry-After"] and json.loads(body)
 
-        # Only after its first check HAProxy knows that the host is not ready.
-        assert wait_until(response)["status"] == 503
+def check_connections(proxy):
+    """An address has a hundred connections at a time."""
+    healthy = b"GET /healthz HTTP/1.1\r\nHost: shop\r\n\r\n"
+    with ExitStack() as opened:
+
+        def status():
+            return opened.enter_context(connect(proxy, healthy)).recv(12)
+
+        assert {status() for _ in range(100)} == {b"HTTP/1.1 200"}
+        assert status() == b"HTTP/1.1 429"
 
 
 def check_uploads(proxy):
