@@ -113,6 +113,8 @@ def test_the_service_runs_with_either_scheme_of_postgresql(make_app, postgres_da
         ("DATABASE_URL", "postgresql+asyncpg://host/shop"),
         ("DATABASE_URL", "postgresql://host:port/shop"),
         ("DATABASE_URL", "postgresql//host/shop"),
+        ("DATABASE_READ_URL", "nonsense"),
+        ("DATABASE_READ_URL", "sqlite:////tmp/any.db"),
         ("REDIS_URL", "nonsense"),
         ("REDIS_URL", "http://host"),
         ("REDIS_URL", "redis://host:port"),
@@ -166,6 +168,16 @@ def test_an_invalid_value_is_rejected_with_one_line_that_names_the_setting(name,
         from_env({**SECRET, name: value})
     assert str(error.value).startswith(f"bookstall: {name} ")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [{"REDIS_URL": "redis://host"}, {"DATABASE_URL": "postgresql://host/shop"}],
+    ids=["sqlite", "no-redis"],
+)
+def test_a_replica_needs_postgresql_and_redis(others):
+    with pytest.raises(InvalidSetting, match="DATABASE_READ_URL needs"):
+        from_env({**SECRET, **others, "DATABASE_READ_URL": "postgresql://replica/shop"})
 
 
 def test_an_error_message_does_not_contain_the_password():

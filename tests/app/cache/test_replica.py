@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import event
 
-from app.config import InvalidSetting, Settings, database_url
+from app.config import database_url
 from app.db import replica as replicas
 from app.db.engine import autocommit_engine
 from app.services import services_of
@@ -318,18 +318,6 @@ def test_without_room_in_redis_for_the_version_of_the_writes_the_primary_is_read
     response = client.get(new_path())
     assert response.headers["Cache-Status"] == "bookstall; fwd=miss; detail=redis-full"
     assert outcomes() == {**before, "failed": before["failed"] + 1}
-
-
-@pytest.mark.parametrize(
-    "others",
-    [
-        {"database_url": "sqlite:////tmp/any.db", "redis_url": "redis://127.0.0.1"},
-        {"database_url": "postgresql+psycopg2://host/shop"},
-    ],
-)
-def test_a_replica_needs_postgresql_and_redis(others):
-    with pytest.raises(InvalidSetting, match="DATABASE_READ_URL needs"):
-        Settings(database_read_url="postgresql+psycopg2://host/shop", secret_key="any", **others)
 
 
 def replica_engine(worker):
