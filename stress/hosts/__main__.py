@@ -22,21 +22,12 @@ PROGRAMS = {
     "unshare": "util-linux",
     "setpriv": "util-linux",
     "haproxy": "haproxy",
+    "pgbouncer": "pgbouncer",
 }
 """What a run needs beside Python packages, and the Debian packages with it."""
 # The run also ends if this process is killed.
-ISOLATE = (
-    "setpriv",
-    "--pdeathsig",
-    "KILL",
-    "unshare",
-    "--net",
-    "--mount",
-    "--pid",
-    "--fork",
-    "--kill-child",
-    "--mount-proc",
-)
+ISOLATE = ("setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid")
+AS_INIT = ("--fork", "--kill-child", "--mount-proc")
 
 
 def main() -> int:
@@ -49,9 +40,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, exit_on_signal)
     with TemporaryDirectory(prefix="bookstall-hosts-") as folder:
         Path(folder).chmod(0o711)  # PostgreSQL runs as another user
-        command = [*ISOLATE, *python("stress.hosts.run", *sys.argv[1:])]
+        command = [*ISOLATE, *AS_INIT, *python("stress.hosts.run", *sys.argv[1:])]
         environment = {**os.environ, "TMPDIR": folder}
-        return subprocess.run(command, check=False, env=environment, cwd=ROOT).returncode
+        try:
+            return subprocess.run(command, check=False, env=environment, cwd=ROOT).returncode
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

@@ -114,7 +114,9 @@ class Cluster:
             stack.callback(app.close)
         with WorkerThreads(*(app.start for app in self.apps)):
             pass
-        self.proxy = stack.enter_context(HAProxy([app.service for app in self.apps]))
+        services = [app.service for app in self.apps]
+        addresses = [f"{service.host}:{service.port}" for service in services]
+        self.proxy = stack.enter_context(HAProxy(addresses))
         self.port = self.proxy.port
 
     def url_of(self, role: str) -> str:

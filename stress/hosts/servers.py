@@ -165,7 +165,7 @@ class PgBouncer(OnHost, Server):
 
     def command(self) -> list[str]:
         """Return the command line."""
-        return ["/usr/sbin/pgbouncer", str(self.file)]
+        return ["pgbouncer", str(self.file)]
 
     def popen_options(self) -> Mapping[str, Any]:
         """Return the user: PgBouncer refuses to run as root."""
@@ -179,12 +179,11 @@ class PgBouncer(OnHost, Server):
 class HAProxy(Server):
     """The load balancer of deploy/, on 127.0.0.1 where the clients are."""
 
-    def __init__(self, services: Sequence[HostService]) -> None:
+    def __init__(self, addresses: Sequence[str]) -> None:
         super().__init__()
         # Fewer connections: without systemd a process may not have as many files as that needs.
         changes = {r"bind :80\b": f"bind 127.0.0.1:{self.port}", r"maxconn \d+": "maxconn 2000"}
-        for number, service in enumerate(services, 1):
-            address = f"{service.host}:{service.port}"
+        for number, address in enumerate(addresses, 1):
             changes[rf"server host{number} \S+"] = f"server host{number} {address}"
         text = (ROOT / "deploy/haproxy.cfg").read_text()
         for old, new in changes.items():

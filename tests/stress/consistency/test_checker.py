@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from stress.consistency.availability import shows_etag, shows_product
-from stress.consistency.checker import check
+from stress.consistency.checker import Tolerated, check
 from stress.consistency.history import Change, show_time
 from stress.consistency.lists import ListQuery, read_page
 from stress.consistency.records import Effect, Read, Records, Write
@@ -262,3 +262,16 @@ def test_a_5xx_response_and_invalidations_in_the_outbox_fail():
     assert check_all(changes=[CREATED]).passed
     assert not check_all(Read(response(1.0, status=503), "product"), changes=[CREATED]).passed
     assert not check_all(changes=[CREATED], undelivered=1).passed
+
+
+def test_a_5xx_response_needs_a_fault_that_explains_it():
+    tolerated = Tolerated(broken=frozenset({"host killed"}), unavailable=frozenset({"no primary"}))
+    for status, name in ((502, "host killed"), (504, "host killed"), (503, "no primary")):
+        reads = [Read(response(9.0, status=status), "product")]
+        for fault, passes in (
+            (Fault(name, 8.5, 9.0), True),
+            (Fault(name, 5.0, 7.5), False),
+            (Fault("another", 8.5, 9.0), False),
+        ):
+            result = check_all(*reads, changes=[CREATED], faults=[fault], tolerated=tolerated)
+            assert result.passed is passes
