@@ -19,8 +19,8 @@ READ_ONLY = "25006"
 READ_ONLY_PARAMETERS = ("in_hot_standby", "default_transaction_read_only")
 """What PostgreSQL 14 and later report with each response if it has changed."""
 MIN_SECONDS = 1.0
-_last_primary: dict[str, int] = {}
-"""For each list of hosts the one that accepted the last connection: it is tried first."""
+_first: dict[str, int] = {}
+"""For each list of hosts the one to try first: not one that has failed."""
 
 
 def refuse_read_only_hosts(engine: Engine) -> None:
@@ -38,7 +38,7 @@ def _connect(dialect: Dialect, _: Any, arguments: Any, options: dict[str, Any]) 
         return None
     ports = _ports(str(options.get("port", "")), len(hosts))
     seconds = max(MIN_SECONDS, CONNECT_TIMEOUT / len(hosts))
-    first, failures = _last_primary.get(names, 0), []
+    first, failures = _first.get(names, 0), []
     for number in (*range(first, len(hosts)), *range(first)):
         address = {"host": hosts[number], "port": ports[number]}
         try:
@@ -47,8 +47,8 @@ def _connect(dialect: Dialect, _: Any, arguments: Any, options: dict[str, Any]) 
         except OperationalError as error:
             reason = (str(error).splitlines() or [""])[0]
             failures.append(f"{address['host']}:{address['port']}: {reason}")
+            _first[names] = (number + 1) % len(hosts)
         else:
-            _last_primary[names] = number
             return connection
     raise OperationalError("; ".join(failures))
 
