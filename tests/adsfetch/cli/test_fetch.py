@@ -2,7 +2,6 @@
 
 import os
 import pty
-import signal
 import subprocess
 import sys
 import termios
@@ -113,16 +112,6 @@ def test_a_dry_run_names_series_of_days_and_a_single_call_is_compared_with_nothi
     head, *series = run(*WEEK, "--dry-run").out.splitlines()
     assert head.endswith("6 days to fetch, 6 operations")
     assert series == ["2024-02-27 to 2024-02-28, 2 days", "2024-03-01 to 2024-03-04, 4 days"]
-
-
-def test_an_interrupted_run_names_its_source(shop, run):
-    shop.configure(wait=["2024-01-01"])  # the last one: newer days come first
-    running = shop.start("fetch", "2024-01-01", "2024-01-03", "--workers", "1")
-    shop.wait_for_calls(3)
-    running.send_signal(signal.SIGINT)
-    out, _ = running.communicate(timeout=PATIENCE)
-    assert running.returncode == 130
-    assert "source: shop:fetch_data" in out.splitlines()
 
 
 def test_a_file_that_was_never_there_has_no_old_content(run, tmp_path):
