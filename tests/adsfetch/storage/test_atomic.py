@@ -33,8 +33,9 @@ def test_a_disk_too_full_for_one_day_stops_the_run_without_retries(shop):
         resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 
     process = shop.start("fetch", "2024-01-01", "2024-01-31", "--workers", "2", preexec_fn=no_space)
-    _, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "File too large" in err
+    assert "source: shop:fetch_data" in out.splitlines()
     assert len(shop.calls) <= 4
     assert not list((shop.data / "days").glob("*.csv"))
