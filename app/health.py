@@ -8,7 +8,6 @@ from typing import Any
 from alembic.runtime.migration import MigrationContext
 from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -19,7 +18,9 @@ from app.db.timeouts import waiting_until
 from app.errors import Unauthorized
 from app.json import encode
 from app.logging import batching_handler
+from app.metrics.workers import AllWorkers
 from app.redis.client import RedisUnavailable
+from app.run_folder import METRICS_VARIABLE
 from app.services import current_services
 
 bp = Blueprint("health", __name__)
@@ -60,11 +61,8 @@ def metrics() -> Response:
     if handler is not None:
         handler.collect()  # this process's requests of the last moment
     services.worker_gauges.update()
-    registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    shown = generate_latest(registry)
+    folder = os.environ.get(METRICS_VARIABLE)
+    shown = generate_latest(_registry_of(AllWorkers(folder)) if folder else REGISTRY)
     with waiting_until(time.monotonic() + MAX_SECONDS):
         for collector in services.collectors:
             shown += generate_latest(_registry_of(collector))

@@ -6,11 +6,12 @@ import signal
 
 import pytest
 from prometheus_client import REGISTRY
+from prometheus_client.mmap_dict import MmapedDict
 from sqlalchemy import create_engine
 
 from app.metrics import processes
 from app.metrics.processes import ProcessMetrics
-from app.metrics.workers import WorkerGauges
+from app.metrics.workers import AllWorkers, WorkerGauges
 from app.redis.circuit_breaker import CircuitBreaker
 from tests.waiting import wait_until
 
@@ -23,8 +24,9 @@ def sample(name):
 
 def metrics(server):
     """Return the samples of a service by their names and labels."""
-    page = server.request("GET", "/metrics")[2].decode()
-    found = re.findall(r"^bookstall_(\S+) (\S+)$", page, re.MULTILINE)
+    status, _, page = server.request("GET", "/metrics")
+    assert status == 200
+    found = re.findall(r"^bookstall_(\S+) (\S+)$", page.decode(), re.MULTILINE)
     return {name: float(value) for name, value in found}
 
 
@@ -77,6 +79,12 @@ def test_an_open_breaker_is_shown():
         change()
         gauges.update()
         assert sample("breaker_open") == expected
+
+
+def test_a_worker_that_creates_its_files_now_is_left_out(tmp_path):
+    MmapedDict(str(tmp_path / "counter_1.db")).close()
+    (tmp_path / "counter_2.db").touch()
+    assert list(AllWorkers(str(tmp_path)).collect()) == []
 
 
 def figures():
