@@ -18,7 +18,8 @@ REPLAY_PAUSED = "replay of the standby paused"
 TOLERATED = Tolerated(
     late=frozenset({HOST_CUT_OFF, HOST_SLOW, CUT_OFF_FROM_REDIS, REDIS_KILLED, REDIS_FROZEN}),
     broken=frozenset({HOST_KILLED, HOST_CUT_OFF, HOST_SLOW}),
-    unavailable=frozenset({PRIMARY_KILLED}),
+    # A host that is cut off has no primary: it says so to requests that it had received before.
+    unavailable=frozenset({PRIMARY_KILLED, HOST_CUT_OFF}),
 )
 DELAY_MS, LOST_PERCENT = 100, 5
 LAG_SECONDS = 5.0
