@@ -4,6 +4,7 @@ Its clients see no difference: it never stopped to be a master for them.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import event, select, text
@@ -11,6 +12,7 @@ from sqlalchemy import event, select, text
 from app.cache import outbox, runs
 from app.cache.lease import LEASE_SECONDS
 from app.cache.runs import KEPT_RUNS, CacheRun, CacheRuns, RunReplaced
+from app.redis.client import RedisUnavailable
 from app.services import services_of
 from stack.sentinel import Sentinel
 from stack.servers import Redis
@@ -75,6 +77,15 @@ def hit(app, book):
     return client
 
 
+@contextmanager
+def frozen(server):
+    server.freeze()
+    try:
+        yield
+    finally:
+        server.thaw()
+
+
 class TestOnBothDatabases:
     @pytest.fixture(params=["sqlite", "postgres"])
     def database(self, request):
@@ -83,10 +94,9 @@ class TestOnBothDatabases:
     def test_an_old_master_that_returns_serves_nothing_stale(self, old, worker, follower, book):
         reader, emma = worker.test_client(), book()
         hit(worker, emma)
-        old.freeze()
-        add_review(follower.test_client(), emma)
-        assert outbox_size(follower) == 0
-        old.thaw()
+        with frozen(old):
+            add_review(follower.test_client(), emma)
+            assert outbox_size(follower) == 0
         end_lease(worker)
         assert review_count(reader, emma) == (1, REPLACED)
         assert used_runs(worker) == [run_of(worker), run_of(follower)]
@@ -101,9 +111,8 @@ class TestOnBothDatabases:
             return None if run_id == trusted else confirm(self, run_id)
 
         monkeypatch.setattr(CacheRuns, "confirm", trust_the_role)
-        old.freeze()
-        add_review(follower.test_client(), emma)
-        old.thaw()
+        with frozen(old):
+            add_review(follower.test_client(), emma)
         end_lease(worker)
         assert review_count(reader, emma) == (0, HIT)
 
@@ -202,6 +211,12 @@ def test_of_two_runs_that_are_added_at_once_one_comes_first(kind, request, make_
     assert used_runs(one) == [theirs, mine]
 
 
+def test_a_run_that_is_gone_is_not_added(worker):
+    with pytest.raises(RedisUnavailable, match="reconnecting"):
+        runs_of(worker).confirm("a run that has ended")
+    assert used_runs(worker) == []
+
+
 def test_only_the_newest_runs_are_kept(worker):
     with services_of(worker).autocommit_engine.connect() as connection:
         connection.execute(
@@ -220,9 +235,17 @@ class TestWithSentinel:
     """A Sentinel says which of the two is the master, and can be told another one at once."""
 
     @pytest.fixture
-    def sentinel(self, old, new):
+    def sentinel(self, old):
         with Sentinel(old) as sentinel:
             yield sentinel
+
+    @pytest.fixture
+    def fail_over(self, sentinel, new):
+        return lambda: sentinel.watch(new)
+
+    @pytest.fixture
+    def without_redis(self, make_app, database):
+        return make_app(database)
 
     @pytest.fixture
     def worker(self, make_app, database, sentinel, old):
@@ -230,27 +253,49 @@ class TestWithSentinel:
         return make_app(database, redis_url=patient(url))
 
     def test_a_writer_that_was_left_behind_finds_the_new_master_at_once(
-        self, worker, follower, sentinel, new, book
+        self, worker, follower, fail_over, book
     ):
         emma = book()
         hit(worker, emma)
         reader = hit(follower, emma)
-        sentinel.watch(new)
+        fail_over()
         add_review(worker.test_client(), emma)
         assert outbox_size(worker) == 0
         assert run_of(worker) == run_of(follower)
         assert review_count(reader, emma)[0] == 1
 
     def test_a_thread_that_is_connected_to_another_master_than_the_lease_serves_nothing(
-        self, worker, sentinel, new, book
+        self, worker, fail_over, book
     ):
         emma, reader = book(), worker.test_client()
         with ThreadPoolExecutor(1) as other:
             other.submit(hit, worker, emma).result(PATIENCE)
-            sentinel.watch(new)
+            fail_over()
             services_of(worker).redis.close()
             end_lease(worker)
             hit(worker, emma)
-            status = other.submit(review_count, reader, emma).result(PATIENCE)
-            assert status == (0, "bookstall; fwd=bypass; detail=redis-reconnecting")
-            assert other.submit(review_count, reader, emma).result(PATIENCE) == (0, HIT)
+            _, status = other.submit(review_count, reader, emma).result(PATIENCE)
+            # On a busy machine the lease is over, and that thread is the one that renews it.
+            assert status in {"bookstall; fwd=bypass; detail=redis-reconnecting", REPLACED}
+            other.submit(hit, worker, emma).result(PATIENCE)
+
+    def test_a_lease_whose_redis_changes_while_it_is_renewed_does_not_begin(
+        self, worker, without_redis, fail_over, book, monkeypatch
+    ):
+        emma, reader = book(), hit(worker, book())
+        add_review(without_redis.test_client(), emma)  # without Redis: its row stays
+        undelivered = outbox.undelivered
+
+        def change_before(engine):
+            fail_over()
+            services_of(worker).redis.close()
+            return undelivered(engine)
+
+        monkeypatch.setattr(outbox, "undelivered", change_before)
+        end_lease(worker)
+        status = review_count(reader, emma)
+        assert status == (1, "bookstall; fwd=bypass; detail=redis-reconnecting")
+        assert outbox_size(worker) == 1
+        monkeypatch.undo()
+        hit(worker, emma)
+        assert outbox_size(worker) == 0
