@@ -1,7 +1,6 @@
 """What the configuration, the shutdown and live connections use of gunicorn's ASGI worker."""
 
 import logging
-import os
 import resource
 import signal
 import socket
@@ -53,13 +52,7 @@ class AsgiWorker:
 
     def on_sigterm(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` instead of stopping at once."""
-
-        def handle() -> None:
-            # If the master was killed, gunicorn would stop at once when it compares them.
-            self._worker.ppid = os.getppid()
-            callback()
-
-        self._worker.loop.add_signal_handler(signal.SIGTERM, handle)
+        self._worker.loop.add_signal_handler(signal.SIGTERM, callback)
 
     def stop(self) -> None:
         """Close the listeners, and exit as soon as no connection is left."""

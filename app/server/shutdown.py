@@ -70,16 +70,26 @@ class GracefulShutdown:
             await asyncio.sleep(POLL_SECONDS)
 
 
+class _AnyParent:
+    """Equals each process id."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
 def stop_with_master(worker: Any) -> None:
     """Let the kernel send this worker SIGTERM when its master is killed, where it can (Linux).
 
     gunicorn's workers notice it within a second, but then serve busy connections until
     graceful_timeout, without ``Connection: close``; those of wsgi with the port in use.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
-        if os.getppid() != worker.ppid:  # it was killed before
-            os.kill(os.getpid(), signal.SIGTERM)
+    if sys.platform != "linux" or ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM)):
+        return
+    if os.getppid() != worker.ppid:  # it was killed before
+        os.kill(os.getpid(), signal.SIGTERM)
+    worker.ppid = _AnyParent()  # gunicorn shall not notice it too, and stop at once
 
 
 def end_exports_at_sigterm(worker: Any) -> None:

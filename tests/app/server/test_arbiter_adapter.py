@@ -256,10 +256,9 @@ def test_an_upgrade_of_the_master_takes_over_the_address(kind, tmp_path):
         wait_until(lambda: not list(tmp_path.glob("bookstall-metrics-*")))
 
 
-@KINDS
-def test_workers_whose_master_was_killed_end_without_losing_a_request(kind, tmp_path):
+def test_workers_whose_master_was_killed_end_without_losing_a_request(tmp_path):
     """A client that is always busy learns from a response that its connection ends."""
-    with Slow(kind, tmp_path) as slow:
+    with Slow(Service, tmp_path) as slow:  # under asgi the application itself says so
         service = slow.service
         workers = service.workers()
         with closing(HttpConnection(service.port, PATIENCE)) as connection:
