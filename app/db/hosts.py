@@ -7,7 +7,7 @@ host does not work while psycopg2 waits by a callback (timeouts.py). So each hos
 import time
 from typing import Any
 
-from psycopg2 import OperationalError
+from psycopg2 import InterfaceError, OperationalError
 from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DisconnectionError
@@ -19,8 +19,8 @@ READ_ONLY = "25006"
 READ_ONLY_PARAMETERS = ("in_hot_standby", "default_transaction_read_only")
 """What PostgreSQL 14 and later report with each response if it has changed."""
 MIN_SECONDS = 1.0
-_first: dict[str, int] = {}
-"""For each list of hosts the one to try first: not one that has failed."""
+_first: dict[tuple[str, ...], int] = {}
+"""For each list of hosts, and the role that is wanted, the one to try first: none that failed."""
 
 
 def refuse_read_only_hosts(engine: Engine) -> None:
@@ -32,13 +32,13 @@ def refuse_read_only_hosts(engine: Engine) -> None:
 @event.listens_for(Engine, "do_connect")
 def _connect(dialect: Dialect, _: Any, arguments: Any, options: dict[str, Any]) -> Any:
     """Return a connection to one of several hosts; None lets SQLAlchemy connect to a single one."""
-    names = str(options.get("host", ""))
-    hosts = names.split(",")
+    wanted = tuple(str(options.get(name, "")) for name in ("host", "port", "target_session_attrs"))
+    hosts = wanted[0].split(",")
     if dialect.driver != "psycopg2" or len(hosts) == 1:
         return None
-    ports = _ports(str(options.get("port", "")), len(hosts))
+    ports = _ports(wanted[1], len(hosts))
     seconds = max(MIN_SECONDS, CONNECT_TIMEOUT / len(hosts))
-    first, failures = _first.get(names, 0), []
+    first, failures = _first.get(wanted, 0), []
     for number in (*range(first, len(hosts)), *range(first)):
         address = {"host": hosts[number], "port": ports[number]}
         try:
@@ -47,7 +47,7 @@ def _connect(dialect: Dialect, _: Any, arguments: Any, options: dict[str, Any]) 
         except OperationalError as error:
             reason = (str(error).splitlines() or [""])[0]
             failures.append(f"{address['host']}:{address['port']}: {reason}")
-            _first[names] = (number + 1) % len(hosts)
+            _first[wanted] = (number + 1) % len(hosts)
         else:
             return connection
     raise OperationalError("; ".join(failures))
@@ -67,5 +67,9 @@ def _give_up_read_only(context: ExceptionContext) -> None:
 
 
 def _refuse_read_only(connection: Any, _: ConnectionPoolEntry, __: Any) -> None:
-    if any(connection.get_parameter_status(name) == "on" for name in READ_ONLY_PARAMETERS):
+    try:
+        states = [connection.get_parameter_status(name) for name in READ_ONLY_PARAMETERS]
+    except InterfaceError as error:  # it was closed
+        raise DisconnectionError from error
+    if "on" in states:
         raise DisconnectionError

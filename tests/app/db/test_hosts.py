@@ -9,6 +9,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from app.config import InvalidSetting, from_env, usable_database_url
+from app.db.hosts import refuse_read_only_hosts
 from app.db.timeouts import CONNECT_TIMEOUT, install_wait_timeout
 from app.services import services_of
 from app.webhooks.election import AdvisoryLock
@@ -80,6 +81,25 @@ def test_if_no_host_is_the_primary_the_error_names_each(primary):
         port_of(url_of(primary, 1, 2))
     assert "127.0.0.1:1: " in str(failure.value)
     assert "127.0.0.1:2: " in str(failure.value)
+
+
+def test_a_host_that_failed_is_tried_last_for_its_own_url_only(primary):
+    assert port_of(url_of(primary, 1, primary.port)) == str(primary.port)
+    with pytest.raises(OperationalError) as failure:
+        port_of(url_of(primary, 3, 4))
+    tried = str(failure.value)
+    assert tried.index("127.0.0.1:3: ") < tried.index("127.0.0.1:4: ")
+
+
+def test_a_connection_that_was_closed_is_replaced(primary):
+    engine = create_engine(url_of(primary, primary.port, 1))
+    refuse_read_only_hosts(engine)
+    with engine.connect() as connection:
+        kept = connection.connection.dbapi_connection
+    kept.close()
+    with engine.connect() as connection:
+        assert connection.execute(text("SHOW port")).scalar_one() == str(primary.port)
+    engine.dispose()
 
 
 def test_the_service_goes_on_with_a_promoted_standby(primary, make_app):
