@@ -148,11 +148,11 @@ class SelfCheck:
             self._slots.release()
         if is_equal is None:
             return
-        CHECKED.inc()
         if not is_equal:
             STALE.inc()
             extra = {"request_id": request_id, "route": entry.route}
             log.error("a cached response differs from the database", extra=extra)
+        CHECKED.inc()  # last: whoever sees this comparison counted sees its result too
 
     def _compare(
         self, entry: MemoryEntry[Any], respond: Callable[[], BufferedResponse]

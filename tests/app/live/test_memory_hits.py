@@ -201,19 +201,23 @@ def test_hits_are_compared_with_the_database(service, monkeypatch, path):
         names = ("checked", "stale")
         return [REGISTRY.get_sample_value(f"bookstall_cache_{name}_total") for name in names]
 
-    def checked_by(method):
-        checked, stale = counts()
-        assert service.cache_status(path, method=method) == MEMORY
-        wait_until(lambda: counts()[0] == checked + 1)
-        return counts()[1] - stale
+    def stale_by(method):
+        """Return how many differences a hit from memory adds."""
+        while True:
+            checked, stale = counts()
+            status = service.cache_status(path, method=method)
+            wait_until(lambda: counts()[0] == checked + 1)  # noqa: B023 - it waits here
+            if status == MEMORY:
+                return counts()[1] - stale
+            assert status == "bookstall; hit"  # on a busy machine the lease of Redis is over
 
     service.remember(path)
     monkeypatch.setattr(self_check, "PART", 1.0)
-    assert [checked_by("GET"), checked_by("HEAD")] == [0, 0]
+    assert [stale_by("GET"), stale_by("HEAD")] == [0, 0]
     with service.app.app_context(), db.engine.begin() as connection:  # which invalidates nothing
         connection.execute(text("UPDATE book SET title = 'Villette'"))
         connection.execute(text("UPDATE product SET name = 'Vase'"))
-    assert [checked_by("GET"), checked_by("HEAD")] == [1, 1]
+    assert [stale_by("GET"), stale_by("HEAD")] == [1, 1]
 
 
 def comparable(response):
