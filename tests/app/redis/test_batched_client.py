@@ -13,7 +13,7 @@ from app.redis.batched_client import PRIVATE_NAMES, BatchedClient, Call
 from app.redis.client import TIMEOUT_SECONDS, RedisClient, RedisUnavailable, full_key
 from stack.servers import Redis
 from tests.app.private_names import check
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, patient
 
 
 @pytest.fixture
@@ -210,9 +210,9 @@ def test_a_closed_connection_fails_its_batch_and_is_replaced(server, client, sto
     assert client.breaker.closed
 
 
-def test_a_restarted_server_gives_values_of_another_run(server, client):
+def test_a_restarted_server_gives_values_of_another_run(server):
     async def ask():
-        async with closing(BatchedClient(client)) as batched:
+        async with closing(BatchedClient(RedisClient(patient(server.url)))) as batched:
             before = await batched.get(["a"], {})
             server.kill()
             server.start()
