@@ -135,7 +135,8 @@ def _make_services(app: Flask, settings: Settings) -> Services:
     if cache is not None and cache.replica is not None:
         engines.append(cache.replica.engine)
     SlowQueries(log_fields).measure(*engines)
-    gauges = WorkerGauges({each.pool for each in engines}, redis.breaker if redis else None)
+    # Not that of the replica: nothing waits for it, and it would hide that this one is exhausted.
+    gauges = WorkerGauges([engine.pool], redis.breaker if redis else None)
     if local_cache is not None:
         gauges.watch_memory(local_cache.memory)
     return Services(

@@ -9,10 +9,12 @@ from prometheus_client import REGISTRY
 from prometheus_client.mmap_dict import MmapedDict
 from sqlalchemy import create_engine
 
+from app.config import database_url
 from app.metrics import processes
 from app.metrics.processes import ProcessMetrics
 from app.metrics.workers import AllWorkers, WorkerGauges
 from app.redis.circuit_breaker import CircuitBreaker
+from app.services import services_of
 from tests.waiting import wait_until
 
 MIB = 1_048_576
@@ -70,6 +72,15 @@ def test_connections_in_use_are_shown():
         connection.close()
     WorkerGauges([pool], None).update()
     assert [sample("pool_in_use"), sample("pool_size")] == [0, 2]
+
+
+def test_the_connections_to_a_replica_are_not_shown(make_app):
+    """They would hide that those to the primary are all in use."""
+    url = database_url("postgresql://u@127.0.0.1:1/none")
+    services = services_of(make_app(url, redis_url="redis://127.0.0.1:1/0", database_read_url=url))
+    assert services.cache.replica.engine.pool.size() > 0
+    services.worker_gauges.update()
+    assert sample("pool_size") == services.autocommit_engine.pool.size()
 
 
 def test_an_open_breaker_is_shown():
