@@ -15,6 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.cache.response_cache import ResponseCache
 from app.cache.tags import ALL
+from app.db.engine import transaction
 from app.db.statements import dialect_insert
 from app.db.types import UtcDateTime, now
 from app.extensions import Base
@@ -84,7 +85,9 @@ class CacheRuns:
             self._next_use_at = time.monotonic() + USE_EVERY_SECONDS
             newest_id = NEWEST.with_only_columns(CacheRun.id).scalar_subquery()
             statement = update(CacheRun).values(uses=CacheRun.uses + 1)
-            with self._engine.connect() as connection:
+            with transaction(self._engine) as connection:
+                # Readers wait for this, so it must not wait for a synchronous standby that is away.
+                connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 connection.execute(statement.where(CacheRun.id == newest_id, is_newest(run_id)))
 
     def _newest(self) -> Newest | None:

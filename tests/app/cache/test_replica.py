@@ -9,12 +9,13 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import event
 
+from app.cache import runs
 from app.config import database_url
 from app.db import replica as replicas
 from app.db.engine import autocommit_engine
 from app.services import services_of
 from stack.servers import Postgres, Standby
-from tests.app.cache.steps import BOOK, STORED, execute
+from tests.app.cache.steps import BOOK, HIT, STORED, execute
 from tests.app.cache.steps import add_review as add_review_of
 from tests.waiting import PATIENCE, shortest, wait_until
 
@@ -326,6 +327,30 @@ def test_without_room_in_redis_for_the_version_of_the_writes_the_primary_is_read
     response = client.get(new_path())
     assert response.headers["Cache-Status"] == "bookstall; fwd=miss; detail=redis-full"
     assert outcomes() == {**before, "failed": before["failed"] + 1}
+
+
+def test_readers_use_the_cache_while_the_primary_waits_for_a_standby_that_is_away(
+    make_worker, primary, monkeypatch
+):
+    monkeypatch.setattr(runs, "USE_EVERY_SECONDS", 0.0)
+    worker = make_worker()
+    client = worker.test_client()
+    book = add_book(client)
+    wait_until(lambda: client.get(book).headers["Cache-Status"] == HIT)
+    set_synchronous_standby(primary, "one that is away")
+    try:
+        services_of(worker).cache.lease.revoke()
+        assert client.get(book).headers["Cache-Status"] == HIT
+    finally:
+        set_synchronous_standby(primary, "")
+
+
+def set_synchronous_standby(primary, name):
+    setting = "synchronous_standby_names"
+    value = f'"{name}"' if name else ""
+    primary.execute(f"ALTER SYSTEM SET {setting} = '{value}'")
+    primary.execute("SELECT pg_reload_conf()")
+    wait_until(lambda: primary.execute(f"SHOW {setting}") == value)
 
 
 def replica_engine(worker):
