@@ -133,6 +133,16 @@ def test_every_path_is_a_route(app):
     assert named - known == set()
 
 
+def test_the_guide_drains_a_host_that_haproxy_has():
+    guide, haproxy = (ROOT / "docs/operations.md").read_text(), TEXTS["haproxy.cfg"]
+    commands = re.findall(r'"set server (\w+)/(\w+) state \w+" \| socat stdio (\S+)', guide)
+    assert commands
+    for backend, host, path in commands:
+        assert f"stats socket {path} " in haproxy
+        servers = haproxy.partition(f"\nbackend {backend}\n")[2].partition("\nbackend ")[0]
+        assert f" server {host} " in servers
+
+
 def test_the_limits_of_the_proxies_fit_those_of_the_service():
     nginx, haproxy = "nginx.conf", "haproxy.cfg"
     mib = 1_048_576

@@ -90,7 +90,8 @@ class HAProxy(Proxy):
         text = (DEPLOY / "haproxy.cfg").read_text()
         text = text.replace("10.0.0.1:8000", f"127.0.0.1:{service.port}")
         text = text.replace("10.0.0.2:8000", "127.0.0.1:1")
-        text = re.sub(r"^ +(maxconn|user|group) .*\n", "", text, flags=re.MULTILINE)  # need root
+        # They need root.
+        text = re.sub(r"^ +(maxconn|user|group|stats) .*\n", "", text, flags=re.MULTILINE)
         return text.replace("bind :80", f"bind 127.0.0.1:{self.port}")
 
     def command(self):
