@@ -183,7 +183,7 @@ class HAProxy(Server):
         super().__init__()
         # Fewer connections: without systemd a process may not have as many files as that needs.
         changes = {r"bind :80\b": f"bind 127.0.0.1:{self.port}", r"maxconn \d+": "maxconn 2000"}
-        changes[r"stats socket \S+"] = "stats socket admin.sock"
+        changes[r"stats socket \S+"] = f"stats socket {self.folder}/admin.sock"
         for number, address in enumerate(addresses, 1):
             changes[rf"server host{number} \S+"] = f"server host{number} {address}"
         text = (ROOT / "deploy/haproxy.cfg").read_text()

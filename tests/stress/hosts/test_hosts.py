@@ -79,6 +79,7 @@ def test_the_configuration_of_haproxy_gets_the_addresses_of_the_services():
     try:
         text = (haproxy.folder / "haproxy.cfg").read_text()
         assert f"bind 127.0.0.1:{haproxy.port}\n" in text
+        assert f"stats socket {haproxy.folder}/admin.sock " in text
         for service in ("server host1 10.77.0.20:8001", "server host2 10.77.0.21:8002"):
             assert text.count(service) == text.count("\nbackend ")
     finally:
