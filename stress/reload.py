@@ -211,7 +211,7 @@ def measure(kind: str, change: Callable[[Service], None], seed: int, url: str) -
 def report(load: Load) -> str:
     """Return what clients lost, and how long they waited."""
     line = f"lost {lost(load.outcomes)} of {sent(load.outcomes)}"
-    line += f", longest wait {max(load.waits):.2f} s"
+    line += f", longest wait {max(load.waits, default=0):.2f} s"
     if load.refused_at:
         line += f", refused for {max(load.refused_at) - min(load.refused_at):.1f} s"
     return f"{line} ({format_counts(load.outcomes)})"

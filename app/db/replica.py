@@ -23,6 +23,11 @@ from app.redis.circuit_breaker import CircuitBreaker
 
 MAX_SECONDS = 1.0
 """How long one request waits for the replica altogether before it goes to the primary."""
+STATEMENT_SECONDS = 0.7
+"""How long a statement may take: less, so that a slow one does not look like a hanging replica."""
+STATEMENT_FAILURES = frozenset({"57014", "40001"})
+"""What PostgreSQL reports if only this statement failed: it was too slow, or in conflict with what
+the replica replays."""
 # By these, a URL is recognized that leads to another database, whose positions mean nothing here.
 DATABASE = "SELECT current_database() || ' ' || system_identifier FROM pg_control_system()"
 POSITION = "SELECT pg_current_wal_insert_lsn()::text"
@@ -49,7 +54,7 @@ class Replica:
     """The replica as one process uses it."""
 
     def __init__(self, url: str) -> None:
-        options = engine_options(url, statement_timeout_ms=int(MAX_SECONDS * 1000))
+        options = engine_options(url, statement_timeout_ms=int(STATEMENT_SECONDS * 1000))
         options |= {"pool_size": THREADS + LIVE_THREADS, "pool_timeout": MAX_SECONDS}
         self.engine = create_engine(
             url, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, **options
@@ -130,7 +135,9 @@ class _ReplicaReads:
     def _fail(self, error: SQLAlchemyError) -> None:
         self._outcome = FAILED
         self._release()
-        self._replica.record_failure(error)
+        cause = getattr(error, "orig", None)
+        if getattr(cause, "pgcode", None) not in STATEMENT_FAILURES:
+            self._replica.record_failure(error)
 
     def _release(self) -> None:
         connection, self._connection = self._connection, None
