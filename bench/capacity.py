@@ -120,7 +120,7 @@ def _measure(hosts: int, workers: int, divisor: int) -> list[Sequence[object]]:
         postgres, redis = stack.enter_context(Postgres()), stack.enter_context(Redis())
         url = postgres.new_database("capacity")
         fill(url)
-        add_products(url)
+        print(f"A product takes {add_products(url):,.0f} bytes in PostgreSQL, with its indexes.\n")
         settings = {"DATABASE_URL": url, "REDIS_URL": redis.url}
         services = [
             stack.enter_context(LiveService("asgi:app", workers, **settings)) for _ in range(hosts)
@@ -187,8 +187,8 @@ def exchange(
     return time.perf_counter() - began
 
 
-def add_products(url: str) -> None:
-    """Add PRODUCTS with different names and prices."""
+def add_products(url: str) -> float:
+    """Add PRODUCTS with different names and prices; return the bytes that each takes."""
     rng, words = random.Random(3), cycle(WORDS)
     rows = []
     for number in range(2, PRODUCTS + 1):
@@ -199,3 +199,7 @@ def add_products(url: str) -> None:
     with create_unpooled_engine(url).begin() as connection:
         connection.execute(insert(Product), rows)
         connection.execute(text("ANALYZE"))
+        size: int = connection.execute(
+            text("SELECT pg_total_relation_size('product')")
+        ).scalar_one()
+        return size / PRODUCTS
