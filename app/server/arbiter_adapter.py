@@ -100,7 +100,7 @@ class WorkerReplacement:
 
         A second one, while gunicorn waits for the others to end, would cause a traceback.
         """
-        self._notice_changes()  # a worker that served until it was killed could start
+        self._forget_serving()  # one that served until it was killed could start
         try:
             self._reap()
         except HaltServer:
@@ -155,12 +155,16 @@ class WorkerReplacement:
 
     def _notice_changes(self) -> None:
         """Forget the workers that serve by now, and those that ended without."""
+        self._forget_serving()
+        for pid in self._starting.keys() - self._server.WORKERS.keys():
+            del self._starting[pid]
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            log.error("worker %d could not start", pid)
+
+    def _forget_serving(self) -> None:
+        workers = self._server.WORKERS
         for pid, worker in list(self._starting.items()):
-            if pid not in self._server.WORKERS:
-                del self._starting[pid]
-                self._retry_at = time.monotonic() + RETRY_SECONDS
-                log.error("worker %d could not start", pid)
-            elif _is_serving(worker):
+            if pid in workers and _is_serving(worker):
                 del self._starting[pid]
 
     def _spawn_worker(self) -> Any:
