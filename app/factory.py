@@ -136,7 +136,7 @@ def _make_services(app: Flask, settings: Settings) -> Services:
         engines.append(cache.replica.engine)
     SlowQueries(log_fields).measure(*engines)
     # Not that of the replica: nothing waits for it, and it would hide that this one is exhausted.
-    gauges = WorkerGauges([engine.pool], redis.breaker if redis else None)
+    gauges = WorkerGauges(engine.pool, redis.breaker if redis else None)
     if local_cache is not None:
         gauges.watch_memory(local_cache.memory)
     return Services(

@@ -30,6 +30,9 @@ CONNECTIONS = 8
 """For each host."""
 SETUPS = {"one worker": (1, 1), "one host, 2 workers": (1, 2), "two hosts, 2 workers each": (2, 2)}
 """The hosts, and the workers of each."""
+ADJUST = b'{"delta": 1, "reason": "delivery 42"}'
+HOLD = b'{"quantity": 1, "expires_in": 900, "reason": "cart 7"}'
+PLAIN_WORDS = [word for word in WORDS if word.isascii()]
 MakeRequest = Callable[[random.Random], bytes]
 
 
@@ -76,10 +79,6 @@ def kinds() -> Sequence[Kind]:
     )
 
 
-ADJUST = b'{"delta": 1, "reason": "delivery 42"}'
-HOLD = b'{"quantity": 1, "expires_in": 900, "reason": "cart 7"}'
-
-
 def _product(rng: random.Random) -> int:
     return rng.randint(2, PRODUCTS)
 
@@ -91,9 +90,6 @@ def _book(rng: random.Random) -> int:
 def _search(rng: random.Random) -> bytes:
     name = "+".join(rng.sample(PLAIN_WORDS, 2))
     return get(f"/products/search?name={name}&min_price={rng.randint(1, 9)}.{rng.randint(10, 99)}")
-
-
-PLAIN_WORDS = [word for word in WORDS if word.isascii()]
 
 
 def _reviews(rng: random.Random) -> bytes:

@@ -34,10 +34,10 @@ MEMORY_ENTRIES = _gauge("memory_entries", "Responses in the memory of the worker
 
 
 class WorkerGauges:
-    """Sets the gauges of this process."""
+    """Sets the gauges of this process; a pool that counts no connections shows none."""
 
-    def __init__(self, pools: Iterable[Pool], breaker: CircuitBreaker | None) -> None:
-        self._pools = [pool for pool in pools if isinstance(pool, QueuePool)]
+    def __init__(self, pool: Pool, breaker: CircuitBreaker | None) -> None:
+        self._pool = pool if isinstance(pool, QueuePool) else None
         self._breaker = breaker
         self._memory: ResponseMemory[Any] | None = None
 
@@ -47,8 +47,8 @@ class WorkerGauges:
 
     def update(self) -> None:
         """Set all gauges to what is true now."""
-        POOL_IN_USE.set(sum(pool.checkedout() for pool in self._pools))
-        POOL_SIZE.set(sum(map(_size, self._pools)))
+        POOL_IN_USE.set(self._pool.checkedout() if self._pool else 0)
+        POOL_SIZE.set(_size(self._pool) if self._pool else 0)
         BREAKER_OPEN.set(self._breaker is not None and not self._breaker.closed)
         MEMORY_BYTES.set(self._memory.size if self._memory else 0)
         MEMORY_ENTRIES.set(len(self._memory) if self._memory else 0)

@@ -66,11 +66,11 @@ def test_all_workers_count_and_one_that_died_vanishes(server):
 def test_connections_in_use_are_shown():
     pool = create_engine("sqlite:////dev/null", pool_size=2, max_overflow=2).pool
     taken = [pool.connect() for _ in range(3)]
-    WorkerGauges([pool], None).update()
+    WorkerGauges(pool, None).update()
     assert [sample("pool_in_use"), sample("pool_size")] == [3, 3]
     for connection in taken:
         connection.close()
-    WorkerGauges([pool], None).update()
+    WorkerGauges(pool, None).update()
     assert [sample("pool_in_use"), sample("pool_size")] == [0, 2]
 
 
@@ -85,7 +85,7 @@ def test_the_connections_to_a_replica_are_not_shown(make_app):
 
 def test_an_open_breaker_is_shown():
     breaker = CircuitBreaker()
-    gauges = WorkerGauges([], breaker)
+    gauges = WorkerGauges(create_engine("sqlite://").pool, breaker)
     for change, expected in ((breaker.record_failure, 1), (breaker.record_success, 0)):
         change()
         gauges.update()
