@@ -188,7 +188,7 @@ def postgres_database(reused_postgres: str) -> str:
 
     A test that changes the tables takes ``postgres_copy`` instead.
     """
-    databases.execute(reused_postgres, databases.EMPTY_ALL_TABLES)
+    databases.empty(reused_postgres)
     return reused_postgres
 
 

@@ -7,7 +7,9 @@ from itertools import count
 
 from flask import Flask
 from flask_migrate import upgrade
+from psycopg2.errors import DeadlockDetected
 from sqlalchemy import NullPool, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 
 from app.config import Settings, database_url
 from app.extensions import db
@@ -15,9 +17,10 @@ from app.factory import create_app
 from tests.servers import SECRET
 
 NUMBERS = count(1)
+ATTEMPTS = 5
 EMPTY_ALL_TABLES = """
 DO $$ BEGIN
-    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+    PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid();
     EXECUTE (
         SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ')
@@ -59,6 +62,20 @@ def copy_of(server_url: str, template: str) -> Iterator[str]:
         yield with_database(server_url, name)
     finally:
         execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def empty(url: str) -> None:
+    """Empty all tables of a PostgreSQL database but for its migration, and restart all ids.
+
+    Again after a deadlock: a thread of an earlier test may connect anew and number events.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            execute(url, EMPTY_ALL_TABLES)
+            break
+        except OperationalError as error:
+            if not isinstance(error.orig, DeadlockDetected) or attempt == ATTEMPTS:
+                raise
 
 
 def with_database(url: str, name: str) -> str:
