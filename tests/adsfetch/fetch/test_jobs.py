@@ -3,7 +3,7 @@
 from collections import Counter
 from contextlib import closing
 from datetime import date, timedelta
-from itertools import islice
+from itertools import count, islice
 from threading import Lock
 
 import pytest
@@ -21,6 +21,7 @@ from adsfetch.fetch.jobs import DayFailure, DayReport, Job
 from adsfetch.fetch.pool import as_list, fetch_jobs
 from adsfetch.fetch.retry import Retry
 from adsfetch.fetch.throttle import Throttle
+from tests.waiting import wait_until
 
 TODAY = date(2024, 3, 10)
 DAYS = [TODAY - timedelta(n) for n in range(6)]
@@ -55,21 +56,26 @@ class Accounts:
         return outcomes
 
 
-@pytest.mark.parametrize("budget", range(9))
-def test_a_budget_that_ends_at_any_call_ends_the_run(budget):
-    """Days that wait for the first one of their account make no call that could be waited for."""
-    left, lock = [budget], Lock()
+def budget_of(number):
+    """Return what may run before so many calls; before the next one it ends the run."""
+    taken = count(1)  # threads cannot get the same number of it
 
     def take():
-        with lock:
-            left[0] -= 1
-            if left[0] < 0:
-                raise QuotaError("the budget is spent")
+        if next(taken) > number:
+            raise QuotaError("the budget is spent")
 
-    accounts = Accounts(3)
+    return take
+
+
+@pytest.mark.parametrize("budget", range(9))
+def test_a_budget_that_ends_at_any_call_ends_the_run_and_fails_no_day(budget):
+    """Days that wait for the first one of their account make no call that could be waited for."""
+    accounts, outcomes = Accounts(3), []
+    fetched = fetch_jobs(accounts.jobs, workers=4, retry=QUICK, before_call=budget_of(budget))
     with pytest.raises(QuotaError, match="budget"):
-        accounts.fetch(before_call=take, workers=4)
+        outcomes.extend(fetched)
     assert accounts.calls.total() == budget
+    assert not any(isinstance(outcome, DayFailure) for _, outcome in outcomes)
 
 
 def refused(error):
@@ -145,36 +151,18 @@ def test_a_limit_of_one_account_pauses_that_account_only():
     assert throttle.paused_seconds == 0
 
 
-def test_what_runs_before_each_call_may_end_the_run():
-    accounts, left = Accounts(4), [5]
-
-    def take():
-        left[0] -= 1
-        if left[0] < 0:
-            raise QuotaError("spent")
-
-    outcomes = []
-    fetched = fetch_jobs(accounts.jobs, workers=3, retry=QUICK, before_call=take)
-    with pytest.raises(QuotaError, match="spent"):
-        outcomes.extend(fetched)
-    assert sum(accounts.calls.values()) == 5
-    assert not any(isinstance(outcome, DayFailure) for _, outcome in outcomes)
-
-
 def test_a_run_ends_although_the_first_days_of_all_accounts_wait_for_a_call():
     accounts = Accounts(6)
-
-    def take():
-        raise QuotaError("spent")
-
     with pytest.raises(QuotaError, match="spent"):
-        list(fetch_jobs(accounts.jobs, workers=16, retry=QUICK, before_call=take))
+        accounts.fetch(workers=16, before_call=budget_of(0))
     assert accounts.order == []
 
 
 def test_a_run_ends_although_an_account_is_paused():
     accounts = Accounts(2)
     accounts.errors[0] = lambda _day: RateLimitError(300, account_only=True)
-    accounts.errors[1] = lambda _day: QuotaError("spent") if accounts.calls[0] else ValueError()
+    accounts.errors[1] = lambda _day: (
+        wait_until(lambda: accounts.jobs[0].resume_at) and (QuotaError("spent"))
+    )
     with pytest.raises(QuotaError, match="spent"):
-        list(fetch_jobs(accounts.jobs, workers=4, retry=Retry(50, 0.01, 0.01)))
+        accounts.fetch(workers=4)
