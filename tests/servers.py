@@ -41,6 +41,11 @@ class _Requests(Server):
         except OSError:
             return False
 
+    def records(self) -> list[Any]:
+        """Return the records of the log; the last one may be written just now."""
+        *lines, _ = self.log.read_text().split("\n")
+        return [json.loads(line) for line in lines]
+
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
         """Return status, headers and body of one request on its own connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)

@@ -1,7 +1,6 @@
 """The log records of WebSockets and event streams: who called, what was sent, what was refused."""
 
 import contextlib
-import json
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -15,8 +14,7 @@ def records(live_on_sqlite, until):
 
     def read(request_id, count):
         def found():
-            lines = [json.loads(line) for line in live_on_sqlite.log.read_text().splitlines()]
-            of_it = [line for line in lines if line.get("request_id") == request_id]
+            of_it = [r for r in live_on_sqlite.records() if r.get("request_id") == request_id]
             return of_it if len(of_it) == count else None
 
         return until(found)
@@ -81,9 +79,10 @@ def test_a_refused_handshake_is_logged(live_on_sqlite, websocket, records, how, 
     assert {record["client"] for record in found} == {"127.0.0.1"}
 
 
-def test_each_line_of_the_log_is_json(live_on_sqlite, websocket):
+def test_each_line_of_the_log_is_json(live_on_sqlite, websocket, records):
     with contextlib.suppress(InvalidStatus):
-        websocket(live_on_sqlite, path="/%0a%7b%7d%1b%ed%a0%80")
-    assert live_on_sqlite.request("HEAD", STREAM)[0] == 405
-    for line in live_on_sqlite.log.read_text().splitlines():
-        assert isinstance(json.loads(line), dict)
+        headers = {"X-Request-ID": "log-json"}
+        websocket(live_on_sqlite, path="/%0a%7b%7d%1b%ed%a0%80", headers=headers)
+    assert live_on_sqlite.request("HEAD", STREAM, X_Request_ID="log-json")[0] == 405
+    assert records("log-json", 3)
+    assert all(isinstance(record, dict) for record in live_on_sqlite.records())
