@@ -63,14 +63,13 @@ class ChangeWaits:
             client = await self._identify(environ.get("HTTP_AUTHORIZATION"), address)
             if client.invalid_key:
                 return scope
-            with (
-                self._registry.connections.hold(client.name),
-                OPEN_CONNECTIONS.labels("wait").track_inprogress(),
-            ):
+            with self._registry.connections.hold(client.name):
                 cursor = await self._locate(query.get("after"))
                 if query.get("after") == NOW:
                     scope = _with_cursor(scope, cursor)
-                await self._wait(query.get("type"), cursor, query["wait"], receive)
+                # Counted only now: whoever sees it waiting knows that the next event ends it.
+                with OPEN_CONNECTIONS.labels("wait").track_inprogress():
+                    await self._wait(query.get("type"), cursor, query["wait"], receive)
         return scope
 
     async def _locate(self, after: str | None) -> Cursor:
