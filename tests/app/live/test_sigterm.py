@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 import orjson
 import pytest
@@ -116,7 +116,8 @@ def test_connections_without_a_request_do_not_delay_the_shutdown(new_service):
             assert service.wait() == 0
             seconds = time.monotonic() - began
             for connection in silent:
-                assert connection.recv(1) == b""
+                with suppress(ConnectionResetError):  # no worker had accepted it yet
+                    assert connection.recv(1) == b""
                 connection.close()
         return seconds
 
@@ -155,6 +156,7 @@ def test_a_closed_stream_has_a_complete_body_and_logs_no_error(service):
 
 def test_repeated_signals_change_nothing(service):
     for worker in service.workers() * 3:
-        os.kill(worker, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # on a busy machine it may have ended already
+            os.kill(worker, signal.SIGTERM)
     service.terminate()
     assert service.wait() == 0
