@@ -14,7 +14,7 @@ import psutil
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 PINGS = PATIENCE // 15
 """A stream without an event sends a comment every fifteen seconds: the event is missing then."""
@@ -242,10 +242,15 @@ class EventStreamClient:
 
 def worker_of(server: Any, port: int) -> int:
     """Return the process at the other end of our connection with this local port."""
-    for pid in server.workers():
-        if any(peer.raddr and peer.raddr.port == port for peer in connections_of(pid)):
-            return int(pid)
-    raise AssertionError("no worker has this connection")
+
+    def found() -> int | None:
+        for pid in server.workers():
+            if any(peer.raddr and peer.raddr.port == port for peer in connections_of(pid)):
+                return int(pid)
+        return None
+
+    # The lists of the kernel may lack what is in them, while others come and go.
+    return int(wait_until(found))
 
 
 def connections_of(pid: int) -> list[Any]:
