@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from contextlib import aclosing
 
 import pytest
@@ -13,7 +14,7 @@ from app.http.cors import Cors
 from app.live.change_streams import ChangeStreams
 from tests.app.live.database import run
 from tests.app.live.event_source import EventSource
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 ACCEPT = {"Accept": "text/event-stream"}
 
@@ -38,8 +39,9 @@ def changes(stream):
 
 def next_event(stream):
     """Return the fields of the next event that has data."""
-    found = {}
+    found, began = {}, time.monotonic()
     for line in stream.lines():
+        assert time.monotonic() < began + PATIENCE, "no event"
         name, _, value = line.partition(": ")
         if line and name:
             found[name] = value
