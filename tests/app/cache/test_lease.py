@@ -26,22 +26,29 @@ STALE_SECONDS = LEASE_SECONDS + 0.5
 
 
 @pytest.fixture
-def make_worker(make_app, database, server):
-    """Applications that wait for a Redis no longer than in production, as it is frozen here."""
-    return lambda: make_app(database, redis_url=server.url)
+def hasty(make_app, database, server):
+    """An application that waits for Redis no longer than in production, as it is frozen here."""
+    return make_app(database, redis_url=server.url)
 
 
-def test_readers_wait_together_for_a_frozen_redis(server, worker, book):
+def hit(app, book):
+    """Let the cache of ``app`` serve a book, so that it has a lease; return a client."""
+    client = app.test_client()
+    wait_until(lambda: cache_status(client, f"/books/{book}") == HIT)
+    return client
+
+
+def test_readers_wait_together_for_a_frozen_redis(server, hasty, book):
     path = f"/books/{book()}"
 
     def read_while_frozen():
-        wait_until(lambda: cache_status(worker.test_client(), path) == HIT)
-        services_of(worker).redis.on_lost()  # ends the lease, so the next reader renews it
+        wait_until(lambda: cache_status(hasty.test_client(), path) == HIT)
+        services_of(hasty).redis.on_lost()  # ends the lease, so the next reader renews it
         server.freeze()
         began = time.monotonic()
         try:
             with ThreadPoolExecutor(8) as pool:
-                list(pool.map(lambda _: cache_status(worker.test_client(), path), range(8)))
+                list(pool.map(lambda _: cache_status(hasty.test_client(), path), range(8)))
         finally:
             server.thaw()
         return time.monotonic() - began
@@ -68,11 +75,9 @@ FAULTS = [kill, freeze, change_password]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_without_redis_reads_and_writes_continue_and_soon_do_not_wait(
-    fault, server, worker, client, book
-):
+def test_without_redis_reads_and_writes_continue_and_soon_do_not_wait(fault, server, hasty, book):
     emma = book()
-    review_count(client, emma)
+    client = hit(hasty, emma)
     fault(server)
     try:
         assert review_count(client, emma) == 0  # perhaps after a timeout
@@ -80,17 +85,17 @@ def test_without_redis_reads_and_writes_continue_and_soon_do_not_wait(
         response = client.get(f"/books/{emma}")
         assert response.json["review_count"] == 1
         assert response.headers["Cache-Status"].startswith("bookstall; fwd=bypass; detail=redis-")
-        assert not services_of(worker).redis.breaker.closed
+        assert not services_of(hasty).redis.breaker.closed
         assert client.get("/readyz").json["status"] == "degraded"
         assert client.get("/readyz").status_code == 200
-        assert outbox_size(worker) == 1
+        assert outbox_size(hasty) == 1
     finally:
         server.thaw()
 
 
-def test_only_one_request_waits_for_a_frozen_redis(server, client, book):
+def test_only_one_request_waits_for_a_frozen_redis(server, hasty, book):
     emma = book()
-    review_count(client, emma)
+    client = hit(hasty, emma)
     server.freeze()
     began = time.monotonic()
     try:
@@ -128,8 +133,8 @@ def test_a_redis_that_restarts_with_old_data_serves_nothing_stale(
     assert outbox_size(worker) == 0
 
 
-def test_a_thawed_redis_serves_nothing_stale(server, worker, make_worker, book):
-    reader, writer = make_worker().test_client(), worker.test_client()
+def test_a_thawed_redis_serves_nothing_stale(server, worker, hasty, book):
+    reader, writer = worker.test_client(), hasty.test_client()
     emma = book()
 
     def write_while_frozen():
@@ -142,9 +147,9 @@ def test_a_thawed_redis_serves_nothing_stale(server, worker, make_worker, book):
     def stale():
         before = review_count(reader, emma)
         seconds = stale_seconds(write_while_frozen, reader, emma)
-        wait_until(lambda: cache_status(reader, f"/books/{emma}") == HIT)
+        hit(worker, emma)
         assert review_count(reader, emma) == before + 1
-        wait_until(lambda: cache_status(writer, f"/books/{emma}") == HIT)
+        hit(hasty, emma)
         assert outbox_size(worker) == 0
         return seconds
 

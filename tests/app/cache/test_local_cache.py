@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,5 +98,5 @@ def test_an_entry_lives_no_longer_than_the_ttl(make_worker, monkeypatch):
     client = make_worker(cache_ttl=100).test_client()
     assert [cache_status(client), cache_status(client)] == [NO_REDIS, HIT]
     later = time.monotonic() + 101
-    monkeypatch.setattr("app.cache.memory.time.monotonic", lambda: later)
+    monkeypatch.setattr("app.cache.memory.time", SimpleNamespace(monotonic=lambda: later))
     assert cache_status(client) == NO_REDIS

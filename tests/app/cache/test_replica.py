@@ -2,6 +2,7 @@
 
 import signal
 import time
+from contextlib import suppress
 from itertools import count
 
 import psutil
@@ -17,7 +18,7 @@ from app.services import services_of
 from stack.servers import Postgres, Standby
 from tests.app.cache.steps import BOOK, HIT, STORED, execute
 from tests.app.cache.steps import add_review as add_review_of
-from tests.waiting import PATIENCE, shortest, wait_until
+from tests.waiting import PATIENCE, patient, shortest, wait_until
 
 MAX_SECONDS = replicas.MAX_SECONDS
 NAME = "shop"
@@ -321,7 +322,7 @@ def test_another_database_is_not_read(make_worker, primary, standby, caplog):
 def test_without_room_in_redis_for_the_version_of_the_writes_the_primary_is_read(
     make_worker, server
 ):
-    client = make_worker(redis_url=server.url).test_client()
+    client = make_worker(redis_url=patient(server.url)).test_client()
     wait_until(lambda: client.get(new_path()).headers["Cache-Status"] == STORED)
     assert client.post("/products", json={"sku": "L", "name": "L", "price": "1"}).status_code == 201
     execute(server, "CONFIG", "SET", "maxmemory", 1)
@@ -372,4 +373,5 @@ def run(server, statement):
 def signal_all_processes(server, number):
     postmaster = psutil.Process(server.pid)
     for process in (postmaster, *postmaster.children(recursive=True)):
-        process.send_signal(number)
+        with suppress(psutil.NoSuchProcess):  # that of a connection may have ended
+            process.send_signal(number)

@@ -7,6 +7,7 @@ from app.cache import tags
 from app.cache.tags import ALL, MAX_TAGS, code_fingerprint, collapse_tags, source_files
 from app.config import Settings
 from tests.app.cache.steps import BOOK, HIT, ROOT, STORED, cache_status
+from tests.waiting import patient
 
 SETTINGS = Settings(database_url="sqlite://", secret_key="any")
 
@@ -46,16 +47,18 @@ def test_options_neither_fills_the_cache_nor_is_served_from_it(client):
 def test_two_databases_on_one_redis_do_not_share_responses(
     server, make_app, sqlite_database, postgres_database
 ):
-    first = make_app(sqlite_database, redis_url=server.url).test_client()
-    other = make_app(postgres_database, redis_url=server.url).test_client()
+    url = patient(server.url)
+    first = make_app(sqlite_database, redis_url=url).test_client()
+    other = make_app(postgres_database, redis_url=url).test_client()
     assert first.post("/books", json=BOOK).status_code == 201
     assert [len(c.get("/books").json["items"]) for c in (first, other)] == [1, 0]
 
 
 def test_services_with_different_secrets_do_not_share_entries(server, database, make_app, book):
     """Each would reject the cursors of the other."""
-    first = make_app(database, redis_url=server.url).test_client()
-    other = make_app(database, redis_url=server.url, secret_key="another secret").test_client()
+    url = patient(server.url)
+    first = make_app(database, redis_url=url).test_client()
+    other = make_app(database, redis_url=url, secret_key="another secret").test_client()
     assert [cache_status(first), cache_status(other)] == [STORED, STORED]
 
 
