@@ -20,6 +20,7 @@ from jsonschema import Draft202012Validator
 from werkzeug.exceptions import HTTPException
 
 from app.api.openapi import openapi_json
+from app.cache import self_check
 from app.config import Settings, database_url
 from app.factory import create_app
 from stack import process
@@ -47,6 +48,8 @@ def pytest_configure() -> None:
         "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )
     hypothesis.settings.load_profile("tests")
+    # Hits are checked at random, in a thread: other tests would see its queries and its counts.
+    self_check.PART = 0.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
