@@ -4,11 +4,12 @@ import http.client
 import json
 import os
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from stack.process import Server
 from stress.service import ROOT, LiveService, Service
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 SECRET = "a secret of the tests"
 
@@ -58,6 +59,18 @@ class _Requests(Server):
             return response.status, response.headers, response.read()
         finally:
             connection.close()
+
+    def insist(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
+        """Do as ``request``, again while the response is a 503.
+
+        On a busy machine a writer may wait too long for the locks of others, and writes nothing.
+        """
+
+        def response() -> Any:
+            received = self.request(method, path, body, **headers)
+            return None if received[0] == HTTPStatus.SERVICE_UNAVAILABLE else received
+
+        return wait_until(response)
 
 
 class Gunicorn(_Requests, Service):

@@ -1,6 +1,9 @@
+from functools import partial
 from threading import Barrier, Thread
 
 import pytest
+
+from tests.waiting import served
 
 
 @pytest.fixture
@@ -114,10 +117,10 @@ def test_one_of_several_simultaneous_books_with_the_same_isbn_is_created(app):
     started, statuses = Barrier(6), []
 
     def add():
-        client = app.test_client()
+        body = {"title": "T", "author": "A", "isbn": "0439023483"}
+        send = partial(app.test_client().post, "/books", json=body)
         started.wait()
-        response = client.post("/books", json={"title": "T", "author": "A", "isbn": "0439023483"})
-        statuses.append(response.status_code)
+        statuses.append(served(send).status_code)
 
     threads = [Thread(target=add) for _ in range(6)]
     for thread in threads:

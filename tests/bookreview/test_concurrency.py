@@ -1,4 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from tests.waiting import served
 
 RATINGS = [1, 2, 3, 4, 5, 5, 5, 4] * 5
 
@@ -8,7 +11,8 @@ def test_simultaneous_reviews_of_a_book_all_count(app, client, book):
 
     def add(rating):
         words = {"rating": rating, "reviewer": "Ana", "text": "One of many."}
-        return app.test_client().post(f"/books/{emma}/reviews", json=words).status_code
+        send = partial(app.test_client().post, f"/books/{emma}/reviews", json=words)
+        return served(send).status_code
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(add, RATINGS)) == {201}
@@ -22,7 +26,8 @@ def test_simultaneous_reviews_of_different_books_count_for_their_books(app, clie
 
     def add(book_id):
         words = {"rating": book_id % 5 + 1, "reviewer": "Ana", "text": "One of many."}
-        return app.test_client().post(f"/books/{book_id}/reviews", json=words).status_code
+        send = partial(app.test_client().post, f"/books/{book_id}/reviews", json=words)
+        return served(send).status_code
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(add, made * 6)) == {201}

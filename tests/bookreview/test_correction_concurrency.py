@@ -43,7 +43,7 @@ def served(request, serve, serve_live, database):
 
 def send(server, method, path, body=None, **headers):
     encoded = None if body is None else json.dumps(body).encode()
-    status, sent, content = server.request(method, path, encoded, **headers)
+    status, sent, content = server.insist(method, path, encoded, **headers)
     return status, sent, json.loads(content) if content else None
 
 

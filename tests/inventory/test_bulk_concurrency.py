@@ -28,7 +28,7 @@ def send(served, operations, key=None, **options):
     """Send a bulk request; return its results."""
     body = json.dumps({"operations": operations, **options}).encode()
     headers = {"Idempotency_Key": key} if key else {}
-    status, _, answer = served.request("POST", "/products/bulk", body, **headers)
+    status, _, answer = served.insist("POST", "/products/bulk", body, **headers)
     assert status == 200, answer
     return json.loads(answer)["results"]
 

@@ -65,7 +65,7 @@ def test_exactly_one_of_fifty_simultaneous_changes_of_a_version_succeeds(served,
 
     def change(number: int) -> Any:
         body = json.dumps({"stock_level": 100 + number}).encode()
-        return served.request("PATCH", path, body, If_Match=headers["ETag"])
+        return served.insist("PATCH", path, body, If_Match=headers["ETag"])
 
     responses = simultaneously(change, 50)
     assert statuses(responses) == {200: 1, 412: 49}
@@ -82,7 +82,7 @@ def test_ten_of_a_hundred_simultaneous_requests_get_one_of_ten_units(served, pro
     path = product(stock_level=10)
     body = json.dumps({"delta": -1, "reason": "order"}).encode()
     responses = simultaneously(
-        lambda _: served.request("POST", f"{path}/stock-adjustments", body), 100
+        lambda _: served.insist("POST", f"{path}/stock-adjustments", body), 100
     )
     assert statuses(responses) == {201: 10, 409: 90}
     left = [json.loads(body)["stock_level"] for status, _, body in responses if status == 201]
@@ -99,9 +99,9 @@ def test_simultaneous_changes_and_adjustments_leave_a_complete_ledger(served, pr
 
     def write(number: int) -> Any:
         if number % 2:
-            return served.request("PATCH", path, json.dumps({"stock_level": number}).encode())
+            return served.insist("PATCH", path, json.dumps({"stock_level": number}).encode())
         body = json.dumps({"delta": -3}).encode()
-        return served.request("POST", f"{path}/stock-adjustments", body)
+        return served.insist("POST", f"{path}/stock-adjustments", body)
 
     assert {*statuses(simultaneously(write, 40))} <= {200, 201, 409}
     entries = ledger(served, path)[::-1]

@@ -46,7 +46,7 @@ def product(served):
 
 
 def post(served, path: str, body: Any = None) -> Any:
-    return served.request("POST", path, b"" if body is None else json.dumps(body).encode())
+    return served.insist("POST", path, b"" if body is None else json.dumps(body).encode())
 
 
 def hold(served, path: str, quantity: int = 1, expires_in: int = 900) -> Any:
@@ -87,7 +87,7 @@ def test_one_of_simultaneous_commits_and_releases_of_a_hold_decides(served, prod
         def end(number: int, hold_path: str = f"/holds/{made['id']}") -> Any:
             if number % 2:
                 return post(served, f"{hold_path}/commit")
-            return served.request("DELETE", hold_path)
+            return served.insist("DELETE", hold_path)
 
         responses = simultaneously(end, 12)
         state = get(served, f"/holds/{made['id']}")[1]["state"]
@@ -132,7 +132,7 @@ def test_a_hold_that_expires_is_either_sold_or_available_and_never_both(served, 
             assert get(served, path)[1]["stock_level"] == 0
             return
         assert (status, len(taken)) == (409, 1)
-        assert served.request("DELETE", f"/holds/{taken[0]}")[0] == 204
+        assert served.insist("DELETE", f"/holds/{taken[0]}")[0] == 204
 
 
 class Shopper:
@@ -161,7 +161,7 @@ class Shopper:
         return post(self._served, f"/holds/{self._random.choice(self._holds)}/commit")
 
     def release(self) -> Any:
-        return self._served.request("DELETE", f"/holds/{self._random.choice(self._holds)}")
+        return self._served.insist("DELETE", f"/holds/{self._random.choice(self._holds)}")
 
     def adjust(self) -> Any:
         body = {"delta": self._random.choice([-4, -2, 3, 5])}
@@ -169,7 +169,7 @@ class Shopper:
 
     def set(self) -> Any:
         body = json.dumps({"stock_level": self._random.randint(0, 30)}).encode()
-        return self._served.request("PATCH", self._path, body)
+        return self._served.insist("PATCH", self._path, body)
 
     def get(self) -> Any:
         response = self._served.request("GET", self._path)
