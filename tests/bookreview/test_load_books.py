@@ -1,6 +1,7 @@
 """Loads of books: keys, ISBNs and updates, and the sample of the first start."""
 
 import csv
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,8 +172,9 @@ def test_the_whole_sample_is_loaded(app, tmp_path):
         assert result.stdout == f"loaded {count}, updated 0, unchanged 0, rejected 0\n"
 
 
-def test_a_load_invalidates_cached_responses(make_app, database, redis_url, path):
-    app = make_app(database, redis_url=redis_url)
+def test_a_load_invalidates_cached_responses(make_app, database, fresh_redis, path):
+    # A key of the test's own, and so entries of its own: the database is used again.
+    app = make_app(database, redis_url=fresh_redis, secret_key=secrets.token_hex())
     client: FlaskClient = app.test_client()
     path.write_text(HEAD + EMMA)
     command = ["books", "load", str(path)]
