@@ -3,6 +3,7 @@
 import re
 import shutil
 import threading
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -111,8 +112,7 @@ def test_a_writer_goes_on_while_the_index_is_built(migrating):
     """A transaction that is open holds the build up; reviews are written all the while."""
     upgrade(revision="0001")
     fill()
-    with db.engine.connect() as holder:
-        holder.execute(text(REVIEW))  # a lock on the table, until the end of this transaction
+    with holding(REVIEW) as holder:  # a lock on the table, until the end of this transaction
         build = threading.Thread(target=in_context(migrating, build_first_index))
         build.start()
         wait_until(waits_for_the_holder)
@@ -130,8 +130,7 @@ def test_a_writer_goes_on_while_the_index_is_built(migrating):
 def test_a_build_that_was_broken_off_for_real_is_made_good_by_the_next_run(migrating):
     upgrade(revision="0001")
     fill()
-    with db.engine.connect() as holder:
-        holder.execute(text(REVIEW))
+    with holding(REVIEW) as holder:
         failed = []
         build = threading.Thread(target=in_context(migrating, build_first_index, failed))
         build.start()
@@ -158,8 +157,7 @@ def test_a_build_that_was_broken_off_for_real_is_made_good_by_the_next_run(migra
 def test_books_are_written_while_their_trigrams_are_indexed(migrating):
     upgrade(revision="0011")
     fill()
-    with db.engine.connect() as holder:
-        holder.execute(text("UPDATE book SET published_year = 1815 WHERE id = 1"))
+    with holding("UPDATE book SET published_year = 1815 WHERE id = 1") as holder:
         build = threading.Thread(target=in_context(migrating, partial(upgrade, revision="0012")))
         build.start()
         wait_until(waits_for_the_holder)
@@ -242,8 +240,7 @@ def test_writers_go_on_while_rows_are_folded_and_nothing_is_lost(migrating):
     """A row of the third batch is locked; those of the finished batches are written."""
     upgrade(revision="0007")
     fill_with_old_forms()
-    with db.engine.connect() as holder:
-        holder.execute(text(f"UPDATE product SET price = 7 WHERE id = {MANY}"))
+    with holding(f"UPDATE product SET price = 7 WHERE id = {MANY}") as holder:
         fold_all = threading.Thread(target=in_context(migrating, upgrade))
         fold_all.start()
         wait_until(lambda: waits_for_a_lock("SELECT product.id%"))
@@ -343,6 +340,15 @@ def fill():
         connection.execute(text(f"INSERT INTO book {BOOK}"))
         for _ in range(3):
             connection.execute(text(REVIEW))
+
+
+@contextmanager
+def holding(statement):
+    """Execute a statement in a transaction, which stays open however long the others take."""
+    with db.engine.connect() as holder:
+        holder.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        holder.execute(text(statement))
+        yield holder
 
 
 def valid(name=INDEX):
