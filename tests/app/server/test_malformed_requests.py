@@ -2,12 +2,13 @@
 
 import json
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
 
 from tests.app.server.attackers import JSON, connect, cuts, many, memory, rest
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 MEBIBYTE = 1_048_576
 CHUNKED = b"POST /books HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -147,17 +148,19 @@ def test_incomplete_heads_have_a_limit_together(served):
 
 def test_bodies_that_wait_for_a_thread_have_a_limit_together(served):
     book = b'{"title": "A title", "author": "An author"}'.rjust(1_000_000)
-    request = b"POST /books HTTP/1.1\r\nHost: x\r\n" + JSON
+    request = b"POST /books HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + JSON
     request += b"Content-Length: %d\r\n\r\n" % len(book) + book
     database = served.environment["DATABASE_URL"].removeprefix("sqlite:///")
     before = memory(served)
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(database, PATIENCE, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")  # all threads wait
-        with many(served, 500, request):
+        with many(served, 500, request) as clients:
             # All bodies are 500 MB. A busy worker needs a moment to refuse those above the limit.
-            wait_until(lambda: memory(served) - before < 2 * 200 * MEBIBYTE, 20)
+            wait_until(lambda: memory(served) - before < 2 * 200 * MEBIBYTE)
             connection.execute("ROLLBACK")
             assert served.request("GET", "/healthz")[0] == 200
+            # None is left to disturb later tests.
+            assert {rest(client)[9:12] for client in clients} <= {b"201", b"503", b""}
     assert cuts(served)["body", "memory"] > 0
 
 
@@ -178,14 +181,19 @@ def test_every_line_of_the_log_is_json(served):
     for method in ("HEAD", "GET", "PUT"):
         served.request(method, "/graphql/stream")
     status_of(served, b"nonsense\r\n\r\n")
-    lines = served.log.read_text().splitlines()
+    # A worker may be writing the last line.
+    lines = served.log.read_text().rpartition("\n")[0].splitlines()
     assert lines
     assert [line for line in lines if not isinstance(json.loads(line), dict)] == []
 
 
 def test_a_client_that_sends_nonsense_often_causes_few_warnings(served):
-    before = served.log.read_text().count('"level":"warning"')
+    def warnings():
+        return served.log.read_text().count("refused a malformed request")
+
+    before, began = warnings(), time.monotonic()
     for _ in range(100):
         status_of(served, b"nonsense\r\n\r\n")
     assert served.request("GET", "/healthz")[0] == 200
-    assert served.log.read_text().count('"level":"warning"') - before < 40
+    # Each of the two workers writes one a second.
+    assert warnings() - before <= 2 * (time.monotonic() - began + 2)
