@@ -145,14 +145,14 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture
 def fresh_redis(redis_url: str) -> str:
-    """The same Redis without the versions of tags that earlier tests created.
+    """The same Redis without the versions of tags, and the counts of clients, of earlier tests.
 
-    They live for twice CACHE_TTL: one that expires during a test turns a hit into a miss.
+    Versions live for twice CACHE_TTL: one that expires during a test turns a hit into a miss.
     """
     with redis.Redis.from_url(redis_url) as connection:
-        versions = list(connection.scan_iter("bookstall:*:t:*", count=1_000))
-        if versions:
-            connection.delete(*versions)
+        for pattern in ("bookstall:*:t:*", "bookstall:limit:*"):
+            if found := list(connection.scan_iter(pattern, count=1_000)):
+                connection.delete(*found)
     return redis_url
 
 
