@@ -14,7 +14,9 @@ from sqlalchemy.exc import OperationalError
 from app.config import Settings, database_url
 from app.extensions import db
 from app.factory import create_app
+from app.services import services_of
 from tests.servers import SECRET
+from tests.waiting import wait_until
 
 NUMBERS = count(1)
 ATTEMPTS = 5
@@ -48,7 +50,12 @@ def migrate_template(url: str) -> None:
 
 
 def close(app: Flask) -> None:
-    """Close the database connections of ``app``."""
+    """Close the database connections of ``app``.
+
+    Before, let its sequencer come to rest: later it might number the events of another test.
+    """
+    sequencer = services_of(app).sequencer
+    wait_until(lambda: not sequencer._is_running or sequencer._woken._cond._waiters)
     with app.app_context():
         db.engine.dispose()
 
