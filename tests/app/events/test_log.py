@@ -103,7 +103,7 @@ def test_events_of_one_row_are_in_the_order_of_its_changes(make_app, postgres_da
     def add(number):
         until_committed(partial(change, number % 4 + 1))
         if number % 3 == 0:
-            log.number_events(engine_of(app))
+            until_committed(lambda: log.number_events(engine_of(app)))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(400)))

@@ -14,6 +14,7 @@ from app.events.snapshot import open_snapshot
 from app.extensions import db
 from app.services import services_of
 from tests.app.events.steps import engine_of, execute, head, until_committed
+from tests.waiting import wait_until
 
 COUNTER = table("counter", column("id"), column("value"))
 
@@ -41,6 +42,7 @@ def test_a_snapshot_and_the_events_up_to_its_cursor_say_the_same(make_app, datab
         with ThreadPoolExecutor(4) as pool, ExitStack() as ending:
             ending.callback(stop.set)
             writers = [pool.submit(keep_adding, key) for key in (1, 2, 3, 4)]
+            wait_until(lambda: head(app).position)
             for _ in range(10):
                 snapshot, cursor = open_snapshot(engine_of(app), services_of(app).snapshots)
                 (rows,) = snapshot.batches(select(COUNTER.c.id, COUNTER.c.value))
