@@ -9,6 +9,7 @@ from flask import Flask
 
 from tests.app.webhooks.receivers import Receiver
 from tests.app.webhooks.running import Running
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -28,10 +29,14 @@ def receive() -> Iterator[Callable[..., Receiver]]:
 def deliver(
     receive: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Running]]:
-    """A factory of deliverers that begin at once, and look for changes often."""
+    """A factory of deliverers that begin at once, and look for changes often.
+
+    They go on while a check of their lock takes long, as on a busy machine.
+    """
     monkeypatch.setattr("app.webhooks.deliverer.TAKEOVER_SECONDS", 0)
     monkeypatch.setattr("app.webhooks.deliverer.POLL_SECONDS", 0.05)
     monkeypatch.setattr("app.webhooks.deliverer.CHECK_SECONDS", 0.1)
+    monkeypatch.setattr("app.webhooks.deliverer.CHECK_TIMEOUT_SECONDS", PATIENCE)
     monkeypatch.setattr("app.webhooks.deliverer.FINISH_SECONDS", 2)
     with ExitStack() as running:
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import socket
 import ssl
 from ipaddress import ip_address
 
@@ -15,6 +16,7 @@ from app.webhooks import http_client
 from app.webhooks.http_client import CheckedNetwork, Client, SystemResolver
 from app.webhooks.targets import Target, parse_target
 from tests.app.webhooks.receivers import HANG, SLOW_BODY
+from tests.waiting import PATIENCE
 
 BODY = b"{}"
 HEADERS = {"webhook-id": "1"}
@@ -209,12 +211,14 @@ def test_what_is_not_http_is_a_failure(sent):
     }
 
 
-def test_nobody_listens(receive):
-    receiver = receive()
-    receiver.close()
-    assert send(receiver.url)[0].error == "no connection"
+def test_nobody_listens():
+    with socket.socket() as bound:  # so that nobody else gets the port
+        bound.bind(("127.0.0.1", 0))
+        target = Target("http", "127.0.0.1", bound.getsockname()[1], "/")
+        assert send(target)[0].error == "no connection"
 
 
-def test_a_name_without_an_address():
+def test_a_name_without_an_address(monkeypatch):
+    monkeypatch.setattr(http_client, "REQUEST_SECONDS", PATIENCE)  # a resolver may be out of reach
     target = Target("http", "no-such-host.invalid", 80, "/")
     assert send(target)[0].error == "the name of its host cannot be resolved"
