@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 JSON = b"Content-Type: application/json\r\n"
 HEAD = b"GET /books HTTP/1.1\r\nHost: x\r\nX-A: "
@@ -52,10 +52,21 @@ def rest(connection: socket.socket) -> bytes:
     return received
 
 
+def until_served(server: Any, path: str) -> bytes:
+    """Send a request until it gets a response: a full server may refuse some. Return the body."""
+
+    def response() -> Any:
+        with contextlib.suppress(OSError):
+            return server.request("GET", path)
+
+    status, _, body = wait_until(response)
+    assert status == 200
+    return bytes(body)
+
+
 def cuts(server: Any) -> dict[tuple[str, str], float]:
     """Return how often what was cut, by kind and reason."""
-    status, _, body = server.request("GET", "/metrics")
-    assert status == 200
+    body = until_served(server, "/metrics")
     lines = [line for line in body.decode().splitlines() if line.startswith("bookstall_cut_total{")]
     found = {}
     for line in lines:

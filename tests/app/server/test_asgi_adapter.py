@@ -19,7 +19,7 @@ from app.server import (
     wsgi_worker,
 )
 from tests.app.private_names import check
-from tests.app.server.attackers import cuts, many
+from tests.app.server.attackers import cuts, many, until_served
 from tests.servers import LiveGunicorn
 from tests.waiting import wait_until
 
@@ -65,13 +65,6 @@ class OccupiedFiles(LiveGunicorn):
         }
 
 
-def is_served(server):
-    try:
-        return server.request("GET", "/healthz")[0] == 200
-    except OSError:
-        return False
-
-
 def test_idle_clients_make_room_when_no_file_is_left(migrated_sqlite, tmp_path):
     server = OccupiedFiles(DATABASE_URL=f"sqlite:///{migrated_sqlite}", WEB_CONCURRENCY="1")
     with (tmp_path / "occupied").open("w") as file, ExitStack() as stack:
@@ -82,8 +75,8 @@ def test_idle_clients_make_room_when_no_file_is_left(migrated_sqlite, tmp_path):
         server.occupied = tuple(opened)
         stack.enter_context(server)
         with many(server, FILES, b""):
-            wait_until(lambda: is_served(server))
-        wait_until(lambda: is_served(server))
+            until_served(server, "/healthz")
+        until_served(server, "/healthz")
         assert cuts(server)["connection", "capacity"] > 0
         warning = "no file handle is left to accept a client"
         wait_until(lambda: warning in server.log.read_text())  # written by another thread

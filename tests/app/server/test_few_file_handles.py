@@ -7,9 +7,9 @@ import time
 import pytest
 
 from tests.app.live.clients import EventStreamClient
-from tests.app.server.attackers import HEAD, connect, cuts, many
+from tests.app.server.attackers import HEAD, connect, cuts, many, until_served
 from tests.servers import Gunicorn, LiveGunicorn
-from tests.waiting import shortest, wait_until
+from tests.waiting import shortest
 
 FILES = 256
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -34,18 +34,6 @@ class FewFilesAsgi(FewFiles, LiveGunicorn):
     """The same under the asgi worker."""
 
 
-def until_served(server):
-    """Wait until a request is served; clients may be refused for a moment."""
-
-    def status():
-        try:
-            return server.request("GET", "/healthz")[0]
-        except OSError:
-            return None
-
-    return wait_until(status)
-
-
 @pytest.fixture(scope="module", params=[FewFilesWsgi, FewFilesAsgi], ids=["wsgi", "asgi"])
 def limited(request, migrated_sqlite, tmp_path_factory):
     path = shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("limited") / "bookstall.db")
@@ -65,7 +53,7 @@ def test_new_clients_are_served_however_many_stay(limited, sent):
         with many(limited, 3 * FILES, sent):
             began = time.monotonic()
             for _ in range(5):
-                assert until_served(limited) == 200
+                until_served(limited, "/healthz")
             seconds = time.monotonic() - began
             assert capacity_cuts(limited) > before
         requests = 3 * FILES if sent == REQUEST else 0
@@ -88,7 +76,7 @@ def test_a_request_in_progress_and_a_stream_are_not_cut_for_others(limited):
         slow.sendall(b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
         assert slow.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"  # the server has read it
         with many(limited, 3 * FILES, b""):
-            assert until_served(limited) == 200
+            until_served(limited, "/healthz")
             slow.sendall(body)
             assert slow.recv(12) == b"HTTP/1.1 201"
             assert next(stream.lines()).startswith(":")
