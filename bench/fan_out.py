@@ -20,11 +20,11 @@ def receive_all(
     deadline = time.monotonic() + timeout
     while sum(map(len, times.values())) < subscribers.count * len(sent):
         report = subscribers.report()
-        if report.lost or time.monotonic() > deadline:
-            missing = {at: subscribers.count - len(received) for at, received in times.items()}
-            raise SystemExit(f"not delivered: {missing}, lost connections: {report.lost[:3]}")
         for position, received in report.times.items():
             times[position] += received
+        missing = {at: subscribers.count - len(received) for at, received in times.items()}
+        if report.lost or (any(missing.values()) and time.monotonic() > deadline):
+            raise SystemExit(f"not delivered: {missing}, lost connections: {report.lost[:3]}")
         time.sleep(0.05)
     if any(len(received) != subscribers.count for received in times.values()):
         raise SystemExit("an event was delivered twice")
