@@ -191,7 +191,11 @@ def test_level_holds_and_ledger_agree_at_every_look(served, product, database):
 
     def shop(number: int) -> list[int]:
         shopper = Shopper(served, path, number)
-        return [shopper.act() for _ in range(30)]
+        seen = [shopper.act() for _ in range(30)]
+        # On a busy machine the checker may have looked at few states until now.
+        while len({row.version for row in looks}) <= 10 and checker.is_alive():
+            seen.append(shopper.act())
+        return seen
 
     checker = threading.Thread(target=check)
     checker.start()
