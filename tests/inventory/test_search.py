@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 from sqlalchemy import event, text
 
@@ -183,7 +185,9 @@ def test_a_page_among_equal_names_and_prices_seeks_to_its_product_in_the_index(
     with app.app_context():
         engine = db.engine
     cursor = client.get(f"/products?sort={sort}&limit=2").json["next_cursor"]
-    plans = plans_of(app, lambda: client.get(f"/products?sort={sort}&limit=2&cursor={cursor}"))
+    # Autovacuum may have found that there are few rows, which are read at once.
+    read = partial(client.get, f"/products?sort={sort}&limit=2&cursor={cursor}")
+    plans = plans_of(app, read, few_rows=True)
     column = "folded" if "name" in sort else "price"
     sign = "<" if "-" in sort else ">"
     expected = {
@@ -229,7 +233,7 @@ INSERT_MANY = {
 }
 
 
-def plans_of(app, act):
+def plans_of(app, act, *, few_rows=False):
     """Return the plans of the product queries that ``act`` executes, as one text."""
     executed = []
 
@@ -244,6 +248,8 @@ def plans_of(app, act):
     event.remove(engine, "before_cursor_execute", record)
     explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
     with engine.connect() as connection:
+        if few_rows and engine.dialect.name == "postgresql":
+            connection.execute(text("SET enable_seqscan = off"))
         plans = [
             connection.exec_driver_sql(explain + statement, parameters).all()
             for statement, parameters in executed
