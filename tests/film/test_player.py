@@ -49,9 +49,13 @@ def message(play, *steps):
 
 
 def test_a_command_is_typed_and_its_output_shown(play):
-    [take] = play({"type": "echo $((6 * 7))", "expect": "^42$"})
-    assert screen(take).splitlines() == ["$ echo $((6 * 7))", "42", "$"]
-    assert len(take.pictures) > 10  # the typing can be seen
+    def pictures():
+        [take] = play({"type": "echo $((6 * 7))", "expect": "^42$"})
+        assert screen(take).splitlines() == ["$ echo $((6 * 7))", "42", "$"]
+        return len(take.pictures)
+
+    # The typing can be seen, unless a busy machine shows all of it at once.
+    assert any(pictures() > 10 for _ in range(5))
 
 
 def test_the_error_names_scene_step_command_expectation_and_output(play):
@@ -80,8 +84,9 @@ def test_a_command_that_fails_is_an_error_unless_something_is_expected(play):
 
 
 def test_a_command_that_does_not_end_in_time_is_an_error(play):
-    failure = message(play, {"type": "echo started; sleep 600", "within": 1})
-    assert "expected the prompt within 1 s" in failure
+    first = {"type": "echo started; sleep 600", "until": "^started$"}
+    failure = message(play, first, {"expect": "started", "within": 0.1})
+    assert "expected 'started' and then the prompt within 0.1 s" in failure
     assert failure.endswith("started")
 
 

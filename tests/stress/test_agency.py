@@ -6,13 +6,16 @@ from argparse import Namespace
 from collections import Counter
 
 from stress.agency import FAILURES, Agency
+from tests.waiting import PATIENCE
 
 SMALL = ["--accounts", "6", "--days", "4", "--kills", "1"]
 
 
 def test_it_passes_with_few_accounts():
     command = [sys.executable, "-m", "stress.agency", *SMALL]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=10 * PATIENCE, check=False
+    )
     assert (result.returncode, result.stdout.splitlines()[-1]) == (0, "passed"), result.stdout
 
 

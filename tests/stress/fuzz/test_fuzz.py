@@ -6,8 +6,8 @@ import pytest
 
 from stress.fuzz.run import DATABASES, fuzz
 
-SECONDS = (25, 75)
-"""The second run is for a busy machine, on which the first one does not come to its last phase."""
+SECONDS = (25, 75, 225)
+"""The others are for a busy machine, on which the first one does not come to its last phase."""
 SEED = 20_240_101  # the same each time: `make fuzz` searches for new errors
 
 

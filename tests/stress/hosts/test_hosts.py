@@ -19,9 +19,9 @@ TWO_HOSTS = """
 import socket
 from stress.hosts.network import Network
 
-def connect():
+def connect(seconds=30):
     with one.entered(), socket.socket() as client:
-        client.settimeout(0.3)
+        client.settimeout(seconds)
         return client.connect_ex(listener.getsockname())
 
 network = Network()
@@ -31,11 +31,11 @@ with two.entered():
 one.cut_off(other)
 print("another cut off:", connect() == 0)
 one.cut_off(two)
-print("cut off:", connect() == 0)
+print("cut off:", connect(0.3) == 0)
 one.heal()
 print("healed:", connect() == 0)
 two.cut_off()
-print("cut off from all:", connect() == 0)
+print("cut off from all:", connect(0.3) == 0)
 two.heal()
 two.slow_down(10, 1)
 two.heal()
