@@ -73,8 +73,8 @@ class BatchedClient:
         pool = ConnectionPool.from_url(client.data_url, retry=Retry(NoBackoff(), 0), protocol=2)
         options = pool.connection_kwargs
         # One timeout for the whole exchange is cheaper than one for each of its steps.
-        self._timeout = options.pop("socket_timeout", None) or TIMEOUT_SECONDS
-        self._new_connection = partial(pool.connection_class, **options)
+        self._timeout = options.get("socket_timeout") or TIMEOUT_SECONDS
+        self._new_connection = partial(pool.connection_class, **{**options, "socket_timeout": None})
         self._connection: AbstractConnection | None = None
         self._epoch = 0
         # A breaker of its own: threads may keep their connections where no new one is accepted.
