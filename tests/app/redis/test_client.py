@@ -11,7 +11,8 @@ from redis.exceptions import ResponseError
 
 from app.redis.client import PRIVATE_NAMES, TIMEOUT_SECONDS, RedisClient, RedisUnavailable
 from stack.servers import Redis
-from tests.waiting import PATIENCE, shortest
+from tests.app.redis.steps import connected_client
+from tests.waiting import PATIENCE, patient, shortest
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_each_thread_has_a_connection_and_keeps_it(redis_url):
 
 def test_a_frozen_server_costs_one_timeout(server):
     def seconds():
-        client = RedisClient(server.url)
+        client = connected_client(server.url)
         connection = client.connection()
         server.freeze()
         began = time.monotonic()
@@ -75,13 +76,13 @@ def test_a_frozen_server_costs_one_timeout(server):
 
 
 def test_a_command_that_blocks_may_have_a_longer_timeout(server):
-    client = RedisClient(server.url)
+    client = connected_client(server.url)
     blocking = ["BLPOP", "no such list of the tests", 3 * TIMEOUT_SECONDS]
     assert client.execute(client.connection(), blocking, timeout=PATIENCE) is None
 
 
 def test_a_closed_connection_is_retried_once_on_a_new_one(server):
-    client, lost = RedisClient(server.url), []
+    client, lost = RedisClient(patient(server.url)), []
     client.on_lost = lambda: lost.append(1)
     client.connection()
     with redis.Redis.from_url(server.url) as other:
@@ -92,7 +93,7 @@ def test_a_closed_connection_is_retried_once_on_a_new_one(server):
 
 
 def test_a_restarted_server_has_another_run_id(server):
-    client = RedisClient(server.url)
+    client = RedisClient(patient(server.url))
     before = client.connection()
     client.verify_master()
     server.save()
@@ -105,7 +106,7 @@ def test_a_restarted_server_has_another_run_id(server):
 
 
 def test_a_replica_is_refused(server):
-    client = RedisClient(server.url)
+    client = RedisClient(patient(server.url))
     connection = client.connection()
     client.execute(connection, ["REPLICAOF", "127.0.0.1", "1"])
     with pytest.raises(RedisUnavailable):
@@ -123,7 +124,7 @@ def test_an_unreachable_server_is_reported_at_once():
 
 def test_a_master_that_becomes_a_replica_is_left(server):
     """Nothing has closed the connection: Sentinel does, but not whoever sends REPLICAOF."""
-    client = RedisClient(server.url)
+    client = RedisClient(patient(server.url))
     before = client.connection()
     client.execute(before, ["REPLICAOF", "127.0.0.1", "1"])
     with pytest.raises(RedisUnavailable, match="refused"):

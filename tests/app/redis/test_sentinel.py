@@ -13,6 +13,7 @@ from app.redis.sentinel import SEARCH_SECONDS, Sentinels
 from stack.process import free_port
 from stack.sentinel import NAME, Sentinel
 from stack.servers import Redis
+from tests.app.redis.steps import connected_client
 from tests.waiting import PATIENCE, shortest, wait_until
 
 
@@ -84,7 +85,7 @@ def test_a_wrong_option_is_refused():
 
 
 def test_the_client_connects_to_the_master_that_a_sentinel_names(master, sentinel):
-    client = RedisClient(url_of(master, free_port(), sentinel.port))
+    client = connected_client(url_of(master, free_port(), sentinel.port))
     assert client.execute(client.connection(), ["PING"]) == b"PONG"
     assert client.master == {"host": "127.0.0.1", "port": master.port}
     client.close()
@@ -132,7 +133,7 @@ def test_a_sentinel_may_have_a_password_of_its_own(master):
         url = url_of(master, guarded.port)
         with pytest.raises(RedisUnavailable, match="unreachable"):
             RedisClient(url).connection()
-        RedisClient(f"{url}?sentinel_password=of-the-Sentinel").connection().raw.disconnect()
+        connected_client(f"{url}?sentinel_password=of-the-Sentinel").close()
 
 
 @pytest.fixture
