@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 HEAD_END = b"\r\n\r\n"
@@ -131,6 +131,18 @@ class HttpClient:
         except OSError:
             self.close()
             return None
+
+    def insist(self, message: bytes, timeout: float, statuses: Container[int] = (200,)) -> Response:
+        """Send a request until its response has one of ``statuses``; raise TimeoutError.
+
+        It may be on a connection of a worker that has just ended.
+        """
+        deadline = time.monotonic() + timeout
+        while (response := self.request(message)) is None or response.status not in statuses:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{message!r}: {response}")
+            time.sleep(0.1)
+        return response
 
     def close(self) -> None:
         """Close the connection; the next request opens a new one."""

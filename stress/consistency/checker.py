@@ -18,8 +18,9 @@ from stress.faults import Fault
 from stress.http_client import Response
 from stress.stats import format_counts
 
-AFTER_WORKERS_END = 10.0
-"""Seconds after a fault of workers in which their connections may break."""
+AFTER_WORKERS_END = 60.0
+"""Seconds after a fault of workers in which their connections may break: on a busy machine new ones
+start slowly, and old ones serve until then."""
 AFTER_FAULT = 1.0
 """Seconds after another fault in which a connection of that time may be noticed."""
 IsOlder = Callable[[str, int], bool]

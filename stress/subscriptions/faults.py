@@ -12,7 +12,6 @@ from stress.service import LiveService, Service
 from stress.subscriptions.webhooks import Deliverer
 from stress.threads import wait_until
 
-RESTART_SECONDS = 30.0
 PAUSE, LONG_PAUSE = (0.5, 2.5), (5.0, 15.0)
 
 
@@ -62,7 +61,7 @@ def _end_workers(
 ) -> None:
     faults.signal_workers(service, rng, count, signal_number)
     # The next fault needs a running service: on a busy machine a worker starts slowly.
-    if not wait_until(service.is_ready, RESTART_SECONDS, interval=0.05):
+    if not wait_until(service.is_ready, service.timeout, interval=0.05):
         raise RuntimeError(f"no worker started: {service.log.read_text()[-2000:]}")
 
 

@@ -175,9 +175,5 @@ def _unnumbered(engine: Engine) -> list[str]:
 
 
 def _get(client: HttpClient, table: str, row: int) -> Mapping[str, Any] | None:
-    request = get(f"/{table}s/{row}")
-    # Again if it was on a connection of a worker that has just ended.
-    response = client.request(request) or client.request(request)
-    if response is None or response.status not in {200, 404}:
-        raise SystemExit(f"{table} {row}: {response}")
+    response = client.insist(get(f"/{table}s/{row}"), TIMEOUT, {200, 404})
     return orjson.loads(response.body) if response.status == 200 else None

@@ -25,7 +25,12 @@ ORDER = "order"
 def test_each_follower_receives_the_log_while_workers_redis_and_deliverers_fail(postgres_copy):
     def is_busy_enough(seconds):
         result = check_subscriptions(
-            seed=20_240_101, seconds=seconds, followers=18, writers=4, database=postgres_copy
+            seed=20_240_101,
+            seconds=seconds,
+            timeout=PATIENCE,
+            followers=18,
+            writers=4,
+            database=postgres_copy,
         )
         assert result.passed, str(result)
         assert {one.transport for one in result.records} == TRANSPORTS.keys()
