@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -48,10 +47,7 @@ def run(live, program, tmp_path):
 
 def send(live, method, path, body=None):
     sent = None if body is None else json.dumps(body).encode()
-    # On a busy machine a writer may wait too long for the lock of the others.
-    while (response := live.request(method, path, sent))[0] == HTTPStatus.SERVICE_UNAVAILABLE:
-        pass
-    status, _, received = response
+    status, _, received = live.insist(method, path, sent)
     assert status < 300, received
     return json.loads(received) if received else None
 
@@ -77,7 +73,8 @@ def write(live, name):
 
 
 def exported(live, table):
-    status, _, body = live.request("GET", f"/{table}/export?format=ndjson")
+    # Another export may not have noticed yet that its client was killed.
+    status, _, body = live.insist("GET", f"/{table}/export?format=ndjson")
     assert status == 200
     return {str(row["id"]): row for row in map(json.loads, body.splitlines())}
 
