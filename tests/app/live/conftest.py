@@ -49,7 +49,7 @@ def book() -> Callable[..., str]:
 
     def make(server: Any, **headers: str) -> str:
         document = json.dumps({"title": "Emma", "author": "Jane Austen"}).encode()
-        status, _, body = server.request("POST", "/books", document, **headers)
+        status, _, body = server.insist("POST", "/books", document, **headers)
         assert status == 201, body
         return str(json.loads(body)["id"])
 
@@ -62,7 +62,7 @@ def review() -> Callable[..., int]:
 
     def make(server: Any, book: str, text: str = "Read in one night.", **headers: str) -> int:
         document = json.dumps({"rating": 4, "reviewer": "Ana", "text": text}).encode()
-        status, _, body = server.request("POST", f"/books/{book}/reviews", document, **headers)
+        status, _, body = server.insist("POST", f"/books/{book}/reviews", document, **headers)
         assert status == 201, body
         return int(json.loads(body)["id"])
 

@@ -39,7 +39,7 @@ def test_changes_are_the_events_of_the_pages(live, subscribe, book, review):
     result = subscribe(live, after=cursor)
     one = book(live)
     review(live, one)
-    live.request("PATCH", f"/books/{one}", b'{"title": "Emma, corrected"}')
+    live.insist("PATCH", f"/books/{one}", b'{"title": "Emma, corrected"}')
     events = [result()["data"]["changes"] for _ in range(3)]
     assert [event["type"] for event in events] == [
         "book.created",
@@ -91,7 +91,7 @@ def test_a_review_that_is_hidden_leaves_only_its_ids_in_later_changes(
     number = review(live, one)
     for hidden in (True, False):
         body = json.dumps({"hidden": hidden}).encode()
-        assert live.request("PATCH", f"/reviews/{number}", body)[0] == 200
+        assert live.insist("PATCH", f"/reviews/{number}", body)[0] == 200
     data = result()["data"]["changes"]["data"]
     assert data == {"id": number, "book_id": int(one)}
     assert result()["data"]["changes"]["data"]["text"]

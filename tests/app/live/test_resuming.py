@@ -139,9 +139,9 @@ def test_a_resumed_subscription_gets_every_event_also_of_hidden_and_deleted_revi
     made = [review(live, one, text) for text in ("first", "second", "third", "fourth")]
     cursor = client.event()["cursor"]
     assert client.texts(3) == ["second", "third", "fourth"]
-    assert live.request("PATCH", f"/reviews/{made[1]}", b'{"hidden": true}')[0] == 200
-    assert live.request("PATCH", f"/reviews/{made[2]}", b'{"text": "New."}')[0] == 200
-    assert live.request("DELETE", f"/reviews/{made[3]}")[0] == 204
+    assert live.insist("PATCH", f"/reviews/{made[1]}", b'{"hidden": true}')[0] == 200
+    assert live.insist("PATCH", f"/reviews/{made[2]}", b'{"text": "New."}')[0] == 200
+    assert live.insist("DELETE", f"/reviews/{made[3]}")[0] == 204
     resumed = websocket(live).init().subscribe(book=one, after=cursor)
     review(live, one, "fifth")
     assert resumed.texts(4) == ["second", "third", "fourth", "fifth"]
