@@ -47,7 +47,8 @@ class TokenLease:
         self.store = store
         self.grant = grant
         self.batch = batch
-        self.resets_at = began + grant.resets_after
+        # From now on, not from ``began``: the store counted in between, and no retry may be early.
+        self.resets_at = time.monotonic() + grant.resets_after
         # An empty lease rejects requests: it must expire before the store has tokens again.
         self.expires_at = began + (seconds if grant.tokens else min(seconds, grant.resets_after))
         self._consumed = count()
