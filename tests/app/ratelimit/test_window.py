@@ -33,11 +33,9 @@ def test_two_workers_with_cache_hits_exceed_the_quota_in_no_window(
     # a while and the sum may exceed the quota, as documented; or the clients cannot use the quota.
     # That is not what this test is about.
     attempts = (send_requests(service) for _ in range(10))
-    used = (a for a in attempts if len(a[0]) >= 2.5 * quota)
+    used = (a for a in attempts if len(a[0]) >= 2.5 * quota and sum(a[1]) > 0.9 * len(a[1]))
     within = (a for a in used if most_in_any_window(a[0], WINDOW_SECONDS) <= quota)
-    spans, hits = next(within, ([], []))
-    assert spans, "above the quota, or far below it, in ten attempts"
-    assert sum(hits) > 0.9 * len(hits)
+    assert any(within), "above the quota, far below it, or with misses, in ten attempts"
 
 
 def send_requests(service: Any) -> tuple[list[Span], list[bool]]:
