@@ -73,9 +73,8 @@ def forget_modules(spec: str, folder: str) -> None:
     root = re.split("[.:]", spec)[0]
     for name, module in list(sys.modules.items()):
         file, own_root = getattr(module, "__file__", None) or "", name.partition(".")[0]
-        theirs = (
-            file and own_root not in ("adsfetch", "__main__") and not file.startswith(LIBRARIES)
-        )
+        ours = own_root in ("adsfetch", "__main__", "__mp_main__")
+        theirs = file and not ours and not file.startswith(LIBRARIES)
         if theirs and (own_root == root or Path(file).is_relative_to(folder)):
             del sys.modules[name]
     importlib.invalidate_caches()
