@@ -53,9 +53,9 @@ class AdsServer:
         """Clear the log, and set these rules and settings."""
         self._post("/reset", {**settings, "rules": rules})
 
-    def expire_tokens(self) -> None:
-        """Refuse every token issued so far."""
-        self._post("/expire", {})
+    def change(self, **settings: Any) -> None:
+        """Change these settings, and keep the rules and the log."""
+        self._post("/change", settings)
 
     def log(self) -> dict[str, Any]:
         """Return the log of the calls since the behaviour was set."""

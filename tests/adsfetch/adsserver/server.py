@@ -40,61 +40,61 @@ REFUSALS = {
 }
 
 
-class Ads:
-    """The one method of the API that is used."""
+class Call:
+    """A call of the one method of the API that is used."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
-        self.behaviour = behaviour
+    def __init__(self, behaviour: Behaviour, request: Any, context: Any) -> None:
+        self.behaviour, self.request, self.context = behaviour, request, context
+        self.customer: str = request.customer_id
+        metadata = context.invocation_metadata()
+        self.headers = {key: str(value) for key, value in metadata if key.islower()}
 
-    def search_stream(self, request: Any, context: Any) -> Iterator[bytes]:
-        headers = {key: value for key, value in context.invocation_metadata() if key.islower()}
-        found = DAY.search(request.query)
+    def respond(self) -> Iterator[bytes]:
+        found = DAY.search(self.request.query)
         day = found[1] if found else None
-        self.behaviour.record_call(
-            request.customer_id, day, {k: str(v) for k, v in headers.items()}
-        )
+        self.behaviour.record_call(self.customer, day, self.headers)
         served = False
         try:
             time.sleep(self.behaviour.settings["latency"])
-            if headers.get("authorization", "").removeprefix("Bearer ") in self.behaviour.expired:
-                refuse(context, {"do": "expired"})
-            if between := RANGE.search(request.query):
-                first, last = map(date.fromisoformat, between.groups())
-                yield from self.days(request, first, last, context)
-            elif "FROM customer_client" in request.query:
+            if between := RANGE.search(self.request.query):
+                yield from self.days(*map(date.fromisoformat, between.groups()))
+            elif "FROM customer_client" in self.request.query:
                 yield messages.clients(self.behaviour.settings["clients"])
             elif day is None:
                 yield messages.account(self.behaviour.settings["time_zone"])
             else:
-                yield from self.day(day, request.customer_id, context)
+                yield from self.day(day)
             served = day is not None
         finally:
             self.behaviour.record_end(served=served)
 
-    def days(self, request: Any, first: date, last: date, context: Any) -> Iterator[bytes]:
+    def days(self, first: date, last: date) -> Iterator[bytes]:
         """Yield the rows of a range, the days in no order, as the API does without ORDER BY."""
-        self.behaviour.record_range(request.query)
-        rule = self.behaviour.rule_for("range", customer=request.customer_id)
-        if rule["do"] in REFUSALS:
-            refuse(context, rule)
+        self.behaviour.record_query(self.behaviour.ranges, self.request.query)
+        rule = self.obey_rule("range")
         days = [str(first + timedelta(number)) for number in range((last - first).days + 1)]
         for number, day in enumerate(sorted(days, key=lambda day: day[::-1])):
             yield from self.rows(day, half=False)
             if rule["do"] == "break" and number:
-                context.abort(grpc.StatusCode.UNAVAILABLE, "broken half-way")
+                self.context.abort(grpc.StatusCode.UNAVAILABLE, "broken half-way")
 
-    def day(self, day: str, customer: str, context: Any) -> Iterator[bytes]:
-        rule = self.behaviour.rule_for("call", day, customer)
-        if rule["do"] == "expire_now":
-            self.behaviour.expire()
-            refuse(context, {"do": "expired"})
-        if rule["do"] in REFUSALS or rule["do"] == "status":
-            refuse(context, rule)
+    def day(self, day: str) -> Iterator[bytes]:
+        self.behaviour.record_query(self.behaviour.days, day)
+        rule = self.obey_rule("call", day)
         yield from self.rows(day, half=rule["do"] in ("break", "hang"))
         if rule["do"] == "break":
-            context.abort(grpc.StatusCode.UNAVAILABLE, "broken half-way")
+            self.context.abort(grpc.StatusCode.UNAVAILABLE, "broken half-way")
         if rule["do"] == "hang":
-            wait_for_the_client_to_leave(context)
+            wait_for_the_client_to_leave(self.context)
+
+    def obey_rule(self, on: str, day: str | None = None) -> dict[str, Any]:
+        """Return the rule of this call if it gets rows."""
+        rule = self.behaviour.rule_for(on, day, self.customer)
+        if self.headers.get("authorization", "").removeprefix("Bearer ") in self.behaviour.expired:
+            rule = {"do": "expired"}
+        if rule["do"] in REFUSALS or rule["do"] == "status":
+            refuse(self.context, rule)
+        return rule
 
     def rows(self, day: str, *, half: bool) -> Iterator[bytes]:
         settings = self.behaviour.settings
@@ -130,16 +130,17 @@ class Web(BaseHTTPRequestHandler):
     """The HTTP side: tokens for the client, behaviour and log for the test."""
 
     protocol_version = "HTTP/1.1"
-    behaviour: Behaviour
+    behaviour = Behaviour({})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/token":
             self.token()
         elif self.path == "/reset":
-            self.respond(200, self.behaviour.reset(json.loads(body)))
-        elif self.path == "/expire":
-            self.respond(200, self.behaviour.expire())
+            Web.behaviour = Behaviour(json.loads(body))
+            self.respond(200, None)
+        elif self.path == "/change":
+            self.respond(200, self.behaviour.change(json.loads(body)))
 
     def do_GET(self) -> None:
         self.respond(200, self.behaviour.log())
@@ -168,13 +169,13 @@ class Web(BaseHTTPRequestHandler):
 
 def main(folder: Path) -> None:
     """Serve until standard input ends, which it does with the process that started us."""
-    behaviour = Behaviour()
-    Web.behaviour = behaviour
     web = ThreadingHTTPServer(("127.0.0.1", 0), Web)
     threading.Thread(target=web.serve_forever, daemon=True).start()
     api = grpc.server(ThreadPoolExecutor(40))
     method = grpc.unary_stream_rpc_method_handler(
-        Ads(behaviour).search_stream, messages.Request.FromString, lambda raw: raw
+        lambda request, context: Call(Web.behaviour, request, context).respond(),
+        messages.Request.FromString,
+        lambda raw: raw,
     )
     service, _, name = messages.METHOD.strip("/").partition("/")
     api.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {name: method}),))

@@ -277,9 +277,9 @@ def test_a_used_up_quota_ends_the_comparison_of_all_datasets(agency, ads):
 
 def test_many_accounts_are_compared_at_the_same_time_and_pause_together(agency, ads):
     limit = {"on": "range", "do": "quota", "scope": "DEVELOPER", "retry_delay": 0.2}
-    ads.behave(limit, latency=1.0)
+    ads.behave(limit, together=(1, len(ACCOUNTS)))
     assert agency("verify", "--against-source").code == 0
-    assert ads.log()["busiest"] > 1
+    assert ads.log()["busiest"] == len(ACCOUNTS)
     assert len(ads.log()["ranges"]) == len(ACCOUNTS) + 1
 
 

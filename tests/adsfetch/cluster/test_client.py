@@ -121,7 +121,7 @@ def test_the_budget_holds_for_all_workers(run, ads, agency, tmp_path):
 
 
 def test_a_killed_worker_costs_another_try_of_its_days(run, ads, agency, cluster, tmp_path):
-    ads.behave(latency=0.5)
+    ads.behave(together=(len(IDS) + 1, 1000))  # after the first day of each account, which is alone
     with subprocess.Popen(
         [sys.executable, "-m", "adsfetch", *agency, "--daily-operations", "1000"],
         cwd=tmp_path,
@@ -130,8 +130,9 @@ def test_a_killed_worker_costs_another_try_of_its_days(run, ads, agency, cluster
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        wait_until(lambda: len([day for _, day in ads.log()["calls"] if day]) >= 2 * THREADS)
+        wait_until(lambda: len(ads.log()["days"]) == len(IDS) + 2 * THREADS)
         cluster.workers[0].kill()
+        ads.change(together=(0, 0))
         out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert json.loads(out)["days_fetched"] == len(DAYS)
