@@ -10,7 +10,9 @@ import pytest
 
 import adsfetch
 from adsfetch import DayFailure, DayReport, fetch_days
+from adsfetch.fetch.jobs import Job
 from adsfetch.fetch.metrics import CallMetrics
+from adsfetch.fetch.pool import as_list, fetch_jobs
 from adsfetch.storage.staging import Staging
 from tests.adsfetch.fetch.scenarios import DAYS, QUICK, one_row, outcomes
 from tests.waiting import PATIENCE
@@ -258,12 +260,15 @@ def test_a_hanging_call_is_abandoned_and_blocks_no_worker():
             stuck.wait()
         return one_row(day)
 
-    found = outcomes(source, timeout=2, workers=1)
+    hanging = Job(source, [DAYS[2]], as_list, timeout=0.1)
+    others = Job(source, [day for day in DAYS if day != DAYS[2]], as_list)
+    found = [outcome for _, outcome in fetch_jobs([hanging, others], workers=1, retry=QUICK)]
     stuck.set()
-    assert isinstance(found[DAYS[2]].error, builtins.TimeoutError)
-    assert isinstance(found[DAYS[2]].error, adsfetch.TimeoutError)
-    assert found[DAYS[2]].tries == 1
-    assert sum(isinstance(outcome, DayReport) for outcome in found.values()) == 4
+    (failed,) = [outcome for outcome in found if isinstance(outcome, DayFailure)]
+    assert isinstance(failed.error, builtins.TimeoutError)
+    assert isinstance(failed.error, adsfetch.TimeoutError)
+    assert (failed.day, failed.tries) == (DAYS[2], 1)
+    assert sum(isinstance(outcome, DayReport) for outcome in found) == 4
 
 
 def test_a_hanging_iterator_is_abandoned_too():
