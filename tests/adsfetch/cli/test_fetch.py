@@ -5,8 +5,9 @@ import pty
 import subprocess
 import sys
 import termios
+from contextlib import suppress
 
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, shortest
 
 EXAMPLE = ("--source", "adsfetch.example:fetch_data", "--out", "data")
 WEEK = ("fetch", "2024-02-27", "2024-03-04", *EXAMPLE)
@@ -42,8 +43,9 @@ def test_a_dry_run_lists_days_and_operations_and_writes_nothing(run, tmp_path):
 
 
 def test_a_run_with_nothing_to_do_loads_no_client_and_ends_at_once(run_program, run, ads, tmp_path):
-    google = ("fetch", "2024-01-01", "2024-03-31", "--customer-id", "123-456-7890")
-    arguments = [*google, "--config", str(ads.config), "--out", "data"]
+    days = ("2024-01-01", "2024-03-31", "--today", "2024-05-01")
+    google = ("--customer-id", "123-456-7890", "--config", str(ads.config))
+    arguments = ["fetch", *days, *google, "--out", "data"]
     assert run(*arguments, env=ads.environment).code == 0
     ads.behave()
     done = subprocess.run(
@@ -56,15 +58,14 @@ def test_a_run_with_nothing_to_do_loads_no_client_and_ends_at_once(run_program, 
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not {name for name in loaded if name.startswith(("google", "grpc", "tenacity", "tqdm"))}
     assert ads.log()["days"] == []
-    before = os.times()
-    assert run_program(*arguments).code == 0
-    spent = os.times()
-    assert (
-        spent.children_user
-        + spent.children_system
-        - (before.children_user + before.children_system)
-        < 0.3
-    )
+
+    def processor_time():
+        before = os.times()
+        assert run_program(*arguments).code == 0
+        after = os.times()
+        return sum(after[2:4]) - sum(before[2:4])  # that of children, in user and system mode
+
+    assert shortest(processor_time, 0.3) < 0.3
 
 
 def test_without_the_google_extra_other_sources_work_and_the_error_says_what_to_install(
@@ -79,6 +80,13 @@ def test_without_the_google_extra_other_sources_work_and_the_error_says_what_to_
     assert "pip install '.[ads]'" in result.err
 
 
+def read_terminal(descriptor):
+    """Return what was written to a terminal; nothing when no process has it open any more."""
+    with suppress(OSError):
+        return os.read(descriptor, 10_000)
+    return b""
+
+
 def test_the_progress_bar_is_for_terminals_only(run, tmp_path):
     assert run(*WEEK).err == ""
     main, side = pty.openpty()
@@ -90,10 +98,11 @@ def test_the_progress_bar_is_for_terminals_only(run, tmp_path):
         stdout=subprocess.PIPE,
         stderr=side,
     ) as process:
+        os.close(side)
+        shown = b"".join(iter(lambda: read_terminal(main), b""))  # all: a full one blocks
         out, _ = process.communicate(timeout=PATIENCE)
-    os.close(side)
-    assert b"31/31" in os.read(main, 10_000)
     os.close(main)
+    assert b"31/31" in shown
     assert out.startswith(b"fetch_data: 2024-01-01 to 2024-01-31, 31 of 31 days fetched")
 
 
