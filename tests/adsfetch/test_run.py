@@ -50,7 +50,8 @@ def test_an_interrupt_during_calls_of_the_real_client_ends_the_run(shop, ads):
     options = ["--config", str(ads.config), "--customer-id", "1234567890"]
     shop.options = ("--out", "data", *options)
     environment = ads.environment
-    process = shop.start("fetch", "2024-01-01", "2024-01-08", env=environment)
+    days = ("2024-01-01", "2024-01-08", "--today", "2024-03-05")
+    process = shop.start("fetch", *days, env=environment)
     wait_until(lambda: len(ads.log()["days"]) >= 8)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=PATIENCE)
@@ -59,7 +60,7 @@ def test_an_interrupt_during_calls_of_the_real_client_ends_the_run(shop, ads):
 
 def test_a_hanging_source_fails_its_day_and_the_run_ends(shop, fetch):
     shop.configure(hang=["2024-01-03"])
-    result = fetch("fetch", "2024-01-01", "2024-01-05", "--timeout", "2")
+    result = fetch("fetch", "2024-01-01", "2024-01-05", "--timeout", "4")
     assert result.code == 1
     assert [failure["day"] for failure in result.json["failed"]] == ["2024-01-03"]
     assert "StuckError" in result.json["failed"][0]["reason"]

@@ -131,6 +131,7 @@ def test_a_wrong_setting_of_google_ads_is_named(run, ads, tmp_path, options, mes
     account = ["--customer-id", "1234567890", "--out", "data"]
     home = {**ads.environment, "HOME": str(tmp_path)}
     home.pop("GOOGLE_ADS_CONFIGURATION_FILE_PATH", None)
-    result = run("fetch", "2024-02-27", "2024-02-27", *account, *options, env=home)
+    days = ("2024-02-27", "2024-02-27", "--today", "2024-03-05")
+    result = run("fetch", *days, *account, *options, env=home)
     assert result.code == 2
     assert message in result.err

@@ -5,18 +5,19 @@ import re
 import pytest
 
 SOURCE = ["--source", "adsfetch.example:fetch_data", "--out", "data", "--lookback", "0"]
+MARCH = ["--today", "2024-03-05"]
 
 
 @pytest.fixture
 def three(run, tmp_path):
     """Fetch three datasets, one of which has a gap."""
     for name in ("a & b", "berlin", "rome"):
-        run("fetch", "2024-02-26", "2024-03-01", *SOURCE, "--dataset", name)
+        run("fetch", "2024-02-26", "2024-03-01", *SOURCE, *MARCH, "--dataset", name)
     (tmp_path / "data/rome/days/2024-02-28.csv").unlink()
 
 
 def test_without_a_name_it_shows_a_strip_of_days_for_each_dataset(run, three):
-    result = run("status", "--out", "data", "--today", "2024-03-05")
+    result = run("status", "--out", "data", *MARCH)
     assert result.code == 0
     title, *lines, legend = result.out.splitlines()
     assert title == "3 datasets, 2024-02-26 to 2024-03-01: 2 without gaps, 1 not"
@@ -43,7 +44,7 @@ def test_the_last_sixty_days_are_shown(run):
 
 
 def test_the_page_loads_nothing_and_escapes_names(run, three, tmp_path):
-    run("status", "--out", "data", "--today", "2024-03-05", "--html", "overview.html")
+    run("status", "--out", "data", *MARCH, "--html", "overview.html")
     page = (tmp_path / "overview.html").read_text()
     assert "a &amp; b" in page
     assert "a & b" not in page
@@ -53,20 +54,20 @@ def test_the_page_loads_nothing_and_escapes_names(run, three, tmp_path):
 
 
 def test_a_quiet_status_names_only_what_is_wrong(run, three):
-    result = run("status", "--out", "data", "--quiet")
+    quiet = ["status", "--out", "data", "--quiet", *MARCH]
+    result = run(*quiet)
     assert (result.code, result.out) == (0, "")
     assert result.err.startswith("rome: 1 missing; last run ")
     assert len(result.err.splitlines()) == 1
-    one = ["status", "--out", "data", "--quiet", "--dataset"]
-    assert run(*one, "rome").err == result.err
-    assert run(*one, "berlin").err == ""
+    assert run(*quiet, "--dataset", "rome").err == result.err
+    assert run(*quiet, "--dataset", "berlin").err == ""
 
 
 def test_the_reason_of_the_last_failure_stands_beside_its_dataset(run, three, shop):
     shop.configure(fail=["2024-02-28"])
-    options = ["--dataset", "shop", "--attempts", "1", "--today", "2024-03-05"]
+    options = ["--dataset", "shop", "--attempts", "1", *MARCH]
     run("fetch", "2024-02-28", "2024-02-28", *shop.options, *options)
-    lines = run("status", "--out", "data", "--today", "2024-03-05").out.splitlines()
+    lines = run("status", "--out", "data", *MARCH).out.splitlines()
     assert lines[-2].startswith("shop ")
     assert lines[-2].endswith("1 failed; 1 day failed")
 

@@ -11,14 +11,15 @@ import pytest
 
 from tests.waiting import PATIENCE
 
+MARCH = ("--today", "2024-03-05")
 OWN = ["all.csv", "dataset.json", "manifest.jsonl", "lock", "days/2024-01-02.csv"]
 
 
 @pytest.fixture
 def status(fetch, run):
     """Run `status --html` on a dataset of three days."""
-    fetch("fetch", "2024-01-01", "2024-01-03")
-    return lambda path, **more: run("status", "--out", "data", "--html", str(path), **more)
+    fetch("fetch", "2024-01-01", "2024-01-03", *MARCH)
+    return lambda path: run("status", "--out", "data", *MARCH, "--html", str(path))
 
 
 def test_the_page_keeps_mode_and_link(status, shop):
@@ -77,7 +78,7 @@ def test_a_device_stays_and_gets_the_page(status, shop):
 def test_standard_output_gets_the_page(status, shop):
     status("page.html")
     page = (shop.folder / "page.html").read_text()
-    arguments = ["status", "--out", "data", "--html", "/dev/stdout"]
+    arguments = ["status", "--out", "data", *MARCH, "--html", "/dev/stdout"]
     done = subprocess.run(
         [sys.executable, "-m", "adsfetch", *arguments],
         cwd=shop.folder,

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-FETCH = ("fetch", "2024-01-01", "2024-01-03")
+FETCH = ("fetch", "2024-01-01", "2024-01-03", "--today", "2024-03-05")
 
 
 def days_in(folder: Path) -> list[str]:

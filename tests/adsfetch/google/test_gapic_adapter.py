@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.adsfetch.google.datasets import FETCH
 from tests.waiting import PATIENCE
 
 gapic_adapter = pytest.importorskip("adsfetch.google.gapic_adapter")
@@ -62,8 +63,8 @@ main()
 
 
 def test_without_a_private_name_a_run_fetches_the_same_rows(google, ads, tmp_path):
-    assert google("fetch", "2024-01-01", "2024-01-03").code == 0
-    arguments = ["fetch", "2024-01-01", "2024-01-03", "--out", "again", "--config", str(ads.config)]
+    assert google(*FETCH).code == 0
+    arguments = [*FETCH, "--out", "again", "--config", str(ads.config)]
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_NAMES, *arguments, "--customer-id", "1234567890"],
         cwd=tmp_path,
