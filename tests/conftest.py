@@ -231,8 +231,9 @@ def make_app() -> Iterator[Callable[..., Flask]]:
         checked = Settings(
             **{"secret_key": SECRET, "testing": True, **settings}, database_url=database_url(url)
         )
-        apps.append(create_app(checked))
-        return apps[-1]
+        app = create_app(checked)
+        apps.append(app)
+        return app  # apps[-1] may be that of another thread
 
     yield make
     for app in apps:
