@@ -98,7 +98,7 @@ def test_after_one_lost_connection_the_pool_replaces_all(app, books, database, m
 
     def connect(_):
         with engine.connect():
-            together.wait(30)
+            together.wait(PATIENCE)
 
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(connect, range(3)))
