@@ -17,6 +17,8 @@ from stack.watchdog import Watchdog
 # Outside the range of ephemeral ports: no outgoing connection takes the port while the server
 # is stopped on purpose.
 PORTS = range(20_000, 32_000)
+_given: set[int] = set()
+"""The ports of earlier servers: one that is stopped now may start again."""
 
 
 class CouldNotStartError(RuntimeError):
@@ -141,11 +143,12 @@ class Server:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is not in use."""
-    for port in random.sample(PORTS, len(PORTS)):
+    """Return a port of 127.0.0.1 that is not in use, and was not returned before if possible."""
+    for port in sorted(random.sample(PORTS, len(PORTS)), key=_given.__contains__):
         with contextlib.suppress(OSError), socket.socket() as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
     raise CouldNotStartError("no free port on 127.0.0.1")
 

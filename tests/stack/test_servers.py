@@ -13,6 +13,7 @@ from redis.retry import Retry
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from stack import process
 from stack.postgres import identifier
 from stack.servers import CouldNotStartError, Postgres, Redis, Standby
 from tests.waiting import PATIENCE, wait_until
@@ -196,6 +197,13 @@ def test_a_server_that_cannot_start_shows_its_log(cache):
     other.port = cache.port
     with pytest.raises(CouldNotStartError, match="Address already in use"):
         other.__enter__()
+
+
+def test_the_port_of_a_server_is_kept_for_its_next_start(monkeypatch):
+    monkeypatch.setattr(process, "PORTS", process.PORTS[:50])
+    monkeypatch.setattr(process, "_given", set())
+    ports = [process.free_port() for _ in range(40)]
+    assert len(set(ports)) == 40
 
 
 @pytest.mark.parametrize("name", ["", 'a"b', "a b", "a;b", "1a"])
