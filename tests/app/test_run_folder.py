@@ -4,15 +4,23 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from app import run_folder
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import os, sys
 from app import run_folder
 run_folder.create()
+if sys.argv[1:] == ["worker"] and os.fork() == 0:
+    sys.exit(sys.stdin.read())
 print(run_folder.current(), os.environ["PROMETHEUS_MULTIPROC_DIR"], flush=True)
 if sys.argv[1:] == ["fork"] and os.fork() == 0:
     sys.exit()
@@ -65,6 +73,20 @@ def test_a_start_removes_the_folders_of_killed_processes_alone(start, tmp_path):
     assert not of_killed.exists()
     assert of_running.exists()
     assert foreign.exists()
+
+
+def test_a_start_waits_for_the_workers_of_a_killed_process(start, tmp_path, monkeypatch):
+    killed, folder, _ = start("worker")
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    # The worker ends when the start has found that it runs.
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: killed.communicate(""))
+    monkeypatch.setattr(run_folder, "time", clock)
+    monkeypatch.setattr(run_folder, "PATIENCE_SECONDS", PATIENCE)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    run_folder._remove_abandoned()
+    assert killed.stdout.closed
+    assert not folder.exists()
 
 
 def test_an_operator_can_choose_the_folder_of_the_metrics(start, tmp_path):

@@ -235,11 +235,13 @@ def test_what_a_master_leaves_is_removed_by_the_next_start(temporary, sqlite_dat
         LiveService(ASGI[-1], 1, **settings) as stopped,
     ):
         of_killed, of_stopped = folder_of(killed), folder_of(stopped)
+        left = killed.workers()
         for server, number in ((killed, signal.SIGKILL), (stopped, signal.SIGTERM)):
             server._master().send_signal(number)
             server._master().wait(PATIENCE)
         assert of_killed.exists()
         assert not of_stopped.exists()
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
         with Service(WSGI[-1], 1, **settings):
             assert not of_killed.exists()
             assert foreign.exists()
