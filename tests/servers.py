@@ -47,6 +47,10 @@ class _Requests(Server):
         *lines, _ = self.log.read_text().split("\n")
         return [json.loads(line) for line in lines]
 
+    def log_lines(self) -> list[str]:
+        """Return the lines of the log that are complete: a worker may be writing the last one."""
+        return self.log.read_text().rpartition("\n")[0].splitlines()
+
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
         """Return status, headers and body of one request on its own connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)

@@ -58,8 +58,9 @@ def attributes(of):
     return {each.key: each.value.string_value or each.value.int_value for each in of.attributes}
 
 
-def log_of(server):
-    return server.log.read_text().splitlines()
+def request_lines(server, request_id):
+    lines = [line for line in server.log_lines() if f'"{request_id}"' in line]
+    return [line for line in lines if '"logger":"bookstall.request"' in line]
 
 
 def spans_of(trace_id, count):
@@ -79,7 +80,7 @@ def test_a_collector_gets_the_spans_of_requests_and_of_their_statements(
         assert server.request("GET", "/products/77777", X_Request_ID="id-1", **sent)[0] == 404
         for _ in range(3):  # of one of the two workers the second is a hit
             assert server.request("GET", "/products", X_Request_ID="id-2")[0] == 200
-        [logged] = wait_until(lambda: [line for line in log_of(server) if '"id-1"' in line])
+        [logged] = wait_until(lambda: request_lines(server, "id-1"))
         not_sampled = {"traceparent": f"00-{'7' * 32}-{CALLER}-00"}
         assert server.request("GET", "/products", **not_sampled)[0] == 200
     # A worker that ends sends what it has.
