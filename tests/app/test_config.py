@@ -11,6 +11,7 @@ from app.config import (
     load_or_create_secret,
     startup_warnings,
 )
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 SECRET = {"SECRET_KEY": "a secret of the tests"}
@@ -208,7 +209,7 @@ def test_an_invalid_value_stops_the_start_with_one_line(command, name, value):
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert process.returncode != 0
     assert process.stdout == ""

@@ -15,9 +15,9 @@ def test_the_figures_count_what_was_added(client, book, review):
 
 
 @pytest.fixture
-def cached_client(make_app, sqlite_database, redis_url):
+def cached_client(make_app, sqlite_database, fresh_redis):
     """A client of the service with Redis, and with one book."""
-    client = make_app(sqlite_database, redis_url=redis_url).test_client()
+    client = make_app(sqlite_database, redis_url=fresh_redis).test_client()
     client.post("/books", json={"title": "Dune", "author": "Frank Herbert"})
     return client
 

@@ -241,8 +241,8 @@ def test_a_body_that_is_too_large_is_a_413_that_the_page_can_read(listed):
         assert (status, allowed_origin(headers)) == (413, [SHOP])
 
 
-def test_all_sites_share_one_cached_response(make_app, sqlite_database, redis_url):
-    settings = {"redis_url": redis_url, "allowed_origins": (SHOP, OTHER)}
+def test_all_sites_share_one_cached_response(make_app, sqlite_database, fresh_redis):
+    settings = {"redis_url": fresh_redis, "allowed_origins": (SHOP, OTHER)}
     client = make_app(sqlite_database, **settings).test_client()
     client.get("/books?limit=9")
     for origin in (SHOP, OTHER, "https://evil.example", None):

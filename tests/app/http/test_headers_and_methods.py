@@ -27,9 +27,9 @@ def test_a_client_that_does_not_accept_json_gets_a_406(shared_client, accept, as
 
 
 def test_a_cached_response_is_not_sent_to_a_client_that_does_not_accept_json(
-    make_app, sqlite_database, redis_url, assert_problem
+    make_app, sqlite_database, fresh_redis, assert_problem
 ):
-    client = make_app(sqlite_database, redis_url=redis_url).test_client()
+    client = make_app(sqlite_database, redis_url=fresh_redis).test_client()
     for _ in range(2):
         last = client.get("/books?limit=7")
     assert last.headers["Cache-Status"] == "bookstall; hit"

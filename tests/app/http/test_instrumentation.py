@@ -105,20 +105,17 @@ def test_the_order_of_records_of_requests_and_of_others_is_kept(handler):
     record("/third")
     log.warning("fourth")
     lines = [json.loads(line) for line in handler.stream.getvalue().splitlines()]
-    assert [line.get("route", line["message"]) for line in lines] == [
-        "/first",
-        "second",
-        "/third",
-        "fourth",
-    ]
+    # Without those of a thread that an earlier test has left.
+    said = [line.get("route", line["message"]) for line in lines if "bookstall." in line["logger"]]
+    assert said == ["/first", "second", "/third", "fourth"]
 
 
 def test_without_the_handler_a_request_is_counted_and_logged_at_once(caplog):
     caplog.set_level(logging.INFO, "bookstall.request")
     record("/immediate")
     assert requests("/immediate") == 1
-    [logged] = caplog.records
-    assert (logged.name, logged.levelname) == ("bookstall.request", "INFO")
+    [logged] = [each for each in caplog.records if each.name == "bookstall.request"]
+    assert logged.levelname == "INFO"
     assert (logged.getMessage(), logged.route, logged.ms) == ("GET /books/7", "/immediate", 2.0)
     assert "GET /books/7" in caplog.text
 
@@ -149,8 +146,9 @@ def start(request, sqlite_database, tmp_path):
 
 def get_often(server, times):
     def get():
-        # While workers are replaced, nobody may listen for a moment.
-        with contextlib.suppress(ConnectionRefusedError):
+        # While workers are replaced, nobody may listen for a moment, and one that ends may not have
+        # accepted a connection.
+        with contextlib.suppress(ConnectionError):
             return server.request("GET", PATH)[0]
 
     with ThreadPoolExecutor(4) as pool:

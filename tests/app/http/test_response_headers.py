@@ -78,8 +78,8 @@ def test_a_stream_has_nosniff(live_on_sqlite):
         assert headers.get_all("X-Content-Type-Options") == ["nosniff"]
 
 
-def test_a_cache_hit_has_nosniff(make_app, sqlite_database, redis_url):
-    client = make_app(sqlite_database, redis_url=redis_url).test_client()
+def test_a_cache_hit_has_nosniff(make_app, sqlite_database, fresh_redis):
+    client = make_app(sqlite_database, redis_url=fresh_redis).test_client()
     for _ in range(2):
         last = client.get("/books?limit=11")
     assert last.headers["Cache-Status"] == "bookstall; hit"
