@@ -90,7 +90,7 @@ class History:
     def read(self) -> list[Change]:
         """Return all changes that are committed, in their order."""
         statement = text(f"SELECT id, {COLUMNS} FROM {RECORD} ORDER BY id")
-        offset = time.time() - time.monotonic()
+        offset = clock_offset()
         with self._engine.connect() as connection:
             rows = connection.execute(statement).all()
         changes, transaction = [], 0
@@ -164,4 +164,12 @@ def show_time(moment: datetime) -> str:
 
 def monotonic_time(shown: str) -> float:
     """Return the time by ``time.monotonic`` of a time that a response shows."""
-    return datetime.fromisoformat(shown).timestamp() - time.time() + time.monotonic()
+    return datetime.fromisoformat(shown).timestamp() - clock_offset()
+
+
+def clock_offset() -> float:
+    """Return how far ``time.time`` is ahead of ``time.monotonic``.
+
+    On a busy machine a thread may pause between the two, which makes the difference smaller.
+    """
+    return max(time.time() - time.monotonic() for _ in range(3))

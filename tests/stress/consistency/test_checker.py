@@ -9,7 +9,7 @@ import pytest
 
 from stress.consistency.availability import shows_etag, shows_product
 from stress.consistency.checker import Tolerated, check
-from stress.consistency.history import Change, show_time
+from stress.consistency.history import Change, clock_offset, show_time
 from stress.consistency.lists import ListQuery, read_page
 from stress.consistency.records import Effect, Read, Records, Write
 from stress.consistency.timelines import Fact, is_absent, shows, where
@@ -45,7 +45,7 @@ def adjustment(ended: float, version: int, status: int = 201, began: float | Non
 
 
 def held(at: float, units: int, expires: float, state: str = "held", hold: int = 1) -> Change:
-    moment = datetime.fromtimestamp(expires - time.monotonic() + time.time(), UTC)
+    moment = datetime.fromtimestamp(expires + clock_offset(), UTC)
     expires_at = show_time(moment)
     row = {"product_id": 7, "quantity": units, "state": state, "expires_at": expires_at}
     return change(at, "hold", hold, **row)
