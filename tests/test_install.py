@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).parents[1]
 OLDEST_PIP = "22.3"
 """What Python 3.11.0 brings; pip resolved extras of hash-locked packages again until 23.3."""
@@ -65,7 +67,9 @@ def test_no_command_of_a_library_that_is_not_used_is_installed():
 
 def run(*words, cwd):
     # Compiling what is installed would take most of the time, and nothing is imported here.
-    environment = {**os.environ, "PIP_NO_COMPILE": "1"}
+    # The index may be slow.
+    pip = {"PIP_NO_COMPILE": "1", "PIP_DEFAULT_TIMEOUT": str(PATIENCE), "PIP_RETRIES": "10"}
+    environment = {**os.environ, **pip}
     done = subprocess.run(
         words, check=False, cwd=cwd, env=environment, capture_output=True, text=True
     )
