@@ -14,7 +14,7 @@ from sqlalchemy import text
 from app.db.engine import LOCK_TIMEOUT_MS
 from app.extensions import db
 from tests.app.api.idempotent_posts import count_books, count_stored_responses, post
-from tests.waiting import shortest
+from tests.waiting import shortest, wait_until
 
 TOO_LONG = 2 * LOCK_TIMEOUT_MS / 1000
 ROOT = Path(__file__).parents[3]
@@ -58,7 +58,12 @@ def test_of_simultaneous_requests_to_two_processes_one_writes_and_all_get_its_re
 
     def send(number: int) -> Any:
         barrier.wait()
-        return service.request("POST", "/books", body, Idempotency_Key=f"k{number // 8}")
+        return wait_until(lambda: final_response(f"k{number // 8}"))
+
+    def final_response(key: str) -> Any:
+        """Return None if the first request takes too long, as on a busy machine."""
+        response = service.request("POST", "/books", body, Idempotency_Key=key)
+        return None if "Retry-After" in response[1] else response
 
     with ThreadPoolExecutor(8) as pool:
         responses = list(pool.map(send, range(8)))
@@ -77,6 +82,7 @@ def test_a_request_that_waits_too_long_for_the_first_one_is_a_409_with_retry_aft
     app = make_app(postgres_database)
     client = app.test_client()
     with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(
             text(
                 "INSERT INTO first_answer (client, key, fingerprint, created_at)"
