@@ -86,7 +86,8 @@ def test_a_hit_that_differs_from_the_database_is_reported(app, client, compariso
     assert client.get("/books/1", headers={"X-Request-ID": "the-hit"}).json["title"] == "Emma"
     finish(app)
     assert comparisons.counts() == [1, 1]
-    [record] = [each for each in caplog.records if each.levelno == logging.ERROR]
+    [record] = [each for each in caplog.records if each.name == self_check.log.name]
+    assert record.levelno == logging.ERROR
     assert (record.route, record.request_id) == ("/books/<id:book_id>", "the-hit")
     assert "Persuasion" not in caplog.text
 
