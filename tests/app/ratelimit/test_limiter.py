@@ -11,10 +11,10 @@ import pytest
 from app.auth.api_keys import MISS_CACHE_SECONDS
 from app.config import Rate
 from app.ratelimit import limiter as limiter_module
-from app.ratelimit.limiter import Limiter
+from app.ratelimit.limiter import Limiter, TokenLease
 from app.ratelimit.memory import MemoryStore
 from app.ratelimit.redis import RedisStore
-from app.ratelimit.window import Window
+from app.ratelimit.window import Grant, Window
 from app.redis.client import RedisClient
 from app.services import services_of
 from tests.app.ratelimit.steps import count_admitted, statuses
@@ -102,6 +102,13 @@ def test_a_request_after_retry_after_is_admitted(make_limited, redis_url):
     for client, retry_at in retries:
         time.sleep(max(0, retry_at - time.monotonic()))
         assert client.get("/books").status_code == 200
+
+
+def test_retry_after_counts_from_the_response_of_the_store():
+    """It may be late. The store has counted the seconds from a moment after the request."""
+    store, responded = MemoryStore(Window(Rate(3, 60))), time.monotonic()
+    lease = TokenLease(store, Grant(0, 0, 0, 10.0), 4, responded - 5, 1.0)
+    assert lease.resets_at >= responded + 10
 
 
 def test_each_key_has_its_own_quota_for_all_addresses(make_limited):
