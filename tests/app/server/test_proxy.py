@@ -103,7 +103,7 @@ class HAProxy(Proxy):
 def test_the_service_is_reached_through_nginx_and_half_requests_are_not_passed_on(
     kind, sqlite_database
 ):
-    settings = {"TRUSTED_PROXIES": "1", "RATE_LIMIT_READ": "20/minute"}
+    settings = {"TRUSTED_PROXIES": "1", "RATE_LIMIT_READ": "20/hour"}
     with kind(DATABASE_URL=sqlite_database, **settings) as service, Nginx(service) as proxy:
         assert "buffering proxy" not in service.log.read_text()
         body = b'{"title": "Emma", "author": "Jane Austen"}'
@@ -120,7 +120,7 @@ def test_the_service_is_reached_through_nginx_and_half_requests_are_not_passed_o
 
 @needs("haproxy")
 def test_the_service_is_reached_through_haproxy_while_another_host_is_down(sqlite_database):
-    settings = {"TRUSTED_PROXIES": "1", "RATE_LIMIT_READ": "20/minute"}
+    settings = {"TRUSTED_PROXIES": "1", "RATE_LIMIT_READ": "20/hour"}
     with (
         LiveGunicorn(DATABASE_URL=sqlite_database, **settings) as service,
         HAProxy(service) as proxy,
