@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import time
+from math import inf
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -26,7 +27,7 @@ def unavailable(error: Exception) -> Unavailable:
     # Until an operator acts, every request fails with one of a few messages.
     if not _is_for_operator(error):
         log.warning("%s", message)
-    elif now >= _logged_at.get(message, 0) + LOG_AGAIN_SECONDS:
+    elif now >= _logged_at.get(message, -inf) + LOG_AGAIN_SECONDS:  # the clock may have just begun
         _logged_at[message] = now
         log.warning("%s", message)
     return Unavailable("The database is unavailable. Please try again.")
