@@ -2,10 +2,12 @@
 
 import math
 import os
+import shutil
 import signal
 import socket
 import time
 from contextlib import closing, suppress
+from itertools import count
 
 import orjson
 import pytest
@@ -18,6 +20,13 @@ from tests.waiting import shortest
 GRACEFUL = 30
 CLOSED = {"WebSocket close 1012": 7, "GraphQL stream end": 7, "event stream end": 6}
 """How the 20 followers lose their connections."""
+
+
+@pytest.fixture
+def new_database(migrated_sqlite, tmp_path):
+    """A factory of migrated databases: each measurement fills one."""
+    numbers = count()
+    return lambda: f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / f'{next(numbers)}.db')}"
 
 
 @pytest.fixture
@@ -38,9 +47,9 @@ def loses_nothing(loss):
     return not loss.lost
 
 
-def test_a_shutdown_closes_subscriptions_and_loses_no_request(sqlite_database):
+def test_a_shutdown_closes_subscriptions_and_loses_no_request(new_database):
     def seconds_to_stop():
-        loss = measure_shutdown("TERM", seed=1, database=sqlite_database)
+        loss = measure_shutdown("TERM", seed=1, database=new_database())
         assert loss.exit_code == 0
         assert loss.closed == CLOSED
         # On a busy machine clients may send few requests, and notice late that they are closed.
@@ -51,9 +60,9 @@ def test_a_shutdown_closes_subscriptions_and_loses_no_request(sqlite_database):
     assert shortest(seconds_to_stop, GRACEFUL / 2) < GRACEFUL / 2
 
 
-def test_a_reload_closes_subscriptions_and_loses_no_request(sqlite_database):
+def test_a_reload_closes_subscriptions_and_loses_no_request(new_database):
     def is_lossless():
-        loss = measure_shutdown("HUP", seed=2, database=sqlite_database)
+        loss = measure_shutdown("HUP", seed=2, database=new_database())
         assert loss.closed == CLOSED
         return loses_nothing(loss)
 
