@@ -55,6 +55,7 @@ def close(app: Flask) -> None:
     Before, let its sequencer come to rest: later it might number the events of another test.
     """
     sequencer = services_of(app).sequencer
+    # It rests when its thread has ended, or waits for the next commit.
     wait_until(lambda: not sequencer._is_running or sequencer._woken._cond._waiters)
     with app.app_context():
         db.engine.dispose()

@@ -42,14 +42,13 @@ class _Requests(Server):
         except OSError:
             return False
 
-    def records(self) -> list[Any]:
-        """Return the records of the log; the last one may be written just now."""
-        *lines, _ = self.log.read_text().split("\n")
-        return [json.loads(line) for line in lines]
-
     def log_lines(self) -> list[str]:
         """Return the lines of the log that are complete: a worker may be writing the last one."""
-        return self.log.read_text().rpartition("\n")[0].splitlines()
+        return self.log.read_text().split("\n")[:-1]
+
+    def records(self) -> list[Any]:
+        """Return the records of the log."""
+        return [json.loads(line) for line in self.log_lines()]
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
         """Return status, headers and body of one request on its own connection."""
