@@ -8,6 +8,7 @@ import pytest
 from stress.broken import BROKEN_SUBSCRIPTIONS
 from stress.subscriptions.run import check_subscriptions
 from stress.subscriptions.transports import TRANSPORTS
+from tests.databases import copy_of
 from tests.waiting import PATIENCE
 
 ERRORS = {
@@ -22,16 +23,20 @@ ORDER = "order"
 """What breaks the log itself, while each follower receives what is in it."""
 
 
-def test_each_follower_receives_the_log_while_workers_redis_and_deliverers_fail(postgres_copy):
+def test_each_follower_receives_the_log_while_workers_redis_and_deliverers_fail(
+    postgres_url, migrated_postgres
+):
     def is_busy_enough(seconds):
-        result = check_subscriptions(
-            seed=20_240_101,
-            seconds=seconds,
-            timeout=PATIENCE,
-            followers=18,
-            writers=4,
-            database=postgres_copy,
-        )
+        # The checker expects the log from its beginning: each run needs a database of its own.
+        with copy_of(postgres_url, migrated_postgres) as database:
+            result = check_subscriptions(
+                seed=20_240_101,
+                seconds=seconds,
+                timeout=PATIENCE,
+                followers=18,
+                writers=4,
+                database=database,
+            )
         assert result.passed, str(result)
         assert {one.transport for one in result.records} == TRANSPORTS.keys()
         drops = sum(one.drops for one in result.records)
