@@ -22,6 +22,7 @@ from werkzeug.exceptions import HTTPException
 from app.api.openapi import openapi_json
 from app.cache import self_check
 from app.config import Settings, database_url
+from app.db import engine, timeouts
 from app.factory import create_app
 from stack import process
 from stack.servers import Postgres, Redis
@@ -48,6 +49,9 @@ def pytest_configure() -> None:
         "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )
     hypothesis.settings.load_profile("tests")
+    # A busy machine may pause within a transaction of a test, or create a database slowly.
+    engine.IDLE_TIMEOUT_MS = PATIENCE * 1_000
+    timeouts.RESPONSE_TIMEOUT = PATIENCE
     # Hits are checked at random, in a thread: other tests would see its queries and its counts.
     self_check.PART = 0.0
 

@@ -20,6 +20,7 @@ from app.extensions import db
 SQLITE_BUSY_TIMEOUT = 5
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 3_000
+IDLE_TIMEOUT_MS = 5_000
 POOL_TIMEOUT = 3
 PRE_PING_AFTER_SECONDS = 1.0
 """A connection that was used more recently is not checked before it is used again."""
@@ -33,7 +34,7 @@ def engine_options(url: str, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -
         return {"connect_args": {"timeout": SQLITE_BUSY_TIMEOUT}}
     session = (
         f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={LOCK_TIMEOUT_MS} "
-        f"-c idle_in_transaction_session_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC"
+        f"-c idle_in_transaction_session_timeout={IDLE_TIMEOUT_MS} -c timezone=UTC"
     )
     return {
         "pool_size": THREADS + LIVE_THREADS + 1,
