@@ -75,7 +75,7 @@ def copy_of(server_url: str, template: str) -> Iterator[str]:
 def empty(url: str) -> None:
     """Empty all tables of a PostgreSQL database but for its migration, and restart all ids.
 
-    Again after a deadlock: a thread of an earlier test may connect anew and number events.
+    Again after a deadlock: a thread of an earlier test may connect again and number events.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:

@@ -121,7 +121,6 @@ def test_requests_go_on_while_a_migration_waits_for_a_table(
     with app.app_context():
         upgrade(revision="0012")
         with db.engine.connect() as export:
-            export.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             export.execute(text("SELECT count(*) FROM product"))
             build = threading.Thread(target=in_context(app, "0013"))
             build.start()

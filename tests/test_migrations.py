@@ -344,9 +344,8 @@ def fill():
 
 @contextmanager
 def holding(statement):
-    """Execute a statement in a transaction, which stays open however long the others take."""
+    """Execute a statement in a transaction that stays open."""
     with db.engine.connect() as holder:
-        holder.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         holder.execute(text(statement))
         yield holder
 

@@ -82,7 +82,6 @@ def test_a_request_that_waits_too_long_for_the_first_one_is_a_409_with_retry_aft
     app = make_app(postgres_database)
     client = app.test_client()
     with app.app_context(), db.engine.begin() as connection:
-        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(
             text(
                 "INSERT INTO first_answer (client, key, fingerprint, created_at)"
