@@ -3,15 +3,28 @@
 import http.client
 import json
 import os
+import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
+
+import psutil
 
 from stack.process import Server
 from stress.service import ROOT, LiveService, Service
 from tests.waiting import PATIENCE, wait_until
 
 SECRET = "a secret of the tests"
+
+
+def signal_all_processes(server: Server, number: signal.Signals) -> None:
+    """Send a signal to the process of a server, and to its children."""
+    process = psutil.Process(server.pid)
+    process.send_signal(number)
+    for child in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # that of a connection may have ended
+            child.send_signal(number)
 
 
 class _Requests(Server):

@@ -2,10 +2,8 @@
 
 import signal
 import time
-from contextlib import suppress
 from itertools import count
 
-import psutil
 import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import event
@@ -18,6 +16,7 @@ from app.services import services_of
 from stack.servers import Postgres, Standby
 from tests.app.cache.steps import BOOK, HIT, STORED, execute
 from tests.app.cache.steps import add_review as add_review_of
+from tests.servers import signal_all_processes
 from tests.waiting import PATIENCE, patient, shortest, wait_until
 
 MAX_SECONDS = replicas.MAX_SECONDS
@@ -368,10 +367,3 @@ def run(server, statement):
             connection.exec_driver_sql(statement)
     finally:
         engine.dispose()
-
-
-def signal_all_processes(server, number):
-    postmaster = psutil.Process(server.pid)
-    for process in (postmaster, *postmaster.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):  # that of a connection may have ended
-            process.send_signal(number)

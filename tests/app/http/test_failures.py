@@ -2,9 +2,7 @@
 
 import signal
 import time
-from contextlib import suppress
 
-import psutil
 import pytest
 from sqlalchemy import event, text
 
@@ -12,6 +10,7 @@ from app.db import timeouts
 from app.db.engine import autocommit_engine
 from app.extensions import db
 from stack.servers import Postgres
+from tests.servers import signal_all_processes
 from tests.waiting import shortest
 
 EMMA = {"title": "Emma", "author": "Jane Austen"}
@@ -145,11 +144,3 @@ def test_a_database_that_hangs_times_out_and_is_used_again_when_it_continues(
             signal_all_processes(server, signal.SIGCONT)
         assert client.get("/books").status_code == 200
         assert client.post("/books", json=EMMA).status_code == 201
-
-
-def signal_all_processes(server, number):
-    postmaster = psutil.Process(server.pid)
-    postmaster.send_signal(number)
-    for process in postmaster.children(recursive=True):
-        with suppress(psutil.NoSuchProcess):  # some come and go
-            process.send_signal(number)

@@ -168,10 +168,9 @@ class Service:
 def make_service(request, make_app, sqlite_database, monkeypatch):
     """A factory of services with some data, on SQLite, and on the same with Redis.
 
-    Their leases do not end however busy the machine is, and no hit is compared at random.
+    Their leases do not end however busy the machine is.
     """
     monkeypatch.setattr(lease, "LEASE_SECONDS", PATIENCE)
-    monkeypatch.setattr(self_check, "PART", 0.0)
     services = []
 
     def make(**more):
